@@ -1,0 +1,1 @@
+"""longctx: give local GGUF models the context window you ask for."""

@@ -1,0 +1,26 @@
+"""The only room that imports llama_cpp.
+
+It sets the environment before the library loads, checks what would abort the process, and
+turns llama.cpp's failures into our errors. Everything here is a thin object over low-level
+functions; the `Llama` class is not used (it copies logits into every saved state, shortens
+`max_tokens` in silence, and overrides the model's own YaRN values).
+"""
+
+from longctx._native.context import KV_TYPES, Context, ContextParams
+from longctx._native.library import build_id, captured_log, quantize
+from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
+from longctx._native.sampler import Sampler, SamplerParams
+
+__all__ = [
+    "KV_TYPES",
+    "Context",
+    "ContextParams",
+    "Model",
+    "Sampler",
+    "SamplerParams",
+    "TokenAttr",
+    "build_id",
+    "captured_log",
+    "json_schema_to_grammar",
+    "quantize",
+]

@@ -1,0 +1,252 @@
+"""A native context: one RoPE, one window, one KV cache, and decoding in it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx._native.library import last_errors, lib
+from longctx._native.model import Model
+from longctx.errors import BackendError
+
+# ggml_type numbers of the KV types that we offer.
+KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}
+_SCALING_TYPES = {"from-model": -1, "none": 0, "linear": 1, "yarn": 2}
+_FLASH = {"auto": -1, "off": 0, "on": 1}
+
+
+@dataclass(frozen=True)
+class ContextParams:
+    """What llama.cpp fixes when a context is made.
+
+    0 for ``n_ctx``, ``rope_freq_base``, ``rope_freq_scale`` and ``yarn_orig_ctx``, and negative
+    values for the YaRN betas, mean "from the model". ``n_ctx`` is rounded up to 256 by
+    llama.cpp; ask for multiples.
+    """
+
+    n_ctx: int
+    rope_scaling: Literal["from-model", "none", "linear", "yarn"] = "from-model"
+    rope_freq_base: float = 0.0
+    rope_freq_scale: float = 0.0
+    yarn_orig_ctx: int = 0
+    yarn_beta_fast: float = -1.0
+    yarn_beta_slow: float = -1.0
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: Literal["auto", "off", "on"] = "auto"
+    n_batch: int = 512
+    n_ubatch: int = 512
+    n_outputs: int = 1
+    n_seq_max: int = 1
+    n_threads: int = 1
+    swa_full: bool = False
+    offload_kv: bool = True
+
+
+class Context:
+    """A KV cache of fixed size and RoPE over a model's weights.
+
+    Raises:
+        BackendError: llama.cpp cannot create it (most often: no memory).
+    """
+
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        self.model = model
+        self.params = params
+        native = lib.llama_context_default_params()
+        native.n_ctx = params.n_ctx
+        native.n_batch = params.n_batch
+        native.n_ubatch = params.n_ubatch
+        native.n_outputs_max = params.n_outputs
+        native.n_seq_max = params.n_seq_max
+        native.n_threads = params.n_threads
+        native.n_threads_batch = params.n_threads
+        native.rope_scaling_type = _SCALING_TYPES[params.rope_scaling]
+        native.rope_freq_base = params.rope_freq_base
+        native.rope_freq_scale = params.rope_freq_scale
+        native.yarn_orig_ctx = params.yarn_orig_ctx
+        native.yarn_beta_fast = params.yarn_beta_fast
+        native.yarn_beta_slow = params.yarn_beta_slow
+        native.type_k = KV_TYPES[params.kv_type_k]
+        native.type_v = KV_TYPES[params.kv_type_v]
+        native.flash_attn_type = _FLASH[params.flash_attention]
+        native.swa_full = params.swa_full
+        native.kv_unified = True
+        native.offload_kqv = params.offload_kv
+        native.no_perf = True
+        self._ctx = lib.llama_init_from_model(model.handle, native)
+        if not self._ctx:
+            raise BackendError(
+                f"llama.cpp cannot create a context of {params.n_ctx} tokens with "
+                f"{params.kv_type_k}/{params.kv_type_v} keys and values: {last_errors()}. "
+                "Ask for a smaller target_ctx or kv_type='q8_0'."
+            )
+        self._memory = lib.llama_get_memory(self._ctx)
+        self.n_ctx = int(lib.llama_n_ctx(self._ctx))
+        self.n_batch = int(lib.llama_n_batch(self._ctx))
+        self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        # Views on the batch's own arrays, so that filling it is numpy and not a loop.
+        self._tokens = np.ctypeslib.as_array(self._batch.token, (self.n_batch,))
+        self._positions = np.ctypeslib.as_array(self._batch.pos, (self.n_batch,))
+        self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
+        np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
+        self._seq_id = -1
+
+    def close(self) -> None:
+        """Free the cache. Idempotent."""
+        if self._ctx:
+            lib.llama_batch_free(self._batch)
+            lib.llama_free(self._ctx)
+            self._ctx = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_ctx", None):
+            self.close()
+
+    @property
+    def handle(self) -> Any:
+        """The ``llama_context *``."""
+        if not self._ctx:
+            raise BackendError("this context is closed")
+        return self._ctx
+
+    # Decoding
+
+    def decode(
+        self,
+        tokens: Sequence[int] | NDArray[np.int32],
+        first_position: int,
+        *,
+        seq_id: int = 0,
+        outputs: Literal["none", "last", "all"] = "last",
+    ) -> None:
+        """Run one batch: tokens at ``first_position``, ``first_position + 1``, …
+
+        Logits are kept by llama.cpp until the next call; read them with :meth:`logits`.
+
+        Raises:
+            BackendError: the batch is too long, the cache is full, or a token id is wrong.
+        """
+        n = len(tokens)
+        if not 0 < n <= self.n_batch:
+            raise BackendError(f"a batch takes 1 to {self.n_batch} tokens, not {n}")
+        if first_position < 0:
+            raise BackendError(f"first_position is {first_position}; positions begin at 0")
+        ids = np.asarray(tokens, dtype=np.int32)
+        if int(ids.min()) < 0 or int(ids.max()) >= self.model.n_vocab:
+            raise BackendError(
+                f"a token id lies outside the vocabulary (0 to {self.model.n_vocab - 1})"
+            )
+        if outputs == "all" and n > self.params.n_outputs:
+            raise BackendError(
+                f"this context keeps logits of {self.params.n_outputs} tokens a batch, not {n}"
+            )
+        batch = self._batch
+        batch.n_tokens = n
+        self._tokens[:n] = ids
+        self._positions[:n] = np.arange(first_position, first_position + n, dtype=np.int32)
+        self._outputs[:n] = outputs == "all"
+        self._outputs[n - 1] = outputs != "none"
+        if seq_id != self._seq_id:
+            for i in range(self.n_batch):
+                batch.seq_id[i][0] = seq_id
+            self._seq_id = seq_id
+        status = lib.llama_decode(self.handle, batch)
+        if status == 1:
+            raise BackendError(
+                f"the KV cache of {self.n_ctx} tokens has no room for {n} more at position "
+                f"{first_position}"
+            )
+        if status != 0:
+            raise BackendError(f"llama.cpp failed to decode (status {status}): {last_errors()}")
+
+    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
+        """Return float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
+        pointer = (
+            lib.llama_get_logits_ith(self.handle, -1)
+            if n_rows == 1
+            else lib.llama_get_logits(self._ctx)
+        )
+        if not pointer:
+            raise BackendError("the last batch kept no logits")
+        return np.ctypeslib.as_array(pointer, (n_rows, self.model.n_vocab))
+
+    def set_threads(self, n_threads: int) -> None:
+        """Use another number of threads from the next batch on."""
+        lib.llama_set_n_threads(self.handle, n_threads, n_threads)
+
+    # The KV cache
+
+    def clear(self) -> None:
+        """Forget every sequence."""
+        lib.llama_memory_clear(self._memory, True)
+
+    def remove(self, first_position: int, end_position: int = -1, *, seq_id: int = 0) -> bool:
+        """Drop the cells of positions [first, end); -1 is the end. False if it cannot be done.
+
+        True is no promise on sliding-window models: ask :meth:`first_position` too.
+        """
+        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, first_position, end_position))
+
+    def copy_sequence(self, source: int, target: int) -> None:
+        """Let ``target`` share all cells of ``source``."""
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def can_shift(self) -> bool:
+        """Whether :meth:`shift` is allowed (llama.cpp aborts the process where it is not)."""
+        return bool(lib.llama_memory_can_shift(self._memory))
+
+    def shift(self, first_position: int, end_position: int, delta: int, *, seq_id: int = 0) -> None:
+        """Move the positions [first, end) by ``delta``; the keys turn in the next decode.
+
+        Raises:
+            BackendError: this model's cache cannot be shifted.
+        """
+        if not self.can_shift():
+            raise BackendError("this model's cache cannot be shifted")
+        lib.llama_memory_seq_add(self._memory, seq_id, first_position, end_position, delta)
+
+    def first_position(self, seq_id: int = 0) -> int:
+        """Smallest position in the cache; -1 when empty."""
+        return int(lib.llama_memory_seq_pos_min(self._memory, seq_id))
+
+    def last_position(self, seq_id: int = 0) -> int:
+        """Largest position in the cache; -1 when empty."""
+        return int(lib.llama_memory_seq_pos_max(self._memory, seq_id))
+
+    # The state of one sequence
+
+    def state_bytes(self, seq_id: int = 0) -> int:
+        """Size of :meth:`get_state`."""
+        return int(lib.llama_state_seq_get_size(self.handle, seq_id))
+
+    def get_state(self, seq_id: int = 0) -> NDArray[np.uint8]:
+        """Copy a sequence's state out: uint8[state_bytes]; DESIGN section 4 has the layout."""
+        size = self.state_bytes(seq_id)
+        out = np.empty(size, dtype=np.uint8)
+        pointer = out.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        written = int(lib.llama_state_seq_get_data(self.handle, pointer, size, seq_id))
+        if written != size:
+            raise BackendError(
+                f"llama.cpp wrote {written} of {size} bytes of state: {last_errors()}"
+            )
+        return out
+
+    def set_state(self, state: NDArray[np.uint8], seq_id: int = 0) -> None:
+        """Put a state in place of a sequence.
+
+        Raises:
+            BackendError: it is damaged, of another shape, or does not fit.
+        """
+        data = np.ascontiguousarray(state)
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        read = int(lib.llama_state_seq_set_data(self.handle, pointer, data.size, seq_id))
+        if read != data.size:
+            raise BackendError(
+                f"llama.cpp took {read} of {data.size} bytes of state: {last_errors()}"
+            )

@@ -1,0 +1,100 @@
+"""Loads llama.cpp, keeps its log, and re-quantises files."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# OpenMP reads this once, when libllama loads. Spinning threads on a busy machine make two
+# threads twenty times slower than one; sleeping ones cost a few per cent on an idle one.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import llama_cpp
+from llama_cpp import llama_cpp as lib
+
+from longctx.errors import BackendError
+
+__all__ = ["build_id", "captured_log", "last_errors", "lib", "quantize"]
+
+logger = logging.getLogger("longctx.llama_cpp")
+
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
+_recent_errors: deque[str] = deque(maxlen=8)
+_captures: list[list[str]] = []
+_last_level = 1
+
+
+@lib.llama_log_callback  # type: ignore[untyped-decorator]  # a ctypes prototype
+def _on_log(level: int, text: bytes, _user_data: Any) -> None:
+    global _last_level
+    line = text.decode("utf-8", "replace").rstrip("\n")
+    level = _last_level if level == 5 else level  # 5 continues the line before it
+    _last_level = level
+    for capture in _captures:
+        capture.append(line)
+    if level >= 2 and level != 4 and line.strip(" ."):
+        if level == 3:
+            _recent_errors.append(line)
+        logger.log(_LEVELS.get(level, logging.DEBUG), line)
+
+
+lib.llama_log_set(_on_log, ctypes.c_void_p(0))
+lib.llama_backend_init()
+
+_quantize_lock = threading.Lock()
+
+
+@contextmanager
+def captured_log() -> Iterator[list[str]]:
+    """Collect llama.cpp's log lines, for its own figures (buffer sizes) and reasons of failure."""
+    lines: list[str] = []
+    _captures.append(lines)
+    try:
+        yield lines
+    finally:
+        # By identity: two captures that hold the same lines are equal.
+        _captures[:] = [capture for capture in _captures if capture is not lines]
+
+
+def last_errors() -> str:
+    """Return and forget what llama.cpp last complained of."""
+    text = "; ".join(_recent_errors)
+    _recent_errors.clear()
+    return text or "llama.cpp gave no reason"
+
+
+def build_id() -> str:
+    """Name the llama.cpp build, as a key for saved states."""
+    version = lib.llama_version() if hasattr(lib, "llama_version") else b""
+    text = version.decode() if isinstance(version, bytes) else str(version or "")
+    return f"llama-cpp-python {llama_cpp.__version__} {text}".strip()
+
+
+_FILE_TYPES = {"q8_0": 7, "f16": 1, "bf16": 32, "q4_0": 2}
+
+
+def quantize(source: Path, target: Path, file_type: str = "q8_0", n_threads: int = 0) -> None:
+    """Write ``source`` again in another weight type (re-quantising is allowed).
+
+    Raises:
+        BackendError: the type is unknown or llama.cpp refuses.
+    """
+    if file_type not in _FILE_TYPES:
+        raise BackendError(f"file type {file_type!r} is unknown; use one of {sorted(_FILE_TYPES)}")
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = _FILE_TYPES[file_type]
+    params.allow_requantize = True
+    params.nthread = n_threads
+    with _quantize_lock:
+        status = lib.llama_model_quantize(
+            os.fsencode(source), os.fsencode(target), ctypes.byref(params)
+        )
+    if status != 0:
+        raise BackendError(f"llama.cpp could not write {target} as {file_type}: {last_errors()}")

@@ -1,0 +1,258 @@
+"""A loaded model: weights or vocabulary, metadata, tokens."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Mapping, Sequence
+from enum import IntFlag
+from pathlib import Path
+from typing import Any
+
+from longctx._native.library import last_errors, lib
+from longctx.errors import BackendError, ModelFileError
+
+_ROPE_TYPES = {-1: "none", 0: "norm", 2: "neox", 8: "mrope", 24: "mrope", 40: "mrope"}
+_OVERRIDE_INT, _OVERRIDE_FLOAT, _OVERRIDE_BOOL, _OVERRIDE_STR = range(4)
+
+
+class TokenAttr(IntFlag):
+    """llama.cpp's ``llama_token_attr`` bits."""
+
+    UNKNOWN = 1
+    UNUSED = 2
+    NORMAL = 4
+    CONTROL = 8
+    USER_DEFINED = 16
+    BYTE = 32
+    NORMALIZED = 64
+    LSTRIP = 128
+    RSTRIP = 256
+    SINGLE_WORD = 512
+
+
+class Model:
+    """One GGUF file, loaded by llama.cpp.
+
+    Args:
+        path: the file; it must exist (check it before: llama.cpp's own messages are poor).
+        vocab_only: load metadata and vocabulary, no weights. The getters that read
+            hyper-parameters abort the process then, so they are refused here.
+        n_gpu_layers: layers to place on the GPU.
+        overrides: metadata keys to replace, e.g. ``{"llama.rope.scaling.attn_factor": 0.9}``.
+
+    Raises:
+        ModelFileError: llama.cpp cannot load the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        vocab_only: bool = False,
+        n_gpu_layers: int = 0,
+        overrides: Mapping[str, float | int | bool | str] | None = None,
+    ) -> None:
+        params = lib.llama_model_default_params()
+        params.vocab_only = vocab_only
+        params.n_gpu_layers = n_gpu_layers
+        self._overrides = _override_array(overrides or {})
+        if overrides:
+            params.kv_overrides = self._overrides
+        self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not self._model:
+            raise ModelFileError(
+                f"llama.cpp cannot load {path}: {last_errors()}. "
+                "The file may be truncated or damaged: compare its size with the original's, "
+                "or download it again."
+            )
+        self.path = path
+        self.vocab_only = vocab_only
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
+
+    def close(self) -> None:
+        """Free the model. Close its contexts first."""
+        if self._model:
+            lib.llama_model_free(self._model)
+            self._model = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_model", None):
+            self.close()
+
+    @property
+    def handle(self) -> Any:
+        """The ``llama_model *``."""
+        if not self._model:
+            raise BackendError("this model is closed; construct a new LongContextLLM")
+        return self._model
+
+    # Metadata
+
+    def metadata(self) -> dict[str, str]:
+        """Every scalar key of the file, as text."""
+        count = lib.llama_model_meta_count(self.handle)
+        out = {}
+        for i in range(count):
+            key = _read_string(
+                lambda b, n, i=i: lib.llama_model_meta_key_by_index(self._model, i, b, n)
+            )
+            out[key] = _read_string(
+                lambda b, n, i=i: lib.llama_model_meta_val_str_by_index(self._model, i, b, n)
+            )
+        return out
+
+    def chat_template(self) -> str | None:
+        """The file's Jinja chat template."""
+        text = lib.llama_model_chat_template(self.handle, None)
+        return text.decode("utf-8") if text else None
+
+    def rope_type(self) -> str:
+        """``"norm"``, ``"neox"``, ``"mrope"`` or ``"none"``."""
+        self._need_weights("rope_type")
+        return _ROPE_TYPES.get(int(lib.llama_model_rope_type(self.handle)), "mrope")
+
+    def is_recurrent(self) -> bool:
+        """Whether the model keeps a recurrent state (hybrids included) and not keys alone."""
+        self._need_weights("is_recurrent")
+        return bool(
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
+        )
+
+    def size_bytes(self) -> int:
+        """Bytes of all weights."""
+        self._need_weights("size_bytes")
+        return int(lib.llama_model_size(self.handle))
+
+    def _need_weights(self, what: str) -> None:
+        if self.vocab_only:
+            raise BackendError(f"{what} needs the weights; this model was loaded vocab_only")
+
+    # Tokens
+
+    def token_text(self, token: int) -> bytes:
+        """The vocabulary's raw entry."""
+        self._check_token(token)
+        return bytes(lib.llama_vocab_get_text(self._vocab, token))
+
+    def token_attr(self, token: int) -> TokenAttr:
+        """The attributes of a token."""
+        self._check_token(token)
+        return TokenAttr(int(lib.llama_vocab_get_attr(self._vocab, token)))
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends a turn or the text."""
+        self._check_token(token)
+        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+
+    @property
+    def bos(self) -> int | None:
+        """The token that begins a text, if the vocabulary has one."""
+        return _token_or_none(lib.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> int | None:
+        """The token that ends a text, if the vocabulary has one."""
+        return _token_or_none(lib.llama_vocab_eos(self._vocab))
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the model was trained with a BOS token before every text."""
+        return bool(lib.llama_vocab_get_add_bos(self._vocab))
+
+    def encode(
+        self, text: str, *, add_special: bool = False, parse_special: bool = False
+    ) -> list[int]:
+        """Tokenise; llama.cpp is the authority on what the model was trained with.
+
+        Raises:
+            BackendError: the text is not valid Unicode (a lone surrogate).
+        """
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise BackendError(
+                f"the text holds a lone surrogate at index {error.start}, which no tokenizer can "
+                "read; decode its bytes with errors='replace'"
+            ) from error
+        size = len(data) + 8
+        out = (lib.llama_token * size)()
+        n = lib.llama_tokenize(self._vocab, data, len(data), out, size, add_special, parse_special)
+        if n < 0:
+            size = -n
+            out = (lib.llama_token * size)()
+            n = lib.llama_tokenize(
+                self._vocab, data, len(data), out, size, add_special, parse_special
+            )
+        if n < 0:
+            raise BackendError(f"llama.cpp cannot tokenise a text of {len(data)} bytes")
+        return list(out[:n])
+
+    def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
+        """Return the bytes that the tokens stand for; control tokens are empty unless ``special``."""
+        size = 256
+        buffer = ctypes.create_string_buffer(size)
+        pieces = []
+        for token in ids:
+            self._check_token(token)
+            n = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if n < 0:
+                size = -n
+                buffer = ctypes.create_string_buffer(size)
+                n = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            pieces.append(buffer.raw[:n])
+        return b"".join(pieces)
+
+    def _check_token(self, token: int) -> None:
+        if not 0 <= token < self.n_vocab:
+            raise BackendError(
+                f"token id {token} is outside the vocabulary (0 to {self.n_vocab - 1})"
+            )
+
+
+def json_schema_to_grammar(schema: Mapping[str, Any]) -> str:
+    """Turn a JSON schema into a GBNF grammar whose root is ``root``.
+
+    Raises:
+        BackendError: the schema uses what the converter does not know.
+    """
+    from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+    try:
+        return str(json_schema_to_gbnf(json.dumps(schema)))
+    except Exception as error:  # the converter raises whatever its internals raise
+        raise BackendError(
+            f"the JSON schema cannot be turned into a grammar ({error}); "
+            "use object, array, string, number, boolean, enum and anyOf"
+        ) from error
+
+
+def _token_or_none(token: int) -> int | None:
+    return int(token) if token >= 0 else None
+
+
+def _read_string(read: Any) -> str:
+    size = 4096
+    buffer = ctypes.create_string_buffer(size)
+    n = read(buffer, size)
+    if n >= size:
+        buffer = ctypes.create_string_buffer(n + 1)
+        read(buffer, n + 1)
+    return buffer.value.decode("utf-8", "replace")
+
+
+def _override_array(overrides: Mapping[str, float | int | bool | str]) -> Any:
+    array = (lib.llama_model_kv_override * (len(overrides) + 1))()  # the last key stays empty
+    for item, (key, value) in zip(array, overrides.items(), strict=False):
+        item.key = key.encode()
+        if isinstance(value, bool):
+            item.tag, item.value.val_bool = _OVERRIDE_BOOL, value
+        elif isinstance(value, int):
+            item.tag, item.value.val_i64 = _OVERRIDE_INT, value
+        elif isinstance(value, float):
+            item.tag, item.value.val_f64 = _OVERRIDE_FLOAT, value
+        else:
+            item.tag, item.value.val_str = _OVERRIDE_STR, value.encode()
+    return array

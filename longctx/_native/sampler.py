@@ -1,0 +1,63 @@
+"""llama.cpp's samplers as one chain: grammar, top-p, temperature, seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longctx._native.context import Context
+from longctx._native.library import last_errors, lib
+from longctx._native.model import Model
+from longctx.errors import BackendError
+
+
+@dataclass(frozen=True)
+class SamplerParams:
+    """How the next token is drawn. ``temperature`` 0 is greedy; ``seed`` matters above 0."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    grammar: str | None = None
+
+
+class Sampler:
+    """A sampler chain; it holds the grammar's state, so use one for each answer.
+
+    Raises:
+        BackendError: the grammar is malformed.
+    """
+
+    def __init__(self, model: Model, params: SamplerParams) -> None:
+        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        if params.grammar is not None:
+            grammar = lib.llama_sampler_init_grammar(
+                lib.llama_model_get_vocab(model.handle), params.grammar.encode(), b"root"
+            )
+            if not grammar:
+                raise BackendError(f"llama.cpp refuses the grammar: {last_errors()}")
+            lib.llama_sampler_chain_add(self._chain, grammar)
+        if params.temperature <= 0:
+            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_greedy())
+        else:
+            if params.top_p < 1:
+                lib.llama_sampler_chain_add(
+                    self._chain, lib.llama_sampler_init_top_p(params.top_p, 1)
+                )
+            lib.llama_sampler_chain_add(
+                self._chain, lib.llama_sampler_init_temp(params.temperature)
+            )
+            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(params.seed))
+
+    def sample(self, context: Context) -> int:
+        """Draw the token that follows the last batch, and advance the grammar past it."""
+        return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
+
+    def close(self) -> None:
+        """Free the chain. Idempotent."""
+        if self._chain:
+            lib.llama_sampler_free(self._chain)
+            self._chain = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_chain", None):
+            self.close()

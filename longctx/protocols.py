@@ -1,0 +1,91 @@
+"""What the upper rooms know of the lower ones: structural types, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.types import (
+    Chunk,
+    Completion,
+    Messages,
+    ProgressCallback,
+    ToolSchema,
+)
+
+ToolChoice: TypeAlias = str | dict[str, Any]
+"""``"auto"``, ``"none"``, ``"required"``, or OpenAI's ``{"type": "function", "function": {"name": …}}``."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back, with special tokens off unless asked for."""
+
+    @property
+    def n_vocab(self) -> int:
+        """Size of the vocabulary."""
+
+    def encode(
+        self, text: str, *, add_special: bool = False, parse_special: bool = False
+    ) -> list[int]:
+        """Tokenise. ``parse_special`` turns text such as ``<|im_end|>`` into its control token."""
+
+    def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
+        """Return the bytes that the tokens stand for; ``special`` renders control tokens too."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Text to vectors."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32[len(texts), dim], each row of length 1."""
+
+
+class ChatModel(Protocol):
+    """What documents and agents need of a language model."""
+
+    @property
+    def target_ctx(self) -> int:
+        """Largest window in tokens that the model may grow to."""
+
+    @property
+    def reserve_output(self) -> int:
+        """Tokens kept free for an answer when ``max_tokens`` is not given."""
+
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+        """Exact tokens of a text, or of what :meth:`chat` would prefill."""
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Completion:
+        """Answer a conversation."""
+
+    def stream_chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Iterator[Chunk]:
+        """Answer a conversation piece by piece; the last chunk carries the result."""

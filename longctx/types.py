@@ -1,0 +1,227 @@
+"""What crosses the boundary: messages in, completions out. All of it frozen pydantic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from longctx.errors import TemplateError
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
+
+
+class Frozen(BaseModel):
+    """Base of the value types: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(Frozen):
+    """One call of a tool that the model asked for."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    def to_openai(self) -> dict[str, Any]:
+        """Return the call in OpenAI's nested form, arguments as an object (as templates want)."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
+
+
+class Message(Frozen):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _join_parts(cls, value: Any) -> Any:
+        """Accept OpenAI's list of text parts, and null beside tool calls."""
+        if value is None:
+            return ""
+        if isinstance(value, list):
+            parts = []
+            for part in value:
+                if not (isinstance(part, Mapping) and part.get("type") == "text"):
+                    raise ValueError("only text parts are supported in content")
+                parts.append(str(part.get("text", "")))
+            return "".join(parts)
+        return value
+
+    @field_validator("tool_calls", mode="before")
+    @classmethod
+    def _flatten_openai_calls(cls, value: Any) -> Any:
+        """Accept OpenAI's ``{"id", "type", "function": {"name", "arguments"}}``."""
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(_flatten_call(call) for call in value)
+
+    def to_template(self) -> dict[str, Any]:
+        """Return the dict that a chat template renders."""
+        out: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            out["tool_calls"] = [call.to_openai() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            out["tool_call_id"] = self.tool_call_id
+        if self.name is not None:
+            out["name"] = self.name
+        return out
+
+
+def _flatten_call(call: Any) -> Any:
+    if not (isinstance(call, Mapping) and "function" in call):
+        return call
+    function = call["function"]
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        arguments = json.loads(arguments or "{}")
+    return {"id": call.get("id", ""), "name": function.get("name"), "arguments": arguments}
+
+
+MessageLike: TypeAlias = Message | Mapping[str, Any]
+Messages: TypeAlias = Sequence[MessageLike]
+ToolSchema: TypeAlias = Mapping[str, Any]
+"""A tool in OpenAI's form: ``{"type": "function", "function": {name, description, parameters}}``."""
+
+
+def as_messages(messages: Messages) -> list[Message]:
+    """Validate a conversation.
+
+    Args:
+        messages: OpenAI-style dicts or :class:`Message`, oldest first.
+
+    Returns:
+        The same turns as :class:`Message`.
+
+    Raises:
+        TemplateError: it is not a list of messages, it is empty, or a turn is malformed.
+    """
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
+        raise TemplateError(
+            f"messages must be a list of {{'role', 'content'}} dicts, not {type(messages).__name__}; "
+            "for plain text use generate(), or pass [{'role': 'user', 'content': text}]"
+        )
+    if not messages:
+        raise TemplateError(
+            "messages is empty: pass at least one, such as {'role': 'user', 'content': 'Hello'}"
+        )
+    return [_as_message(index, message) for index, message in enumerate(messages)]
+
+
+def _as_message(index: int, message: Any) -> Message:
+    if isinstance(message, Message):
+        return message
+    if not isinstance(message, Mapping):
+        raise TemplateError(
+            f"messages[{index}] is a {type(message).__name__}; "
+            "each must be a dict with 'role' and 'content', or a longctx.Message"
+        )
+    known = {key: value for key, value in message.items() if key in Message.model_fields}
+    try:
+        return Message.model_validate(known)
+    except (ValidationError, json.JSONDecodeError) as error:
+        details = (
+            "; ".join(
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                for item in error.errors()
+            )
+            if isinstance(error, ValidationError)
+            else f"tool call arguments are not JSON ({error})"
+        )
+        raise TemplateError(
+            f"messages[{index}] is not a message ({details}); it needs 'role' "
+            "(system, user, assistant or tool) and 'content' (text)"
+        ) from error
+
+
+class Usage(Frozen):
+    """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    prefilled_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Timings(Frozen):
+    """Seconds that one call took, by phase. ``ttft_s`` is the time to the first token."""
+
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    ttft_s: float = 0.0
+    rescale_s: float = 0.0
+
+
+class WindowReport(Frozen):
+    """What happened to the window during one call.
+
+    ``grew_from`` is the window in tokens before it grew (None if it did not);
+    ``dropped_tokens`` counts tokens that slid out of it; ``method_changed`` says in words
+    when something else was done than the plan foresaw.
+    """
+
+    n_ctx: int = 0
+    scale: float = 1.0
+    method: str = "none"
+    grew_from: int | None = None
+    dropped_tokens: int = 0
+    method_changed: str | None = None
+
+
+class Completion(Frozen):
+    """An answer, with what it cost."""
+
+    text: str
+    message: Message
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    window: WindowReport
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model asked for."""
+        return self.message.tool_calls
+
+
+class Chunk(Frozen):
+    """A piece of a streamed answer; the last one carries the whole ``result``."""
+
+    text: str = ""
+    result: Completion | None = None
+
+
+class Progress(Frozen):
+    """How far a prefill has come."""
+
+    done_tokens: int
+    total_tokens: int
+    elapsed_s: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Mean speed so far; 0 before the first batch."""
+        return self.done_tokens / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float:
+        """Seconds left at the mean speed; 0 before the first batch."""
+        speed = self.tokens_per_s
+        return (self.total_tokens - self.done_tokens) / speed if speed else 0.0
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
