@@ -1,0 +1,59 @@
+# Needs GNU make, Python 3.10 or newer with venv and pip, and a C++ compiler.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# The stamps name what is installed; a change of pyproject.toml installs again.
+DEMO := $(VENV)/.installed-demo
+DEV  := $(VENV)/.installed-dev
+
+.PHONY: help demo test test-all lint format bench clean
+
+help:
+	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
+	@echo "make test      what CI runs; about 3 minutes"
+	@echo "make test-all  the slow tests too"
+	@echo "make lint      ruff, mypy --strict, import contracts"
+	@echo "make format    let ruff rewrite"
+	@echo "make bench     the benchmarks; docs/benchmarks.md says what each one measures"
+	@echo "make clean     remove .venv, caches and build outputs"
+
+# Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'"
+demo: $(DEMO)
+	$(BIN)/longctx demo $(ARGS)
+
+# Options for pytest: make test ARGS="tests/rope -k yarn"
+test: $(DEV)
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-all: $(DEV)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	       .import_linter_cache
+	find longctx tests benchmarks examples plugins -name __pycache__ -prune -exec rm -rf {} +
+
+$(DEMO): EXTRAS := demo
+$(DEV): EXTRAS := demo,dev
+$(DEMO) $(DEV): pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('llama_cpp') is None)" \
+	  || echo "Installing; llama.cpp is built from source, which takes about five minutes."
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[$(EXTRAS)]"
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,117 @@
+"""Our prefill, decode and peak memory against ``llama_cpp.Llama`` with the same settings.
+
+Each run is a process of its own, and the two sides take turns, so that a machine whose speed
+drifts slows both. Ratios are ours / theirs of medians.
+
+    python benchmarks/overhead.py [--runs 5] [--prompt-tokens 2048] [--new-tokens 64]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pydoc_data.topics import topics
+from statistics import median
+
+from machine import save
+
+N_CTX = 8192
+
+
+def prompt_text(llm_count, n_tokens: int) -> str:
+    text = " ".join(topics[key] for key in sorted(topics))
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if llm_count(text[:middle]) <= n_tokens else (low, middle - 1)
+    return text[:low]
+
+
+def run_ours(n_prompt: int, n_new: int, threads: int) -> dict[str, float]:
+    from longctx import LongContextLLM
+
+    llm = LongContextLLM(target_ctx=N_CTX, n_threads=threads, kv_type="f16", memory_limit="8GiB")
+    prompt = prompt_text(llm.count, n_prompt)
+    return measure(lambda n: llm.stream(prompt, max_tokens=n), n_new)
+
+
+def run_theirs(n_prompt: int, n_new: int, threads: int) -> dict[str, float]:
+    import os
+
+    # The same wait policy for both sides, or theirs spins and the comparison is of that.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    from llama_cpp import Llama
+
+    from longctx.demo_model import demo_model, fast_copy
+
+    llm = Llama(
+        str(fast_copy(demo_model())),
+        n_ctx=N_CTX,
+        n_threads=threads,
+        n_threads_batch=threads,
+        flash_attn=True,
+        verbose=False,
+    )
+    prompt = prompt_text(lambda text: len(llm.tokenize(text.encode(), add_bos=False)), n_prompt)
+    return measure(
+        lambda n: llm.create_completion(prompt, max_tokens=n, temperature=0.0, stream=True), n_new
+    )
+
+
+def measure(stream, n_new: int) -> dict[str, float]:
+    started = time.perf_counter()
+    chunks = stream(n_new)
+    next(chunks)
+    first = time.perf_counter()
+    pieces = sum(1 for _ in chunks)
+    ended = time.perf_counter()
+    return {
+        "prefill_s": first - started,
+        "decode_s": ended - first,
+        "chunks": pieces,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--prompt-tokens", type=int, default=2048)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--side", choices=("ours", "theirs"))
+    options = parser.parse_args()
+    if options.side:
+        run = run_ours if options.side == "ours" else run_theirs
+        print(json.dumps(run(options.prompt_tokens, options.new_tokens, options.threads)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
+    for number in range(options.runs):
+        for side in runs:
+            arguments = [sys.executable, __file__, "--side", side]
+            arguments += ["--prompt-tokens", str(options.prompt_tokens)]
+            arguments += ["--new-tokens", str(options.new_tokens), "--threads", str(options.threads)]
+            done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+            runs[side].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"run {number + 1} {side}: {runs[side][-1]}", flush=True)
+    print(f"\n| ours / llama_cpp.Llama | ours | theirs | ratio | aim |\n| --- | --- | --- | --- | --- |")
+    for key, name, unit, aim in (
+        ("prefill_s", "prefill speed", options.prompt_tokens, "≥ 0.98"),
+        ("decode_s", "decode speed", options.new_tokens, "≥ 0.98"),
+        ("peak_bytes", "peak memory", None, "≤ 1.0"),
+    ):
+        ours, theirs = (median(run[key] for run in runs[side]) for side in runs)
+        if unit is None:
+            row = f"{ours / 2**20:.0f} MiB | {theirs / 2**20:.0f} MiB | {ours / theirs:.3f}"
+        else:
+            row = f"{unit / ours:.1f} tok/s | {unit / theirs:.1f} tok/s | {theirs / ours:.3f}"
+        print(f"| {name} | {row} | {aim} |")
+    print("raw figures:", save("overhead", {"options": vars(options), "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()

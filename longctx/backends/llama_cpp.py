@@ -1,0 +1,123 @@
+"""llama.cpp in this process: one set of weights, contexts on demand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from longctx._native import Context, ContextParams, Model
+from longctx.backends.threads import DecodeThreads, default_threads
+from longctx.errors import BackendError
+from longctx.model_info import ModelInfo
+from longctx.planner import ContextPlan
+from longctx.rope import RopeConfig
+
+N_BATCH = 512
+
+
+class LlamaCppBackend:
+    """The weights of one model, and contexts over them for any window and RoPE.
+
+    Args:
+        info: what the file says about itself.
+        plan: KV types come from here; window and RoPE are given with each context.
+        n_threads: None measures what the machine bears.
+        n_gpu_layers: layers to place on the GPU (-1 = all).
+
+    Raises:
+        ModelFileError: llama.cpp cannot load the file.
+        BackendError: the thread count is not positive.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        plan: ContextPlan,
+        *,
+        n_threads: int | None = None,
+        n_gpu_layers: int = 0,
+    ) -> None:
+        if n_threads is not None and (isinstance(n_threads, bool) or n_threads < 1):
+            raise BackendError(f"n_threads is {n_threads}; use 1 or more, or None to measure")
+        self.info = info
+        self.plan = plan
+        self.n_threads = n_threads or default_threads()
+        self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
+        self._n_gpu_layers = n_gpu_layers
+        self.model = Model(Path(info.path), n_gpu_layers=n_gpu_layers)
+        self._tempered: tuple[float, Model] | None = None
+
+    def open(self, n_ctx: int, rope: RopeConfig, *, n_outputs: int) -> Context:
+        """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
+
+        Raises:
+            BackendError: llama.cpp cannot allocate it.
+        """
+        params = context_params(
+            rope,
+            n_ctx=n_ctx,
+            kv_type_k=self.plan.kv_type_k,
+            kv_type_v=self.plan.kv_type_v,
+            n_threads=self.n_threads,
+            n_outputs=n_outputs,
+        )
+        return Context(self._model_for(rope), params)
+
+    def _model_for(self, rope: RopeConfig) -> Model:
+        """NTK-by-parts is YaRN without its temperature, which only metadata can cancel."""
+        if rope.method != "ntk-by-parts" or rope.scale == 1:
+            return self.model
+        if self._tempered is None or self._tempered[0] != rope.scale:
+            key = f"{self.info.architecture}.rope.scaling.attn_factor"
+            factor = rope.attention_factor / rope.yarn_attention_factor
+            model = Model(
+                Path(self.info.path), n_gpu_layers=self._n_gpu_layers, overrides={key: factor}
+            )
+            self._tempered = (rope.scale, model)
+        return self._tempered[1]
+
+    def close(self) -> None:
+        """Free the weights; close every context before."""
+        if self._tempered is not None:
+            self._tempered[1].close()
+        self.model.close()
+
+
+def context_params(
+    rope: RopeConfig,
+    *,
+    n_ctx: int,
+    kv_type_k: str = "f16",
+    kv_type_v: str = "f16",
+    n_threads: int = 1,
+    n_outputs: int = 1,
+) -> ContextParams:
+    """Translate a :class:`RopeConfig` into what llama.cpp takes.
+
+    ``none`` passes nothing at all, so that a file which is already scaled keeps its own
+    values. YaRN needs an explicit frequency scale: the type alone does nothing.
+    """
+    params = ContextParams(
+        n_ctx=n_ctx,
+        kv_type_k=kv_type_k,
+        kv_type_v=kv_type_v,
+        n_threads=n_threads,
+        n_outputs=n_outputs,
+        n_batch=N_BATCH,
+        n_ubatch=N_BATCH,
+    )
+    if rope.method == "none" or rope.scale == 1:
+        return params
+    params = replace(params, rope_freq_base=rope.freq_base)
+    if rope.method in ("ntk", "dynamic"):
+        return params
+    params = replace(params, rope_freq_scale=rope.freq_scale)
+    if rope.method == "linear":
+        return replace(params, rope_scaling="linear")
+    return replace(
+        params,
+        rope_scaling="yarn",
+        yarn_orig_ctx=rope.original_ctx,
+        yarn_beta_fast=rope.beta_fast,
+        yarn_beta_slow=rope.beta_slow,
+    )

@@ -1,0 +1,246 @@
+"""Codec of llama.cpp's sequence state: where the positions and the keys stand in its bytes.
+
+Little endian, as ``llama_kv_cache::state_write`` and its callers write it (state version 3)::
+
+    u32 magic, i32 seq_id
+    once, or twice in sliding-window models (layers with the full window, then the others):
+        u32 n_stream = 1, u32 n_cells
+        nothing more if n_cells is 0, else
+        n_cells x (i32 position, u32 n_seq_id = 1, i32 seq_id)
+        u32 v_trans, u32 n_layer
+        n_layer x (i32 K type, u64 row bytes, n_cells rows of [n_head_kv, head_dim])
+        n_layer x (i32 V type, u64 row bytes, n_cells rows)                 if v_trans is 0
+        n_layer x (i32 V type, u32 value bytes, u32 n, n x n_cells values)  if v_trans is 1
+
+What differs is refused: M-RoPE (longer cells), MLA (no values), recurrent state.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.errors import SnapshotMismatchError, UnsupportedModelError
+from longctx.rope import Turn
+
+MAGIC = 0xAF143CD8
+_TYPE_NAMES = {0: "f32", 1: "f16", 2: "q4_0", 8: "q8_0", 30: "bf16"}
+_VALUE_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
+_CHUNK_VALUES = 1 << 18
+_CELL_BYTES = 12
+
+
+@dataclass(frozen=True)
+class KeyRows:
+    """The cached keys of one layer: where in the state's bytes, and in what type.
+
+    Attributes:
+        kv_type: ``"f32"``, ``"f16"``, ``"bf16"``, ``"q8_0"`` or ``"q4_0"``.
+        row_bytes: bytes of one cell's row [n_head_kv, head_dim].
+        offset: of the first row, in bytes.
+        n_cells: rows.
+    """
+
+    kv_type: str
+    row_bytes: int
+    offset: int
+    n_cells: int
+
+    @property
+    def row_values(self) -> int:
+        """n_head_kv · head_dim.
+
+        Raises:
+            UnsupportedModelError: the type is quantised.
+        """
+        if self.kv_type not in _VALUE_BYTES:
+            # llama.cpp multiplies quantised keys by a Hadamard matrix before it stores them.
+            raise UnsupportedModelError(
+                f"cached keys of type {self.kv_type} cannot be turned yet; "
+                "use kv_type='f16', or prefill the text again"
+            )
+        return self.row_bytes // _VALUE_BYTES[self.kv_type]
+
+    def read(self, state: NDArray[np.uint8], rows: slice = slice(None)) -> NDArray[np.float32]:
+        """Return a copy of some rows: float32[n, row_values].
+
+        Raises:
+            UnsupportedModelError: the type is quantised.
+        """
+        stored = self._view(state)[rows]
+        if self.kv_type == "bf16":
+            return (stored.astype(np.uint32) << 16).view(np.float32)
+        return stored.astype(np.float32)
+
+    def write(
+        self, state: NDArray[np.uint8], values: NDArray[np.float32], rows: slice = slice(None)
+    ) -> None:
+        """Put float32[n, row_values] in place of some rows, rounded to the cache's type.
+
+        Raises:
+            UnsupportedModelError: the type is quantised.
+        """
+        stored = self._view(state)
+        stored[rows] = _round_to_bf16(values) if self.kv_type == "bf16" else values
+
+    def turn(self, state: NDArray[np.uint8], turn: Turn, *, head_dim: int) -> None:
+        """Rotate every row in place, a chunk at a time.
+
+        Raises:
+            UnsupportedModelError: the type is quantised.
+            SnapshotMismatchError: the rows are not heads of ``head_dim``.
+        """
+        if self.row_values % head_dim:
+            raise SnapshotMismatchError(
+                f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
+                "this state belongs to another model; prefill the text again"
+            )
+        for rows in self._chunks():
+            keys = self.read(state, rows)
+            heads = keys.reshape(len(keys), -1, head_dim)
+            turn[rows].apply(heads, out=heads)
+            self.write(state, keys, rows)
+
+    def _view(self, state: NDArray[np.uint8]) -> NDArray[np.generic]:
+        dtype = {"f32": "<f4", "f16": "<f2", "bf16": "<u2"}.get(self.kv_type, "<u1")
+        n_bytes = self.n_cells * self.row_bytes
+        return (
+            state[self.offset : self.offset + n_bytes]
+            .view(dtype)
+            .reshape(self.n_cells, self.row_values)
+        )
+
+    def _chunks(self) -> Iterator[slice]:
+        step = max(1, _CHUNK_VALUES // self.row_values)
+        return (slice(begin, begin + step) for begin in range(0, self.n_cells, step))
+
+
+@dataclass(frozen=True, eq=False)
+class CacheLayout:
+    """One KV cache in a state: int32[n_cells] positions, and each layer's keys.
+
+    Cells stand in the cache's order, which is not that of their positions once cells were
+    dropped and used again. ``keys`` holds this cache's layers in the model's order.
+    """
+
+    positions: NDArray[np.int32]
+    positions_offset: int
+    keys: tuple[KeyRows, ...]
+    v_transposed: bool
+
+    def write_positions(self, state: NDArray[np.uint8], positions: NDArray[np.integer]) -> None:
+        """Give every cell another position, [n_cells], in the order of ``positions``."""
+        _cells(state, self.positions_offset, len(self.positions))[:, 0] = positions
+
+
+@dataclass(frozen=True, eq=False)
+class StateLayout:
+    """A parsed state: one cache, or in sliding-window models two (full window first)."""
+
+    seq_id: int
+    caches: tuple[CacheLayout, ...]
+
+
+def parse_state(state: NDArray[np.uint8]) -> StateLayout:
+    """Find the positions and keys in a sequence's state.
+
+    Args:
+        state: uint8[n], of :meth:`longctx._native.Context.get_state`.
+
+    Raises:
+        SnapshotMismatchError: it is damaged, cut off, or of a layout that we do not know.
+    """
+    reader = _Reader(state)
+    magic, seq_id = reader.take("<Ii", "header")
+    if magic != MAGIC:
+        raise SnapshotMismatchError(
+            f"not a sequence state of this llama.cpp (it begins with {magic:#010x}, not "
+            f"{MAGIC:#010x}); prefill the text again"
+        )
+    caches = [_parse_cache(reader)]
+    if reader.offset < state.size:
+        caches.append(_parse_cache(reader))
+    if reader.offset != state.size:
+        raise reader.mismatch(f"{state.size - reader.offset} bytes are left over")
+    return StateLayout(seq_id, tuple(caches))
+
+
+class _Reader:
+    """Reads on through a state; whatever runs past its end is a mismatch."""
+
+    def __init__(self, state: NDArray[np.uint8]) -> None:
+        if state.dtype != np.uint8 or state.ndim != 1 or not state.flags.c_contiguous:
+            raise SnapshotMismatchError(
+                f"a state is a contiguous uint8[n], not {state.dtype}{list(state.shape)}"
+            )
+        self.state = state
+        self.offset = 0
+
+    def take(self, fields: str, what: str) -> tuple[int, ...]:
+        begin = self.skip(struct.calcsize(fields), what)
+        return struct.unpack_from(fields, self.state.data, begin)
+
+    def skip(self, n_bytes: int, what: str) -> int:
+        """Step over ``n_bytes`` and return where they began."""
+        begin = self.offset
+        if n_bytes > self.state.size - begin:
+            raise self.mismatch(
+                f"its {what} needs {n_bytes} bytes, {self.state.size - begin} are left"
+            )
+        self.offset += n_bytes
+        return begin
+
+    def mismatch(self, reason: str) -> SnapshotMismatchError:
+        return SnapshotMismatchError(
+            f"the state of {self.state.size} bytes is damaged or of another layout: at byte "
+            f"{self.offset}, {reason}; prefill the text again"
+        )
+
+
+def _parse_cache(reader: _Reader) -> CacheLayout:
+    n_stream, n_cells = reader.take("<II", "cache header")
+    if n_stream != 1:
+        raise reader.mismatch(f"it has {n_stream} streams, not 1")
+    positions_offset = reader.offset
+    if n_cells == 0:
+        return CacheLayout(np.empty(0, np.int32), positions_offset, (), False)
+    reader.skip(n_cells * _CELL_BYTES, "cells")
+    cells = _cells(reader.state, positions_offset, n_cells)
+    if not (cells[:, 1] == 1).all() or (cells[:, 0] < 0).any():
+        raise reader.mismatch("a cell has no position or is not of one sequence")
+    v_trans, n_layer = reader.take("<II", "layer count")
+    if v_trans > 1 or not 0 < n_layer < 4096:
+        raise reader.mismatch(f"it has v_trans {v_trans} and {n_layer} layers")
+    keys = tuple(_parse_rows(reader, n_cells) for _ in range(n_layer))
+    for _ in range(n_layer):
+        if v_trans:
+            _, value_bytes, n_values = reader.take("<iII", "value header")
+            reader.skip(value_bytes * n_values * n_cells, "values")
+        else:
+            _parse_rows(reader, n_cells)
+    return CacheLayout(cells[:, 0].copy(), positions_offset, keys, bool(v_trans))
+
+
+def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:
+    ggml_type, row_bytes = reader.take("<iQ", "row header")
+    kv_type = _TYPE_NAMES.get(ggml_type)
+    if kv_type is None:
+        raise reader.mismatch(f"rows have the unknown type {ggml_type}")
+    if row_bytes == 0 or row_bytes % _VALUE_BYTES.get(kv_type, 1):
+        raise reader.mismatch(f"rows of {kv_type} have {row_bytes} bytes")
+    return KeyRows(kv_type, row_bytes, reader.skip(row_bytes * n_cells, "rows"), n_cells)
+
+
+def _cells(state: NDArray[np.uint8], offset: int, n_cells: int) -> NDArray[np.int32]:
+    """View of the cells: int32[n_cells, 3], (position, n_seq_id, seq_id)."""
+    return state[offset : offset + n_cells * _CELL_BYTES].view("<i4").reshape(n_cells, 3)
+
+
+def _round_to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Round to nearest, ties to even: uint16, the upper half of each float32."""
+    bits = values.view(np.uint32)
+    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)

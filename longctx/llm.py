@@ -1,0 +1,494 @@
+"""``LongContextLLM``: the façade that wires the rooms together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from longctx._native import json_schema_to_grammar
+from longctx.backends import LlamaCppBackend
+from longctx.cache import Session
+from longctx.call_queue import CallQueue
+from longctx.demo_model import demo_model, fast_copy
+from longctx.errors import BackendError
+from longctx.generation import GenerationSettings, Outcome, check_fit, generate
+from longctx.model_info import ModelInfo
+from longctx.planner import ContextPlan, plan_context
+from longctx.protocols import ToolChoice
+from longctx.tokens import (
+    ChatTemplate,
+    ModelTokenizer,
+    RenderedPrompt,
+    parse_tool_calls,
+    tool_grammar,
+)
+from longctx.types import (
+    Chunk,
+    Completion,
+    Message,
+    Messages,
+    ProgressCallback,
+    ToolCall,
+    ToolSchema,
+    as_messages,
+)
+
+logger = logging.getLogger("longctx")
+
+
+class LongContextLLM:
+    """A local model with the window you ask for.
+
+    Args:
+        model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
+        target_ctx: the window wanted, in tokens.
+        window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
+            up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
+        overflow: ``"error"`` raises when a text does not fit.
+        n_keep: attention sinks, in tokens, when the window slides.
+        method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``.
+        kv_type: ``auto``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
+        memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
+        reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
+        n_threads: None measures what the machine bears.
+        n_gpu_layers: layers to place on the GPU, -1 for all.
+        seed: of sampling at a temperature above 0; None draws a new one each call.
+        verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
+
+    Raises:
+        ModelFileError: the file is missing or damaged.
+        UnsupportedModelError: the model cannot be scaled and the target needs it.
+        PlanError: no window satisfies the request.
+        MissingExtraError: ``model=None`` and the demo model is not installed.
+
+    Example:
+        >>> with LongContextLLM(target_ctx=16_384) as llm:      # doctest: +SKIP
+        ...     print(llm.chat([{"role": "user", "content": "Hello!"}]).text)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        target_ctx: int = 32_768,
+        *,
+        window: Literal["elastic", "fixed"] = "elastic",
+        overflow: Literal["error", "slide"] = "error",
+        n_keep: int | None = None,
+        method: str = "auto",
+        kv_type: str = "auto",
+        memory_limit: int | str | None = None,
+        reserve_output: int = 1024,
+        n_threads: int | None = None,
+        n_gpu_layers: int = 0,
+        seed: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        if window not in ("elastic", "fixed"):
+            raise BackendError(f"window is {window!r}; use 'elastic' or 'fixed'")
+        if verbose:
+            _log_to_stderr()
+        path = Path(model) if model is not None else fast_copy(demo_model(), announce=logger.warning)
+        self.info = ModelInfo.from_gguf(path)
+        self.plan: ContextPlan = plan_context(
+            self.info,
+            target_ctx,
+            method=method,
+            kv_type=kv_type,
+            memory_limit=memory_limit,
+            reserve_output=reserve_output,
+            n_keep=n_keep,
+            overflow=overflow,
+        )
+        self._elastic = window == "elastic"
+        self._seed = seed
+        self._queue = CallQueue()
+        self._backend = LlamaCppBackend(
+            self.info, self.plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers
+        )
+        native = self._backend.model
+        self._tokenizer = ModelTokenizer(native)
+        self._template = ChatTemplate(native.chat_template(), native)
+        self._chat_session: Session | None = None
+        self._sessions: list[Session] = []
+        self._closed = False
+
+    # Life
+
+    def close(self) -> None:
+        """Free the model and every cache. Idempotent."""
+        with self._queue.turn():
+            self._closed = True
+            for session in [*self._sessions, *filter(None, [self._chat_session])]:
+                session.close()
+            self._chat_session = None
+            self._sessions.clear()
+            self._backend.close()
+
+    def __enter__(self) -> LongContextLLM:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "elastic" if self._elastic else "fixed"
+        return (
+            f"LongContextLLM({self.info.name!r}, target_ctx={self.plan.n_ctx}, "
+            f"method={self.plan.method!r}, {state})"
+        )
+
+    @property
+    def target_ctx(self) -> int:
+        """Largest window in tokens."""
+        return self.plan.n_ctx
+
+    @property
+    def reserve_output(self) -> int:
+        """Tokens kept free for an answer when ``max_tokens`` is not given."""
+        return self.plan.reserve_output
+
+    # Tokens
+
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+        """Count tokens exactly.
+
+        Args:
+            text: plain text, or a conversation, counted as :meth:`chat` would prefill it:
+                template, tools and generation prompt included.
+            tools: OpenAI-style schemas, with a conversation.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+        """
+        if isinstance(text, str):
+            return len(self._tokenizer.encode(text))
+        return len(self._render(text, tools).ids)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
+        return self._tokenizer.encode(text)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
+        return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
+
+    # Generating
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Completion:
+        """Answer a conversation.
+
+        Args:
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first.
+            tools: OpenAI-style schemas; calls are held to them by a grammar.
+            tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
+            max_tokens: room for the answer; None is the plan's ``reserve_output``.
+            temperature: 0 is greedy.
+            top_p: nucleus sampling, above temperature 0.
+            stop: strings that end the answer; they are not part of it.
+            seed: of sampling.
+            response_schema: a JSON schema or pydantic model that the answer must satisfy.
+            on_progress: called after each prefilled batch.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+            ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
+            ToolError: a tool schema or ``tool_choice`` is wrong.
+        """
+        return _result_of(
+            self.stream_chat(
+                messages,
+                tools=tools,
+                tool_choice=tool_choice,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                stop=stop,
+                seed=seed,
+                response_schema=response_schema,
+                on_progress=on_progress,
+            )
+        )
+
+    def stream_chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Iterator[Chunk]:
+        """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
+
+        The prompt is checked at once, not at the first chunk. The last chunk carries
+        ``result``. Other calls wait until the stream is read to its end or closed.
+        """
+        prompt = self._render(messages, tools if tool_choice != "none" else None)
+        grammar = _grammar(tools, tool_choice, response_schema)
+        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
+        check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
+        names = _tool_names(tools) if tools and tool_choice != "none" else ()
+        return self._answer(prompt, settings, names, on_progress)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Completion:
+        """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
+        return _result_of(
+            self.stream(
+                prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                stop=stop,
+                seed=seed,
+                response_schema=response_schema,
+                on_progress=on_progress,
+            )
+        )
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Iterator[Chunk]:
+        """Continue plain text piece by piece; the last chunk carries ``result``."""
+        self._check_open()
+        ids = self._encode(prompt, True)
+        grammar = _grammar(None, "none", response_schema)
+        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
+        check_fit(len(ids), settings.max_tokens, self.plan.n_ctx)
+        return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
+
+    async def achat(self, messages: Messages, **options: Any) -> Completion:
+        """:meth:`chat` in a thread; calls queue."""
+        return await asyncio.to_thread(self.chat, messages, **options)
+
+    async def astream_chat(self, messages: Messages, **options: Any) -> AsyncIterator[Chunk]:
+        """:meth:`stream_chat` in threads; calls queue."""
+        chunks = self.stream_chat(messages, **options)
+        end = object()
+        try:
+            while (chunk := await asyncio.to_thread(next, chunks, end)) is not end:
+                yield chunk  # type: ignore[misc]  # `end` alone is no Chunk
+        finally:
+            await asyncio.to_thread(_close, chunks)
+
+    def score(
+        self,
+        text_or_ids: str | Sequence[int] | NDArray[np.int32],
+        *,
+        batch: int = 512,
+        on_progress: ProgressCallback | None = None,
+    ) -> NDArray[np.float32]:
+        """Score every token of a text given all before it.
+
+        The text stays in the cache: a following call whose prompt begins with the same
+        tokens does not prefill them again.
+
+        Args:
+            text_or_ids: n tokens, at least 2.
+            batch: logits of so many tokens are held at once (``batch × n_vocab`` floats).
+            on_progress: called after each batch.
+
+        Returns:
+            float32[n-1], negative log-likelihood in nats.
+
+        Raises:
+            ContextOverflowError: the text does not fit the window.
+            BackendError: fewer than 2 tokens.
+        """
+        self._check_open()
+        ids = (
+            self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
+        )
+        if len(ids) < 2:
+            raise BackendError(f"score needs at least 2 tokens, not {len(ids)}")
+        check_fit(len(ids), 0, self.plan.n_ctx)
+        with self._queue.turn():
+            if self._chat_session is not None:
+                self._chat_session.close()
+            self._chat_session = self._new_session(n_outputs=min(batch, 512))
+            self._chat_session.reserve(len(ids))
+            return self._chat_session.nll(ids, on_progress=on_progress)
+
+    # The KV cache, by hand
+
+    def session(self) -> Session:
+        """Open a KV cache of your own. Close it with ``.close()``, or with the model."""
+        self._check_open()
+        with self._queue.turn():
+            session = self._new_session()
+            self._sessions.append(session)
+            return session
+
+    # Inside
+
+    def _new_session(self, n_outputs: int = 16) -> Session:
+        return Session(self._backend, self._encode, elastic=self._elastic, n_outputs=n_outputs)
+
+    def _encode(self, text: str, at_start: bool) -> list[int]:
+        return self._tokenizer.encode(text, add_special=at_start)
+
+    def _render(self, messages: Messages, tools: Sequence[ToolSchema] | None) -> RenderedPrompt:
+        self._check_open()
+        return self._template.render(as_messages(messages), tools)
+
+    def _settings(
+        self,
+        max_tokens: int | None,
+        temperature: float,
+        top_p: float,
+        stop: str | Sequence[str] | None,
+        seed: int | None,
+        grammar: str | None,
+    ) -> GenerationSettings:
+        return GenerationSettings(
+            max_tokens=self.plan.reserve_output if max_tokens is None else max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=self._seed if seed is None else seed,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+            grammar=grammar,
+        )
+
+    def _answer(
+        self,
+        prompt: RenderedPrompt,
+        settings: GenerationSettings,
+        tool_names: Sequence[str],
+        on_progress: ProgressCallback | None,
+    ) -> Generator[Chunk, None, None]:
+        with self._queue.turn():
+            self._check_open()
+            if self._chat_session is None:
+                self._chat_session = self._new_session()
+            pieces = generate(
+                self._chat_session,
+                self._backend.model,
+                prompt.ids,
+                settings,
+                on_progress=on_progress,
+            )
+            # A tool call is no prose: with tools the text is shown when it is known which it is.
+            outcome = yield from _as_chunks(pieces, silent=bool(tool_names))
+            self._template.remember(prompt, outcome.text, outcome.ids)
+        calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
+        text = "" if calls else outcome.text
+        yield Chunk(
+            text=text if tool_names else "", result=_completion(outcome, text, tuple(calls))
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError("this LongContextLLM is closed; construct a new one")
+
+
+def _as_chunks(
+    pieces: Generator[str, None, Outcome], *, silent: bool
+) -> Generator[Chunk, None, Outcome]:
+    while True:
+        try:
+            text = next(pieces)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome
+        if not silent:
+            yield Chunk(text=text)
+
+
+def _completion(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
+    return Completion(
+        text=text,
+        message=Message(role="assistant", content=text, tool_calls=calls),
+        finish_reason="tool_calls" if calls else outcome.finish_reason,
+        usage=outcome.usage,
+        timings=outcome.timings,
+        window=outcome.window,
+    )
+
+
+def _result_of(chunks: Iterator[Chunk]) -> Completion:
+    *_, last = chunks
+    if last.result is None:
+        raise BackendError("the stream ended without a result")
+    return last.result
+
+
+def _close(chunks: Iterator[Chunk]) -> None:
+    if isinstance(chunks, Generator):
+        chunks.close()
+
+
+def _grammar(
+    tools: Sequence[ToolSchema] | None, tool_choice: ToolChoice, response_schema: Any
+) -> str | None:
+    if tools and tool_choice != "none":
+        return tool_grammar(tools, tool_choice)
+    if response_schema is None:
+        return None
+    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
+        response_schema = response_schema.model_json_schema()
+    if not isinstance(response_schema, dict):
+        raise BackendError(
+            f"response_schema is a {type(response_schema).__name__}; "
+            "pass a JSON schema as a dict, or a pydantic model class"
+        )
+    return json_schema_to_grammar(response_schema)
+
+
+def _tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
+    return tuple(tool["function"]["name"] for tool in tools)
+
+
+def _log_to_stderr() -> None:
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)

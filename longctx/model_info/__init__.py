@@ -1,0 +1,7 @@
+"""What a GGUF says about itself, read in milliseconds, without its weights."""
+
+from longctx.model_info.info import ModelInfo, RopeScaling
+from longctx.model_info.layers import Layer
+from longctx.model_info.tables import format_bytes, format_table
+
+__all__ = ["Layer", "ModelInfo", "RopeScaling", "format_bytes", "format_table"]

@@ -1,0 +1,121 @@
+"""The plan: everything about a window that is decided before it is opened."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from longctx.model_info import ModelInfo, format_bytes, format_table
+from longctx.planner.memory import CELL_PADDING, KvType, MemoryEstimate
+from longctx.planner.profile import Profile, ProfileParameters
+from longctx.rope import Method, RopeConfig, SelfExtendConfig, rope_config
+from longctx.rope.yarn import BETA_FAST, BETA_SLOW
+from longctx.types import Frozen
+
+Overflow: TypeAlias = Literal["error", "slide"]
+
+
+class ContextPlan(Frozen):
+    """One window of one model. Lengths in tokens.
+
+    ``scale`` is s, what ``method`` stretches the trained window by, and ``rope`` what llama.cpp
+    is told; ``self_extend`` is None with every other method. ``reserve_output`` tokens stay free
+    for an answer; ``n_keep`` counts the first tokens that a sliding window keeps as attention
+    sinks. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
+    """
+
+    info: ModelInfo = Field(exclude=True, repr=False)
+    n_ctx: int
+    n_ctx_train: int
+    scale: float
+    method: Method
+    rope: RopeConfig
+    self_extend: SelfExtendConfig | None = None
+    kv_type_k: KvType
+    kv_type_v: KvType
+    memory: MemoryEstimate
+    reserve_output: int
+    n_keep: int
+    overflow: Overflow
+    profile: Profile | None = None
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def rope_at(self, n_ctx: int) -> RopeConfig:
+        """The RoPE of a smaller (or larger) window under the same method.
+
+        Args:
+            n_ctx: a window in tokens; s = n_ctx / n_ctx_train, and none up to the trained one.
+        """
+        if n_ctx == self.n_ctx:
+            return self.rope
+        return rope_for_window(self.info, n_ctx, self.method, self.profile)
+
+    def __repr__(self) -> str:
+        scaling = "none" if self.scale == 1 else f"{self.method}, s = {self.scale:.4g}"
+        base = f"base {self.rope.freq_base:,.0f}, frequency scale {self.rope.freq_scale:.4g}"
+        rows: list[tuple[str, object]] = [
+            ("window", f"{self.n_ctx:,} tokens (trained for {self.n_ctx_train:,})"),
+            ("scaling", scaling),
+            ("RoPE", base if self.info.rope_type != "none" else "none"),
+            ("keys, values", f"{self.kv_type_k}, {self.kv_type_v}"),
+            ("memory", f"{self.memory} of {format_bytes(self.memory.limit_bytes)}"),
+            ("for the answer", f"{self.reserve_output:,} tokens"),
+            ("when full", self._overflow_row()),
+            *(("reason", reason) for reason in self.reasons),
+            *(("WARNING", warning) for warning in self.warnings),
+        ]
+        return format_table(f"Plan for {self.info.name}", rows)
+
+    __str__ = __repr__
+
+    def _overflow_row(self) -> str:
+        if self.overflow == "error":
+            return "an error"
+        return f"slides, keeping the first {self.n_keep} tokens"
+
+
+def window_steps(plan: ContextPlan) -> tuple[int, ...]:
+    """The windows that an elastic one passes through, smallest first, each a multiple of 256.
+
+    It begins at the trained window (rounded down), doubles, and ends at ``plan.n_ctx``.
+    """
+    step = max(CELL_PADDING, plan.n_ctx_train // CELL_PADDING * CELL_PADDING)
+    steps = []
+    while step < plan.n_ctx:
+        steps.append(step)
+        step *= 2
+    return (*steps, plan.n_ctx)
+
+
+def rope_for_window(
+    info: ModelInfo, n_ctx: int, method: Method, profile: Profile | None
+) -> RopeConfig:
+    """Compute the RoPE of a window, on top of what the file already applies.
+
+    Args:
+        info: the model.
+        n_ctx: the window in tokens; at or below the trained one nothing is scaled.
+        method: the scaling method.
+        profile: the calibration whose parameters hold, if any.
+    """
+    scaling = info.rope_scaling
+    original_ctx = (scaling and scaling.original_ctx) or info.n_ctx_train
+    if info.rope_type == "none":
+        return RopeConfig(freq_base=info.rope_freq_base, original_ctx=original_ctx)
+    parameters = profile.parameters if profile else ProfileParameters()
+    stretched = n_ctx > info.n_ctx_train and method != "none"
+    return rope_config(
+        method if stretched else "none",
+        scale=n_ctx / info.n_ctx_train * parameters.scale_factor if stretched else 1.0,
+        n_rot=info.n_rot,
+        base=info.rope_freq_base,
+        original_ctx=original_ctx,
+        trained_freq_scale=info.trained_freq_scale,
+        trained_attention_factor=(scaling and scaling.attn_factor) or 1.0,
+        trained_yarn=scaling is not None and scaling.type == "yarn",
+        frequency_factors=info.frequency_factors_at(n_ctx),
+        beta_fast=parameters.beta_fast or (scaling and scaling.beta_fast) or BETA_FAST,
+        beta_slow=parameters.beta_slow or (scaling and scaling.beta_slow) or BETA_SLOW,
+    )

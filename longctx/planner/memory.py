@@ -1,0 +1,160 @@
+"""How much memory a window takes: weights, KV cache and compute buffers, before any is allocated.
+
+The KV part follows llama.cpp's caches layer by layer and is exact. The compute buffer is the
+peak of a graph allocator; what dominates it is understood, its last few per cent (which blocks
+can be reused in which order) are not modelled. ``benchmarks/memory_estimate.py`` compares both
+with what llama.cpp allocates.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import computed_field
+
+from longctx.model_info import Layer, ModelInfo, format_bytes, format_table
+from longctx.types import Frozen
+
+KvType: TypeAlias = Literal["f16", "bf16", "q8_0", "q4_0"]
+
+# Elements in a block, bytes of a block.
+_KV_BLOCKS: dict[str, tuple[int, int]] = {
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "q8_0": (32, 34),
+    "q4_0": (32, 18),
+}
+_N_UBATCH = 512  # what our contexts ask for
+CELL_PADDING = 256
+"""llama.cpp rounds windows and sliding caches up to multiples of this many tokens."""
+
+
+class MemoryEstimate(Frozen):
+    """Bytes that a plan needs, and the limit it was made for.
+
+    ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
+    Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
+    reads those again, and the system takes them back when memory is short.
+    """
+
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    limit_bytes: int
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def total_bytes(self) -> int:
+        """Weights, KV cache and compute buffers together."""
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{format_bytes(self.total_bytes)} (weights {format_bytes(self.weights_bytes)}, "
+            f"KV cache {format_bytes(self.kv_bytes)}, compute {format_bytes(self.compute_bytes)})"
+        )
+
+    def __repr__(self) -> str:
+        return format_table(
+            "memory",
+            [
+                ("weights", format_bytes(self.weights_bytes)),
+                ("KV cache", format_bytes(self.kv_bytes)),
+                ("compute", format_bytes(self.compute_bytes)),
+                ("total", format_bytes(self.total_bytes)),
+                ("limit", format_bytes(self.limit_bytes)),
+            ],
+        )
+
+
+def estimate_memory(
+    info: ModelInfo, n_ctx: int, *, kv_type: KvType = "f16", limit_bytes: int = 0
+) -> MemoryEstimate:
+    """Estimate what a context of ``n_ctx`` tokens takes, next to the weights.
+
+    Args:
+        info: the model.
+        n_ctx: the window in tokens, a multiple of 256.
+        kv_type: of keys and values alike.
+        limit_bytes: what the estimate is held against; only kept here.
+    """
+    return MemoryEstimate(
+        weights_bytes=info.weights_bytes,
+        kv_bytes=kv_cache_bytes(info, n_ctx, kv_type),
+        compute_bytes=compute_bytes(info, n_ctx),
+        limit_bytes=limit_bytes,
+    )
+
+
+def kv_cache_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
+    """Bytes of all caches and recurrent states of one sequence (exact)."""
+    return sum(
+        _cells(info, layer, n_ctx)
+        * (_row_bytes(layer.key_elements, kv_type) + _row_bytes(layer.value_elements, kv_type))
+        + 4 * layer.state_elements
+        for layer in info.layers
+    )
+
+
+def _cells(info: ModelInfo, layer: Layer, n_ctx: int) -> int:
+    """Tokens that a layer's cache holds (llama_kv_cache_iswa, with swa_full off)."""
+    if layer.kind != "sliding" or info.sliding_window is None:
+        return n_ctx
+    cells = min(n_ctx, info.sliding_window + min(_N_UBATCH, n_ctx))
+    return -(-cells // CELL_PADDING) * CELL_PADDING
+
+
+def _row_bytes(elements: int, kv_type: KvType) -> int:
+    block, block_bytes = _KV_BLOCKS[kv_type]
+    return elements // block * block_bytes
+
+
+def can_quantize_kv(info: ModelInfo) -> str | None:
+    """Say why keys and values cannot be quantised; None where they can."""
+    if info.architecture == "grok":
+        return "quantised values need flash attention, which llama.cpp turns off for Grok"
+    for layer in info.layers:
+        for what, length in (("key", layer.key_length), ("value", layer.value_length)):
+            if length % 32:
+                return f"its heads have {length} {what} elements, no multiple of the block of 32"
+    return None
+
+
+def compute_bytes(info: ModelInfo, n_ctx: int) -> int:
+    """Bytes of the graph's intermediate results, and of the logits of one token.
+
+    One batch of up to 512 tokens runs through one layer at a time, so the peak is that of the
+    hungriest stage, in float32 a token; over it lie the attention masks, f16[cells, batch],
+    which live through the whole graph and are all that grows with the window. Measured on
+    generated models with flash attention: the feed-forward stage holds gate, up, their product
+    and four rows of the residual stream (exact for Llama); attention holds the queries before
+    and after RoPE, or one of them with three rows of keys and values.
+    """
+    n_tokens = min(_N_UBATCH, n_ctx)
+    stages = [_feed_forward_elements(info), 4 * info.n_embd + 5 * info.n_inner]
+    attention = [layer for layer in info.layers if layer.n_head_kv]
+    if attention:
+        stages.append(3 * info.n_embd + max(_attention_elements(info, a) for a in attention))
+    masks = sum({_cells(info, layer, n_ctx) * (layer.kind == "sliding") for layer in attention})
+    masks += n_ctx * any(layer.kind != "sliding" for layer in attention)
+    inputs = 24  # token, position, cell of K and V, a token
+    scores = 0
+    if info.architecture == "grok":  # no flash attention: scores and their softmax, and f32 masks
+        masks, scores = 2 * masks, 2 * 4 * info.n_head * n_ctx
+    return n_tokens * (4 * max(stages) + 2 * masks + inputs + scores) + 2 * 4 * info.n_vocab
+
+
+def _feed_forward_elements(info: ModelInfo) -> int:
+    dense = 3 * info.n_ff
+    # Each token's experts, side by side: gate, up and product, or product, output and weighted.
+    experts = info.n_expert_used * max(
+        3 * info.n_ff_expert, info.n_ff_expert + 2 * info.n_embd if info.n_ff_expert else 0
+    )
+    return max(dense, experts) + 4 * info.n_embd
+
+
+def _attention_elements(info: ModelInfo, layer: Layer) -> int:
+    queries = info.n_head * layer.key_length
+    if layer.kind == "mla":  # plain queries, their compressed form, and both joined
+        return 3 * queries
+    return max(2 * queries, queries + 3 * layer.n_head_kv * layer.key_length)

@@ -1,0 +1,212 @@
+"""Turning keys: RoPE applied to them, and cached ones moved to other positions or frequencies.
+
+RoPE rotates pair i of a key at position p by the angle p·θᵢ (Su et al. 2021, equation 34),
+so a cached key becomes that of position p' under θ' by one more rotation, by p'·θ'ᵢ - p·θᵢ.
+Only the first n_rot dimensions of a head turn; the others, and all values, carry no position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.errors import UnsupportedModelError
+from longctx.rope.config import RopeConfig
+
+RotaryType: TypeAlias = Literal["norm", "neox"]
+"""Which dimensions are a pair: NORM (2i, 2i+1), NEOX (i, i + n_rot/2)."""
+
+Positions: TypeAlias = NDArray[np.integer]
+_CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Rotations of n rows of keys, computed once and shared by all layers.
+
+    ``factors`` is complex64[n, n_rot/2], scale · e^(i·angle). Make one with :meth:`by`, or
+    with :meth:`between` for cached keys.
+    """
+
+    factors: NDArray[np.complex64]
+    rope_type: RotaryType
+
+    @classmethod
+    def by(cls, angles: Iterator[NDArray[np.float64]], rope_type: str, scale: float) -> Turn:
+        """Build from chunks of angles, float64[rows, n_rot/2] radians.
+
+        Raises:
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+        """
+        if rope_type not in ("norm", "neox"):
+            raise UnsupportedModelError(
+                f"keys with RoPE of type {rope_type!r} cannot be turned; only norm and neox can: "
+                "prefill the text again"
+            )
+        tables = []
+        for chunk in angles:
+            # Reduced in float64, so that float32 loses nothing at large positions.
+            reduced = (chunk - 2 * np.pi * np.round(chunk / (2 * np.pi))).astype(np.float32)
+            table = np.empty(reduced.shape, dtype=np.complex64)
+            np.multiply(np.cos(reduced), np.float32(scale), out=table.real)
+            np.multiply(np.sin(reduced), np.float32(scale), out=table.imag)
+            tables.append(table)
+        return cls(np.concatenate(tables), cast(RotaryType, rope_type))
+
+    @classmethod
+    def between(
+        cls,
+        old_positions: Positions,
+        old: RopeConfig,
+        new_positions: Positions,
+        new: RopeConfig,
+        *,
+        n_rot: int,
+        rope_type: str,
+    ) -> Turn:
+        """From keys cached under ``old`` at ``old_positions`` [n] to ``new`` at ``new_positions``.
+
+        By p'·θ' - p·θ, times the ratio of the attention factors.
+
+        Raises:
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+            ValueError: the two arrays of positions differ in length.
+        """
+        if old_positions.shape != new_positions.shape:
+            raise ValueError(f"{old_positions.size} old and {new_positions.size} new positions")
+        old_theta, new_theta = old.frequencies(n_rot), new.frequencies(n_rot)
+        angles = (
+            np.multiply.outer(new_positions[rows], new_theta)
+            - np.multiply.outer(old_positions[rows], old_theta)
+            for rows in _chunks(old_positions.size, n_rot)
+        )
+        return cls.by(angles, rope_type, new.attention_factor / old.attention_factor)
+
+    @property
+    def n_rot(self) -> int:
+        """Dimensions of a head that turn."""
+        return 2 * int(self.factors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def __getitem__(self, rows: slice) -> Turn:
+        return Turn(self.factors[rows], self.rope_type)
+
+    def apply(
+        self, keys: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Turn keys, float32[n, n_head_kv, head_dim] with contiguous heads.
+
+        ``out`` may be ``keys`` itself; without it the result is a new array.
+
+        Raises:
+            ValueError: the shape is not this turn's.
+        """
+        if keys.ndim != 3 or len(keys) != len(self) or keys.shape[2] < self.n_rot:
+            raise ValueError(
+                f"keys of shape {keys.shape} for {len(self)} rows of n_rot {self.n_rot}"
+            )
+        if out is None:
+            out = keys.copy()
+        elif out is not keys:
+            out[...] = keys
+        turn_pairs = _turn_norm if self.rope_type == "norm" else _turn_neox
+        for rows in _chunks(len(keys), keys.shape[1] * keys.shape[2]):
+            turn_pairs(out[rows, :, : self.n_rot], self.factors[rows, None])
+        return out
+
+
+def _turn_norm(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
+    pairs = keys.view(np.complex64)
+    np.multiply(pairs, factors, out=pairs)
+
+
+def _turn_neox(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
+    half = keys.shape[2] // 2
+    cos, sin = np.ascontiguousarray(factors.real), np.ascontiguousarray(factors.imag)
+    x, y = keys[..., :half], keys[..., half:]
+    x_sin, y_sin = x * sin, y * sin
+    x *= cos
+    x -= y_sin
+    y *= cos
+    y += x_sin
+
+
+def _chunks(n_rows: int, row_values: int) -> Iterator[slice]:
+    """Slices of ``n_rows`` rows (at least one, maybe empty) of some 64k values each."""
+    step = max(1, _CHUNK_VALUES // row_values)
+    for begin in range(0, max(1, n_rows), step):
+        yield slice(begin, min(begin + step, n_rows))
+
+
+def rotate(
+    keys: NDArray[np.float32],
+    positions: Positions,
+    frequencies: NDArray[np.float64],
+    *,
+    rope_type: str,
+    attention_factor: float = 1.0,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Apply RoPE to unrotated keys.
+
+    Args:
+        keys: float32[n, n_head_kv, head_dim].
+        positions: [n].
+        frequencies: float64[n_rot/2], radians a position.
+        rope_type: ``"norm"`` or ``"neox"``.
+        attention_factor: multiplies the dimensions that turn, as llama.cpp does.
+        out: where to put the result; may be ``keys``.
+
+    Returns:
+        float32, the shape of ``keys``.
+
+    Raises:
+        UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+    """
+    angles = (
+        np.multiply.outer(positions[rows], frequencies)
+        for rows in _chunks(positions.size, 2 * frequencies.size)
+    )
+    return Turn.by(angles, rope_type, attention_factor).apply(keys, out=out)
+
+
+def rerotate(
+    keys: NDArray[np.float32],
+    old_positions: Positions,
+    old: RopeConfig,
+    new_positions: Positions,
+    new: RopeConfig,
+    *,
+    n_rot: int,
+    rope_type: str,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Turn the cached keys of one layer; for many layers keep the :class:`Turn`.
+
+    Exact for the first layer. Deeper keys were computed from hidden states that saw the old
+    frequencies, and stay so.
+
+    Args:
+        keys: float32[n, n_head_kv, head_dim], rotated under ``old``.
+        old_positions: [n], where they stand.
+        old: the RoPE they were cached under.
+        new_positions: [n], where they shall stand.
+        new: the RoPE that will read them.
+        n_rot: dimensions of a head that turn.
+        rope_type: ``"norm"`` or ``"neox"``.
+        out: where to put the result; may be ``keys``.
+
+    Returns:
+        float32, the shape of ``keys``.
+
+    Raises:
+        UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+    """
+    turn = Turn.between(old_positions, old, new_positions, new, n_rot=n_rot, rope_type=rope_type)
+    return turn.apply(keys, out=out)

