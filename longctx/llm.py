@@ -95,7 +95,9 @@ class LongContextLLM:
             raise BackendError(f"window is {window!r}; use 'elastic' or 'fixed'")
         if verbose:
             _log_to_stderr()
-        path = Path(model) if model is not None else fast_copy(demo_model(), announce=logger.warning)
+        path = (
+            Path(model) if model is not None else fast_copy(demo_model(), announce=logger.warning)
+        )
         self.info = ModelInfo.from_gguf(path)
         self.plan: ContextPlan = plan_context(
             self.info,
@@ -346,9 +348,7 @@ class LongContextLLM:
             BackendError: fewer than 2 tokens.
         """
         self._check_open()
-        ids = (
-            self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
-        )
+        ids = self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
         if len(ids) < 2:
             raise BackendError(f"score needs at least 2 tokens, not {len(ids)}")
         check_fit(len(ids), 0, self.plan.n_ctx)

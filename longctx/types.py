@@ -95,7 +95,8 @@ def _flatten_call(call: Any) -> Any:
 MessageLike: TypeAlias = Message | Mapping[str, Any]
 Messages: TypeAlias = Sequence[MessageLike]
 ToolSchema: TypeAlias = Mapping[str, Any]
-"""A tool in OpenAI's form: ``{"type": "function", "function": {name, description, parameters}}``."""
+"""A tool in OpenAI's form: ``{"type": "function", "function": {name, description, parameters}}``,
+the parameters a JSON schema."""
 
 
 def as_messages(messages: Messages) -> list[Message]:
@@ -112,8 +113,9 @@ def as_messages(messages: Messages) -> list[Message]:
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
         raise TemplateError(
-            f"messages must be a list of {{'role', 'content'}} dicts, not {type(messages).__name__}; "
-            "for plain text use generate(), or pass [{'role': 'user', 'content': text}]"
+            "messages must be a list of {'role', 'content'} dicts, not "
+            f"{type(messages).__name__}; for plain text use generate(), or pass "
+            "[{'role': 'user', 'content': text}]"
         )
     if not messages:
         raise TemplateError(

@@ -1,1 +1,39 @@
-""""""
+"""Agents: a conversation that calls tools, on a window that grows with it.
+
+::
+
+    user → transcript → policy (what is shown) → model → tool calls → results → model → answer
+
+They know :class:`longctx.protocols.ChatModel` and nothing below it.
+"""
+
+from longctx.agents import policies
+from longctx.agents.agent import Agent
+from longctx.agents.context import AgentContext
+from longctx.agents.events import (
+    AgentResult,
+    Compacted,
+    Done,
+    Event,
+    TextDelta,
+    ToolResult,
+    WindowGrown,
+)
+from longctx.agents.tools import Tool, tool
+from longctx.types import ToolCall
+
+__all__ = [
+    "Agent",
+    "AgentContext",
+    "AgentResult",
+    "Compacted",
+    "Done",
+    "Event",
+    "TextDelta",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "WindowGrown",
+    "policies",
+    "tool",
+]

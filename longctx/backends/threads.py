@@ -32,9 +32,7 @@ class DecodeThreads:
         n_threads: the count that prefill uses; 1 leaves nothing to choose.
     """
 
-    def __init__(
-        self, n_threads: int, *, burst: int = 3, trials: int = 2, hold: int = 512
-    ) -> None:
+    def __init__(self, n_threads: int, *, burst: int = 3, trials: int = 2, hold: int = 512) -> None:
         self._candidates = [n_threads] if n_threads == 1 else [n_threads, max(1, n_threads // 2)]
         self._burst, self._trials, self._hold = burst, trials, hold
         self._times: dict[int, list[float]] = defaultdict(list)

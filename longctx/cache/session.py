@@ -306,7 +306,5 @@ class Session:
 def _report(callback: ProgressCallback | None, done: int, total: int, started: float) -> None:
     if callback is not None:
         callback(
-            Progress(
-                done_tokens=done, total_tokens=total, elapsed_s=time.monotonic() - started
-            )
+            Progress(done_tokens=done, total_tokens=total, elapsed_s=time.monotonic() - started)
         )

@@ -20,17 +20,31 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.cache.half import (
+    bfloat16_to_float32,
+    float16_to_float32,
+    float32_to_bfloat16,
+    float32_to_float16,
+)
 from longctx.errors import SnapshotMismatchError, UnsupportedModelError
 from longctx.rope import Turn
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {0: "f32", 1: "f16", 2: "q4_0", 8: "q8_0", 30: "bf16"}
-_VALUE_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
-_CHUNK_VALUES = 1 << 18
+# Halves are kept as their bits; ``longctx.cache.half`` converts them.
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("<f4"),
+    "f16": np.dtype("<u2"),
+    "bf16": np.dtype("<u2"),
+}
+_TO_FLOAT32 = {"f16": float16_to_float32, "bf16": bfloat16_to_float32}
+_FROM_FLOAT32 = {"f16": float32_to_float16, "bf16": float32_to_bfloat16}
+_CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
 _CELL_BYTES = 12
 
 
@@ -57,13 +71,13 @@ class KeyRows:
         Raises:
             UnsupportedModelError: the type is quantised.
         """
-        if self.kv_type not in _VALUE_BYTES:
+        if self.kv_type not in _DTYPES:
             # llama.cpp multiplies quantised keys by a Hadamard matrix before it stores them.
             raise UnsupportedModelError(
                 f"cached keys of type {self.kv_type} cannot be turned yet; "
                 "use kv_type='f16', or prefill the text again"
             )
-        return self.row_bytes // _VALUE_BYTES[self.kv_type]
+        return self.row_bytes // _DTYPES[self.kv_type].itemsize
 
     def read(self, state: NDArray[np.uint8], rows: slice = slice(None)) -> NDArray[np.float32]:
         """Return a copy of some rows: float32[n, row_values].
@@ -72,9 +86,7 @@ class KeyRows:
             UnsupportedModelError: the type is quantised.
         """
         stored = self._view(state)[rows]
-        if self.kv_type == "bf16":
-            return (stored.astype(np.uint32) << 16).view(np.float32)
-        return stored.astype(np.float32)
+        return stored.copy() if self.kv_type == "f32" else _TO_FLOAT32[self.kv_type](stored)
 
     def write(
         self, state: NDArray[np.uint8], values: NDArray[np.float32], rows: slice = slice(None)
@@ -85,7 +97,7 @@ class KeyRows:
             UnsupportedModelError: the type is quantised.
         """
         stored = self._view(state)
-        stored[rows] = _round_to_bf16(values) if self.kv_type == "bf16" else values
+        stored[rows] = values if self.kv_type == "f32" else _FROM_FLOAT32[self.kv_type](values)
 
     def turn(self, state: NDArray[np.uint8], turn: Turn, *, head_dim: int) -> None:
         """Rotate every row in place, a chunk at a time.
@@ -105,14 +117,11 @@ class KeyRows:
             turn[rows].apply(heads, out=heads)
             self.write(state, keys, rows)
 
-    def _view(self, state: NDArray[np.uint8]) -> NDArray[np.generic]:
-        dtype = {"f32": "<f4", "f16": "<f2", "bf16": "<u2"}.get(self.kv_type, "<u1")
-        n_bytes = self.n_cells * self.row_bytes
-        return (
-            state[self.offset : self.offset + n_bytes]
-            .view(dtype)
-            .reshape(self.n_cells, self.row_values)
-        )
+    def _view(self, state: NDArray[np.uint8]) -> NDArray[Any]:
+        row_values = self.row_values
+        end = self.offset + self.n_cells * self.row_bytes
+        stored = state[self.offset : end].view(_DTYPES[self.kv_type])
+        return stored.reshape(self.n_cells, row_values)
 
     def _chunks(self) -> Iterator[slice]:
         step = max(1, _CHUNK_VALUES // self.row_values)
@@ -230,7 +239,7 @@ def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:
     kv_type = _TYPE_NAMES.get(ggml_type)
     if kv_type is None:
         raise reader.mismatch(f"rows have the unknown type {ggml_type}")
-    if row_bytes == 0 or row_bytes % _VALUE_BYTES.get(kv_type, 1):
+    if row_bytes == 0 or (kv_type in _DTYPES and row_bytes % _DTYPES[kv_type].itemsize):
         raise reader.mismatch(f"rows of {kv_type} have {row_bytes} bytes")
     return KeyRows(kv_type, row_bytes, reader.skip(row_bytes * n_cells, "rows"), n_cells)
 
@@ -238,9 +247,3 @@ def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:
 def _cells(state: NDArray[np.uint8], offset: int, n_cells: int) -> NDArray[np.int32]:
     """View of the cells: int32[n_cells, 3], (position, n_seq_id, seq_id)."""
     return state[offset : offset + n_cells * _CELL_BYTES].view("<i4").reshape(n_cells, 3)
-
-
-def _round_to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Round to nearest, ties to even: uint16, the upper half of each float32."""
-    bits = values.view(np.uint32)
-    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)

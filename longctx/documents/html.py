@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _INVISIBLE = frozenset({
     "head", "script", "style", "template", "noscript", "iframe", "object", "embed", "svg",
-    "math", "audio", "video", "canvas", "datalist"
+    "audio", "video", "canvas", "datalist"
 })  # fmt: skip
 _BLOCKS = frozenset({
     "address", "article", "aside", "body", "br", "caption", "dd", "details", "div", "dt",
@@ -25,9 +25,7 @@ _PARAGRAPHS = frozenset({
     "blockquote", "dl", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre",
     "table", "ul"
 })  # fmt: skip
-_HEADINGS = frozenset({
-    "h1", "h2", "h3", "h4", "h5", "h6"
-})  # fmt: skip
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 

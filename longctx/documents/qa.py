@@ -106,7 +106,7 @@ class DocumentQA:
             on_progress: called after each prefilled batch.
 
         Raises:
-            DocumentError: there is no document, no question, or ``max_tokens`` is no number above 0.
+            DocumentError: no document, no question, or a ``max_tokens`` below 1.
             ContextOverflowError: documents, question and answer do not fit; it is raised before
                 anything is prefilled, and nothing is cut.
         """

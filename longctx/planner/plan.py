@@ -147,6 +147,11 @@ def _choose_method(
             f"{profile.method}: a calibration measured it as the best for this model, up to "
             f"{profile.window:,} tokens."
         )
+        if request.n_ctx > profile.window:
+            warnings.append(
+                f"The calibration went up to {profile.window:,} tokens; {request.n_ctx:,} were "
+                "never measured."
+            )
         return profile.method, profile
     reasons.append(
         f"ntk: {request.n_ctx:,} tokens are {ratio:.3g} times {trained}, and no calibration of "
@@ -168,29 +173,26 @@ def _choose_kv_type(
             )
     elif obstacle:
         candidates = ("f16",)
-    refused = ""
+    refused: list[str] = []
     for kv in candidates:
         memory = estimate_memory(info, request.n_ctx, kv_type=kv, limit_bytes=limit)
         if memory.total_bytes <= limit:
-            asked = "as asked for" if request.kv_type else "the most exact that fits"
+            why = "as asked for" if request.kv_type else "the most exact that fits"
             reasons.append(
-                f"{kv} keys and values, {asked}:{refused} {memory} of {format_bytes(limit)} "
-                f"({limit_source})."
+                f"{kv} keys and values, {why}: they make {memory} of {format_bytes(limit)} "
+                f"({limit_source}){''.join(refused)}."
             )
             return kv, memory
-        refused += f" {kv} would need {format_bytes(memory.total_bytes)};"
+        refused.append(f"; {kv} would make {format_bytes(memory.total_bytes)}")
     largest = _largest_window(info, candidates[-1], limit, request.n_ctx)
     advice = (
         f"The largest window that fits is {largest:,} tokens: ask for target_ctx={largest}, or"
         if largest
         else "Not even the smallest window fits:"
     )
-    quantised = (
-        "" if request.kv_type is None or obstacle else " (kv_type='auto' may find a smaller one)"
-    )
     raise PlanError(
         f"{info.name} with {request.n_ctx:,} tokens needs {memory} with {candidates[-1]} keys and "
-        f"values{quantised}, and the limit is {format_bytes(limit)} ({limit_source}). {advice} "
+        f"values, and the limit is {format_bytes(limit)} ({limit_source}). {advice} "
         "raise memory_limit, free memory, or take a smaller model",
         largest_ctx=largest,
     )

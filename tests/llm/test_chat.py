@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from longctx import BackendError, ContextOverflowError, LongContextLLM, TemplateError
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+SYSTEM = {"role": "system", "content": "You answer in one sentence."}
+QUESTION = [SYSTEM, {"role": "user", "content": "What is the capital of France?"}]
 
 
 def test_answers_and_accounts_for_every_token(demo_llm: LongContextLLM) -> None:

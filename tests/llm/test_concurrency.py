@@ -15,7 +15,10 @@ from longctx import BackendError, LongContextLLM, Progress
 
 def ask(name: str) -> list[dict[str, str]]:
     """A short question."""
-    return [{"role": "user", "content": f"What is the capital of {name}?"}]
+    return [
+        {"role": "system", "content": "You answer in one sentence."},
+        {"role": "user", "content": f"What is the capital of {name}?"},
+    ]
 
 
 def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:

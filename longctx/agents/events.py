@@ -1,0 +1,77 @@
+"""What happens while an agent runs, as frozen events.
+
+:class:`longctx.types.ToolCall`, which the model's message carries, is itself the event of a
+call: the agent yields the same object.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from longctx.types import Completion, Frozen, ToolCall, Usage
+
+StopReason: TypeAlias = Literal["answer", "length", "step_limit", "repeated_call"]
+
+
+class TextDelta(Frozen):
+    """A piece of the model's text."""
+
+    text: str
+
+
+class ToolResult(Frozen):
+    """What a tool returned, as the model will read it; with ``is_error`` why it did not."""
+
+    call_id: str
+    name: str
+    text: str
+    is_error: bool = False
+
+
+class WindowGrown(Frozen):
+    """The window grew to hold the conversation: tokens before and after, and the time it took."""
+
+    grew_from: int
+    n_ctx: int
+    scale: float
+    method: str
+    rescale_s: float
+
+
+class Compacted(Frozen):
+    """A policy made the conversation smaller: tokens before and after.
+
+    No policy does so yet; the event is here so that programs can be written for it.
+    """
+
+    policy: str
+    tokens_before: int
+    tokens_after: int
+
+
+class AgentResult(Frozen):
+    """One run.
+
+    ``stop_reason``: ``"answer"`` when the model ended by itself; ``"length"`` when
+    ``max_tokens`` cut its text; ``"step_limit"`` when it still wanted tools after the last
+    step; ``"repeated_call"`` when the same call brought the same result again and again.
+    ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and
+    empty where it ended in a call. ``steps`` are the model's completions, ``usage`` their sum,
+    ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.
+    """
+
+    text: str
+    stop_reason: StopReason
+    detail: str
+    steps: tuple[Completion, ...]
+    usage: Usage
+    events: tuple[TextDelta | ToolCall | ToolResult | WindowGrown | Compacted, ...]
+
+
+class Done(Frozen):
+    """The end of a run; always the last event."""
+
+    result: AgentResult
+
+
+Event: TypeAlias = TextDelta | ToolCall | ToolResult | WindowGrown | Compacted | Done
