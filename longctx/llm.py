@@ -179,6 +179,12 @@ class LongContextLLM:
             return len(self._tokenizer.encode(text))
         return len(self._render(text, tools).ids)
 
+    def prompt_ids(
+        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+    ) -> list[int]:
+        """The token ids that :meth:`chat` would have in its cache before it answers."""
+        return self._render(messages, tools).ids
+
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
         return self._tokenizer.encode(text)

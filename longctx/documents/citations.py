@@ -58,7 +58,11 @@ def _locate(words: str, documents: Sequence[Document]) -> Citation | None:
     core = words.rstrip(_CLOSING)
     if not core:
         return None
-    pattern = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, core.split())) + r"(?!\w)")
+    pattern = re.compile(
+        ("", r"(?<!\w)")[_bounds_words(core[0])]
+        + r"\s+".join(map(re.escape, core.split()))
+        + ("", r"(?!\w)")[_bounds_words(core[-1])]
+    )
     for document in documents:
         if match := pattern.search(document.text):
             return Citation(
@@ -69,3 +73,12 @@ def _locate(words: str, documents: Sequence[Document]) -> Citation | None:
                 end=match.end(),
             )
     return None
+
+
+def _bounds_words(character: str) -> bool:
+    """Whether a quotation with this edge must not begin or end inside a word.
+
+    Not where the script parts no words (Chinese, Japanese, Thai) or the edge is punctuation.
+    Letters with capitals belong to scripts that do.
+    """
+    return character.isdigit() or character.lower() != character.upper()

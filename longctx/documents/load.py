@@ -84,8 +84,10 @@ def _read(path: Path) -> bytes:
             "doc_id='...'"
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        # strerror: the whole message repeats the path, which may be a text of any length.
+        reason = getattr(error, "strerror", None) or error
         raise DocumentError(
-            f"{_short(path)} cannot be read ({error}); to pass a text instead of a path give it "
+            f"{_short(path)} cannot be read ({reason}); to pass a text instead of a path give it "
             "a name: doc_id='...'"
         ) from error
 

@@ -7,7 +7,7 @@ from longctx.documents.citations import find_citations
 
 CONTRACT = Document(
     doc_id="contract",
-    text="Until delivery the seller\nbears the risk. Damage (fire, water) is\n  insured. 他说：他不同意。",
+    text="Until delivery the seller\nbears the risk. Damage (fire, water) is\n  insured. 乙方不同意该条款。",
 )
 LETTER = Document(doc_id="letter", text="We agree that the seller bears the risk, as before.")
 
@@ -19,6 +19,8 @@ LETTER = Document(doc_id="letter", text="We agree that the seller bears the risk
         ("It says “the  seller bears the risk”.", ["the seller\nbears the risk"]),
         ("Es heißt „the seller bears the risk“.", ["the seller\nbears the risk"]),
         ("Il dit «Damage (fire, water) is insured».", ["Damage (fire, water) is\n  insured"]),
+        ('乙方说 "不同意"。', ["不同意"]),
+        ('It is "(fire, water)".', ["(fire, water)"]),
         ("Damage (fire, water) is insured. That is all.", ["Damage (fire, water) is\n  insured"]),
         (
             '"Until delivery the seller bears the risk."',

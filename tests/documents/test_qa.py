@@ -41,7 +41,7 @@ def test_report_adds_up_to_the_window():
 
 def test_what_does_not_fit_is_refused_with_the_counts_by_document():
     """The model is never called; one token fewer fits."""
-    llm = ScriptedChatModel(["x"], target_ctx=500, reserve_output=50)
+    llm = ScriptedChatModel(["x"], target_ctx=300, reserve_output=50)
     qa = DocumentQA(llm)
     qa.add(TEXT, doc_id="big")
     qa.add("Short.", doc_id="small")

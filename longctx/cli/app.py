@@ -1,0 +1,56 @@
+"""Assembles the command and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from longctx import __version__
+from longctx.cli.ask import ask
+from longctx.cli.chat import chat
+from longctx.cli.demo import demo
+from longctx.cli.inspect import inspect
+from longctx.cli.output import errors
+from longctx.cli.plan import plan
+from longctx.errors import LongCtxError
+
+app = typer.Typer(
+    name="longctx",
+    help="Give local GGUF models the context window you ask for.\n\n"
+    "Start with `longctx demo`. Exit status: 0, 1 for an error (said on stderr), 2 for wrong usage.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (demo, chat, ask, inspect, plan):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"longctx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; the entry point of the ``longctx`` script."""
+    try:
+        app(arguments)
+    except LongCtxError as error:
+        errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("stopped")
+        sys.exit(130)

@@ -1,0 +1,25 @@
+"""``longctx inspect``: what a GGUF says about itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from longctx.cli.output import out, print_json
+from longctx.model_info import ModelInfo
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a model's window, heads, RoPE and whether its window can be scaled.
+
+    No weights are loaded. Example: `longctx inspect model.gguf`
+    """
+    info = ModelInfo.from_gguf(model)
+    if as_json:
+        print_json(info)
+    else:
+        out.print(repr(info), markup=False)

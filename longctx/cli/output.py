@@ -1,0 +1,95 @@
+"""What the commands share on a terminal: consoles, a prefill bar, plan tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from longctx.planner import ContextPlan
+from longctx.types import Completion
+from longctx.types import Progress as PrefillProgress
+from longctx.types import ProgressCallback
+
+out = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+@contextmanager
+def prefill_bar(label: str) -> Iterator[ProgressCallback]:
+    """A bar of tokens, tokens/s and ETA on stderr, shown once a prefill passes half a second."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} tokens"),
+        TextColumn("{task.fields[speed]:,.0f} tokens/s"),
+        TextColumn("ETA {task.fields[eta]:.0f} s"),
+        console=errors,
+        transient=True,
+    )
+    task = bar.add_task(label, total=1, speed=0.0, eta=0.0)
+
+    def update(progress: PrefillProgress) -> None:
+        if progress.elapsed_s > 0.5:
+            bar.start()
+        bar.update(
+            task,
+            completed=progress.done_tokens,
+            total=progress.total_tokens,
+            speed=progress.tokens_per_s,
+            eta=progress.eta_s,
+        )
+        if progress.done_tokens >= progress.total_tokens:
+            bar.stop()
+
+    try:
+        yield update
+    finally:
+        bar.stop()
+
+
+def show_plan(plan: ContextPlan) -> None:
+    """Print a plan as a table, its reasons and its warnings."""
+    memory = plan.memory
+    table = Table("what", "chosen", title=f"Plan for {plan.info.name}", title_justify="left")
+    table.add_row("window", f"{plan.n_ctx:,} tokens (trained for {plan.n_ctx_train:,})")
+    table.add_row("method", f"{plan.method}, s = {plan.scale:.4g}")
+    table.add_row(
+        "RoPE",
+        f"rope_freq_base {plan.rope.freq_base:,.0f}, rope_freq_scale {plan.rope.freq_scale:.4g}",
+    )
+    table.add_row("KV cache", f"keys {plan.kv_type_k}, values {plan.kv_type_v}")
+    table.add_row("memory", str(memory))
+    table.add_row("kept for the answer", f"{plan.reserve_output:,} tokens")
+    out.print(table)
+    for reason in plan.reasons:
+        out.print(f"  because  {reason}", markup=False)
+    for warning in plan.warnings:
+        out.print(f"  [yellow]warning[/yellow]  {warning}")
+
+
+def show_cost(result: Completion) -> None:
+    """Print one dim line: window, scale, cached and prefilled tokens, speed."""
+    usage, timings, window = result.usage, result.timings, result.window
+    speed = usage.completion_tokens / timings.decode_s if timings.decode_s else 0.0
+    scale = f", {window.method} s = {window.scale:.3g}" if window.scale > 1 else ""
+    grew = f", grew from {window.grew_from:,}" if window.grew_from else ""
+    out.print(
+        f"[dim]window {window.n_ctx:,}{scale}{grew} · {usage.cached_tokens:,} tokens cached, "
+        f"{usage.prefilled_tokens:,} prefilled in {timings.prefill_s:.1f} s · "
+        f"{usage.completion_tokens} generated at {speed:.1f}/s · {result.finish_reason}[/dim]"
+    )

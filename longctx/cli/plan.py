@@ -1,0 +1,41 @@
+"""``longctx plan``: what a window would take, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from longctx.cli.output import print_json, show_plan
+from longctx.planner import plan_context
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
+    memory: Annotated[
+        str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="auto, none, linear, ntk, dynamic, ntk-by-parts or yarn.")
+    ] = "auto",
+    kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
+    reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Choose scale, method, KV types and memory for a window, and say why.
+
+    Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
+    """
+    chosen = plan_context(
+        model,
+        target_ctx,
+        method=method,
+        kv_type=kv_type,
+        memory_limit=memory,
+        reserve_output=reserve_output,
+    )
+    if as_json:
+        print_json(chosen)
+    else:
+        show_plan(chosen)

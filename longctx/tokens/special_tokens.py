@@ -1,0 +1,114 @@
+"""Special tokens: where their text stands, and how llama.cpp cuts a text at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from longctx._native import TokenAttr
+from longctx.tokens.vocabulary import Vocabulary
+
+_CONTROL = TokenAttr.CONTROL | TokenAttr.UNKNOWN
+_SPECIAL = _CONTROL | TokenAttr.USER_DEFINED
+# What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
+_C_SPACE = " \t\n\v\f\r"
+_BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
+# Models whose HTML tags are single tokens (Gemma) read documents with them; they close no turn.
+_HTML = frozenset(
+    "a b blockquote br caption code div em h1 h2 h3 h4 h5 h6 i li ol p pre s span strong sub sup "
+    "table tbody td tfoot th thead tr u ul".split()
+)
+
+
+@dataclass(frozen=True)
+class SpecialToken:
+    """A token that llama.cpp finds by its text before it tokenises the rest."""
+
+    id: int
+    text: str
+    attr: TokenAttr
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is found only when special tokens are parsed."""
+        return bool(self.attr & _CONTROL)
+
+    def is_markup(self, template: str) -> bool:
+        """Whether its text inside content would pass for structure of the conversation.
+
+        Of the USER_DEFINED tokens, runs of white space and plain HTML tags that the
+        template does not use are text like any other.
+        """
+        if self.is_control:
+            return True
+        text = self.text.strip("\u2581" + _C_SPACE)
+        is_html = text.strip("</>") in _HTML and text not in template
+        return bool(_BRACKETED.fullmatch(text)) and not is_html
+
+
+class SpecialTokens:
+    """The special tokens of a vocabulary, found by text."""
+
+    def __init__(self, tokens: Iterable[SpecialToken]) -> None:
+        self.tokens = tuple(token for token in tokens if token.text)
+        self._by_text = {token.text: token for token in self.tokens}
+        lengths: dict[str, set[int]] = {}
+        for text in self._by_text:
+            lengths.setdefault(text[0], set()).add(len(text))
+        self._lengths = {first: sorted(sizes) for first, sizes in lengths.items()}
+        alternatives = "".join(re.escape(first) for first in lengths)
+        self._first = re.compile(f"[{alternatives}]" if lengths else "(?!)")
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> SpecialTokens:
+        """Collect the tokens that are CONTROL, USER_DEFINED or UNKNOWN."""
+        found = []
+        for token in range(vocabulary.n_vocab):
+            attr = vocabulary.token_attr(token)
+            if attr & _SPECIAL:
+                text = vocabulary.token_text(token).decode("utf-8", "replace")
+                found.append(SpecialToken(token, text, attr))
+        return cls(found)
+
+    def occurrences(self, text: str) -> Iterator[tuple[int, SpecialToken]]:
+        """Yield every place where a token's text stands, overlapping ones too."""
+        for match in self._first.finditer(text):
+            start = match.start()
+            for length in self._lengths[match.group()]:
+                token = self._by_text.get(text[start : start + length])
+                if token is not None:
+                    yield start, token
+
+    def occur_in(self, text: str) -> bool:
+        """Whether any token's text stands in ``text``."""
+        return next(self.occurrences(text), None) is not None
+
+    def partition(self, text: str) -> list[str | SpecialToken]:
+        """Cut a text at its special tokens, as llama.cpp does when it parses them.
+
+        The longest tokens are cut out first, over the whole text
+        (``llama_vocab::impl::tokenizer_st_partition``); a token with LSTRIP or RSTRIP
+        swallows the white space on that side.
+        """
+        present = {token.id: token for _, token in self.occurrences(text)}.values()
+        parts: list[str | SpecialToken] = [text] if text else []
+        for token in sorted(present, key=lambda token: -len(token.text.encode())):
+            cut: list[str | SpecialToken] = []
+            for part in parts:
+                cut.extend(_cut(part, token) if isinstance(part, str) else [part])
+            parts = cut
+        return parts
+
+
+def _cut(text: str, token: SpecialToken) -> Iterator[str | SpecialToken]:
+    pieces = text.split(token.text)
+    for index, piece in enumerate(pieces):
+        if index > 0:
+            yield token
+            if token.attr & TokenAttr.RSTRIP:
+                piece = piece.lstrip(_C_SPACE)
+        if index < len(pieces) - 1 and token.attr & TokenAttr.LSTRIP:
+            piece = piece.rstrip(_C_SPACE)
+        if piece:
+            yield piece
