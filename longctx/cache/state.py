@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native import KV_TYPES
 from longctx.cache.half import (
     bfloat16_to_float32,
     float16_to_float32,
@@ -35,7 +36,7 @@ from longctx.errors import SnapshotMismatchError, UnsupportedModelError
 from longctx.rope import Turn
 
 MAGIC = 0xAF143CD8
-_TYPE_NAMES = {0: "f32", 1: "f16", 2: "q4_0", 8: "q8_0", 30: "bf16"}
+_TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
 # Halves are kept as their bits; ``longctx.cache.half`` converts them.
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype("<f4"),

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from longctx.cli.output import out, prefill_bar, print_json, show_plan
-from longctx.documents import DocumentQA
-from longctx.llm import LongContextLLM
 
 
 def ask(
@@ -30,9 +28,13 @@ def ask(
     *files, question = files_and_question
     if not files:
         raise typer.BadParameter("give at least one file before the question")
-    with LongContextLLM(
-        model, target_ctx, method=method, reserve_output=max_tokens
-    ) as llm, prefill_bar("reading") as progress:
+    from longctx.documents import DocumentQA
+    from longctx.llm import LongContextLLM
+
+    with (
+        LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm,
+        prefill_bar("reading") as progress,
+    ):
         if verbose:
             show_plan(llm.plan)
         documents = DocumentQA(llm)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from longctx.cli.output import errors, out, prefill_bar, show_cost, show_plan
 from longctx.errors import LongCtxError
-from longctx.llm import LongContextLLM
-from longctx.types import Message
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+    from longctx.types import Message
 
 
 def chat(
@@ -28,6 +30,9 @@ def chat(
     /exit or Ctrl-D ends it, Ctrl-C stops an answer. Lines can be piped in.
     Example: `echo "What is RoPE?" | longctx chat`
     """
+    from longctx.llm import LongContextLLM
+    from longctx.types import Message
+
     history = [Message(role="system", content=system)] if system else []
     with LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm:
         if sys.stdin.isatty():

@@ -6,17 +6,18 @@ import sys
 import time
 from math import exp
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from longctx.cli.output import errors, out, prefill_bar, print_json, show_cost, show_plan
-from longctx.demo_model import demo_model, fast_copy
-from longctx.documents import load_document
 from longctx.errors import DocumentError
-from longctx.llm import LongContextLLM
-from longctx.types import Message
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+    from longctx.types import Message
 
 SCORED_TOKENS = 512
 DOCUMENT_TOKENS = 12_288
@@ -39,12 +40,18 @@ def demo(
     Measures the perplexity of the document's last 512 tokens both ways, then answers a
     question about it. Takes some four minutes on two cores. Example: `longctx demo`
     """
+    from longctx.demo_model import demo_model, fast_copy
+    from longctx.documents import load_document
+    from longctx.llm import LongContextLLM
+
     started = time.monotonic()
     path = Path(model) if model else fast_copy(demo_model(), announce=errors.print)
     text = load_document(file).text if file else python_reference()
     rows: list[dict[str, Any]] = []
     for tried in ("none", method):
-        with LongContextLLM(path, target_ctx, method=tried, window="fixed", reserve_output=256) as llm:
+        with LongContextLLM(
+            path, target_ctx, method=tried, window="fixed", reserve_output=256
+        ) as llm:
             if tried == method and not as_json:
                 show_plan(llm.plan)
             messages, ids = _prompt(llm, text, question, cut=file is None)
@@ -127,7 +134,7 @@ def _answer(
     llm: LongContextLLM, messages: list[Message], question: str, as_json: bool
 ) -> dict[str, Any]:
     if not as_json:
-        out.print(f"[bold]{question}[/bold]")
+        out.print(f"[bold]{escape(question)}[/bold]")
     for chunk in llm.stream_chat(messages, max_tokens=128):
         if not as_json:
             out.print(chunk.text, end="", markup=False, soft_wrap=True)

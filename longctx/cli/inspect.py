@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from longctx.cli.output import out, print_json
-from longctx.model_info import ModelInfo
 
 
 def inspect(
@@ -18,6 +17,8 @@ def inspect(
 
     No weights are loaded. Example: `longctx inspect model.gguf`
     """
+    from longctx.model_info import ModelInfo
+
     info = ModelInfo.from_gguf(model)
     if as_json:
         print_json(info)

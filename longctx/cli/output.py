@@ -6,16 +6,18 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from longctx.planner import ContextPlan
-from longctx.types import Completion
-from longctx.types import Progress as PrefillProgress
-from longctx.types import ProgressCallback
+# The commands import what they run inside themselves: `longctx --help` loads no llama.cpp.
+if TYPE_CHECKING:
+    from longctx.planner import ContextPlan
+    from longctx.types import Completion, ProgressCallback
+    from longctx.types import Progress as PrefillProgress
 
 out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -65,7 +67,7 @@ def prefill_bar(label: str) -> Iterator[ProgressCallback]:
 def show_plan(plan: ContextPlan) -> None:
     """Print a plan as a table, its reasons and its warnings."""
     memory = plan.memory
-    table = Table("what", "chosen", title=f"Plan for {plan.info.name}", title_justify="left")
+    table = Table("what", "chosen", title=f"Plan for {escape(plan.info.name)}", title_justify="left")
     table.add_row("window", f"{plan.n_ctx:,} tokens (trained for {plan.n_ctx_train:,})")
     table.add_row("method", f"{plan.method}, s = {plan.scale:.4g}")
     table.add_row(
@@ -79,7 +81,7 @@ def show_plan(plan: ContextPlan) -> None:
     for reason in plan.reasons:
         out.print(f"  because  {reason}", markup=False)
     for warning in plan.warnings:
-        out.print(f"  [yellow]warning[/yellow]  {warning}")
+        out.print(f"  [yellow]warning[/yellow]  {escape(warning)}")
 
 
 def show_cost(result: Completion) -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from longctx.cli.output import print_json, show_plan
-from longctx.planner import plan_context
 
 
 def plan(
@@ -27,6 +26,8 @@ def plan(
 
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
+    from longctx.planner import plan_context
+
     chosen = plan_context(
         model,
         target_ctx,

@@ -124,7 +124,7 @@ def rope_config(
     divides = stretched and method in ("linear", "ntk-by-parts", "yarn")
     freq_scale = trained_freq_scale / scale if divides else trained_freq_scale
     ramp = method in ("ntk-by-parts", "yarn") if divides else trained_yarn
-    attention_factor = 1.0
+    attention_factor = trained_attention_factor
     if ramp and not (divides and method == "ntk-by-parts"):
         attention_factor *= yarn_attention_factor(1 / freq_scale)
     factors = None

@@ -64,19 +64,28 @@ class SelfExtendConfig(Frozen):
         """Positions that one compressed block gives back: w - w/g."""
         return self.block - self.block // self.group
 
+    @property
+    def max_tokens(self) -> int:
+        """Longest text that ends at or below ``start`` at every length on its way there.
+
+        Blocks are compressed whole, so up to w - 1 of the last tokens stay exact.
+        """
+        per_block = self.block // self.group
+        n_blocks = (self.start - self.block + 1) // per_block + 1
+        return n_blocks * self.saved + self.start
+
     def n_blocks(self, n_tokens: int) -> int:
         """Blocks that must be compressed for ``n_tokens`` to end at or below ``start``.
 
         Raises:
-            PlanError: not even every block compressed would make them fit.
+            PlanError: they are more than :attr:`max_tokens`.
         """
-        n_blocks = max(0, -(-(n_tokens - self.start) // self.saved))
-        if n_blocks * self.block > n_tokens:
+        if n_tokens > self.max_tokens:
             raise PlanError(
                 f"{n_tokens} tokens do not fit {self.start} positions with {self.group} to a "
-                f"position: plan a larger group or start"
+                f"position: {self.max_tokens} would; plan a larger group or start"
             )
-        return n_blocks
+        return max(0, -(-(n_tokens - self.start) // self.saved))
 
     def positions(self, indices: NDArray[np.integer], n_blocks: int) -> NDArray[np.int32]:
         """Where tokens stand once the first ``n_blocks`` blocks are compressed.

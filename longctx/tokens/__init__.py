@@ -1,15 +1,22 @@
-"""Exact counts: the model's tokenizer, its chat template, tools in prompts."""
+"""Exact tokens: of text, and of conversations through a model's chat template."""
 
-from longctx.tokens.chat_template import ChatTemplate, RenderedPrompt
+from longctx.tokens.chat_template import CHATML, ChatTemplate, RenderedPrompt
+from longctx.tokens.fast import SERVED_PRE_TOKENIZERS, FastTokenizer
 from longctx.tokens.text_stream import TextStream
 from longctx.tokens.tokenizer import ModelTokenizer
-from longctx.tokens.tool_prompt import parse_tool_calls, tool_grammar
+from longctx.tokens.tool_calls import CallFormat, check_tools, parse_tool_calls
+from longctx.tokens.tool_grammar import tool_grammar
 
 __all__ = [
+    "CHATML",
+    "SERVED_PRE_TOKENIZERS",
+    "CallFormat",
     "ChatTemplate",
+    "FastTokenizer",
     "ModelTokenizer",
     "RenderedPrompt",
     "TextStream",
+    "check_tools",
     "parse_tool_calls",
     "tool_grammar",
 ]

@@ -1,65 +1,100 @@
-"""A conversation to the exact token ids that are prefilled."""
+"""Messages to the exact tokens of a prompt."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
-from longctx._native import Model
-from longctx.tokens.control_tokens import ControlTokens, map_strings, strings_in
-from longctx.tokens.template_engine import compile_template, run_template
-from longctx.tokens.tool_prompt import call_text, check_tools, describe_tools, result_text
-from longctx.types import Message, ToolSchema
+from longctx._native import TokenAttr
+from longctx.tokens.fragment_memory import FragmentMemory, Key
+from longctx.tokens.guard import Guard, pick_sentinel
+from longctx.tokens.jinja_sandbox import compile_template
+from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
+from longctx.tokens.template_traits import TemplateTraits, probe_template
+from longctx.tokens.tool_calls import CallFormat, check_tools
+from longctx.tokens.tool_prompt import spell_out_tools
+from longctx.tokens.vocabulary import Vocabulary
+from longctx.types import Message, Messages, ToolSchema, as_messages
 
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
-    "message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-_REMEMBERED = 256
 
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """A prompt as text and as the ids that are prefilled; ``tail`` follows its last control token."""
+    """A prompt, as text and as the token ids that are prefilled.
+
+    ``text`` is what the template wrote. ``ids`` begin with BOS where the model wants one,
+    also where the template left it out. ``tail`` is the fragment after the last control
+    token, which the answer continues, and ``tail_ids`` its ids (None and empty for a prompt
+    that is no conversation).
+    """
 
     text: str
     ids: list[int]
-    tail: str = ""
+    tail: Key | None = None
     tail_ids: tuple[int, ...] = ()
 
 
 class ChatTemplate:
-    """A model's chat template, rendered so that content never becomes a control token.
+    """A chat template over a vocabulary.
+
+    What users supply (content, tool results, arguments, tool schemas) never becomes a
+    control token, nor markup such as ``<tool_call>`` where that is one token; the
+    template's own markers do. An assistant's content may hold markup (``<think>``), because
+    the model wrote it and templates look for it, but no control token.
 
     Args:
-        source: the Jinja template; None is ChatML, for files without one.
-        model: whose tokens are wanted; ``vocab_only`` is enough.
+        source: the Jinja template; None for ChatML, which :attr:`note` then says.
+        vocabulary: the model, or a :class:`~longctx.tokens.ModelTokenizer` over it.
 
     Raises:
-        TemplateError: the template is no valid Jinja.
+        TemplateError: ``source`` is no valid template.
     """
 
-    def __init__(self, source: str | None, model: Model) -> None:
-        self._model = model
-        self._template = compile_template(source or CHATML)
-        self._control = ControlTokens(model)
-        self._remembered: OrderedDict[str, list[int]] = OrderedDict()
+    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
+        self.source = CHATML if source is None else source
+        self.note = (
+            "the model file has no chat template; ChatML is used, and the answers may suffer "
+            "if the model was trained on another"
+            if source is None
+            else None
+        )
+        self._template = compile_template(self.source)
+        self._vocabulary = vocabulary
+        self._special = SpecialTokens.of(vocabulary)
+        markup = [token for token in self._special.tokens if token.is_markup(self.source)]
+        self._guard = Guard(markup)
+        self._answer_guard = Guard(token for token in markup if token.is_control)
+        self._found_anyway = SpecialTokens(token for token in markup if not token.is_control)
+        self._memory = FragmentMemory()
 
     @cached_property
+    def traits(self) -> TemplateTraits:
+        """What the template can do."""
+        return probe_template(lambda messages, tools: self._render_text(messages, tools, True))
+
+    @property
     def supports_tools(self) -> bool:
-        """Whether the template itself tells the model about tools."""
-        name = "a_name_that_no_template_contains"
-        tool = {"type": "function", "function": {"name": name, "description": "", "parameters": {}}}
-        turn = [{"role": "user", "content": "x"}]
-        return name in self._run(turn, [tool], add_generation_prompt=True)
+        """Whether the template itself shows tools to the model."""
+        return self.traits.supports_tools
+
+    @property
+    def call_format(self) -> CallFormat:
+        """How the model is shown to call a tool."""
+        return self.traits.call_format
 
     def render(
         self,
-        messages: Sequence[Message],
+        messages: Messages,
         tools: Sequence[ToolSchema] | None = None,
         *,
         add_generation_prompt: bool = True,
@@ -67,106 +102,163 @@ class ChatTemplate:
         """Render a conversation.
 
         Args:
-            messages: oldest first.
-            tools: OpenAI-style schemas. Where the template knows no tools they are described
-                in the system message.
-            add_generation_prompt: end with the opening of the assistant's turn.
+            messages: the turns, oldest first.
+            tools: what the model may call; a template without tools gets them described in
+                the system message.
+            add_generation_prompt: end with the beginning of the assistant's answer.
+
+        Returns:
+            The text and its tokens.
 
         Raises:
-            TemplateError: the template refuses the messages.
-            ToolError: a tool schema is malformed.
+            TemplateError: no conversation, or the template refuses it (with its own message).
+            ToolError: a tool's definition is wrong.
         """
-        checked = check_tools(tools or ())
-        turns = [message.to_template() for message in messages]
-        if not self.supports_tools:
-            turns = _without_tool_roles(turns)
-            if checked:
-                turns = _with_tool_description(turns, describe_tools(checked))
-                checked = []
-        given = (turns, checked)
-        sentinel = self._control.free_sentinel(strings_in(given))
-        turns, checked = map_strings(given, lambda text: self._control.disarm(text, sentinel))
-        text = self._run(turns, checked or None, add_generation_prompt=add_generation_prompt)
-        return self._tokenise(text, sentinel)
+        turns = as_messages(messages)
+        checked = check_tools(tools or [])
+        if self._speaks_of_tools(turns, checked) and not self.supports_tools:
+            turns = spell_out_tools(turns, checked, system_role=self.traits.system_role)
+            checked = []
+        plain = self._to_template(turns)
+        sentinel = pick_sentinel(plain, checked, self.source)
+        guarded = [self._break_message(turn, sentinel) for turn in plain]
+        marked = self._render_text(
+            guarded, self._guard.break_tree(checked, sentinel) or None, add_generation_prompt
+        )
+        return self._tokenise(marked, sentinel)
 
-    def remember(self, prompt: RenderedPrompt, text: str, ids: Sequence[int]) -> None:
-        """Note which ids the model generated after a prompt.
+    def count(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+        """Return how many tokens :meth:`render` makes, generation prompt included."""
+        return len(self.render(messages, tools).ids)
 
-        When the answer comes back as a message, these ids stand for it again: tokenising its
-        text anew may give others, and everything behind them would be prefilled again.
+    def remember(
+        self, prompt: RenderedPrompt, generated_text: str, generated_ids: Sequence[int]
+    ) -> None:
+        """Keep the ids of an answer, so that the next prompt begins with what is cached.
+
+        Args:
+            prompt: what the answer continued.
+            generated_text: the answer as it will stand in the next messages.
+            generated_ids: its tokens; tokens that end the turn may follow.
         """
-        if not text or not ids:
-            return
-        key = prompt.tail + text
-        self._remembered[key] = [*prompt.tail_ids, *ids]
-        self._remembered.move_to_end(key)
-        while len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
+        ids = list(generated_ids)
+        while ids and self._is_control(ids[-1]):
+            ids.pop()
+        # A control token inside would split the fragment, so it could never be found again.
+        if prompt.tail and ids and not any(map(self._is_control, ids)):
+            before, text = prompt.tail
+            self._memory.put((before, text + generated_text), [*prompt.tail_ids, *ids])
 
-    def _run(self, turns: Any, tools: Any, *, add_generation_prompt: bool) -> str:
-        bos, eos = (
-            "" if token is None else self._model.token_text(token).decode("utf-8", "replace")
-            for token in (self._model.bos, self._model.eos)
-        )
-        return run_template(
-            self._template,
-            messages=turns,
-            tools=tools,
-            add_generation_prompt=add_generation_prompt,
-            bos_token=bos,
-            eos_token=eos,
+    def _is_control(self, token: int) -> bool:
+        attr = self._vocabulary.token_attr(token)
+        return bool(attr & (TokenAttr.CONTROL | TokenAttr.UNKNOWN))
+
+    @staticmethod
+    def _speaks_of_tools(turns: Sequence[Message], tools: Sequence[Any]) -> bool:
+        return bool(tools) or any(turn.role == "tool" or turn.tool_calls for turn in turns)
+
+    def _to_template(self, turns: Sequence[Message]) -> list[dict[str, Any]]:
+        """What the template renders: arguments and call ids in the form it wants."""
+        out = [turn.to_template() for turn in turns]
+        calls = [call for turn in out for call in turn.get("tool_calls", ())]
+        if calls and self.traits.text_arguments:
+            for call in calls:
+                arguments = call["function"]["arguments"]
+                call["function"]["arguments"] = json.dumps(arguments, ensure_ascii=False)
+        if calls and self.traits.nine_letter_ids:
+            short = {call["id"]: f"call{number:05}" for number, call in enumerate(calls, 1)}
+            for call in calls:
+                call["id"] = short[call["id"]]
+            for turn in out:
+                if "tool_call_id" in turn:
+                    turn["tool_call_id"] = short.get(turn["tool_call_id"], "call00000")
+        return out
+
+    def _break_message(self, message: Mapping[str, Any], sentinel: str) -> dict[str, Any]:
+        guard = self._answer_guard if message["role"] == "assistant" else self._guard
+        content = guard.break_text(message["content"], sentinel, inner=True)
+        rest = {key: value for key, value in message.items() if key not in ("role", "content")}
+        broken: dict[str, Any] = self._guard.break_tree(rest, sentinel)
+        return {"role": message["role"], "content": content, **broken}
+
+    def _render_text(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+    ) -> str:
+        return self._template(
+            {
+                "messages": messages,
+                "tools": tools,
+                "add_generation_prompt": add_generation_prompt,
+                "bos_token": self._text_of(self._vocabulary.bos),
+                "eos_token": self._text_of(self._vocabulary.eos),
+            }
         )
 
-    def _tokenise(self, text: str, sentinel: str) -> RenderedPrompt:
+    def _text_of(self, token: int | None) -> str:
+        if token is None:
+            return ""
+        return self._vocabulary.token_text(token).decode("utf-8", "replace")
+
+    def _tokenise(self, marked: str, sentinel: str) -> RenderedPrompt:
         ids: list[int] = []
-        tail = ""
+        before: int | None = None
+        tail: Key = (None, "")
         tail_ids: tuple[int, ...] = ()
-        for part in self._control.split(text):
-            if isinstance(part, int):
-                ids.append(part)
-                tail, tail_ids = "", ()
+        for is_control, group in groupby(self._special.partition(marked), _is_control_part):
+            parts = list(group)
+            if is_control:
+                tokens = [part.id for part in parts if isinstance(part, SpecialToken)]
+                ids += tokens
+                before = tokens[-1]
+                tail, tail_ids = (before, ""), ()
+            else:
+                tail = (before, "".join(map(_text_of_part, parts)).replace(sentinel, ""))
+                tail_ids = self._memory.get(tail) or self._encode_parts(parts, sentinel)
+                ids += tail_ids
+        return RenderedPrompt(marked.replace(sentinel, ""), self._with_bos(ids), tail, tail_ids)
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
+        bos = self._vocabulary.bos
+        if bos is None or not self._vocabulary.adds_bos:
+            return ids
+        n_bos = next((i for i, token in enumerate(ids) if token != bos), len(ids))
+        return [bos, *ids[n_bos:]]
+
+    def _encode_parts(self, parts: Sequence[str | SpecialToken], sentinel: str) -> tuple[int, ...]:
+        ids: list[int] = []
+        for part in parts:
+            if isinstance(part, SpecialToken):
+                ids.append(part.id)
                 continue
-            tail_ids = tuple(self._fragment(part, sentinel))
-            tail = part.replace(sentinel, "")
-            ids.extend(tail_ids)
-        if self._model.adds_bos and self._model.bos is not None and ids[:1] != [self._model.bos]:
-            ids.insert(0, self._model.bos)
-        return RenderedPrompt(text.replace(sentinel, ""), ids, tail, tail_ids)
+            text = part.replace(sentinel, "")
+            if sentinel in part and self._found_anyway.occur_in(text):
+                # llama.cpp finds these tokens in any text, so the pieces go in one by one.
+                for index, piece in enumerate(filter(None, part.split(sentinel))):
+                    ids += self._continue(piece) if index else self._vocabulary.encode(piece)
+            else:
+                ids += self._vocabulary.encode(text)
+        return tuple(ids)
 
-    def _fragment(self, fragment: str, sentinel: str) -> list[int]:
-        plain = fragment.replace(sentinel, "")
-        if plain in self._remembered:
-            self._remembered.move_to_end(plain)
-            return self._remembered[plain]
-        # User-defined markup is matched even in plain text: its broken halves go apart.
-        if sentinel in fragment and self._is_matched(plain):
-            return [token for half in fragment.split(sentinel) for token in self._encode(half)]
-        return self._encode(plain)
+    def _continue(self, text: str) -> list[int]:
+        """Tokenise text that continues other text.
 
-    def _is_matched(self, plain: str) -> bool:
-        return bool(set(self._encode(plain)) & set(self._control.ids.values()))
-
-    def _encode(self, text: str) -> list[int]:
-        return self._model.encode(text, parse_special=False) if text else []
-
-
-def _with_tool_description(turns: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    if turns and turns[0]["role"] == "system":
-        first = {**turns[0], "content": f"{turns[0]['content']}\n\n{text}"}
-        return [first, *turns[1:]]
-    return [{"role": "system", "content": text}, *turns]
+        SentencePiece vocabularies put a space before the first word of whatever they are
+        given; behind a line feed they do not.
+        """
+        ids = self._vocabulary.encode(text)
+        if self._vocabulary.decode_bytes(ids) == text.encode():
+            return ids
+        anchor = self._vocabulary.encode("\n")
+        anchored = self._vocabulary.encode("\n" + text)
+        return anchored[len(anchor) :] if anchored[: len(anchor)] == anchor else ids
 
 
-def _without_tool_roles(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say calls and results in words, for templates that know neither."""
-    plain = []
-    for turn in turns:
-        if turn["role"] == "tool":
-            plain.append({"role": "user", "content": result_text(turn)})
-        elif turn.get("tool_calls"):
-            calls = "\n".join(call_text(call["function"]) for call in turn["tool_calls"])
-            text = f"{turn['content']}\n{calls}" if turn["content"] else calls
-            plain.append({"role": "assistant", "content": text})
-        else:
-            plain.append(turn)
-    return plain
+def _is_control_part(part: str | SpecialToken) -> bool:
+    return isinstance(part, SpecialToken) and part.is_control
+
+
+def _text_of_part(part: str | SpecialToken) -> str:
+    return part if isinstance(part, str) else part.text

@@ -44,7 +44,7 @@ def read_string_arrays(path: Path, keys: Collection[str]) -> dict[str, list[byte
 
 
 def _string(data: mmap.mmap, at: int) -> tuple[bytes, int]:
-    (length,) = _U64(data, at)
+    length: int = _U64(data, at)[0]
     end = at + 8 + length
     return data[at + 8 : end], end
 
@@ -65,7 +65,7 @@ def _skip(data: mmap.mmap, at: int, kind: int) -> int:
     if kind != _ARRAY:
         return at + _SCALAR_BYTES[kind]
     item = int.from_bytes(data[at : at + 4], "little")
-    (count,) = _U64(data, at + 4)
+    count: int = _U64(data, at + 4)[0]
     at += 12
     if item in _SCALAR_BYTES:
         return at + count * _SCALAR_BYTES[item]

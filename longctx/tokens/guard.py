@@ -9,6 +9,7 @@ rendering was written by the template. The sentinels are taken out again before 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from longctx.errors import TemplateError
@@ -17,6 +18,14 @@ from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
 # Linear A: letters that no text needs, that no case or JSON rule changes and that Python's
 # repr() prints as they are (a noncharacter would come out of it as an escape).
 _SENTINELS = tuple(map(chr, range(0x10600, 0x10737)))
+# Templates look these up and compare with them; they carry no text of a user's.
+# fmt: off
+_KEYWORDS = frozenset((
+    "type", "function", "name", "description", "parameters", "properties", "required", "items",
+    "enum", "string", "number", "integer", "boolean", "array", "object", "null", "id",
+    "arguments", "tool_calls", "tool_call_id",
+))
+# fmt: on
 
 
 class Guard:
@@ -56,12 +65,12 @@ class Guard:
         if not cuts:
             return text
         edges = [0, *sorted(cuts), len(text)]
-        return sentinel.join(text[a:b] for a, b in zip(edges, edges[1:], strict=False))
+        return sentinel.join(text[a:b] for a, b in pairwise(edges))
 
     def break_tree(self, value: Any, sentinel: str) -> Any:
-        """Return JSON-like data with every string and key broken."""
+        """Return JSON-like data with every string and key broken, JSON schema's words aside."""
         if isinstance(value, str):
-            return self.break_text(value, sentinel)
+            return value if value in _KEYWORDS else self.break_text(value, sentinel)
         if isinstance(value, Mapping):
             return {
                 self.break_tree(key, sentinel): self.break_tree(item, sentinel)

@@ -11,6 +11,7 @@ fail both, so they are run on every vocabulary, never assumed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 Merge = tuple[bytes, bytes]
 Pair = tuple[int, int]
@@ -20,7 +21,7 @@ _BYTE: Pair = (-1, -1)
 def ranks_rise(ranks: Mapping[bytes, int], merges: Sequence[Merge]) -> bool:
     """Whether the list names its results in the order of their ranks."""
     results = [ranks[left + right] for left, right in merges]
-    return all(a <= b for a, b in zip(results, results[1:], strict=False))
+    return all(a <= b for a, b in pairwise(results))
 
 
 def lists_every_split(ranks: Mapping[bytes, int], merges: Sequence[Merge]) -> bool:

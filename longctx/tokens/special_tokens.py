@@ -15,10 +15,13 @@ _SPECIAL = _CONTROL | TokenAttr.USER_DEFINED
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
 # Models whose HTML tags are single tokens (Gemma) read documents with them; they close no turn.
-_HTML = frozenset(
-    "a b blockquote br caption code div em h1 h2 h3 h4 h5 h6 i li ol p pre s span strong sub sup "
-    "table tbody td tfoot th thead tr u ul".split()
-)
+# fmt: off
+_HTML = frozenset((
+    "a", "b", "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3", "h4", "h5",
+    "h6", "i", "li", "ol", "p", "pre", "s", "span", "strong", "sub", "sup", "table", "tbody",
+    "td", "tfoot", "th", "thead", "tr", "u", "ul",
+))
+# fmt: on
 
 
 @dataclass(frozen=True)

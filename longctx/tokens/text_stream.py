@@ -1,4 +1,4 @@
-"""Token ids to text, a piece at a time, never splitting a character."""
+"""Tokens to text while they come, whole characters only."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from longctx.protocols import Tokenizer
 
 
 class TextStream:
-    """Decodes ids as they come. Bytes that are no UTF-8 become U+FFFD.
+    """Decodes ids piece by piece; a character whose bytes span tokens waits for its last.
 
-    Example:
-        >>> stream = TextStream(tokenizer)                    # doctest: +SKIP
-        >>> stream.feed([first_half_of_an_emoji])             # doctest: +SKIP
-        ''
+    Args:
+        tokenizer: whose ids they are.
+        special: also show control tokens.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, special: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._special = special
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, ids: Sequence[int]) -> str:
-        """Return the text that is complete by now."""
-        return self._decoder.decode(self._tokenizer.decode_bytes(ids))
+        """Return the text that these ids complete; empty while a character is incomplete."""
+        return self._decoder.decode(self._tokenizer.decode_bytes(ids, special=self._special))
 
     def flush(self) -> str:
-        """Return what is left when no more ids come."""
+        """End the stream: U+FFFD where it broke off inside a character, else nothing."""
         return self._decoder.decode(b"", final=True)

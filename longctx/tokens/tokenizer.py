@@ -1,29 +1,92 @@
-"""The model's tokenizer."""
+"""The tokenizer of a model: llama.cpp's ids, by the fast path where that is exact."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from longctx._native import Model
+from longctx._native import Model, TokenAttr
+from longctx.tokens.fast import FastTokenizer
+
+FAST_CHARACTERS = 4_000
+"""Texts shorter than this go to llama.cpp, which takes about a millisecond for them."""
+BUILD_AFTER_CHARACTERS = 200_000
+"""Characters seen before the fast path is built: building costs as much as tokenising them."""
 
 
 class ModelTokenizer:
-    """Satisfies :class:`longctx.protocols.Tokenizer` over a loaded model."""
+    """Satisfies :class:`longctx.protocols.Tokenizer` over a model.
+
+    Ids are always those of llama.cpp. Not building the fast path before much text has come
+    by keeps short sessions from paying for it.
+
+    Args:
+        model: the model; ``vocab_only`` is enough.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._fast: FastTokenizer | None = None
+        self._fast_is_built = False
+        self._seen_characters = 0
 
     @property
     def n_vocab(self) -> int:
         """Size of the vocabulary."""
         return self._model.n_vocab
 
+    @property
+    def bos(self) -> int | None:
+        """The token that begins a text, if the vocabulary has one."""
+        return self._model.bos
+
+    @property
+    def eos(self) -> int | None:
+        """The token that ends a text, if the vocabulary has one."""
+        return self._model.eos
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the model was trained with a BOS token before every text."""
+        return self._model.adds_bos
+
+    def token_text(self, token: int) -> bytes:
+        """The vocabulary's raw entry."""
+        return self._model.token_text(token)
+
+    def token_attr(self, token: int) -> TokenAttr:
+        """The attributes of a token."""
+        return self._model.token_attr(token)
+
     def encode(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:
-        """Tokenise; see :meth:`longctx.protocols.Tokenizer.encode`."""
+        """Tokenise.
+
+        Args:
+            text: any text.
+            add_special: put BOS before and EOS behind, where the model wants them.
+            parse_special: turn text such as ``<|im_end|>`` into its control token.
+
+        Raises:
+            BackendError: the text holds a lone surrogate.
+        """
+        if not add_special and not parse_special and len(text) >= FAST_CHARACTERS:
+            ids = self._encode_fast(text)
+            if ids is not None:
+                return ids
         return self._model.encode(text, add_special=add_special, parse_special=parse_special)
 
     def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
-        """Return the bytes that the tokens stand for."""
+        """Return the tokens' bytes; control tokens are empty unless ``special``."""
         return self._model.decode_bytes(ids, special=special)
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self.encode(text))
+
+    def _encode_fast(self, text: str) -> list[int] | None:
+        self._seen_characters += len(text)
+        if not self._fast_is_built and self._seen_characters >= BUILD_AFTER_CHARACTERS:
+            self._fast = FastTokenizer.for_model(self._model)
+            self._fast_is_built = True
+        return self._fast.encode(text) if self._fast is not None else None

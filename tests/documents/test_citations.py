@@ -7,7 +7,8 @@ from longctx.documents.citations import find_citations
 
 CONTRACT = Document(
     doc_id="contract",
-    text="Until delivery the seller\nbears the risk. Damage (fire, water) is\n  insured. 乙方不同意该条款。",
+    text="Until delivery the seller\nbears the risk. "
+    "Damage (fire, water) is\n  insured. 乙方不同意该条款。",
 )
 LETTER = Document(doc_id="letter", text="We agree that the seller bears the risk, as before.")
 

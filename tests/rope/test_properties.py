@@ -173,8 +173,8 @@ configs = st.builds(
         group=group, block=group * blocks, start=group * blocks + extra
     ),
     st.integers(2, 16),
-    st.integers(1, 64),
-    st.integers(0, 2048),
+    st.integers(1, 32),
+    st.integers(0, 512),
 )
 
 
@@ -185,21 +185,28 @@ def test_grouped_positions_are_floors(positions: list[int], group: int) -> None:
     assert grouped.tolist() == [position // group for position in positions]
 
 
-@given(configs, st.integers(1, 8192))
-def test_self_extend_fills_at_most_start(config: SelfExtendConfig, n_tokens: int) -> None:
-    """Positions never decrease, begin at 0, end below ``start``; the uncompressed are exact."""
-    try:
-        n_blocks = config.n_blocks(n_tokens)
-    except PlanError:
-        assert n_tokens > config.start * config.group - config.block
-        return
+@given(configs, st.data())
+def test_self_extend_fills_at_most_start(config: SelfExtendConfig, data: st.DataObject) -> None:
+    """Up to max_tokens: positions step by 0 or 1, end below ``start``; the rest are exact."""
+    n_tokens = data.draw(st.integers(1, config.max_tokens))
+    n_blocks = config.n_blocks(n_tokens)
+    assert n_blocks * config.block <= n_tokens
     positions = config.positions(np.arange(n_tokens), n_blocks)
-    steps = np.diff(positions)
+    compressed = n_blocks * config.block
     assert positions[0] == 0
     assert positions[-1] < config.start
-    assert set(steps.tolist()) <= {0, 1}
-    assert (steps[n_blocks * config.block :] == 1).all()
-    assert (np.bincount(positions)[: n_blocks * config.block // config.group] == config.group).all()
+    assert set(np.diff(positions).tolist()) <= {0, 1}
+    assert (np.diff(positions)[compressed:] == 1).all()
+    assert (np.bincount(positions)[: compressed // config.group] == config.group).all()
+
+
+@given(configs)
+def test_self_extend_max_tokens_is_the_largest(config: SelfExtendConfig) -> None:
+    """One token more does not fit even with every whole block compressed."""
+    n_tokens = config.max_tokens + 1
+    assert n_tokens - n_tokens // config.block * config.saved > config.start
+    with pytest.raises(PlanError, match=str(config.max_tokens)):
+        config.n_blocks(n_tokens)
 
 
 def test_self_extend_by_hand() -> None:

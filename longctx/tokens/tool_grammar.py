@@ -1,0 +1,159 @@
+"""Grammars that hold a model to a valid call of a tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longctx._native import json_schema_to_grammar
+from longctx.errors import BackendError, ToolError
+from longctx.protocols import ToolChoice
+from longctx.tokens.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
+from longctx.types import ToolSchema
+
+
+def tool_grammar(
+    tools: Sequence[ToolSchema],
+    tool_choice: ToolChoice = "auto",
+    *,
+    call_format: CallFormat = "json",
+) -> str | None:
+    """Return the GBNF grammar of an answer, or None where anything goes.
+
+    Args:
+        tools: what the model may call.
+        tool_choice: ``"required"`` or a named function: exactly one call. ``"auto"``: one
+            call, or text that does not begin like one. ``"none"``: no grammar.
+        call_format: how the model was shown to call.
+
+    Returns:
+        A grammar whose start rule is ``root``.
+
+    Raises:
+        ToolError: a definition is wrong, ``tool_choice`` names none of the tools, or a schema
+            cannot be turned into a grammar.
+    """
+    checked = check_tools(tools)
+    chosen, must_call = _choose(checked, tool_choice)
+    if tool_choice == "none" or not chosen:
+        return None
+    call = _call_grammar(chosen)
+    # The generated grammar's root becomes a rule of ours; no other rule can have its name.
+    call = call.replace("\nroot ::=", "\ncall ::=", 1)
+    opening = "{" if call_format == "json" else HERMES_OPEN
+    wrapped = (
+        "call"
+        if call_format == "json"
+        else (f"{json.dumps(HERMES_OPEN)} space call {json.dumps(HERMES_CLOSE)}")
+    )
+    if must_call:
+        return f"root ::= {wrapped}{call}\n"
+    return f"root ::= {wrapped} | text\ntext ::= {_not_beginning_with(opening)}{call}\n"
+
+
+def _choose(
+    tools: list[dict[str, Any]], tool_choice: ToolChoice
+) -> tuple[list[dict[str, Any]], bool]:
+    if tool_choice in ("auto", "none"):
+        return tools, False
+    if tool_choice == "required":
+        if not tools:
+            raise ToolError("tool_choice is 'required' but no tools are given; pass tools=[…]")
+        return tools, True
+    function = tool_choice.get("function") if isinstance(tool_choice, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    named = [tool for tool in tools if tool["function"]["name"] == name]
+    if name is None or not named:
+        offered = ", ".join(tool["function"]["name"] for tool in tools) or "none"
+        raise ToolError(
+            f"tool_choice is {tool_choice!r}; use 'auto', 'none', 'required' or "
+            f"{{'type': 'function', 'function': {{'name': …}}}} with a tool you pass ({offered})"
+        )
+    return named, True
+
+
+def _call_grammar(tools: list[dict[str, Any]]) -> str:
+    """The rules of one call object, each beginning on a new line."""
+    definitions: dict[str, Any] = {}
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": tool["function"]["name"]},
+                "arguments": _hoist(tool["function"], definitions),
+            },
+            "required": ["name", "arguments"],
+        }
+        for tool in tools
+    ]
+    schema: dict[str, Any] = {"anyOf": calls, "$defs": definitions}
+    try:
+        return "\n" + json_schema_to_grammar(schema)
+    except BackendError as error:
+        names = ", ".join(tool["function"]["name"] for tool in tools)
+        raise ToolError(f"the parameters of a tool ({names}) are unusable: {error}") from error
+
+
+def _hoist(function: Mapping[str, Any], definitions: dict[str, Any]) -> Any:
+    """Move what a tool's schema refers to into ``definitions``, under names of its own.
+
+    References count from the root of the tool's own schema, which is not the root of the
+    combined one; and the converter names a rule after a reference's last part, which two
+    tools may share.
+    """
+    root = function["parameters"]
+    moved: dict[str, str] = {}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [walk(item) for item in value]
+        if not isinstance(value, Mapping):
+            return value
+        if isinstance(value.get("$ref"), str):
+            return {"$ref": f"#/$defs/{move(value['$ref'])}"}
+        return {key: walk(item) for key, item in value.items() if key not in _DEFINITIONS}
+
+    def move(reference: str) -> str:
+        if reference not in moved:
+            moved[reference] = name = f"ref-{len(definitions)}"
+            definitions[name] = {}  # holds the number while the walk below moves others
+            definitions[name] = walk(_resolve(root, reference, function["name"]))
+        return moved[reference]
+
+    return walk(root)
+
+
+_DEFINITIONS = ("$defs", "definitions")
+
+
+def _resolve(root: Any, reference: str, tool: str) -> Any:
+    """Follow a JSON pointer (RFC 6901) inside one schema."""
+    target = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+            target = target[int(key)]
+        elif isinstance(target, Mapping) and key in target:
+            target = target[key]
+        else:
+            target = None
+    if not reference.startswith("#") or target is None:
+        raise ToolError(
+            f"tool {tool}: its parameters refer to {reference!r}, which they do not contain; "
+            "put it under '$defs' of the same schema"
+        )
+    return target
+
+
+def _not_beginning_with(opening: str) -> str:
+    """GBNF for a text that does not begin with ``opening``, white space aside."""
+    branches = [r"[^\t\n\r " + _escape(opening[0]) + "] any"]
+    for size in range(1, len(opening)):
+        head = json.dumps(opening[:size])
+        branches.append(f"{head} ( [^{_escape(opening[size])}] any )?")
+    return rf"[ \t\n\r]* ( {' | '.join(branches)} )?" + "\nany ::= [^\\x00]*"
+
+
+def _escape(character: str) -> str:
+    return "\\" + character if character in r"\]^-" else character

@@ -1,0 +1,111 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, stdin: str = "", ok: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `longctx` in a process of its own."""
+    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if ok:
+        assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_help_teaches_every_command() -> None:
+    """Each subcommand is listed, and its own help has an example."""
+    listed = run("--help").stdout
+    for command in ("demo", "chat", "ask", "inspect", "plan"):
+        assert command in listed
+        assert f"longctx {command}" in run(command, "--help").stdout
+
+
+def test_inspect_and_plan_print_json(demo_gguf: Path) -> None:
+    """--json is one document whose numbers are the model's."""
+    info = json.loads(run("inspect", str(demo_gguf), "--json").stdout)
+    assert (info["architecture"], info["n_ctx_train"], info["n_rot"]) == ("llama", 8192, 64)
+    plan = json.loads(run("plan", str(demo_gguf), "--target-ctx", "16384", "--json").stdout)
+    assert (plan["n_ctx"], plan["scale"], plan["method"]) == (16384, 2.0, "ntk")
+    assert 204_000 < plan["rope"]["freq_base"] < 205_000
+    assert plan["reasons"]
+
+
+def test_plan_explains_itself(demo_gguf: Path) -> None:
+    """The table names base, memory and reasons."""
+    shown = run("plan", str(demo_gguf), "--target-ctx", "32768", "--memory", "6GiB").stdout
+    for text in ("rope_freq_base", "KV cache", "because", "warning"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["inspect", "no-such-file.gguf"], 1, "ModelFileError"),
+        (["inspect", "."], 1, "ModelFileError"),
+        (["plan", "{model}", "--target-ctx", "0"], 1, "PlanError"),
+        (["plan", "{model}", "--target-ctx", "-1"], 1, "PlanError"),
+        (["plan", "{model}", "--target-ctx", "10000000"], 1, "PlanError"),
+        (["plan", "{model}", "--memory", "1MiB"], 1, "PlanError"),
+        (["plan", "{model}", "--memory", "lots"], 1, "PlanError"),
+        (["plan", "{model}", "--method", "magic"], 1, "PlanError"),
+        (["ask", "no-such-file.txt", "Why?"], 1, "DocumentError"),
+        (["ask", "Why?"], 2, "Usage"),
+        (["plan"], 2, "Usage"),
+        (["frobnicate"], 2, "Usage"),
+    ],
+)
+def test_nonsense_is_answered_on_stderr(
+    demo_gguf: Path, arguments: list[str], status: int, said: str
+) -> None:
+    """Exit status 1 for an error, 2 for wrong usage; no traceback, nothing on stdout."""
+    filled = [argument.format(model=demo_gguf) for argument in arguments]
+    done = run(*filled, ok=False)
+    assert done.returncode == status
+    assert said in done.stderr
+
+
+def test_chat_from_a_pipe() -> None:
+    """Lines come in, answers go out, with their cost; /exit ends it."""
+    done = run(
+        "chat", "--target-ctx", "16384", "--system", "You answer in one sentence.",
+        "--max-tokens", "24", stdin="What is the capital of France?\nAnd of Italy?\n/exit\nx\n",
+    )  # fmt: skip
+    assert "Paris" in done.stdout
+    assert "Rome" in done.stdout
+    assert done.stdout.count("prefilled in") == 2
+
+
+def test_ask_a_file(tmp_path: Path) -> None:
+    """A document goes in whole; --json has the answer and the report."""
+    file = tmp_path / "contract.txt"
+    file.write_text("The seller bears the risk until delivery. After it the buyer does.\n")
+    done = run(
+        "ask", str(file), "Who bears the risk until delivery?", "--max-tokens", "48", "--json"
+    )
+    answer = json.loads(done.stdout)
+    assert "seller" in answer["text"].lower()
+    assert answer["usage"]["prompt_tokens"] > 20
+
+
+def test_a_demo_on_a_short_file_says_why_not(tmp_path: Path) -> None:
+    """Nothing to show below the trained window: the numbers, before any prefill."""
+    file = tmp_path / "short.txt"
+    file.write_text("Too short.")
+    done = run("demo", "--file", str(file), ok=False)
+    assert done.returncode == 1
+    assert "8,192" in done.stderr

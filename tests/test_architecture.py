@@ -1,0 +1,40 @@
+"""The shape of the package: which way imports point, and what is public."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import longctx
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_imports_point_down() -> None:
+    """The contracts in pyproject.toml hold."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_public_name_is_there_and_no_more() -> None:
+    """`__all__` is what is promised, sorted, about 25 names, each of which loads."""
+    assert longctx.__all__ == sorted(longctx.__all__)
+    assert len(longctx.__all__) <= 28
+    for name in longctx.__all__:
+        assert getattr(longctx, name) is not None
+    assert set(longctx.__all__) <= set(dir(longctx))
+
+
+def test_importing_longctx_loads_no_llama_cpp() -> None:
+    """`longctx --help` and a bare import stay quick."""
+    code = "import sys, longctx; sys.exit('llama_cpp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_openmp_waits_without_spinning() -> None:
+    """The policy is set before libllama loads, and a user's own choice stands."""
+    code = "import os, longctx._native; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "passive"
