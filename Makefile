@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
+BENCHMARKS := $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py))
+
 .PHONY: help demo test test-all lint format bench clean
 
 help:
@@ -40,7 +42,7 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 bench: $(DEV)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

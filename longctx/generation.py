@@ -126,11 +126,14 @@ def generate(
     if not prompt:
         raise BackendError("the prompt is empty; give at least one character")
     started = time.monotonic()
-    rescale_before = session.rescale_s
+    rescale_before, again_before = session.rescale_s, session.prefilled_again
+    window_before, session.fallback = session.n_ctx, None
     matched = session.match(prompt)
-    before = session.reserve(len(prompt) + settings.max_tokens, on_progress=on_progress)
-    cached = min(matched, len(prompt) - 1) if before is None else 0
+    # It grows when it must, and back when prompt and answer would do with less.
+    session.shrink(len(prompt) + settings.max_tokens)
     session.feed(prompt[session.n_tokens :], on_progress=on_progress)
+    prefilled_again = session.prefilled_again - again_before
+    cached = max(0, min(matched, len(prompt) - 1) - prefilled_again)
     prefilled_at = time.monotonic()
 
     sampler = Sampler(
@@ -191,8 +194,9 @@ def generate(
         ),
         window=WindowReport(
             n_ctx=session.n_ctx,
-            scale=session.rope.scale,
-            method=session.rope.method,
-            grew_from=before,
+            scale=session.scale,
+            method=session.method,
+            grew_from=window_before if session.n_ctx > window_before else None,
+            method_changed=session.fallback,
         ),
     )

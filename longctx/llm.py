@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from longctx._native import json_schema_to_grammar
 from longctx.backends import LlamaCppBackend
-from longctx.cache import Session
+from longctx.cache import KeyTurner, Session
 from longctx.call_queue import CallQueue
 from longctx.demo_model import demo_model, fast_copy
 from longctx.errors import BackendError
@@ -54,7 +54,8 @@ class LongContextLLM:
             up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
         overflow: ``"error"`` raises when a text does not fit.
         n_keep: attention sinks, in tokens, when the window slides.
-        method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``.
+        method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``,
+            ``self-extend``.
         kv_type: ``auto``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
         memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
@@ -115,6 +116,7 @@ class LongContextLLM:
         self._backend = LlamaCppBackend(
             self.info, self.plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers
         )
+        self._turner = KeyTurner(self._backend)
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)
         self._template = ChatTemplate(native.chat_template(), native)
@@ -262,7 +264,8 @@ class LongContextLLM:
         The prompt is checked at once, not at the first chunk. The last chunk carries
         ``result``. Other calls wait until the stream is read to its end or closed.
         """
-        prompt = self._render(messages, tools if tool_choice != "none" else None)
+        # With "none" too the tools stay in the prompt: the cached prefix has them.
+        prompt = self._render(messages, tools)
         grammar = _grammar(tools, tool_choice, response_schema)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
         check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
@@ -343,7 +346,7 @@ class LongContextLLM:
 
         Args:
             text_or_ids: n tokens, at least 2.
-            batch: logits of so many tokens are held at once (``batch × n_vocab`` floats).
+            batch: logits of so many tokens are held at once (``batch * n_vocab`` floats).
             on_progress: called after each batch.
 
         Returns:
@@ -378,7 +381,13 @@ class LongContextLLM:
     # Inside
 
     def _new_session(self, n_outputs: int = 16) -> Session:
-        return Session(self._backend, self._encode, elastic=self._elastic, n_outputs=n_outputs)
+        return Session(
+            self._backend,
+            self._turner,
+            self._encode,
+            elastic=self._elastic,
+            n_outputs=n_outputs,
+        )
 
     def _encode(self, text: str, at_start: bool) -> list[int]:
         return self._tokenizer.encode(text, add_special=at_start)
@@ -476,7 +485,7 @@ def _close(chunks: Iterator[Chunk]) -> None:
 def _grammar(
     tools: Sequence[ToolSchema] | None, tool_choice: ToolChoice, response_schema: Any
 ) -> str | None:
-    if tools and tool_choice != "none":
+    if tools and not (tool_choice == "none" and response_schema is not None):
         return tool_grammar(tools, tool_choice)
     if response_schema is None:
         return None

@@ -17,7 +17,8 @@ from longctx.types import (
 )
 
 ToolChoice: TypeAlias = str | dict[str, Any]
-"""``"auto"``, ``"none"``, ``"required"``, or OpenAI's ``{"type": "function", "function": {"name": …}}``."""
+"""``"auto"``, ``"none"``, ``"required"``, or one function by name, in OpenAI's form
+``{"type": "function", "function": {"name": …}}``."""
 
 
 class Tokenizer(Protocol):

@@ -9,6 +9,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 from longctx._native.context import KV_TYPES, Context, ContextParams
 from longctx._native.library import build_id, captured_log, quantize
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
+from longctx._native.numbers import NumberType, number_type
 from longctx._native.sampler import Sampler, SamplerParams
 
 __all__ = [
@@ -16,11 +17,13 @@ __all__ = [
     "Context",
     "ContextParams",
     "Model",
+    "NumberType",
     "Sampler",
     "SamplerParams",
     "TokenAttr",
     "build_id",
     "captured_log",
     "json_schema_to_grammar",
+    "number_type",
     "quantize",
 ]

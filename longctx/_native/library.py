@@ -25,7 +25,10 @@ __all__ = ["build_id", "captured_log", "last_errors", "lib", "quantize"]
 
 logger = logging.getLogger("longctx.llama_cpp")
 
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
+# ggml_log_level. What llama.cpp warns of (a window past the trained one) we do on purpose, and
+# its errors come back as exceptions; the log shows both to who asks for it.
+_DEBUG, _INFO, _WARN, _ERROR, _CONTINUED = 1, 2, 3, 4, 5
+_LEVELS = {_INFO: logging.DEBUG, _WARN: logging.INFO, _ERROR: logging.INFO}
 _recent_errors: deque[str] = deque(maxlen=8)
 _captures: list[list[str]] = []
 _last_level = 1
@@ -35,12 +38,12 @@ _last_level = 1
 def _on_log(level: int, text: bytes, _user_data: Any) -> None:
     global _last_level
     line = text.decode("utf-8", "replace").rstrip("\n")
-    level = _last_level if level == 5 else level  # 5 continues the line before it
+    level = _last_level if level == _CONTINUED else level
     _last_level = level
     for capture in _captures:
         capture.append(line)
-    if level >= 2 and level != 4 and line.strip(" ."):
-        if level == 3:
+    if level >= _INFO and line.strip(" ."):
+        if level == _ERROR:
             _recent_errors.append(line)
         logger.log(_LEVELS.get(level, logging.DEBUG), line)
 

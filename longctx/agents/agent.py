@@ -118,7 +118,8 @@ class Agent:
         Args:
             text: the user's turn.
             tool_choice: of the first step; ``"required"`` or a tool's name makes it begin with
-                a call. The steps after it are ``"auto"``; ``"none"`` holds for all.
+                a call. The steps after it are ``"auto"``, and ``"none"`` when a call has
+                brought the same result twice; ``"none"`` from the caller holds for all.
             max_tokens: room for each completion; None is the model's ``reserve_output``.
             on_progress: called after each prefilled batch.
 

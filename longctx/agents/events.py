@@ -54,7 +54,7 @@ class AgentResult(Frozen):
 
     ``stop_reason``: ``"answer"`` when the model ended by itself; ``"length"`` when
     ``max_tokens`` cut its text; ``"step_limit"`` when it still wanted tools after the last
-    step; ``"repeated_call"`` when the same call brought the same result again and again.
+    step; ``"repeated_call"`` when the same call brought the same result for the third time.
     ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and
     empty where it ended in a call. ``steps`` are the model's completions, ``usage`` their sum,
     ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.

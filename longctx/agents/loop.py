@@ -17,9 +17,10 @@ from longctx.types import Completion, Message, ProgressCallback, ToolCall, ToolS
 
 StepEvent: TypeAlias = TextDelta | ToolCall | ToolResult | WindowGrown | Compacted
 
-# The same call with the same result, so many times in one run, is a loop without progress.
-# (Asking again for something that changes is not.)
-MAX_REPEATS = 3
+# The same call with the same result is no progress (asking again for what changes is). The
+# second time, the next step must be words: a small model copies its own call for ever, and
+# answers well once it may not. A model that calls a third time is stopped.
+ANSWER_AFTER, STOP_AFTER = 2, 3
 
 
 @dataclass
@@ -48,22 +49,25 @@ class Run:
                 if completion.finish_reason == "length":
                     self._stop("length", "max_tokens cut the model's text; allow it more")
                 return
+            repeats = 0
             for call in completion.tool_calls:
                 yield call
                 result = self._call(call)
                 yield result
                 arguments = json.dumps(call.arguments, sort_keys=True)
                 seen[call.name, arguments, result.text] += 1
-                if seen[call.name, arguments, result.text] == MAX_REPEATS:
+                repeats = max(repeats, seen[call.name, arguments, result.text])
+                if repeats == STOP_AFTER:
                     self._stop(
                         "repeated_call",
-                        f"the model called {call.name}({arguments}) {MAX_REPEATS} times and got "
-                        "the same result each time, so the run was stopped",
+                        f"the model called {call.name}({arguments}) {repeats} times and got the "
+                        "same result each time, so the run was stopped",
                     )
-            if self.stop_reason == "repeated_call":
+            if repeats >= STOP_AFTER:
                 return
             # A forced choice holds for the first step, or the model could never answer.
-            self.tool_choice = "none" if self.tool_choice == "none" else "auto"
+            must_answer = self.tool_choice == "none" or repeats >= ANSWER_AFTER
+            self.tool_choice = "none" if must_answer else "auto"
         self._stop(
             "step_limit",
             f"the model still wanted tools after {self.max_steps} steps; raise max_steps, "

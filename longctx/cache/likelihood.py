@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS = 32  # rows at a time: 32 × 49k floats stay near the processor's caches
+_ROWS = 32  # rows at a time: 32 of 49k floats stay near the processor's caches
 
 
 def negative_log_likelihood(
@@ -20,7 +20,7 @@ def negative_log_likelihood(
         next_ids: at most n token ids; rows beyond them are ignored.
 
     Returns:
-        float32[len(next_ids)], −log softmax(logits)[i, next_ids[i]], in nats.
+        float32[len(next_ids)], -log softmax(logits)[i, next_ids[i]], in nats.
     """
     targets = np.asarray(next_ids, dtype=np.int64)
     out = np.empty(len(targets), dtype=np.float32)

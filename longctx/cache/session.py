@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from longctx._native import Context, Sampler
 from longctx.backends import LlamaCppBackend
 from longctx.cache.likelihood import negative_log_likelihood
+from longctx.cache.turning import KeyTurner
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.planner import window_steps
 from longctx.rope import RopeConfig
@@ -23,11 +24,14 @@ Ids = Sequence[int] | NDArray[np.int32]
 class Session:
     """One text in one KV cache.
 
-    The window begins at the first of ``steps`` and moves to the next when the text needs it.
-    After any exception, Ctrl-C included, the session holds the tokens it says it holds.
+    An elastic window begins at the trained one and moves to the next of the plan's steps when
+    the text needs it; the cached keys are turned along, and nothing is prefilled again. With
+    Self-Extend the oldest keys move closer together instead. After any exception, Ctrl-C
+    included, the session holds the tokens it says it holds.
 
     Args:
         backend: where contexts come from.
+        turner: turns cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
         elastic: whether the window starts small and grows; else it is the plan's at once.
         n_outputs: tokens of a batch whose logits can be read at once.
@@ -36,18 +40,25 @@ class Session:
     def __init__(
         self,
         backend: LlamaCppBackend,
+        turner: KeyTurner,
         encode: Callable[[str, bool], list[int]],
         *,
         elastic: bool,
         n_outputs: int = 16,
     ) -> None:
         self._backend = backend
+        self._turner = turner
         self._encode = encode
         self._n_outputs = n_outputs
         self._steps = window_steps(backend.plan) if elastic else (backend.plan.n_ctx,)
+        self._self_extend = backend.plan.self_extend
+        self._n_blocks = 0
         self._tokens: list[int] = []
+        self._positions = np.empty(0, dtype=np.int32)
         self._logits_ready = False
         self.rescale_s = 0.0
+        self.prefilled_again = 0
+        self.fallback: str | None = None
         self._rope = backend.plan.rope_at(self._steps[0]) if elastic else backend.plan.rope
         self._context: Context | None = backend.open(
             self._steps[0], self._rope, n_outputs=n_outputs
@@ -78,12 +89,19 @@ class Session:
     @property
     def positions(self) -> NDArray[np.int32]:
         """int32[n_tokens]: where each token stands."""
-        return np.arange(len(self._tokens), dtype=np.int32)
+        return self._positions.copy()
 
     @property
-    def scoring(self) -> bool:
-        """Whether a whole batch of logits can be read at once."""
-        return self._n_outputs >= self._live.n_batch
+    def method(self) -> str:
+        """What stretches the window just now: the method, or none."""
+        return "self-extend" if self._n_blocks else self._rope.method
+
+    @property
+    def scale(self) -> float:
+        """s of the window just now; with Self-Extend, tokens over the trained window."""
+        if self._n_blocks:
+            return max(1.0, self.n_ctx / self._backend.info.n_ctx_train)
+        return self._rope.scale
 
     @property
     def _live(self) -> Context:
@@ -119,7 +137,7 @@ class Session:
             self._refresh_logits()
             scores.append(negative_log_likelihood(self._live.logits(1), ids[:1]))
         n = len(ids)
-        step = min(self._n_outputs, self._live.n_batch)
+        step = min(self._n_outputs, self._batch)
         started = time.monotonic()
         for begin in range(0, n, step):
             piece = ids[begin : begin + step]
@@ -193,7 +211,7 @@ class Session:
                 n_ctx=largest,
             )
         before = self.n_ctx
-        self._resize(next(step for step in self._steps if step >= n_tokens), on_progress)
+        self._resize(self._step_for(n_tokens), on_progress)
         return before
 
     def grow(self, n_ctx: int) -> None:
@@ -212,12 +230,13 @@ class Session:
         """
         if len(self._tokens) > n_ctx:
             raise ContextOverflowError(
-                f"the session holds {len(self._tokens)} tokens, more than {n_ctx}; truncate() first",
+                f"the session holds {len(self._tokens)} tokens, more than {n_ctx}; "
+                "truncate() first",
                 needed=len(self._tokens),
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
-        step = next((step for step in self._steps if step >= n_ctx), self._steps[-1])
+        step = self._step_for(n_ctx)
         if step < self.n_ctx:
             self._resize(step, None)
 
@@ -231,20 +250,24 @@ class Session:
         if n >= len(self._tokens):
             return
         kept = self._tokens[:n]
+        # Compressed tokens share a position, and the cache can only be cut between positions.
+        shared = int(np.searchsorted(self._positions, self._positions[n])) if n else 0
         self._logits_ready = False
-        if n and self._live.remove(n) and self._reaches_back(n):
-            self._tokens = kept
-            return
-        self._live.clear()
-        self._tokens = []
-        self._feed(kept, None)
+        if shared and self._live.remove(int(self._positions[n])) and self._reaches_back(n):
+            self._keep(shared)
+            self._decompress()
+        else:
+            self._live.clear()
+            self._keep(0)
+            self.prefilled_again += n
+        self._feed(kept[len(self._tokens) :], None)
 
     def close(self) -> None:
         """Free the cache. Idempotent."""
         if self._context is not None:
             self._context.close()
             self._context = None
-            self._tokens = []
+            self._keep(0)
 
     # Inside
 
@@ -253,25 +276,46 @@ class Session:
             return self._encode(text_or_ids, not self._tokens)
         return text_or_ids
 
+    @property
+    def _batch(self) -> int:
+        """Tokens a batch; with Self-Extend a block must be whole before it is compressed."""
+        if self._self_extend is None:
+            return self._live.n_batch
+        return max(1, min(self._live.n_batch, self._self_extend.block // 2))
+
+    def _step_for(self, n_tokens: int) -> int:
+        return next((step for step in self._steps if step >= n_tokens), self._steps[-1])
+
+    def _keep(self, n: int) -> None:
+        del self._tokens[n:]
+        self._positions = self._positions[:n]
+        if n == 0:
+            self._n_blocks = 0
+
     def _feed(self, ids: Ids, on_progress: ProgressCallback | None) -> None:
         started = time.monotonic()
-        n, step = len(ids), self._live.n_batch
+        n, step = len(ids), self._batch
         for begin in range(0, n, step):
             piece = ids[begin : begin + step]
             self._decode(piece, "last" if begin + step >= n else "none")
             _report(on_progress, begin + len(piece), n, started)
 
     def _decode(self, ids: Ids, outputs: Literal["none", "last", "all"]) -> None:
+        if self._self_extend is not None:
+            self._compress(self._self_extend.n_blocks(len(self._tokens) + len(ids)))
         n = len(self._tokens)
+        first = int(self._positions[-1]) + 1 if n else 0
         self._logits_ready = False
         try:
-            self._live.decode(ids, n, outputs=outputs)
+            self._live.decode(ids, first, outputs=outputs)
             self._tokens.extend(int(token) for token in ids)
+            added = np.arange(first, first + len(ids), dtype=np.int32)
+            self._positions = np.concatenate([self._positions, added])
         except BaseException:
             # Ctrl-C may fall between llama.cpp's work and our note of it.
-            del self._tokens[n:]
+            self._keep(n)
             if self._context is not None:
-                self._live.remove(n)
+                self._live.remove(first)
             raise
         self._logits_ready = outputs != "none"
 
@@ -291,15 +335,59 @@ class Session:
         first = self._live.first_position()
         return window is None or first <= max(0, n - window)
 
+    def _compress(self, n_blocks: int) -> None:
+        """Let the first blocks of Self-Extend be ``n_blocks``; never fewer than they are."""
+        if n_blocks > self._n_blocks:
+            self._move_blocks(n_blocks)
+
+    def _decompress(self) -> None:
+        """Turn blocks back that a shorter text no longer needs, or no longer has whole."""
+        if self._self_extend is None:
+            return
+        n = len(self._tokens)
+        if n < self._n_blocks * self._self_extend.block:
+            self._move_blocks(self._self_extend.n_blocks(n))
+
+    def _move_blocks(self, n_blocks: int) -> None:
+        assert self._self_extend is not None
+        started = time.monotonic()
+        indices = np.arange(len(self._tokens), dtype=np.int32)
+        positions = self._self_extend.positions(indices, n_blocks)
+        if len(indices):
+            state = self._live.get_state()
+            self._turner.turn(state, self._rope, self._rope, self._positions, positions)
+            self._live.set_state(state)
+        self._positions, self._n_blocks, self._logits_ready = positions, n_blocks, False
+        self.rescale_s += time.monotonic() - started
+
     def _resize(self, n_ctx: int, on_progress: ProgressCallback | None) -> None:
         started = time.monotonic()
-        tokens = self._tokens
         rope = self._backend.plan.rope_at(n_ctx)
-        context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
+        tokens, positions, n_blocks = self._tokens, self._positions, self._n_blocks
+        reason = self._turner.obstacle(self._rope, rope) if tokens else None
+        state = self._live.get_state() if tokens and reason is None else None
+        old_rope, old_n_ctx = self._rope, self.n_ctx
+        # Two caches and a copy between them would be three; the old one goes first.
         self._live.close()
-        self._context, self._rope, self._tokens = context, rope, []
-        self._logits_ready = False
-        self._feed(tokens, on_progress)
+        try:
+            self._context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
+        except BaseException:
+            self._context = self._backend.open(old_n_ctx, old_rope, n_outputs=self._n_outputs)
+            if state is None:
+                self._keep(0)
+            else:
+                self._live.set_state(state)
+            raise
+        self._rope, self._logits_ready = rope, False
+        if state is not None:
+            self._turner.turn(state, old_rope, rope, positions, positions)
+            self._live.set_state(state)
+            self._tokens, self._positions, self._n_blocks = tokens, positions, n_blocks
+        elif tokens:
+            self._tokens, self._positions, self._n_blocks = [], positions[:0], 0
+            self.prefilled_again += len(tokens)
+            self.fallback = f"the window changed by a second prefill: {reason}"
+            self._feed(tokens, on_progress)
         self.rescale_s += time.monotonic() - started
 
 

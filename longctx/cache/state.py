@@ -18,33 +18,17 @@ What differs is refused: M-RoPE (longer cells), MLA (no values), recurrent state
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import KV_TYPES
-from longctx.cache.half import (
-    bfloat16_to_float32,
-    float16_to_float32,
-    float32_to_bfloat16,
-    float32_to_float16,
-)
-from longctx.errors import SnapshotMismatchError, UnsupportedModelError
+from longctx._native import KV_TYPES, NumberType, number_type
+from longctx.errors import SnapshotMismatchError
 from longctx.rope import Turn
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
-# Halves are kept as their bits; ``longctx.cache.half`` converts them.
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "f32": np.dtype("<f4"),
-    "f16": np.dtype("<u2"),
-    "bf16": np.dtype("<u2"),
-}
-_TO_FLOAT32 = {"f16": float16_to_float32, "bf16": bfloat16_to_float32}
-_FROM_FLOAT32 = {"f16": float32_to_float16, "bf16": float32_to_bfloat16}
 _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
 _CELL_BYTES = 12
 
@@ -66,45 +50,36 @@ class KeyRows:
     n_cells: int
 
     @property
-    def row_values(self) -> int:
-        """n_head_kv · head_dim.
+    def numbers(self) -> NumberType:
+        """How the type stores numbers."""
+        return number_type(self.kv_type)
 
-        Raises:
-            UnsupportedModelError: the type is quantised.
-        """
-        if self.kv_type not in _DTYPES:
-            # llama.cpp multiplies quantised keys by a Hadamard matrix before it stores them.
-            raise UnsupportedModelError(
-                f"cached keys of type {self.kv_type} cannot be turned yet; "
-                "use kv_type='f16', or prefill the text again"
-            )
-        return self.row_bytes // _DTYPES[self.kv_type].itemsize
+    @property
+    def row_values(self) -> int:
+        """n_head_kv · head_dim."""
+        return self.row_bytes // self.numbers.block_bytes * self.numbers.block
 
     def read(self, state: NDArray[np.uint8], rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Return a copy of some rows: float32[n, row_values].
+        """Return a copy of some rows as they are stored: float32[n, row_values].
 
-        Raises:
-            UnsupportedModelError: the type is quantised.
+        Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
+        Hadamard matrix; :meth:`turn` takes care of it, this does not.
         """
-        stored = self._view(state)[rows]
-        return stored.copy() if self.kv_type == "f32" else _TO_FLOAT32[self.kv_type](stored)
+        stored = self._stored(state)[rows]
+        out = np.empty((len(stored), self.row_values), dtype=np.float32)
+        self.numbers.read(stored.reshape(-1), out)
+        return out
 
     def write(
         self, state: NDArray[np.uint8], values: NDArray[np.float32], rows: slice = slice(None)
     ) -> None:
-        """Put float32[n, row_values] in place of some rows, rounded to the cache's type.
-
-        Raises:
-            UnsupportedModelError: the type is quantised.
-        """
-        stored = self._view(state)
-        stored[rows] = values if self.kv_type == "f32" else _FROM_FLOAT32[self.kv_type](values)
+        """Put float32[n, row_values] in place of some rows, rounded to the cache's type."""
+        self.numbers.write(np.ascontiguousarray(values), self._stored(state)[rows].reshape(-1))
 
     def turn(self, state: NDArray[np.uint8], turn: Turn, *, head_dim: int) -> None:
         """Rotate every row in place, a chunk at a time.
 
         Raises:
-            UnsupportedModelError: the type is quantised.
             SnapshotMismatchError: the rows are not heads of ``head_dim``.
         """
         if self.row_values % head_dim:
@@ -112,21 +87,40 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
-        for rows in self._chunks():
+        mixing = hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
+        step = max(1, _CHUNK_VALUES // self.row_values)
+        for begin in range(0, self.n_cells, step):
+            rows = slice(begin, begin + step)
             keys = self.read(state, rows)
             heads = keys.reshape(len(keys), -1, head_dim)
+            if mixing is not None:
+                heads = _mix(heads, mixing)
             turn[rows].apply(heads, out=heads)
-            self.write(state, keys, rows)
+            if mixing is not None:
+                heads = _mix(heads, mixing)
+            self.write(state, heads.reshape(keys.shape), rows)
 
-    def _view(self, state: NDArray[np.uint8]) -> NDArray[Any]:
-        row_values = self.row_values
-        end = self.offset + self.n_cells * self.row_bytes
-        stored = state[self.offset : end].view(_DTYPES[self.kv_type])
-        return stored.reshape(self.n_cells, row_values)
+    def _stored(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        n_bytes = self.n_cells * self.row_bytes
+        return state[self.offset : self.offset + n_bytes].reshape(self.n_cells, self.row_bytes)
 
-    def _chunks(self) -> Iterator[slice]:
-        step = max(1, _CHUNK_VALUES // self.row_values)
-        return (slice(begin, begin + step) for begin in range(0, self.n_cells, step))
+
+def hadamard(head_dim: int) -> NDArray[np.float32]:
+    """The matrix by which llama.cpp multiplies quantised keys: float32[n, n], its own inverse.
+
+    Orthonormal Walsh-Hadamard (Sylvester's order), n the largest power of 2 that divides
+    ``head_dim``, as ``llama_kv_cache::build_input_k_rot`` chooses it.
+    """
+    matrix = np.ones((1, 1), dtype=np.float32)
+    while head_dim % (2 * len(matrix)) == 0:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    matrix /= np.sqrt(np.float32(len(matrix)))
+    return matrix
+
+
+def _mix(heads: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    mixed: NDArray[np.float32] = np.matmul(heads.reshape(-1, len(matrix)), matrix)
+    return mixed.reshape(heads.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +234,7 @@ def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:
     kv_type = _TYPE_NAMES.get(ggml_type)
     if kv_type is None:
         raise reader.mismatch(f"rows have the unknown type {ggml_type}")
-    if row_bytes == 0 or (kv_type in _DTYPES and row_bytes % _DTYPES[kv_type].itemsize):
+    if row_bytes == 0 or row_bytes % number_type(kv_type).block_bytes:
         raise reader.mismatch(f"rows of {kv_type} have {row_bytes} bytes")
     return KeyRows(kv_type, row_bytes, reader.skip(row_bytes * n_cells, "rows"), n_cells)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import errors, out, prefill_bar, show_cost, show_plan
+from longctx.cli.output import errors, prefill_bar, say, show_cost, show_plan
 from longctx.errors import LongCtxError
 
 if TYPE_CHECKING:
@@ -66,12 +66,9 @@ def _answer(
             chunks = llm.stream_chat(
                 messages, max_tokens=max_tokens, temperature=temperature, on_progress=progress
             )
-            for chunk in chunks:
-                out.print(chunk.text, end="", markup=False, soft_wrap=True)
-                if chunk.result is not None:
-                    out.print()
-                    show_cost(chunk.result)
-                    return chunk.result.message
+            result = say(chunks)
+        show_cost(result)
+        return result.message
     except KeyboardInterrupt:
         errors.print("\n(stopped; this turn is forgotten)")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rich.table import Table
 # The commands import what they run inside themselves: `longctx --help` loads no llama.cpp.
 if TYPE_CHECKING:
     from longctx.planner import ContextPlan
-    from longctx.types import Completion, ProgressCallback
+    from longctx.types import Chunk, Completion, ProgressCallback
     from longctx.types import Progress as PrefillProgress
 
 out = Console(highlight=False)
@@ -67,7 +67,9 @@ def prefill_bar(label: str) -> Iterator[ProgressCallback]:
 def show_plan(plan: ContextPlan) -> None:
     """Print a plan as a table, its reasons and its warnings."""
     memory = plan.memory
-    table = Table("what", "chosen", title=f"Plan for {escape(plan.info.name)}", title_justify="left")
+    table = Table(
+        "what", "chosen", title=f"Plan for {escape(plan.info.name)}", title_justify="left"
+    )
     table.add_row("window", f"{plan.n_ctx:,} tokens (trained for {plan.n_ctx_train:,})")
     table.add_row("method", f"{plan.method}, s = {plan.scale:.4g}")
     table.add_row(
@@ -82,6 +84,17 @@ def show_plan(plan: ContextPlan) -> None:
         out.print(f"  because  {reason}", markup=False)
     for warning in plan.warnings:
         out.print(f"  [yellow]warning[/yellow]  {escape(warning)}")
+
+
+def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
+    """Print an answer as it comes (unless it is not to be heard), and return its result."""
+    for chunk in chunks:
+        if aloud:
+            out.print(chunk.text, end="\n" if chunk.result else "", markup=False, soft_wrap=True)
+            out.file.flush()
+        if chunk.result is not None:
+            return chunk.result
+    raise AssertionError("a stream ends with its result")
 
 
 def show_cost(result: Completion) -> None:

@@ -20,10 +20,10 @@ _MIN_SENTENCE_CHARS = 20
 def find_citations(answer: str, documents: Sequence[Document]) -> tuple[Citation, ...]:
     """Check an answer's words against the documents that it was made from.
 
-    Every quotation ("…", “…”, „…“, «…») becomes a citation, verified or not; every sentence of
-    at least 20 characters that stands in a document becomes a verified one. Comparison is exact
-    but for white space and closing punctuation. A sentence in the model's own words gets none:
-    no citation means "not checked", not "wrong".
+    Every quotation ("…", “…”, „…“, «…»), but for a document's name, becomes a citation, verified
+    or not; every sentence of at least 20 characters that stands in a document, a verified one.
+    Comparison is exact but for white space and closing punctuation. A sentence in the model's
+    own words gets none: no citation means "not checked", not "wrong".
 
     Args:
         answer: the model's text.
@@ -32,9 +32,11 @@ def find_citations(answer: str, documents: Sequence[Document]) -> tuple[Citation
     Returns:
         Quotations, then sentences, each place once.
     """
+    names = {document.doc_id for document in documents}
     quotations = [
         _locate(words, documents) or Citation(quote=words, verified=False)
         for words in _quotations(answer)
+        if words not in names
     ]
     sentences = [found for words in _sentences(answer) if (found := _locate(words, documents))]
     return tuple(dict.fromkeys(quotations + sentences))

@@ -64,6 +64,9 @@ class Document(Frozen):
             )
         return _encodable(value, "text")
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def __repr__(self) -> str:
         return (
             f"Document({self.doc_id!r}, {len(self.text)} characters, "

@@ -3,7 +3,7 @@
 ::
 
     system      what to do with documents
-    user        <document 3f9ac2d1 "contract.txt">
+    user        <document "contract.txt" 3f9ac2d1>
                 …
                 </document 3f9ac2d1>
                 (more documents, in the order in which they were added)
@@ -41,7 +41,7 @@ def document_block(document: Document) -> str:
     ``<|im_end|>`` is no matter here: content is tokenised with special tokens off.)
     """
     key = marker_key(document)
-    return f"<document {key} {json.dumps(document.doc_id)}>\n{document.text}\n</document {key}>\n"
+    return f"<document {json.dumps(document.doc_id)} {key}>\n{document.text}\n</document {key}>\n"
 
 
 def marker_key(document: Document) -> str:

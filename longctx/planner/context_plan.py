@@ -14,6 +14,7 @@ from longctx.rope.yarn import BETA_FAST, BETA_SLOW
 from longctx.types import Frozen
 
 Overflow: TypeAlias = Literal["error", "slide"]
+PlanMethod: TypeAlias = Method | Literal["self-extend"]
 
 
 class ContextPlan(Frozen):
@@ -29,7 +30,7 @@ class ContextPlan(Frozen):
     n_ctx: int
     n_ctx_train: int
     scale: float
-    method: Method
+    method: PlanMethod
     rope: RopeConfig
     self_extend: SelfExtendConfig | None = None
     kv_type_k: KvType
@@ -54,6 +55,9 @@ class ContextPlan(Frozen):
 
     def __repr__(self) -> str:
         scaling = "none" if self.scale == 1 else f"{self.method}, s = {self.scale:.4g}"
+        if self.self_extend is not None:
+            far = self.self_extend
+            scaling = f"self-extend, {far.group} tokens a position past {far.start:,} positions"
         base = f"base {self.rope.freq_base:,.0f}, frequency scale {self.rope.freq_scale:.4g}"
         rows: list[tuple[str, object]] = [
             ("window", f"{self.n_ctx:,} tokens (trained for {self.n_ctx_train:,})"),
@@ -90,7 +94,7 @@ def window_steps(plan: ContextPlan) -> tuple[int, ...]:
 
 
 def rope_for_window(
-    info: ModelInfo, n_ctx: int, method: Method, profile: Profile | None
+    info: ModelInfo, n_ctx: int, method: PlanMethod, profile: Profile | None
 ) -> RopeConfig:
     """Compute the RoPE of a window, on top of what the file already applies.
 
@@ -105,9 +109,11 @@ def rope_for_window(
     if info.rope_type == "none":
         return RopeConfig(freq_base=info.rope_freq_base, original_ctx=original_ctx)
     parameters = profile.parameters if profile else ProfileParameters()
-    stretched = n_ctx > info.n_ctx_train and method != "none"
+    # Self-Extend leaves the frequencies as trained; it moves positions.
+    applied: Method = "none" if method == "self-extend" else method
+    stretched = n_ctx > info.n_ctx_train and applied != "none"
     return rope_config(
-        method if stretched else "none",
+        applied if stretched else "none",
         scale=n_ctx / info.n_ctx_train * parameters.scale_factor if stretched else 1.0,
         n_rot=info.n_rot,
         base=info.rope_freq_base,

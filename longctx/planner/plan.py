@@ -6,7 +6,7 @@ from os import PathLike
 
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo, format_bytes
-from longctx.planner.context_plan import ContextPlan, rope_for_window
+from longctx.planner.context_plan import ContextPlan, PlanMethod, rope_for_window
 from longctx.planner.memory import (
     CELL_PADDING,
     KvType,
@@ -17,7 +17,7 @@ from longctx.planner.memory import (
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.profile import Profile, find_profile
 from longctx.planner.request import PlanRequest, check_request
-from longctx.rope import Method
+from longctx.planner.self_extend import choose_self_extend
 
 MAX_RATIO = 64
 """Trained windows beyond which a request is a slip of the keyboard; nobody has shown 64."""
@@ -39,8 +39,8 @@ def plan_context(
     Args:
         model: what the file says about itself, or its path.
         target_ctx: the window wanted, in tokens; rounded up to a multiple of 256.
-        method: none, linear, ntk, dynamic, ntk-by-parts, yarn; auto takes a calibration profile
-            of this model if there is one, else ntk.
+        method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend; auto takes a
+            calibration profile of this model if there is one, else ntk.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for the answer.
@@ -73,14 +73,23 @@ def plan_context(
             f"The window is {request.n_ctx:,} tokens, {request.target_ctx:,} rounded up to a "
             f"multiple of {CELL_PADDING}, as llama.cpp would do by itself."
         )
+    scale = rope.scale
+    far = None
+    if chosen == "self-extend":
+        far, scale = choose_self_extend(info, request.n_ctx), request.n_ctx / info.n_ctx_train
+        reasons.append(
+            f"Below {far.start:,} tokens nothing changes; from there the oldest {far.block:,} at a "
+            f"time share positions, {far.group} to each. Frequencies stay as trained."
+        )
     warnings += _doubts(info, chosen, rope.scale, profile, kv)
     return ContextPlan(
         info=info,
         n_ctx=request.n_ctx,
         n_ctx_train=info.n_ctx_train,
-        scale=rope.scale,
+        scale=scale,
         method=chosen,
         rope=rope,
+        self_extend=far,
         kv_type_k=kv,
         kv_type_v=kv,
         memory=memory,
@@ -105,7 +114,7 @@ def _as_info(model: ModelInfo | str | PathLike[str]) -> ModelInfo:
 
 def _choose_method(
     info: ModelInfo, request: PlanRequest, reasons: list[str], warnings: list[str]
-) -> tuple[Method, Profile | None]:
+) -> tuple[PlanMethod, Profile | None]:
     trained = f"the trained window of {info.n_ctx_train:,} tokens"
     if request.target_ctx <= info.n_ctx_train:
         reasons.append(f"No scaling: {request.target_ctx:,} tokens lie within {trained}.")
@@ -209,7 +218,7 @@ def _largest_window(info: ModelInfo, kv: KvType, limit: int, n_ctx: int) -> int 
 
 
 def _doubts(
-    info: ModelInfo, method: Method, scale: float, profile: Profile | None, kv: KvType
+    info: ModelInfo, method: PlanMethod, scale: float, profile: Profile | None, kv: KvType
 ) -> list[str]:
     doubts = []
     if scale > 1:

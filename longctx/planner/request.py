@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from longctx.errors import PlanError
-from longctx.planner.context_plan import Overflow
+from longctx.planner.context_plan import Overflow, PlanMethod
 from longctx.planner.memory import CELL_PADDING, KvType
 from longctx.rope import Method
 
@@ -20,7 +20,7 @@ class PlanRequest:
 
     target_ctx: int
     n_ctx: int
-    method: Method | None
+    method: PlanMethod | None
     kv_type: KvType | None
     reserve_output: int
     n_keep: int
@@ -47,9 +47,7 @@ def check_request(
             f"target_ctx is {target_ctx:,}, past the {_MAX_CTX:,} positions that llama.cpp can "
             "count; ask for less"
         )
-    if method == "self-extend":
-        raise PlanError("method 'self-extend' is not available yet; use 'auto', 'ntk' or 'yarn'")
-    methods = get_args(Method)
+    methods = (*get_args(Method), "self-extend")
     if method != "auto" and method not in methods:
         raise PlanError(f"method {method!r} is unknown; use auto, {', '.join(methods)}")
     if kv_type != "auto" and kv_type not in get_args(KvType):
@@ -69,7 +67,7 @@ def check_request(
     return PlanRequest(
         target_ctx=target_ctx,
         n_ctx=n_ctx,
-        method=None if method == "auto" else cast(Method, method),
+        method=None if method == "auto" else cast(PlanMethod, method),
         kv_type=None if kv_type == "auto" else cast(KvType, kv_type),
         reserve_output=reserve_output,
         n_keep=n_keep,

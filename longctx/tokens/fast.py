@@ -133,8 +133,8 @@ def _exact_ranks(
 def _to_bytes(letters: bytes) -> bytes | None:
     """Undo byte-level BPE's spelling; None for text that is not spelled so."""
     try:
-        return bytes(_BYTE_OF[letter] for letter in letters.decode("utf-8"))
-    except (KeyError, UnicodeDecodeError):
+        return letters.decode("utf-8").translate(_TO_LATIN_1).encode("latin-1")
+    except UnicodeError:
         return None
 
 
@@ -151,3 +151,7 @@ def _byte_letters() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_letters()
+# What is no letter for a byte becomes a character that Latin-1 lacks.
+_TO_LATIN_1 = dict.fromkeys(range(256), 65535) | {
+    ord(letter): byte for letter, byte in _BYTE_OF.items()
+}

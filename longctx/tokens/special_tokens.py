@@ -10,7 +10,7 @@ from longctx._native import TokenAttr
 from longctx.tokens.vocabulary import Vocabulary
 
 _CONTROL = TokenAttr.CONTROL | TokenAttr.UNKNOWN
-_SPECIAL = _CONTROL | TokenAttr.USER_DEFINED
+_SPECIAL = int(_CONTROL | TokenAttr.USER_DEFINED)  # an int: enum arithmetic is slow
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
@@ -69,7 +69,7 @@ class SpecialTokens:
         found = []
         for token in range(vocabulary.n_vocab):
             attr = vocabulary.token_attr(token)
-            if attr & _SPECIAL:
+            if int(attr) & _SPECIAL:
                 text = vocabulary.token_text(token).decode("utf-8", "replace")
                 found.append(SpecialToken(token, text, attr))
         return cls(found)

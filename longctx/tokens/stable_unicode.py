@@ -10,8 +10,8 @@ import functools
 import re
 import unicodedata
 
-# Complete blocks of symbols younger than Unicode 3.2: pictographs, emoticons, transport.
-_EMOJI = ((0x1F300, 0x1F64F), (0x1F680, 0x1F6C5), (0x1F910, 0x1F93A), (0x1F940, 0x1F945))
+# Blocks that hold symbols only, whichever version assigned them: the emoji.
+_SYMBOLS = ((0x2600, 0x2775), (0x2794, 0x27BF), (0x2B00, 0x2BFF), (0x1F300, 0x1FAFF))
 _ASSIGNED_END = 0x30000  # planes above hold no text
 
 
@@ -19,7 +19,7 @@ def has_only_stable_characters(text: str) -> bool:
     """Whether all tables agree on the class of every character.
 
     True of characters that Unicode 3.2 (2002) had and that are still of the same general
-    category, and of the common emoji.
+    category, and of the emoji.
     """
     return text.isascii() or _stable().fullmatch(text) is not None
 
@@ -27,7 +27,7 @@ def has_only_stable_characters(text: str) -> bool:
 @functools.cache
 def _stable() -> re.Pattern[str]:
     old, now = unicodedata.ucd_3_2_0.category, unicodedata.category
-    ranges: list[list[int]] = [list(block) for block in _EMOJI]
+    ranges: list[list[int]] = [list(block) for block in _SYMBOLS]
     for code in range(_ASSIGNED_END):
         category = old(chr(code))
         if category in ("Cn", "Cs") or category[0] != now(chr(code))[0]:

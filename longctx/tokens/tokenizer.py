@@ -9,7 +9,7 @@ from longctx.tokens.fast import FastTokenizer
 
 FAST_CHARACTERS = 4_000
 """Texts shorter than this go to llama.cpp, which takes about a millisecond for them."""
-BUILD_AFTER_CHARACTERS = 200_000
+BUILD_AFTER_CHARACTERS = 500_000
 """Characters seen before the fast path is built: building costs as much as tokenising them."""
 
 

@@ -24,7 +24,8 @@ def tool_grammar(
     Args:
         tools: what the model may call.
         tool_choice: ``"required"`` or a named function: exactly one call. ``"auto"``: one
-            call, or text that does not begin like one. ``"none"``: no grammar.
+            call, or text that does not begin like one. ``"none"``: such text alone, for a small
+            model copies the calls that it has made before.
         call_format: how the model was shown to call.
 
     Returns:
@@ -36,12 +37,14 @@ def tool_grammar(
     """
     checked = check_tools(tools)
     chosen, must_call = _choose(checked, tool_choice)
-    if tool_choice == "none" or not chosen:
+    if not chosen:
         return None
+    opening = "{" if call_format == "json" else HERMES_OPEN
+    if tool_choice == "none":
+        return f"root ::= {_not_beginning_with(opening)}\n"
     call = _call_grammar(chosen)
     # The generated grammar's root becomes a rule of ours; no other rule can have its name.
     call = call.replace("\nroot ::=", "\ncall ::=", 1)
-    opening = "{" if call_format == "json" else HERMES_OPEN
     wrapped = (
         "call"
         if call_format == "json"

@@ -124,9 +124,11 @@ def test_step_limit():
 
 
 def test_the_same_call_again_and_again_is_stopped():
-    """Three times the same call with the same result is no progress."""
-    agent = Agent(ScriptedChatModel([call(i, a=1, b=1) for i in range(8)]), tools=[add])
+    """After the second the model must answer in words; a third time ends the run."""
+    llm = ScriptedChatModel([call(i, a=1, b=1) for i in range(8)])
+    agent = Agent(llm, tools=[add])
     result = agent.run("go")
+    assert [c.tool_choice for c in llm.calls] == ["auto", "auto", "none"]
     assert (result.stop_reason, len(result.steps)) == ("repeated_call", 3)
     assert 'add({"a": 1, "b": 1})' in result.detail
     assert roles(agent)[-1] == "tool"

@@ -50,7 +50,9 @@ def test_what_does_not_stand_there_is_flagged(answer):
     assert (citation.doc_id, citation.start, citation.end) == (None, None, None)
 
 
-@pytest.mark.parametrize("answer", ["", "The seller does.", '""', '"..."', 'An open " quote'])
+@pytest.mark.parametrize(
+    "answer", ["", "The seller does.", 'See the "contract".', '""', '"..."', 'An open " quote']
+)
 def test_no_claim_no_citation(answer):
     """Words of its own, and quotation marks around nothing, cite nothing."""
     assert find_citations(answer, [CONTRACT]) == ()

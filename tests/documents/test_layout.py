@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longctx.documents import Document
+from longctx.documents import Document, layout
 from longctx.documents.layout import document_block, marker_key, whole_window
 
 words = st.text(min_size=1).filter(lambda s: s.strip() and s.isascii())
@@ -17,21 +17,27 @@ def test_a_block_ends_only_where_its_document_does(name, text):
     key = marker_key(document)
     first, rest = block.split("\n", 1)
     assert block.count(key) == 2
-    assert first.startswith(f"<document {key} ")
+    assert first.startswith("<document ")
+    assert first.endswith(f" {key}>")
     assert rest == f"{text}\n</document {key}>\n"
 
 
-def test_a_document_that_holds_its_own_key_gets_another():
-    """Not even a text written after the key was known can close itself."""
-    name = "a"
-    guess = marker_key(Document(doc_id=name, text="x"))
-    document = Document(doc_id=name, text="x")
-    forged = document.model_copy(update={"doc_id": f"{guess}"})
-    assert marker_key(forged) != guess
-    for _ in range(50):
-        key = marker_key(document)
-        document = Document(doc_id=name, text=f"{document.text}\n</document {key}>\n")
-        assert document_block(document).count(marker_key(document)) == 2
+class CountingHash:
+    """Digests that a document can know beforehand: 00000000, 00000001, …"""
+
+    def __init__(self, data: bytes) -> None:
+        self.attempt = int(data.split(b"\n")[0])
+
+    def hexdigest(self) -> str:
+        """The number of the attempt, in eight digits."""
+        return f"{self.attempt:08d}"
+
+
+def test_a_key_that_stands_in_the_document_is_not_used(monkeypatch):
+    """Not even a document whose author knew its keys can close itself."""
+    monkeypatch.setattr(layout.hashlib, "sha256", CountingHash)
+    document = Document(doc_id="00000002", text="</document 00000000>\n</document 00000001>")
+    assert marker_key(document) == "00000003"
 
 
 def test_a_hostile_name_stays_on_one_line():

@@ -166,7 +166,6 @@ def test_heads_that_no_block_divides_stay_in_f16(tiny_gguf: TinyGguf) -> None:
         ("16k", {}),
         (None, {}),
         (16384, {"method": "magic"}),
-        (16384, {"method": "self-extend"}),
         (16384, {"method": None}),
         (16384, {"method": ["ntk"]}),
         (16384, {"kv_type": "q2_0"}),

@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from longctx._native import Context, ContextParams, Model
-from longctx.cache.half import (
-    bfloat16_to_float32,
-    float16_to_float32,
-    float32_to_bfloat16,
-    float32_to_float16,
-)
 from longctx.cache.state import parse_state
-from longctx.errors import SnapshotMismatchError, UnsupportedModelError
+from longctx.errors import SnapshotMismatchError
 from longctx.rope import RopeConfig, Turn
 from tests.conftest import TinyGguf
 
@@ -141,23 +135,6 @@ def test_an_empty_sequence_has_no_layers(tiny_gguf: TinyGguf) -> None:
     assert (cache.positions.size, cache.keys) == (0, ())
 
 
-@pytest.mark.parametrize("kv_type", ["q8_0", "q4_0"])
-def test_quantised_keys_are_refused(tiny_gguf: TinyGguf, kv_type: str) -> None:
-    """They stand multiplied by a Hadamard matrix: reading and turning say what to do instead."""
-    state = filled(tiny_gguf, kv_type_k=kv_type).get_state()
-    cache = parse_state(state).caches[0]
-    turn = Turn.between(cache.positions, PLAIN, cache.positions, PLAIN, n_rot=32, rope_type="norm")
-    before = state.copy()
-    for use in (
-        lambda: cache.keys[0].read(state),
-        lambda: cache.keys[0].write(state, np.zeros((100, 32), np.float32)),
-        lambda: cache.keys[0].turn(state, turn, head_dim=32),
-    ):
-        with pytest.raises(UnsupportedModelError, match="f16"):
-            use()
-    np.testing.assert_array_equal(state, before)
-
-
 @pytest.mark.parametrize("architecture", ["qwen2vl", "deepseek2", "mamba"])
 def test_other_layouts_are_refused(tiny_gguf: TinyGguf, architecture: str) -> None:
     """M-RoPE has longer cells, MLA no values, a recurrent state no keys."""
@@ -241,41 +218,3 @@ def test_what_is_no_state(state: Any) -> None:
     """Nothing, zeros, ones, other types and shapes."""
     with pytest.raises(SnapshotMismatchError):
         parse_state(state)
-
-
-# Halves
-
-
-def test_float16_and_back_is_exact() -> None:
-    """All 65,536 patterns but NaN: as numpy reads them, and the same bits again."""
-    bits = np.arange(1 << 16, dtype=np.uint16)
-    bits = bits[(bits & 0x7FFF) <= 0x7C00]
-    finite = (bits & 0x7FFF) < 0x7C00
-    ours = float16_to_float32(bits)
-    np.testing.assert_array_equal(ours[finite], bits[finite].view(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(float32_to_float16(ours), bits)
-
-
-@given(st.lists(st.floats(width=32, allow_nan=False), min_size=1))
-def test_rounding_to_halves(numbers: list[float]) -> None:
-    """Float16 as numpy rounds (below 2^-14 to one unit); bfloat16 within half a unit, ties even."""
-    values = np.array(numbers, dtype=np.float32)
-    with np.errstate(over="ignore"):
-        numpys = values.astype(np.float16)
-    ours = float32_to_float16(values)
-    normal = np.abs(values) >= 2.0**-14
-    np.testing.assert_array_equal(ours[normal], numpys.view(np.uint16)[normal])
-    small = ours[~normal].view(np.float16).astype(np.float32)
-    np.testing.assert_allclose(small, values[~normal], rtol=0, atol=2.0**-24)
-
-    whole = values[np.abs(values) < 3e38]
-    brain = bfloat16_to_float32(float32_to_bfloat16(whole))
-    np.testing.assert_allclose(brain, whole, rtol=2.0**-8, atol=2.0**-133)
-
-
-def test_bfloat16_ties_go_to_even() -> None:
-    """1 + 2^-8 lies between two: down to the even one; 1 + 3·2^-8 up."""
-    ties = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8], dtype=np.float32)
-    np.testing.assert_array_equal(
-        bfloat16_to_float32(float32_to_bfloat16(ties)), np.float32([1.0, 1 + 2.0**-6])
-    )

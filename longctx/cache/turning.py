@@ -1,0 +1,160 @@
+"""Cached keys moved to another RoPE or other positions, without prefilling their text again.
+
+llama.cpp fixes RoPE when a context is made and caches keys already rotated, so others prefill
+again. A rotation more does it: by p'·θ' - p·θ, times the ratio of the attention factors. Values
+carry no position. Keys of the first layer are then exactly those of a fresh prefill; deeper
+ones were computed while attention ran under the old RoPE, and keep that (docs/elastic-window.md
+has what it costs).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.backends import LlamaCppBackend
+from longctx.cache.state import CacheLayout, parse_state
+from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
+from longctx.model_info import Layer, ModelInfo
+from longctx.rope import RopeConfig, Turn
+
+_PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
+_TOLERANCE = {"q8_0": 0.1, "q4_0": 0.4}
+
+
+def obstacle(info: ModelInfo) -> str | None:
+    """Why a model's cached keys cannot be turned; None if they can."""
+    if info.rope_type not in ("norm", "neox"):
+        return f"its RoPE is of type {info.rope_type}"
+    for kind, what in (("mla", "compressed keys (MLA)"), ("recurrent", "a recurrent state")):
+        if kind in info.layer_kinds:
+            return f"it keeps {what}"
+    return None
+
+
+class KeyTurner:
+    """Turns the keys in a sequence's state, on all cores."""
+
+    def __init__(self, backend: LlamaCppBackend) -> None:
+        self._backend = backend
+        self._proved: dict[tuple[RopeConfig, RopeConfig], str | None] = {}
+
+    def obstacle(self, old: RopeConfig, new: RopeConfig) -> str | None:
+        """Why keys cannot be turned from ``old`` to ``new``; None if they can.
+
+        Proved on this very model: one token, decoded alone far out under each RoPE, attends
+        only to itself, so that every layer's key must be the other's, turned.
+        """
+        reason = obstacle(self._backend.info)
+        if reason is not None:
+            return reason
+        if (old, new) not in self._proved:
+            self._proved[old, new] = self._prove(old, new)
+        return self._proved[old, new]
+
+    def turn(
+        self,
+        state: NDArray[np.uint8],
+        old: RopeConfig,
+        new: RopeConfig,
+        old_positions: NDArray[np.int32],
+        new_positions: NDArray[np.int32],
+    ) -> None:
+        """Rewrite positions and keys in place.
+
+        Args:
+            state: uint8[n], of :meth:`longctx._native.Context.get_state`.
+            old: the RoPE that the keys were cached under.
+            new: the RoPE that will read them.
+            old_positions: int32[n_tokens], where the tokens stand.
+            new_positions: int32[n_tokens], where they shall stand.
+
+        Raises:
+            SnapshotMismatchError: the state does not hold these tokens of this model.
+            UnsupportedModelError: sliding-window layers cannot be moved to other positions.
+        """
+        layout = parse_state(state)
+        info = self._backend.info
+        owners = [layer for layer in info.layers if layer.key_elements]
+        if len(layout.caches) == 1:
+            groups = [owners]
+        else:
+            sliding = [layer.kind == "sliding" for layer in owners]
+            groups = [
+                [layer for layer, slides in zip(owners, sliding, strict=True) if slides == wanted]
+                for wanted in (False, True)
+            ]
+        for cache, layers in zip(layout.caches, groups, strict=True):
+            if not len(cache.positions):
+                continue
+            if len(cache.keys) != len(layers):
+                raise SnapshotMismatchError(
+                    f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
+                )
+            self._turn_cache(state, cache, layers, old, new, old_positions, new_positions)
+
+    def _turn_cache(
+        self,
+        state: NDArray[np.uint8],
+        cache: CacheLayout,
+        layers: list[Layer],
+        old: RopeConfig,
+        new: RopeConfig,
+        old_positions: NDArray[np.int32],
+        new_positions: NDArray[np.int32],
+    ) -> None:
+        # Cells stand in the order of their tokens among equal positions; a sliding cache has
+        # only the last tokens.
+        order = np.argsort(cache.positions, kind="stable")
+        first = len(old_positions) - len(order)
+        if first < 0 or not np.array_equal(cache.positions[order], old_positions[first:]):
+            raise SnapshotMismatchError("the state's positions are not those of the session")
+        before = cache.positions
+        after = np.empty_like(before)
+        after[order] = new_positions[first:]
+        moved = not np.array_equal(before, after)
+        if moved and any(layer.kind == "sliding" for layer in layers):
+            raise UnsupportedModelError(
+                "sliding-window layers have a RoPE of their own; their keys cannot be moved"
+            )
+        info = self._backend.info
+        turn = Turn.between(before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type)
+        turned = [
+            (rows, layer)
+            for rows, layer in zip(cache.keys, layers, strict=True)
+            if layer.has_rope and layer.kind != "sliding"
+        ]
+        with ThreadPoolExecutor(self._backend.n_threads) as pool:
+            list(
+                pool.map(
+                    lambda pair: pair[0].turn(state, turn, head_dim=pair[1].key_length), turned
+                )
+            )
+        cache.write_positions(state, after)
+
+    def _prove(self, old: RopeConfig, new: RopeConfig) -> str | None:
+        position = np.array([_PROBE_POSITION], dtype=np.int32)
+        states = []
+        for rope in (old, new):
+            context = self._backend.open(256, rope, n_outputs=1)
+            try:
+                context.decode([1], _PROBE_POSITION, outputs="none")
+                states.append(context.get_state())
+            finally:
+                context.close()
+        turned, wanted = states
+        try:
+            self.turn(turned, old, new, position, position)
+        except (SnapshotMismatchError, UnsupportedModelError, BackendError) as error:
+            return str(error)
+        tolerance = _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)
+        pairs = zip(parse_state(turned).caches, parse_state(wanted).caches, strict=True)
+        for have, want in pairs:
+            for index, (a, b) in enumerate(zip(have.keys, want.keys, strict=True)):
+                is_key, should_be = a.read(turned), b.read(wanted)
+                error_norm = float(np.linalg.norm(is_key - should_be))
+                if error_norm > tolerance * float(np.linalg.norm(should_be)):
+                    return f"the turned keys of layer {index} are not those that llama.cpp computes"
+        return None
