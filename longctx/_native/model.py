@@ -191,7 +191,7 @@ class Model:
         return list(out[:n])
 
     def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
-        """Return the bytes that the tokens stand for; control tokens are empty unless ``special``."""
+        """Return the tokens' bytes; control tokens are empty unless ``special``."""
         size = 256
         buffer = ctypes.create_string_buffer(size)
         pieces = []

@@ -22,7 +22,7 @@ from jinja2.visitor import NodeTransformer
 
 from longctx.errors import TemplateError
 
-MAX_STEPS = 2_000_000
+MAX_STEPS = 500_000
 """Loop turns and calls that one rendering may take; a thousand messages take some 10^4."""
 MAX_CHARACTERS = 64 * 1024 * 1024
 """Length of the longest string that a template may build."""

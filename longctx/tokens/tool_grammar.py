@@ -45,11 +45,8 @@ def tool_grammar(
     call = _call_grammar(chosen)
     # The generated grammar's root becomes a rule of ours; no other rule can have its name.
     call = call.replace("\nroot ::=", "\ncall ::=", 1)
-    wrapped = (
-        "call"
-        if call_format == "json"
-        else (f"{json.dumps(HERMES_OPEN)} space call {json.dumps(HERMES_CLOSE)}")
-    )
+    tags = json.dumps(HERMES_OPEN), json.dumps(HERMES_CLOSE)
+    wrapped = "call" if call_format == "json" else rf"{tags[0]} [ \n]? call [ \n]? {tags[1]}"
     if must_call:
         return f"root ::= {wrapped}{call}\n"
     return f"root ::= {wrapped} | text\ntext ::= {_not_beginning_with(opening)}{call}\n"

@@ -15,10 +15,13 @@ from longctx.types import as_messages
 from tests.tokens.conftest import Vocabularies
 from tests.tokens.conversations import HARMLESS, SYSTEM, TOOL, with_call
 
+# fmt: off
 ALL_VOCABULARIES = (
-    "aquila baichuan bert-bge command-r deepseek-coder deepseek-llm falcon gemma-4 gpt-2 gpt-neox "
-    "llama-bpe llama-spm mpt nomic-bert-moe phi-3 qwen2 qwen35 refact starcoder"
-).split()
+    "aquila", "baichuan", "bert-bge", "command-r", "deepseek-coder", "deepseek-llm", "falcon",
+    "gemma-4", "gpt-2", "gpt-neox", "llama-bpe", "llama-spm", "mpt", "nomic-bert-moe", "phi-3",
+    "qwen2", "qwen35", "refact", "starcoder",
+)
+# fmt: on
 # The family each vocabulary is of, or ChatML.
 OWN_TEMPLATES = {
     "command-r": "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
@@ -30,11 +33,22 @@ OWN_TEMPLATES = {
     "qwen35": "Qwen3.5-4B",
 }
 TEMPLATES = (
-    "ByteDance-Seed-OSS GLM-4.6 HuggingFaceTB-SmolLM3-3B Kimi-K2-Thinking MiniMax-M2 Qwen-QwQ-32B "
-    "Qwen-Qwen3-0.6B Qwen3-Coder deepseek-ai-DeepSeek-R1-Distill-Qwen-32B "
-    "deepseek-ai-DeepSeek-V3.1 ibm-granite-granite-4.0 llama-cpp-rwkv-world "
-    "meetkai-functionary-medium-v3.2 mistralai-Ministral-3-14B-Reasoning-2512 openai-gpt-oss-120b"
-).split()
+    "ByteDance-Seed-OSS",
+    "GLM-4.6",
+    "HuggingFaceTB-SmolLM3-3B",
+    "Kimi-K2-Thinking",
+    "MiniMax-M2",
+    "Qwen-QwQ-32B",
+    "Qwen-Qwen3-0.6B",
+    "Qwen3-Coder",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
+    "deepseek-ai-DeepSeek-V3.1",
+    "ibm-granite-granite-4.0",
+    "llama-cpp-rwkv-world",
+    "meetkai-functionary-medium-v3.2",
+    "mistralai-Ministral-3-14B-Reasoning-2512",
+    "openai-gpt-oss-120b",
+)
 
 
 def expected_ids(model: Model, text: str) -> list[int]:
@@ -200,7 +214,7 @@ def test_a_failing_template(source: str, demo: Model) -> None:
         "{% set ns = namespace(s='xx') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}"
         "{% endfor %}",
         "{{ 'x' * 99999999999 }}",
-        "{{ 10 ** 10 ** 10 }}",
+        "{{ 10 ** 999999999 }}",
         "{{ 'x'.ljust(99999999999) }}",
         "{% set s = 'x' * 1000000 %}{% for i in range(100000) %}{{ s }}{% endfor %}",
     ],
