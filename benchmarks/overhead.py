@@ -103,9 +103,8 @@ def main() -> None:
             done = subprocess.run(arguments, capture_output=True, text=True, check=True)
             runs[side].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"run {number + 1} {side}: {runs[side][-1]}", flush=True)
-    print(
-        "\n| ours / llama_cpp.Llama | ours | theirs | ratio | aim |\n| --- | --- | --- | --- | --- |"
-    )
+    print("\n| ours / llama_cpp.Llama | ours | theirs | ratio | aim |")
+    print("| --- | --- | --- | --- | --- |")
     for key, name, unit, aim in (
         ("prefill_s", "prefill speed", options.prompt_tokens, "≥ 0.98"),
         ("decode_s", "decode speed", options.new_tokens, "≥ 0.98"),

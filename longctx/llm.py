@@ -24,6 +24,7 @@ from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan, plan_context
 from longctx.protocols import ToolChoice
 from longctx.tokens import (
+    CallFormat,
     ChatTemplate,
     ModelTokenizer,
     RenderedPrompt,
@@ -119,7 +120,7 @@ class LongContextLLM:
         self._turner = KeyTurner(self._backend)
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)
-        self._template = ChatTemplate(native.chat_template(), native)
+        self._template = ChatTemplate(native.chat_template(), self._tokenizer)
         self._chat_session: Session | None = None
         self._sessions: list[Session] = []
         self._closed = False
@@ -266,7 +267,7 @@ class LongContextLLM:
         """
         # With "none" too the tools stay in the prompt: the cached prefix has them.
         prompt = self._render(messages, tools)
-        grammar = _grammar(tools, tool_choice, response_schema)
+        grammar = _grammar(tools, tool_choice, response_schema, self._template.call_format)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
         check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
         names = _tool_names(tools) if tools and tool_choice != "none" else ()
@@ -483,10 +484,13 @@ def _close(chunks: Iterator[Chunk]) -> None:
 
 
 def _grammar(
-    tools: Sequence[ToolSchema] | None, tool_choice: ToolChoice, response_schema: Any
+    tools: Sequence[ToolSchema] | None,
+    tool_choice: ToolChoice,
+    response_schema: Any,
+    call_format: CallFormat = "json",
 ) -> str | None:
     if tools and not (tool_choice == "none" and response_schema is not None):
-        return tool_grammar(tools, tool_choice)
+        return tool_grammar(tools, tool_choice, call_format=call_format)
     if response_schema is None:
         return None
     if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):

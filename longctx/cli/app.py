@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any
 
@@ -45,6 +46,8 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; the entry point of the ``longctx`` script."""
+    # llama.cpp warns of every window past the training, which is what we are here for.
+    logging.getLogger("longctx.llama_cpp").addHandler(logging.NullHandler())
     try:
         app(arguments)
     except LongCtxError as error:

@@ -63,7 +63,7 @@ def demo(
             if aloud:
                 _show_table(rows, llm.info.n_ctx_train)
                 out.print(f"\n[bold]{escape(question)}[/bold]")
-                unscaled = rows[0]["answer"]["text"].strip()
+                unscaled = " ".join(rows[0]["answer"]["text"].split())
                 out.print(f"without scaling: {unscaled}", markup=False, style="dim")
                 out.print(f"with {row['method']}: ", end="", markup=False)
             # What was scored stays in the cache: only the question is prefilled.

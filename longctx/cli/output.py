@@ -42,6 +42,7 @@ def prefill_bar(label: str) -> Iterator[ProgressCallback]:
         TextColumn("ETA {task.fields[eta]:.0f} s"),
         console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     )
     task = bar.add_task(label, total=1, speed=0.0, eta=0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longctx.tokens.tool_calls import call_to_json
@@ -44,35 +44,38 @@ def spell_out_tools(
     """
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     out: list[Message] = []
+    after_result = False
     for message in messages:
-        if message.role == "tool":
-            name = message.name or names.get(message.tool_call_id or "", "the tool")
-            result = Message(role="user", content=f"Result of {name}:\n{message.content}")
-            after_result = out and out[-1].role == "user"
-            _append(out, result, join=bool(after_result))
-        elif message.tool_calls:
-            calls = "\n".join(map(call_to_json, message.tool_calls))
-            content = f"{message.content}\n{calls}" if message.content else calls
-            out.append(Message(role="assistant", content=content))
+        turn = _spell_out(message, names)
+        is_result = message.role == "tool"
+        # Templates want user and assistant in turns, so what follows a result joins it.
+        if out and out[-1].role == turn.role == "user" and (is_result or after_result):
+            out[-1] = _with_content(turn, f"{out[-1].content}\n\n{turn.content}")
         else:
-            out.append(message)
+            out.append(turn)
+        after_result = is_result
     if tools:
         text = describe_tools(tools)
         role: Role = "system" if system_role else "user"
-        if out and out[0].role == role:
-            out[0] = out[0].model_copy(update={"content": _join(out[0].content, text, role)})
-        else:
+        if not (out and out[0].role == role):
             out.insert(0, Message(role=role, content=text))
+        elif system_role:
+            out[0] = _with_content(out[0], f"{out[0].content}\n\n{text}")
+        else:
+            out[0] = _with_content(out[0], f"{text}\n\n{out[0].content}")
     return out
 
 
-def _append(out: list[Message], message: Message, *, join: bool) -> None:
-    if join:
-        content = f"{out[-1].content}\n\n{message.content}"
-        out[-1] = out[-1].model_copy(update={"content": content})
-    else:
-        out.append(message)
+def _spell_out(message: Message, names: Mapping[str, str]) -> Message:
+    if message.role == "tool":
+        name = message.name or names.get(message.tool_call_id or "", "the tool")
+        return Message(role="user", content=f"Result of {name}:\n{message.content}")
+    if message.tool_calls:
+        calls = "\n".join(map(call_to_json, message.tool_calls))
+        content = f"{message.content}\n{calls}" if message.content else calls
+        return Message(role="assistant", content=content)
+    return message
 
 
-def _join(content: str, tools: str, role: str) -> str:
-    return f"{content}\n\n{tools}" if role == "system" else f"{tools}\n\n{content}"
+def _with_content(message: Message, content: str) -> Message:
+    return message.model_copy(update={"content": content})

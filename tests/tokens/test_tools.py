@@ -47,9 +47,11 @@ def test_calls_and_results_in_words(demo: Model) -> None:
     """A call stays the JSON that was asked for, and its result is what the user says next."""
     template = ChatTemplate(demo.chat_template(), demo)
     second = {"role": "tool", "tool_call_id": "call_1", "content": "again"}
-    text = template.render([*with_call({"query": "x"}, "found it"), second], [TOOL]).text
+    last = {"role": "user", "content": "And?"}
+    text = template.render([*with_call({"query": "x"}, "found it"), second, last], [TOOL]).text
     assert f"<|im_start|>assistant\n{CALL}<|im_end|>" in text
-    assert "<|im_start|>user\nResult of find:\nfound it\n\nResult of find:\nagain<|im_end|>" in text
+    results = "Result of find:\nfound it\n\nResult of find:\nagain\n\nAnd?"
+    assert f"<|im_start|>user\n{results}<|im_end|>" in text
     assert "<|im_start|>tool" not in text
 
 
