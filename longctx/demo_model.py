@@ -42,7 +42,12 @@ def demo_model() -> Path:
     )
 
 
-def fast_copy(path: str | Path, *, announce: Callable[[str], None] | None = None) -> Path:
+def fast_copy(
+    path: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Path:
     """Re-quantise a GGUF to Q8_0, once, into the user's cache folder.
 
     llama.cpp's CPU kernels prefill Q8_0 about four times faster than the Q4_1 of the packaged
@@ -51,6 +56,7 @@ def fast_copy(path: str | Path, *, announce: Callable[[str], None] | None = None
 
     Args:
         path: the GGUF to copy.
+        cache_dir: the cache folder; None is the user's.
         announce: called with one line before the copy is made (not when it already exists).
 
     Returns:
@@ -61,7 +67,9 @@ def fast_copy(path: str | Path, *, announce: Callable[[str], None] | None = None
         BackendError: llama.cpp refuses to re-quantise it.
     """
     source = Path(path)
-    folder = Path(platformdirs.user_cache_dir("longctx")) / "models"
+    if not source.is_file():
+        raise ModelFileError(f"there is no file {source}: check the path")
+    folder = Path(cache_dir or platformdirs.user_cache_dir("longctx")) / "models"
     try:
         target = folder / f"{source.stem}-{_content_key(source)}.Q8_0.gguf"
         if target.exists():

@@ -18,7 +18,7 @@ from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyTurner, Session
 from longctx.call_queue import CallQueue
 from longctx.demo_model import demo_model, fast_copy
-from longctx.errors import BackendError
+from longctx.errors import BackendError, PlanError
 from longctx.generation import GenerationSettings, Outcome, check_fit, generate
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan, plan_context
@@ -53,7 +53,7 @@ class LongContextLLM:
         target_ctx: the window wanted, in tokens.
         window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
             up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
-        overflow: ``"error"`` raises when a text does not fit.
+        overflow: ``"error"`` raises when a text does not fit; ``"slide"`` is not run yet.
         n_keep: attention sinks, in tokens, when the window slides.
         method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``,
             ``self-extend``.
@@ -63,6 +63,8 @@ class LongContextLLM:
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU, -1 for all.
         seed: of sampling at a temperature above 0; None draws a new one each call.
+        cache_dir: folder for what longctx keeps between runs (the demo model's fast copy); None
+            is the user's cache folder.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
 
     Raises:
@@ -91,15 +93,19 @@ class LongContextLLM:
         n_threads: int | None = None,
         n_gpu_layers: int = 0,
         seed: int | None = None,
+        cache_dir: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
+        if overflow == "slide":
+            raise PlanError(
+                "overflow='slide' can be planned, and is not run yet; use overflow='error', and "
+                "shorten the conversation when a ContextOverflowError says so"
+            )
         if window not in ("elastic", "fixed"):
             raise BackendError(f"window is {window!r}; use 'elastic' or 'fixed'")
         if verbose:
             _log_to_stderr()
-        path = (
-            Path(model) if model is not None else fast_copy(demo_model(), announce=logger.warning)
-        )
+        path = Path(model) if model is not None else _demo_copy(cache_dir)
         self.info = ModelInfo.from_gguf(path)
         self.plan: ContextPlan = plan_context(
             self.info,
@@ -505,6 +511,10 @@ def _grammar(
 
 def _tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     return tuple(tool["function"]["name"] for tool in tools)
+
+
+def _demo_copy(cache_dir: str | Path | None) -> Path:
+    return fast_copy(demo_model(), cache_dir=cache_dir, announce=logger.warning)
 
 
 def _log_to_stderr() -> None:

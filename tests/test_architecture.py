@@ -38,3 +38,9 @@ def test_openmp_waits_without_spinning() -> None:
     code = "import os, longctx._native; print(os.environ['OMP_WAIT_POLICY'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "passive"
+
+
+def test_the_commands_load_no_llama_cpp_before_they_run() -> None:
+    """Help and usage errors are quick, and work where llama.cpp does not."""
+    code = "import sys, longctx.cli.app; sys.exit('llama_cpp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

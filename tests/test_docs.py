@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("example", find_examples(*PAGES), ids=str)
+PYTHON_BLOCKS = [example for example in find_examples(*PAGES) if example.prefix == "python"]
+
+
+@pytest.mark.parametrize("example", PYTHON_BLOCKS, ids=str)
 def test_python_blocks_run(example: CodeExample, eval_example: EvalExample) -> None:
     """As printed, on the demo model."""
-    if example.prefix == "python":
-        eval_example.run(example)
+    eval_example.run(example)
 
 
 def test_commands_in_the_docs_exist() -> None:

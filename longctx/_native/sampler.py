@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from longctx._native.context import Context
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError
+
+
+class HasHandle(Protocol):
+    """A context of llama.cpp, by whatever class."""
+
+    @property
+    def handle(self) -> Any:
+        """The ``llama_context *``."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Sampler:
             )
             lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(params.seed))
 
-    def sample(self, context: Context) -> int:
+    def sample(self, context: HasHandle) -> int:
         """Draw the token that follows the last batch, and advance the grammar past it."""
         return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
 

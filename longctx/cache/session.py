@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import Context, Sampler
-from longctx.backends import LlamaCppBackend
+from longctx._native import Sampler
+from longctx.backends import Backend, KVContext
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.turning import KeyTurner
 from longctx.errors import BackendError, ContextOverflowError
@@ -39,7 +39,7 @@ class Session:
 
     def __init__(
         self,
-        backend: LlamaCppBackend,
+        backend: Backend,
         turner: KeyTurner,
         encode: Callable[[str, bool], list[int]],
         *,
@@ -60,7 +60,7 @@ class Session:
         self.prefilled_again = 0
         self.fallback: str | None = None
         self._rope = backend.plan.rope_at(self._steps[0]) if elastic else backend.plan.rope
-        self._context: Context | None = backend.open(
+        self._context: KVContext | None = backend.open(
             self._steps[0], self._rope, n_outputs=n_outputs
         )
 
@@ -104,7 +104,7 @@ class Session:
         return self._rope.scale
 
     @property
-    def _live(self) -> Context:
+    def _live(self) -> KVContext:
         if self._context is None:
             raise BackendError("this session is closed")
         return self._context

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.backends import LlamaCppBackend
+from longctx.backends import Backend
 from longctx.cache.state import CacheLayout, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
 from longctx.model_info import Layer, ModelInfo
@@ -37,7 +37,7 @@ def obstacle(info: ModelInfo) -> str | None:
 class KeyTurner:
     """Turns the keys in a sequence's state, on all cores."""
 
-    def __init__(self, backend: LlamaCppBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._proved: dict[tuple[RopeConfig, RopeConfig], str | None] = {}
 

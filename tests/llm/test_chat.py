@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from longctx import BackendError, ContextOverflowError, LongContextLLM, TemplateError
+from longctx import (
+    BackendError,
+    ContextOverflowError,
+    LongContextLLM,
+    PlanError,
+    TemplateError,
+)
 
 SYSTEM = {"role": "system", "content": "You answer in one sentence."}
 QUESTION = [SYSTEM, {"role": "user", "content": "What is the capital of France?"}]
@@ -188,3 +195,15 @@ def test_a_closed_model_says_so() -> None:
     for call in (lambda: llm.chat(QUESTION), lambda: llm.count(QUESTION), llm.session):
         with pytest.raises(BackendError, match="closed"):
             call()
+
+
+def test_what_is_not_run_yet_is_said() -> None:
+    """A sliding window is planned, and refused here instead of quietly becoming an error."""
+    with pytest.raises(PlanError, match="not run yet"):
+        LongContextLLM(target_ctx=2048, overflow="slide")
+
+
+def test_cache_dir_is_where_the_fast_copy_lies(tmp_path: Path) -> None:
+    """Nothing is written to the user's own cache folder then."""
+    with LongContextLLM(target_ctx=2048, cache_dir=tmp_path) as llm:
+        assert tmp_path in llm.info.path.parents

@@ -1,0 +1,92 @@
+"""What the cache room asks of a backend, so that another engine can stand in for llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.backends.threads import DecodeThreads
+from longctx.model_info import ModelInfo
+from longctx.planner import ContextPlan
+from longctx.rope import RopeConfig
+
+
+class KVContext(Protocol):
+    """One KV cache of fixed size and RoPE; :class:`longctx._native.Context` documents each."""
+
+    @property
+    def handle(self) -> Any:
+        """What a sampler reads the last logits from."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Cells of the cache."""
+
+    @property
+    def n_batch(self) -> int:
+        """Tokens that one :meth:`decode` takes at most."""
+
+    def decode(
+        self,
+        tokens: Sequence[int] | NDArray[np.int32],
+        first_position: int,
+        *,
+        outputs: Literal["none", "last", "all"] = "last",
+    ) -> None:
+        """Run one batch at consecutive positions."""
+
+    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
+        """float32[n_rows, n_vocab] of the last batch."""
+
+    def set_threads(self, n_threads: int) -> None:
+        """Use another number of threads."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def remove(self, first_position: int) -> bool:
+        """Drop what stands at ``first_position`` and behind; False if it cannot be done."""
+
+    def first_position(self) -> int:
+        """Smallest position in the cache; -1 when empty."""
+
+    def last_position(self) -> int:
+        """Largest position in the cache; -1 when empty."""
+
+    def get_state(self) -> NDArray[np.uint8]:
+        """Copy keys, values and positions out."""
+
+    def set_state(self, state: NDArray[np.uint8]) -> None:
+        """Put a state in place of what is there."""
+
+    def close(self) -> None:
+        """Free the cache."""
+
+
+class Backend(Protocol):
+    """The weights of one model, and contexts over them for any window and RoPE."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the file says about itself."""
+
+    @property
+    def plan(self) -> ContextPlan:
+        """The window that was planned."""
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of prefill."""
+
+    @property
+    def decode_threads(self) -> DecodeThreads | None:
+        """Chooses the threads of decode; None where the user did."""
+
+    def open(self, n_ctx: int, rope: RopeConfig, *, n_outputs: int) -> KVContext:
+        """Create a KV cache."""
+
+    def close(self) -> None:
+        """Free the weights."""

@@ -1,0 +1,44 @@
+"""Ctrl-C, as a terminal sends it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from subprocess import PIPE
+
+CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start `longctx` with pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+    )
+
+
+def test_in_a_prefill_it_ends_the_program_with_130() -> None:
+    """No traceback, no abort."""
+    process = start("demo")
+    assert process.stdout is not None
+    while "kept for the answer" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_in_a_chat_it_ends_the_answer_only() -> None:
+    """The program goes on: the next question is answered."""
+    process = start("chat", "--target-ctx", "16384", "--max-tokens", "2000")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Write a very long story about a king and his three daughters.\n")
+    process.stdin.flush()
+    process.stdout.read(40)  # the answer has begun
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate("What is the capital of France?\n", timeout=120)
+    assert process.returncode == 0
+    assert "stopped" in said
+    assert "Paris" in out
