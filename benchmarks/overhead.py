@@ -22,20 +22,15 @@ from machine import save
 N_CTX = 8192
 
 
-def prompt_text(llm_count, n_tokens: int) -> str:
-    text = " ".join(topics[key] for key in sorted(topics))
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if llm_count(text[:middle]) <= n_tokens else (low, middle - 1)
-    return text[:low]
+def source_text(n_tokens: int) -> str:
+    return " ".join(topics[key] for key in sorted(topics))[: n_tokens * 8]
 
 
 def run_ours(n_prompt: int, n_new: int, threads: int) -> dict[str, float]:
     from longctx import LongContextLLM
 
     llm = LongContextLLM(target_ctx=N_CTX, n_threads=threads, kv_type="f16", memory_limit="8GiB")
-    prompt = prompt_text(llm.count, n_prompt)
+    prompt = llm.detokenize(llm.tokenize(source_text(n_prompt))[:n_prompt])
     return measure(lambda n: llm.stream(prompt, max_tokens=n), n_new)
 
 
@@ -56,7 +51,8 @@ def run_theirs(n_prompt: int, n_new: int, threads: int) -> dict[str, float]:
         flash_attn=True,
         verbose=False,
     )
-    prompt = prompt_text(lambda text: len(llm.tokenize(text.encode(), add_bos=False)), n_prompt)
+    ids = llm.tokenize(source_text(n_prompt).encode(), add_bos=False)[:n_prompt]
+    prompt = llm.detokenize(ids).decode()
     return measure(
         lambda n: llm.create_completion(prompt, max_tokens=n, temperature=0.0, stream=True), n_new
     )

@@ -31,14 +31,14 @@ def test_in_a_prefill_it_ends_the_program_with_130() -> None:
 
 def test_in_a_chat_it_ends_the_answer_only() -> None:
     """The program goes on: the next question is answered."""
-    process = start("chat", "--target-ctx", "16384", "--max-tokens", "2000")
+    process = start("chat", "--target-ctx", "16384", "--max-tokens", "150")
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("Write a very long story about a king and his three daughters.\n")
     process.stdin.flush()
     process.stdout.read(40)  # the answer has begun
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate("What is the capital of France?\n", timeout=120)
+    out, said = process.communicate("Say hello.\n", timeout=120)
     assert process.returncode == 0
     assert "stopped" in said
-    assert "Paris" in out
+    assert out.count("prefilled in") == 1
