@@ -11,33 +11,28 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
-from longctx._native import json_schema_to_grammar
+from longctx.answers import answer_grammar, as_chunks, completion_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyTurner, Session
 from longctx.call_queue import CallQueue
 from longctx.demo_model import demo_model, fast_copy
 from longctx.errors import BackendError, PlanError
-from longctx.generation import GenerationSettings, Outcome, check_fit, generate
+from longctx.generation import GenerationSettings, check_fit, generate
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan, plan_context
 from longctx.protocols import ToolChoice
 from longctx.tokens import (
-    CallFormat,
     ChatTemplate,
     ModelTokenizer,
     RenderedPrompt,
     parse_tool_calls,
-    tool_grammar,
 )
 from longctx.types import (
     Chunk,
     Completion,
-    Message,
     Messages,
     ProgressCallback,
-    ToolCall,
     ToolSchema,
     as_messages,
 )
@@ -237,7 +232,7 @@ class LongContextLLM:
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
             ToolError: a tool schema or ``tool_choice`` is wrong.
         """
-        return _result_of(
+        return result_of(
             self.stream_chat(
                 messages,
                 tools=tools,
@@ -273,10 +268,10 @@ class LongContextLLM:
         """
         # With "none" too the tools stay in the prompt: the cached prefix has them.
         prompt = self._render(messages, tools)
-        grammar = _grammar(tools, tool_choice, response_schema, self._template.call_format)
+        grammar = answer_grammar(tools, tool_choice, response_schema, self._template.call_format)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
         check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
-        names = _tool_names(tools) if tools and tool_choice != "none" else ()
+        names = tool_names(tools) if tools and tool_choice != "none" else ()
         return self._answer(prompt, settings, names, on_progress)
 
     def generate(
@@ -292,7 +287,7 @@ class LongContextLLM:
         on_progress: ProgressCallback | None = None,
     ) -> Completion:
         """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
-        return _result_of(
+        return result_of(
             self.stream(
                 prompt,
                 max_tokens=max_tokens,
@@ -320,7 +315,7 @@ class LongContextLLM:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
         self._check_open()
         ids = self._encode(prompt, True)
-        grammar = _grammar(None, "none", response_schema)
+        grammar = answer_grammar(None, "none", response_schema)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
         check_fit(len(ids), settings.max_tokens, self.plan.n_ctx)
         return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
@@ -431,7 +426,7 @@ class LongContextLLM:
         with self._queue.turn():
             self._check_open()
             if self._chat_session is None:
-                self._chat_session = self._new_session()
+                self._chat_session = self._new_session(n_outputs=1)
             pieces = generate(
                 self._chat_session,
                 self._backend.model,
@@ -440,12 +435,14 @@ class LongContextLLM:
                 on_progress=on_progress,
             )
             # A tool call is no prose: with tools the text is shown when it is known which it is.
-            outcome = yield from _as_chunks(pieces, silent=bool(tool_names))
-            self._template.remember(prompt, outcome.text, outcome.ids)
+            outcome = yield from as_chunks(pieces, silent=bool(tool_names))
+            # A stop string cuts text that the ids still hold: such ids do not stand for it.
+            if self.detokenize(outcome.ids) == outcome.text:
+                self._template.remember(prompt, outcome.text, outcome.ids)
         calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
         text = "" if calls else outcome.text
         yield Chunk(
-            text=text if tool_names else "", result=_completion(outcome, text, tuple(calls))
+            text=text if tool_names else "", result=completion_of(outcome, text, tuple(calls))
         )
 
     def _check_open(self) -> None:
@@ -453,64 +450,9 @@ class LongContextLLM:
             raise BackendError("this LongContextLLM is closed; construct a new one")
 
 
-def _as_chunks(
-    pieces: Generator[str, None, Outcome], *, silent: bool
-) -> Generator[Chunk, None, Outcome]:
-    while True:
-        try:
-            text = next(pieces)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
-        if not silent:
-            yield Chunk(text=text)
-
-
-def _completion(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
-    return Completion(
-        text=text,
-        message=Message(role="assistant", content=text, tool_calls=calls),
-        finish_reason="tool_calls" if calls else outcome.finish_reason,
-        usage=outcome.usage,
-        timings=outcome.timings,
-        window=outcome.window,
-    )
-
-
-def _result_of(chunks: Iterator[Chunk]) -> Completion:
-    *_, last = chunks
-    if last.result is None:
-        raise BackendError("the stream ended without a result")
-    return last.result
-
-
 def _close(chunks: Iterator[Chunk]) -> None:
     if isinstance(chunks, Generator):
         chunks.close()
-
-
-def _grammar(
-    tools: Sequence[ToolSchema] | None,
-    tool_choice: ToolChoice,
-    response_schema: Any,
-    call_format: CallFormat = "json",
-) -> str | None:
-    if tools and not (tool_choice == "none" and response_schema is not None):
-        return tool_grammar(tools, tool_choice, call_format=call_format)
-    if response_schema is None:
-        return None
-    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
-        response_schema = response_schema.model_json_schema()
-    if not isinstance(response_schema, dict):
-        raise BackendError(
-            f"response_schema is a {type(response_schema).__name__}; "
-            "pass a JSON schema as a dict, or a pydantic model class"
-        )
-    return json_schema_to_grammar(response_schema)
-
-
-def _tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
-    return tuple(tool["function"]["name"] for tool in tools)
 
 
 def _demo_copy(cache_dir: str | Path | None) -> Path:

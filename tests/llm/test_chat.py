@@ -14,6 +14,7 @@ from longctx import (
     LongContextLLM,
     PlanError,
     TemplateError,
+    ToolError,
 )
 
 SYSTEM = {"role": "system", "content": "You answer in one sentence."}
@@ -73,6 +74,21 @@ def test_stop_strings_end_the_answer_and_are_not_in_it(demo_llm: LongContextLLM)
     cut = demo_llm.chat(QUESTION, stop=" of France")
     assert cut.text == whole[: whole.index(" of France")]
     assert cut.finish_reason == "stop"
+
+
+def test_a_stopped_answer_comes_back_as_it_was_given(demo_llm: LongContextLLM) -> None:
+    """The ids behind a stop string are not taken for the cut text in the next prompt."""
+    first = demo_llm.chat(QUESTION, stop=" of France")
+    turns = [*QUESTION, first.message, {"role": "user", "content": "Go on."}]
+    prompt = demo_llm._backend.model.decode_bytes(demo_llm.prompt_ids(turns), special=True)
+    assert b"The capital<|im_end|>" in prompt
+
+
+def test_a_schema_and_tools_do_not_hold_one_answer(demo_llm: LongContextLLM) -> None:
+    """Neither is dropped in silence."""
+    tool = {"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}
+    with pytest.raises(ToolError, match="tool_choice='none'"):
+        demo_llm.chat(QUESTION, tools=[tool], response_schema=City)
 
 
 def test_length_is_said(demo_llm: LongContextLLM) -> None:

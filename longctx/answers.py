@@ -1,0 +1,83 @@
+"""What stands between a request and its completion: the grammar before, the result after."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from longctx._native import json_schema_to_grammar
+from longctx.errors import BackendError, ToolError
+from longctx.generation import Outcome
+from longctx.protocols import ToolChoice
+from longctx.tokens import CallFormat, tool_grammar
+from longctx.types import Chunk, Completion, Message, ToolCall, ToolSchema
+
+
+def answer_grammar(
+    tools: Sequence[ToolSchema] | None,
+    tool_choice: ToolChoice,
+    response_schema: Any,
+    call_format: CallFormat = "json",
+) -> str | None:
+    """The GBNF grammar that holds an answer to its tools or its schema; None leaves it free.
+
+    Raises:
+        ToolError: a tool is malformed, or tools and a schema are both asked of one answer.
+        BackendError: the schema is no JSON schema.
+    """
+    if response_schema is None:
+        return tool_grammar(tools, tool_choice, call_format=call_format) if tools else None
+    if tools and tool_choice != "none":
+        raise ToolError(
+            "one answer cannot be both a tool call and held to response_schema; pass "
+            "tool_choice='none' with the schema, or leave one of them out"
+        )
+    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
+        response_schema = response_schema.model_json_schema()
+    if not isinstance(response_schema, dict):
+        raise BackendError(
+            f"response_schema is a {type(response_schema).__name__}; "
+            "pass a JSON schema as a dict, or a pydantic model class"
+        )
+    return json_schema_to_grammar(response_schema)
+
+
+def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
+    """The names that a call may have."""
+    return tuple(tool["function"]["name"] for tool in tools)
+
+
+def as_chunks(
+    pieces: Generator[str, None, Outcome], *, silent: bool
+) -> Generator[Chunk, None, Outcome]:
+    """Stream text as chunks, or none of it where ``silent``; return the outcome."""
+    while True:
+        try:
+            text = next(pieces)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome
+        if not silent:
+            yield Chunk(text=text)
+
+
+def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
+    """Build the completion that the caller gets."""
+    return Completion(
+        text=text,
+        message=Message(role="assistant", content=text, tool_calls=calls),
+        finish_reason="tool_calls" if calls else outcome.finish_reason,
+        usage=outcome.usage,
+        timings=outcome.timings,
+        window=outcome.window,
+    )
+
+
+def result_of(chunks: Iterator[Chunk]) -> Completion:
+    """Read a stream to its end."""
+    *_, last = chunks
+    if last.result is None:
+        raise BackendError("the stream ended without a result")
+    return last.result
