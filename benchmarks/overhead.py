@@ -41,7 +41,7 @@ def run_theirs(n_prompt: int, n_new: int, threads: int) -> dict[str, float]:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     from llama_cpp import Llama
 
-    from longctx.demo_model import demo_model, fast_copy
+    from longctx.packaged_model import demo_model, fast_copy
 
     llm = Llama(
         str(fast_copy(demo_model())),

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from longctx._native import Model
-from longctx.demo_model import demo_model
+from longctx.packaged_model import demo_model
 from longctx.tokens import FastTokenizer, ModelTokenizer
 from longctx.tokens.tokenizer import BUILD_AFTER_CHARACTERS
 

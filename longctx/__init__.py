@@ -11,7 +11,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from longctx.demo_model import demo_model
     from longctx.errors import (
         BackendError,
         ContextOverflowError,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     )
     from longctx.llm import LongContextLLM
     from longctx.model_info import ModelInfo
+    from longctx.packaged_model import demo_model
     from longctx.planner import ContextPlan, plan_context
     from longctx.rope import RopeConfig
     from longctx.types import Chunk, Completion, Message, Progress, ToolCall, Usage
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 
 # Names load when first used: `longctx --help` does not wait for llama.cpp.
 _HOMES = {
-    "demo_model": "longctx.demo_model",
+    "demo_model": "longctx.packaged_model",
     "LongContextLLM": "longctx.llm",
     "ModelInfo": "longctx.model_info",
     "ContextPlan": "longctx.planner",

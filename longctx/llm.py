@@ -16,10 +16,10 @@ from longctx.answers import answer_grammar, as_chunks, completion_of, result_of,
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyTurner, Session
 from longctx.call_queue import CallQueue
-from longctx.demo_model import demo_model, fast_copy
 from longctx.errors import BackendError, PlanError
 from longctx.generation import GenerationSettings, check_fit, generate
 from longctx.model_info import ModelInfo
+from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, plan_context
 from longctx.protocols import ToolChoice
 from longctx.tokens import (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from longctx import demo_model
-from longctx.demo_model import fast_copy
 from longctx.errors import BackendError, MissingExtraError, ModelFileError
 from longctx.model_info import ModelInfo
+from longctx.packaged_model import fast_copy
 from tests.conftest import TinyGguf
 
 

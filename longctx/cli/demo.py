@@ -40,9 +40,9 @@ def demo(
     Measures the perplexity of the document's last 512 tokens both ways, and asks both a
     question about it. Takes some four minutes on two cores. Example: `longctx demo`
     """
-    from longctx.demo_model import demo_model, fast_copy
     from longctx.documents import load_document
     from longctx.llm import LongContextLLM
+    from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import plan_context
 
     started = time.monotonic()
