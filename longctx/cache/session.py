@@ -15,7 +15,7 @@ from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.turning import KeyTurner
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.planner import window_steps
-from longctx.rope import RopeConfig
+from longctx.rope import Groups, RopeConfig
 from longctx.types import Progress, ProgressCallback
 
 Ids = Sequence[int] | NDArray[np.int32]
@@ -52,7 +52,7 @@ class Session:
         self._n_outputs = n_outputs
         self._steps = window_steps(backend.plan) if elastic else (backend.plan.n_ctx,)
         self._self_extend = backend.plan.self_extend
-        self._n_blocks = 0
+        self._groups: Groups = ()
         self._tokens: list[int] = []
         self._positions = np.empty(0, dtype=np.int32)
         self._logits_ready = False
@@ -94,12 +94,12 @@ class Session:
     @property
     def method(self) -> str:
         """What stretches the window just now: the method, or none."""
-        return "self-extend" if self._n_blocks else self._rope.method
+        return "self-extend" if self._groups else self._rope.method
 
     @property
     def scale(self) -> float:
         """s of the window just now; with Self-Extend, tokens over the trained window."""
-        if self._n_blocks:
+        if self._groups:
             return max(1.0, self.n_ctx / self._backend.info.n_ctx_train)
         return self._rope.scale
 
@@ -290,7 +290,7 @@ class Session:
         del self._tokens[n:]
         self._positions = self._positions[:n]
         if n == 0:
-            self._n_blocks = 0
+            self._groups = ()
 
     def _feed(self, ids: Ids, on_progress: ProgressCallback | None) -> None:
         started = time.monotonic()
@@ -302,7 +302,8 @@ class Session:
 
     def _decode(self, ids: Ids, outputs: Literal["none", "last", "all"]) -> None:
         if self._self_extend is not None:
-            self._compress(self._self_extend.n_blocks(len(self._tokens) + len(ids)))
+            n_tokens = len(self._tokens) + len(ids)
+            self._compress(self._self_extend.compressed(n_tokens, self._groups))
         n = len(self._tokens)
         first = int(self._positions[-1]) + 1 if n else 0
         self._logits_ready = False
@@ -335,35 +336,32 @@ class Session:
         first = self._live.first_position()
         return window is None or first <= max(0, n - window)
 
-    def _compress(self, n_blocks: int) -> None:
-        """Let the first blocks of Self-Extend be ``n_blocks``; never fewer than they are."""
-        if n_blocks > self._n_blocks:
-            self._move_blocks(n_blocks)
-
     def _decompress(self) -> None:
-        """Turn blocks back that a shorter text no longer needs, or no longer has whole."""
+        """Turn blocks back that a shorter text no longer has whole."""
         if self._self_extend is None:
             return
         n = len(self._tokens)
-        if n < self._n_blocks * self._self_extend.block:
-            self._move_blocks(self._self_extend.n_blocks(n))
+        if n < len(self._groups) * self._self_extend.block:
+            self._compress(self._self_extend.compressed(n))
 
-    def _move_blocks(self, n_blocks: int) -> None:
+    def _compress(self, groups: Groups) -> None:
+        """Let the oldest blocks of Self-Extend have these groups."""
+        if groups == self._groups:
+            return
         assert self._self_extend is not None
         started = time.monotonic()
-        indices = np.arange(len(self._tokens), dtype=np.int32)
-        positions = self._self_extend.positions(indices, n_blocks)
-        if len(indices):
+        positions = self._self_extend.positions(len(self._tokens), groups)
+        if len(positions):
             state = self._live.get_state()
             self._turner.turn(state, self._rope, self._rope, self._positions, positions)
             self._live.set_state(state)
-        self._positions, self._n_blocks, self._logits_ready = positions, n_blocks, False
+        self._positions, self._groups, self._logits_ready = positions, groups, False
         self.rescale_s += time.monotonic() - started
 
     def _resize(self, n_ctx: int, on_progress: ProgressCallback | None) -> None:
         started = time.monotonic()
         rope = self._backend.plan.rope_at(n_ctx)
-        tokens, positions, n_blocks = self._tokens, self._positions, self._n_blocks
+        tokens, positions, groups = self._tokens, self._positions, self._groups
         reason = self._turner.obstacle(self._rope, rope) if tokens else None
         state = self._live.get_state() if tokens and reason is None else None
         old_rope, old_n_ctx = self._rope, self.n_ctx
@@ -382,9 +380,9 @@ class Session:
         if state is not None:
             self._turner.turn(state, old_rope, rope, positions, positions)
             self._live.set_state(state)
-            self._tokens, self._positions, self._n_blocks = tokens, positions, n_blocks
+            self._tokens, self._positions, self._groups = tokens, positions, groups
         elif tokens:
-            self._tokens, self._positions, self._n_blocks = [], positions[:0], 0
+            self._tokens, self._positions, self._groups = [], positions[:0], ()
             self.prefilled_again += len(tokens)
             self.fallback = f"the window changed by a second prefill: {reason}"
             self._feed(tokens, on_progress)

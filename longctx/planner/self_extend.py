@@ -6,7 +6,7 @@ from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
 from longctx.rope import SelfExtendConfig
 
-_MAX_GROUP = 256
+_GROUP = 8
 
 
 def choose_self_extend(info: ModelInfo, n_ctx: int) -> SelfExtendConfig:
@@ -25,16 +25,14 @@ def choose_self_extend(info: ModelInfo, n_ctx: int) -> SelfExtendConfig:
             f"{info.name} ({info.architecture}) cannot be self-extended: every layer must see the "
             "whole window with an ordinary RoPE. Use method='ntk' or 'yarn'"
         )
-    group = 2
-    while group * info.n_ctx_train < 4 * n_ctx:
-        group *= 2
-    while group <= _MAX_GROUP:
-        block = info.n_ctx_train // 4 // group * group
-        if block >= group:
-            config = SelfExtendConfig(group=group, block=block, start=3 * block)
-            if config.max_tokens >= n_ctx:
-                return config
-        group *= 2
+    block = _GROUP
+    while 8 * block <= info.n_ctx_train:
+        block *= 2
+    start = info.n_ctx_train * 3 // 4
+    if start >= 2 * block:
+        config = SelfExtendConfig(group=_GROUP, block=block, start=start)
+        if config.max_tokens >= n_ctx:
+            return config
     raise PlanError(
         f"Self-Extend does not reach {n_ctx:,} tokens from a trained window of "
         f"{info.n_ctx_train:,}; ask for less, or use method='yarn'"

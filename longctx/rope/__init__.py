@@ -18,10 +18,11 @@ from longctx.rope.frequencies import (
     ntk_base,
 )
 from longctx.rope.rotate import RotaryType, Turn, rerotate, rotate
-from longctx.rope.self_extend import SelfExtendConfig, grouped_positions
+from longctx.rope.self_extend import Groups, SelfExtendConfig, grouped_positions
 from longctx.rope.yarn import ntk_by_parts, yarn, yarn_attention_factor, yarn_ramp
 
 __all__ = [
+    "Groups",
     "Method",
     "RopeConfig",
     "RotaryType",

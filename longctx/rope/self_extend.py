@@ -9,6 +9,9 @@ from pydantic import model_validator
 from longctx.errors import PlanError
 from longctx.types import Frozen
 
+Groups = tuple[int, ...]
+"""How many tokens share a position in each compressed block, oldest block first."""
+
 
 def grouped_positions(positions: NDArray[np.integer], group: int) -> NDArray[np.int32]:
     """⌊p/g⌋: int32, the shape of ``positions`` (Self-Extend, equation 3).
@@ -22,18 +25,22 @@ def grouped_positions(positions: NDArray[np.integer], group: int) -> NDArray[np.
 
 
 class SelfExtendConfig(Frozen):
-    """Self-Extend that starts late and works on cached keys.
+    """Self-Extend that starts late, works on cached keys, and coarsens text by its age.
 
     Until a text would pass ``start`` positions nothing happens. Then the oldest block of
     ``block`` tokens not yet compressed shrinks to block/group positions, and all that follows
-    moves down. Unlike the paper's two attentions (grouped for far tokens, exact for near
-    ones), a token has one position, the same for all that look at it: far ones are grouped
-    because they are old.
+    moves down. When no whole block is left but the last ``block`` tokens, which stay exact,
+    the oldest of the finest blocks is compressed again, to twice its group: what is far gets
+    coarser by age, and no token is dropped.
+
+    Unlike the paper's two attentions (grouped for far tokens, exact for near ones), a token
+    has one position, the same for all that look at it: far ones are grouped because they are
+    old.
 
     Attributes:
         group: g, tokens that share a position once compressed; 2 or more.
-        block: w, tokens compressed at a time; a multiple of ``group``.
-        start: positions that the text may fill; at least ``block``.
+        block: w, tokens compressed at a time; g times a power of 2.
+        start: positions that the text may fill; at least ``2 * block``.
 
     Raises:
         PlanError: numbers that cannot be.
@@ -47,58 +54,64 @@ class SelfExtendConfig(Frozen):
     def _check(self) -> SelfExtendConfig:
         if self.group < 2:
             raise PlanError(f"the Self-Extend group is {self.group}; it is 2 or more")
-        if self.block < self.group or self.block % self.group:
+        ratio = self.block // self.group
+        if self.block % self.group or ratio < 1 or ratio & (ratio - 1):
             raise PlanError(
-                f"a Self-Extend block of {self.block} tokens is not a multiple of the group "
-                f"{self.group}"
+                f"a Self-Extend block of {self.block} tokens is not the group {self.group} times "
+                "a power of 2, so it cannot be halved again as it ages"
             )
-        if self.start < self.block:
+        if self.start < 2 * self.block:
             raise PlanError(
                 f"Self-Extend cannot start at {self.start} with blocks of {self.block} tokens; "
-                "raise start or lower block"
+                f"raise start to {2 * self.block} or lower block"
             )
         return self
 
     @property
-    def saved(self) -> int:
-        """Positions that one compressed block gives back: w - w/g."""
-        return self.block - self.block // self.group
-
-    @property
     def max_tokens(self) -> int:
-        """Longest text that ends at or below ``start`` at every length on its way there.
+        """Longest text: blocks at one position each, and up to 2w - 1 exact tokens."""
+        return (self.start - 2 * self.block + 3) * self.block - 1
 
-        Blocks are compressed whole, so up to w - 1 of the last tokens stay exact.
-        """
-        per_block = self.block // self.group
-        n_blocks = (self.start - self.block + 1) // per_block + 1
-        return n_blocks * self.saved + self.start
+    def end(self, n_tokens: int, groups: Groups) -> int:
+        """Position behind the last of ``n_tokens``."""
+        return n_tokens - sum(self.block - self.block // group for group in groups)
 
-    def n_blocks(self, n_tokens: int) -> int:
-        """Blocks that must be compressed for ``n_tokens`` to end at or below ``start``.
+    def compressed(self, n_tokens: int, groups: Groups = ()) -> Groups:
+        """Groups under which ``n_tokens`` end at or below ``start``, going on from ``groups``.
 
         Raises:
             PlanError: they are more than :attr:`max_tokens`.
         """
         if n_tokens > self.max_tokens:
             raise PlanError(
-                f"{n_tokens} tokens do not fit {self.start} positions with {self.group} to a "
-                f"position: {self.max_tokens} would; plan a larger group or start"
+                f"{n_tokens} tokens do not fit {self.start} positions in blocks of {self.block}: "
+                f"{self.max_tokens} would; plan a larger block or start"
             )
-        return max(0, -(-(n_tokens - self.start) // self.saved))
+        blocks = list(groups)
+        end = self.end(n_tokens, groups)
+        while end > self.start:
+            if n_tokens - len(blocks) * self.block >= 2 * self.block:
+                blocks.append(self.group)
+                end -= self.block - self.block // self.group
+            else:
+                finest = blocks.index(min(blocks))
+                blocks[finest] *= 2
+                end -= self.block // blocks[finest]
+        return tuple(blocks)
 
-    def positions(self, indices: NDArray[np.integer], n_blocks: int) -> NDArray[np.int32]:
-        """Where tokens stand once the first ``n_blocks`` blocks are compressed.
+    def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
+        """Where tokens stand, int32[n_tokens]: i mod w of a block over its group, then on.
 
-        Args:
-            indices: the tokens' places in the text, from 0.
-            n_blocks: blocks compressed so far, as :meth:`n_blocks` counts them.
-
-        Returns:
-            int32, the shape of ``indices``: ⌊i/g⌋ in the compressed blocks, i - k·(w - w/g)
-            behind them.
+        Raises:
+            ValueError: the groups cover more tokens than there are.
         """
-        moved = (indices - n_blocks * self.saved).astype(np.int32)
-        return np.where(
-            indices < n_blocks * self.block, grouped_positions(indices, self.group), moved
-        )
+        compressed = len(groups) * self.block
+        if compressed > n_tokens:
+            raise ValueError(f"{len(groups)} blocks of {self.block} tokens in {n_tokens}")
+        within = np.arange(self.block, dtype=np.int32)
+        pieces, first = [], 0
+        for group in groups:
+            pieces.append(first + grouped_positions(within, group))
+            first += self.block // group
+        pieces.append(np.arange(first, first + n_tokens - compressed, dtype=np.int32))
+        return np.concatenate(pieces)

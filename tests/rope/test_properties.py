@@ -169,11 +169,11 @@ def test_nonsense_is_a_plan_error(wrong: dict[str, Any]) -> None:
 # Self-Extend
 
 configs = st.builds(
-    lambda group, blocks, extra: SelfExtendConfig(
-        group=group, block=group * blocks, start=group * blocks + extra
+    lambda group, halvings, extra: SelfExtendConfig(
+        group=group, block=group << halvings, start=(2 * group << halvings) + extra
     ),
     st.integers(2, 16),
-    st.integers(1, 32),
+    st.integers(0, 5),
     st.integers(0, 512),
 )
 
@@ -185,40 +185,47 @@ def test_grouped_positions_are_floors(positions: list[int], group: int) -> None:
     assert grouped.tolist() == [position // group for position in positions]
 
 
-@given(configs, st.data())
-def test_self_extend_fills_at_most_start(config: SelfExtendConfig, data: st.DataObject) -> None:
-    """Up to max_tokens: positions step by 0 or 1, end below ``start``; the rest are exact."""
-    n_tokens = data.draw(st.integers(1, config.max_tokens))
-    n_blocks = config.n_blocks(n_tokens)
-    assert n_blocks * config.block <= n_tokens
-    positions = config.positions(np.arange(n_tokens), n_blocks)
-    compressed = n_blocks * config.block
-    assert positions[0] == 0
-    assert positions[-1] < config.start
-    assert set(np.diff(positions).tolist()) <= {0, 1}
-    assert (np.diff(positions)[compressed:] == 1).all()
-    assert (np.bincount(positions)[: compressed // config.group] == config.group).all()
+@given(configs, st.lists(st.integers(1, 400), min_size=1, max_size=30))
+def test_self_extend_fills_at_most_start(config: SelfExtendConfig, lengths: list[int]) -> None:
+    """However a text grows, it ends below ``start``, coarser by age, its last block exact."""
+    n_tokens, groups = 0, ()
+    for length in lengths:
+        n_tokens = min(n_tokens + length, config.max_tokens)
+        groups = config.compressed(n_tokens, groups)
+        positions = config.positions(n_tokens, groups)
+        assert len(positions) == n_tokens
+        assert positions[0] == 0
+        assert positions[-1] == config.end(n_tokens, groups) - 1 < config.start
+        steps = np.diff(positions)
+        assert set(steps.tolist()) <= {0, 1}
+        exact = min(n_tokens, config.block)
+        assert (steps[n_tokens - exact :] == 1).all()
+        for i, group in enumerate(groups):
+            block = positions[i * config.block : (i + 1) * config.block]
+            assert (np.unique(block, return_counts=True)[1] == group).all()
 
 
 @given(configs)
-def test_self_extend_max_tokens_is_the_largest(config: SelfExtendConfig) -> None:
-    """One token more does not fit even with every whole block compressed."""
-    n_tokens = config.max_tokens + 1
-    assert n_tokens - n_tokens // config.block * config.saved > config.start
+def test_self_extend_max_tokens_fit(config: SelfExtendConfig) -> None:
+    """The longest text fits, and one token more is refused with the number."""
+    groups = config.compressed(config.max_tokens)
+    assert config.end(config.max_tokens, groups) <= config.start
     with pytest.raises(PlanError, match=str(config.max_tokens)):
-        config.n_blocks(n_tokens)
+        config.compressed(config.max_tokens + 1)
 
 
 def test_self_extend_by_hand() -> None:
-    """g=4, w=8, start=16: the 17th token compresses the first block, and all move down by 6."""
-    config = SelfExtendConfig(group=4, block=8, start=16)
-    assert [config.n_blocks(n) for n in (1, 16, 17, 22, 23)] == [0, 0, 1, 1, 2]
-    positions = config.positions(np.arange(20), 1).tolist()
-    assert positions == [0] * 4 + [1] * 4 + list(range(2, 14))
+    """g=2, w=4, start=10: the oldest block is halved again when no other is old enough."""
+    config = SelfExtendConfig(group=2, block=4, start=10)
+    expected = {10: (), 11: (2,), 12: (2,), 13: (2, 2), 15: (4, 2), 16: (2, 2, 2)}
+    assert {n: config.compressed(n) for n in expected} == expected
+    assert config.compressed(16, (4, 2)) == (4, 2, 2)
+    positions = config.positions(13, (4, 2)).tolist()
+    assert positions == [0] * 4 + [1, 1, 2, 2] + [3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"group": 1}, {"block": 6}, {"block": 0}, {"start": 7}, {"group": -4}]
+    "wrong", [{"group": 1}, {"block": 6}, {"block": 0}, {"block": 12}, {"start": 15}, {"group": -4}]
 )
 def test_self_extend_refuses_nonsense(wrong: dict[str, int]) -> None:
     """A block that is no multiple of the group, or does not fit below start, is an error."""

@@ -1,0 +1,229 @@
+"""How to grow a window: perplexity and recall of every way, at 8k, 12k, 16k and 32k.
+
+One text with numbered facts in it is prefilled once for each way. At each mark twenty facts are
+asked for from the same cache (mean negative log-likelihood of an answer's digits; chance is
+2.30 nats), and the 512 tokens that follow are scored. Ways that were measured before are kept,
+so an interrupted study goes on where it stopped.
+
+    python benchmarks/elastic_study.py [--ways none ntk-fixed ...] [--marks 8192 12288 16384 32768]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import exp
+from pydoc_data.topics import topics
+from typing import Any
+
+import numpy as np
+from machine import RESULTS, save
+
+import longctx.cache.turning as turning
+from longctx import LongContextLLM
+from longctx.rope import SelfExtendConfig, Turn
+
+SCORED = 512
+MARGIN = 768  # a mark's evaluation begins so many tokens before it, and ends within the window
+FACT_EVERY = 384
+ADJECTIVES = "amber brass coral dusty eager faded gentle hollow ivory jolly".split()
+NOUNS = "falcon badger lantern anchor violin cactus pebble turbine harbour".split()
+
+
+def self_extend(group: int, block: int, start: int) -> dict[str, Any]:
+    return {"self_extend": SelfExtendConfig(group=group, block=block, start=start)}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One contender: options of the model, changes of its plan, and the largest window."""
+
+    method: str
+    window: str = "elastic"
+    target: int = 32_768
+    plan: dict[str, Any] = field(default_factory=dict)
+    last: int = 32_768
+    recompute: int = 0
+    steps: int | None = None
+    fractional: bool = False
+
+
+WAYS = {
+    "none": Way("none", "fixed", last=12_288),
+    "ntk fixed s=2": Way("ntk", "fixed", 16_384, last=16_384),
+    "yarn fixed s=2": Way("yarn", "fixed", 16_384, last=16_384),
+    "ntk elastic": Way("ntk"),
+    "self-extend g=8 w=2048 start=6144": Way("self-extend", plan=self_extend(8, 2048, 6144)),
+    "yarn elastic": Way("yarn"),
+    "self-extend g=4 w=2048 start=6144": Way("self-extend", plan=self_extend(4, 2048, 6144)),
+    "self-extend g=16 w=2048 start=6144": Way("self-extend", plan=self_extend(16, 2048, 6144)),
+    "yarn fixed s=4": Way("yarn", "fixed"),
+    "ntk fixed s=4": Way("ntk", "fixed"),
+    "self-extend g=8 w=1024 start=4096": Way("self-extend", plan=self_extend(8, 1024, 4096)),
+    "self-extend g=8 w=512 start=6144": Way("self-extend", plan=self_extend(8, 512, 6144)),
+    "self-extend g=8 w=2048 start=7168": Way("self-extend", plan=self_extend(8, 2048, 7168)),
+    "self-extend g=8 fractional": Way(
+        "self-extend", plan=self_extend(8, 2048, 6144), fractional=True
+    ),
+    "ntk-by-parts elastic": Way("ntk-by-parts", last=16_384),
+    "ntk-by-parts fixed s=2": Way("ntk-by-parts", "fixed", 16_384, last=16_384),
+    "yarn elastic, last 512 recomputed": Way("yarn", last=16_384, recompute=512),
+    "yarn elastic, steps of 2048": Way("yarn", last=16_384, steps=2048),
+    "self-extend g=4 start=12288 on yarn s=2": Way(
+        "yarn", "fixed", 16_384, plan=self_extend(4, 2048, 12_288), last=16_384
+    ),
+}
+
+
+def build(llm: LongContextLLM, marks: list[int]) -> tuple[list[int], list[tuple[int, str, str]]]:
+    """The token ids, and the facts: (where it ends, question, answer)."""
+    text = "\n\n".join(topics[name].strip() for name in sorted(topics))
+    source = iter(llm.tokenize(text[:160_000]))
+    random = np.random.default_rng(0)
+    names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
+    random.shuffle(names)
+    ids: list[int] = []
+    facts: list[tuple[int, str, str]] = []
+    scored = [(mark - MARGIN, mark - MARGIN + SCORED) for mark in marks]
+    while len(ids) < max(marks):
+        ids += [next(source) for _ in range(FACT_EVERY - 24)]
+        if any(begin - 40 < len(ids) < end for begin, end in scored):
+            continue
+        name, number = names[len(facts)], str(random.integers(10_000, 100_000))
+        ids += llm.tokenize(f"\n\nThe number of the {name} is {number}.\n\n")
+        facts.append((len(ids), f"\n\nThe number of the {name} is ", number))
+    return ids[: max(marks)], facts
+
+
+def recall(session: Any, llm: LongContextLLM, facts: list[tuple[int, str, str]]) -> list[float]:
+    """Nats a digit of twenty facts spread evenly over what the cache holds, oldest first."""
+    held = [fact for fact in facts if fact[0] <= session.n_tokens]
+    chosen = [held[round(i)] for i in np.linspace(0, len(held) - 1, 20)]
+    nats = []
+    for _, question, answer in chosen:
+        ids = llm.tokenize(question + answer)
+        first = len(ids) - len(answer)
+        assert llm.detokenize(ids[first:]) == answer
+        nats.append(float(session.next_nll(ids)[first:].mean()))
+    return nats
+
+
+def runs(positions: np.ndarray) -> np.ndarray:
+    """Positions with those that are shared spread evenly to the next: float64."""
+    order = np.argsort(positions, kind="stable")
+    values, first, counts = np.unique(positions[order], return_index=True, return_counts=True)
+    spread = np.empty(len(positions))
+    within = np.arange(len(positions)) - np.repeat(first, counts)
+    spread[order] = np.repeat(values, counts) + within / np.repeat(counts, counts)
+    return spread
+
+
+@contextmanager
+def fractional_positions(wanted: bool) -> Iterator[None]:
+    """Keys stand at p/g, not ⌊p/g⌋; the cells keep whole positions, which only order them."""
+    between = Turn.between
+    if wanted:
+
+        def spread(old: Any, old_rope: Any, new: Any, new_rope: Any, **options: Any) -> Turn:
+            return between(runs(old), old_rope, runs(new), new_rope, **options)
+
+        Turn.between = spread  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Turn.between = between  # type: ignore[method-assign]
+
+
+def measure(way: Way, marks: list[int], threads: int) -> list[dict[str, Any]]:
+    rows = []
+    with (
+        LongContextLLM(
+            None,
+            way.target,
+            method=way.method,
+            window=way.window,
+            memory_limit="12GiB",
+            n_threads=threads,
+            reserve_output=16,
+        ) as llm,
+        fractional_positions(way.fractional),
+    ):
+        llm._backend.plan = llm.plan.model_copy(update=way.plan)
+        ids, facts = build(llm, marks)
+        session = llm.session()
+        if way.steps:
+            session._steps = tuple(range(8192, way.target + 1, way.steps))
+        started = time.monotonic()
+        for mark in marks:
+            if mark > way.last:
+                break
+            end = mark - MARGIN
+            before = session.n_ctx
+            session.feed(ids[session.n_tokens : end])
+            if way.recompute and session.n_ctx != before:
+                session.truncate(session.n_tokens - way.recompute)
+                session.feed(ids[session.n_tokens : end])
+            session.reserve(mark)
+            nats = recall(session, llm, facts)
+            scores = session.nll(ids[end : end + SCORED])
+            rows.append(
+                {
+                    "mark": mark,
+                    "perplexity": exp(float(scores.mean())),
+                    "recall": float(np.mean(nats)),
+                    "recall_by_depth": nats,
+                    "seconds": time.monotonic() - started,
+                    "rescale_s": session.rescale_s,
+                    "prefilled_again": session.prefilled_again,
+                }
+            )
+            print(
+                mark,
+                {k: round(v, 3) for k, v in rows[-1].items() if isinstance(v, float)},
+                flush=True,
+            )
+    return rows
+
+
+def control(marks: list[int], threads: int) -> list[dict[str, Any]]:
+    """Unscaled, with only the last trained window before each mark."""
+    rows = []
+    with LongContextLLM(None, 8192, n_threads=threads, reserve_output=16) as llm:
+        ids, _ = build(llm, marks)
+        for mark in marks:
+            session = llm.session()
+            end = mark - MARGIN
+            session.feed(ids[max(0, end + SCORED - 8192) : end])
+            scores = session.nll(ids[end : end + SCORED])
+            session.close()
+            rows.append({"mark": mark, "perplexity": exp(float(scores.mean()))})
+            print(mark, rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ways", nargs="+", choices=["control", *WAYS], default=["control", *WAYS])
+    parser.add_argument("--marks", type=int, nargs="+", default=[8192, 12_288, 16_384, 32_768])
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    path = RESULTS / "elastic_study.json"
+    done = json.loads(path.read_text())["figures"] if path.exists() else {}
+    for name in options.ways:
+        if name in done:
+            continue
+        print(f"== {name}", flush=True)
+        rows: Callable[[], list[dict[str, Any]]]
+        if name == "control":
+            done[name] = control(options.marks, options.threads)
+        else:
+            done[name] = measure(WAYS[name], options.marks, options.threads)
+        save("elastic_study", done)
+
+
+if __name__ == "__main__":
+    main()
