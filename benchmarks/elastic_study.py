@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import exp
@@ -23,15 +23,18 @@ from typing import Any
 import numpy as np
 from machine import RESULTS, save
 
-import longctx.cache.turning as turning
 from longctx import LongContextLLM
 from longctx.rope import SelfExtendConfig, Turn
 
 SCORED = 512
 MARGIN = 768  # a mark's evaluation begins so many tokens before it, and ends within the window
 FACT_EVERY = 384
-ADJECTIVES = "amber brass coral dusty eager faded gentle hollow ivory jolly".split()
-NOUNS = "falcon badger lantern anchor violin cactus pebble turbine harbour".split()
+ADJECTIVES = (
+    "amber", "brass", "coral", "dusty", "eager", "faded", "gentle", "hollow", "ivory", "jolly",
+)  # fmt: skip
+NOUNS = (
+    "falcon", "badger", "lantern", "anchor", "violin", "cactus", "pebble", "turbine", "harbour",
+)  # fmt: skip
 
 
 def self_extend(group: int, block: int, start: int) -> dict[str, Any]:
@@ -53,29 +56,35 @@ class Way:
 
 
 WAYS = {
-    "none": Way("none", "fixed", last=12_288),
-    "ntk fixed s=2": Way("ntk", "fixed", 16_384, last=16_384),
-    "yarn fixed s=2": Way("yarn", "fixed", 16_384, last=16_384),
-    "ntk elastic": Way("ntk"),
     "self-extend g=8 w=2048 start=6144": Way("self-extend", plan=self_extend(8, 2048, 6144)),
     "yarn elastic": Way("yarn"),
+    "ntk elastic": Way("ntk", last=16_384),
+    "yarn fixed s=2": Way("yarn", "fixed", 16_384, last=16_384),
+    "ntk fixed s=2": Way("ntk", "fixed", 16_384, last=16_384),
     "self-extend g=4 w=2048 start=6144": Way("self-extend", plan=self_extend(4, 2048, 6144)),
     "self-extend g=16 w=2048 start=6144": Way("self-extend", plan=self_extend(16, 2048, 6144)),
-    "yarn fixed s=4": Way("yarn", "fixed"),
-    "ntk fixed s=4": Way("ntk", "fixed"),
-    "self-extend g=8 w=1024 start=4096": Way("self-extend", plan=self_extend(8, 1024, 4096)),
-    "self-extend g=8 w=512 start=6144": Way("self-extend", plan=self_extend(8, 512, 6144)),
-    "self-extend g=8 w=2048 start=7168": Way("self-extend", plan=self_extend(8, 2048, 7168)),
     "self-extend g=8 fractional": Way(
-        "self-extend", plan=self_extend(8, 2048, 6144), fractional=True
+        "self-extend", plan=self_extend(8, 2048, 6144), last=16_384, fractional=True
     ),
-    "ntk-by-parts elastic": Way("ntk-by-parts", last=16_384),
-    "ntk-by-parts fixed s=2": Way("ntk-by-parts", "fixed", 16_384, last=16_384),
+    "yarn fixed s=4": Way("yarn", "fixed"),
+    "self-extend g=8 w=512 start=6144": Way(
+        "self-extend", plan=self_extend(8, 512, 6144), last=16_384
+    ),
+    "self-extend g=8 w=1024 start=4096": Way(
+        "self-extend", plan=self_extend(8, 1024, 4096), last=16_384
+    ),
+    "self-extend g=8 w=2048 start=7168": Way(
+        "self-extend", plan=self_extend(8, 2048, 7168), last=16_384
+    ),
     "yarn elastic, last 512 recomputed": Way("yarn", last=16_384, recompute=512),
     "yarn elastic, steps of 2048": Way("yarn", last=16_384, steps=2048),
+    "ntk-by-parts elastic": Way("ntk-by-parts", last=16_384),
+    "none": Way("none", "fixed", last=12_288),
     "self-extend g=4 start=12288 on yarn s=2": Way(
         "yarn", "fixed", 16_384, plan=self_extend(4, 2048, 12_288), last=16_384
     ),
+    "ntk elastic to 32k": Way("ntk"),
+    "ntk fixed s=4": Way("ntk", "fixed"),
 }
 
 
@@ -154,7 +163,7 @@ def measure(way: Way, marks: list[int], threads: int) -> list[dict[str, Any]]:
     ):
         llm._backend.plan = llm.plan.model_copy(update=way.plan)
         ids, facts = build(llm, marks)
-        session = llm.session()
+        session = llm._new_session(n_outputs=SCORED)
         if way.steps:
             session._steps = tuple(range(8192, way.target + 1, way.steps))
         started = time.monotonic()
@@ -167,7 +176,7 @@ def measure(way: Way, marks: list[int], threads: int) -> list[dict[str, Any]]:
             if way.recompute and session.n_ctx != before:
                 session.truncate(session.n_tokens - way.recompute)
                 session.feed(ids[session.n_tokens : end])
-            session.reserve(mark)
+            session.grow(mark)
             nats = recall(session, llm, facts)
             scores = session.nll(ids[end : end + SCORED])
             rows.append(
@@ -195,7 +204,7 @@ def control(marks: list[int], threads: int) -> list[dict[str, Any]]:
     with LongContextLLM(None, 8192, n_threads=threads, reserve_output=16) as llm:
         ids, _ = build(llm, marks)
         for mark in marks:
-            session = llm.session()
+            session = llm._new_session(n_outputs=SCORED)
             end = mark - MARGIN
             session.feed(ids[max(0, end + SCORED - 8192) : end])
             scores = session.nll(ids[end : end + SCORED])
@@ -209,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ways", nargs="+", choices=["control", *WAYS], default=["control", *WAYS])
     parser.add_argument("--marks", type=int, nargs="+", default=[8192, 12_288, 16_384, 32_768])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     path = RESULTS / "elastic_study.json"
     done = json.loads(path.read_text())["figures"] if path.exists() else {}
@@ -217,7 +226,6 @@ def main() -> None:
         if name in done:
             continue
         print(f"== {name}", flush=True)
-        rows: Callable[[], list[dict[str, Any]]]
         if name == "control":
             done[name] = control(options.marks, options.threads)
         else:

@@ -2,40 +2,88 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from longctx.errors import BackendError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_task: ContextVar[object | None] = ContextVar("_task", default=None)
+
+
+def _me() -> object:
+    """Who is calling: the task that had this run in a thread, else the thread."""
+    return _task.get() or threading.get_ident()
+
+
+async def in_thread(function: Callable[..., R], *args: Any, **options: Any) -> R:
+    """Run a call in a thread of asyncio's pool, in the name of the task that awaits it."""
+    token = _task.set(asyncio.current_task())
+    try:
+        return await asyncio.to_thread(function, *args, **options)
+    finally:
+        _task.reset(token)
+
 
 class CallQueue:
-    """A lock that may be released in another thread, and knows a thread waiting for itself."""
+    """A lock that may be released in another thread, and knows who waits for itself."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owner: int | None = None
+        self._owner: object | None = None
+        self._caller: object | None = None
 
     @contextmanager
-    def turn(self, *, owned: bool = True) -> Iterator[None]:
+    def turn(self, caller: object | None = None) -> Iterator[None]:
         """Wait for the calls before this one.
 
         Args:
-            owned: False where threads come from a pool, so that the same thread asking twice
-                is no deadlock.
+            caller: whoever may ask again in the same thread while it has the turn.
 
         Raises:
-            BackendError: this very thread holds the turn, in a stream that it has not finished.
+            BackendError: this very thread or task has the turn, in a stream it has not finished.
         """
-        me = threading.get_ident()
-        if owned and self._owner == me and self._lock.locked():
+        me = _me()
+        if self._owner == me:
+            if caller is not None and self._caller is caller:
+                yield
+                return
             raise BackendError(
                 "this thread is still reading a stream of the same LongContextLLM; finish it, "
                 "or close it with .close(), before the next call"
             )
         with self._lock:
-            self._owner = me if owned else None
+            self._owner, self._caller = me, caller
             try:
                 yield
             finally:
-                self._owner = None
+                self._owner = self._caller = None
+
+
+class Queued(Protocol):
+    """An object whose calls wait for a turn; ``queue`` is None where its owner waits for it."""
+
+    queue: CallQueue | None
+
+
+Q = TypeVar("Q", bound=Queued)
+
+
+def in_turn(method: Callable[Concatenate[Q, P], R]) -> Callable[Concatenate[Q, P], R]:
+    """Let a method wait for its object's turn; methods of one object may call each other."""
+
+    @functools.wraps(method)
+    def call(self: Q, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.queue is None:
+            return method(self, *args, **kwargs)
+        with self.queue.turn(self):
+            return method(self, *args, **kwargs)
+
+    return call

@@ -113,9 +113,18 @@ def generate(
     prompt: Sequence[int],
     settings: GenerationSettings,
     *,
+    pinned: int = 0,
     on_progress: ProgressCallback | None = None,
 ) -> Generator[str, None, Outcome]:
     """Answer a prompt in a session, reusing what the session already holds.
+
+    Args:
+        session: what stands in the cache.
+        model: draws the tokens.
+        prompt: token ids.
+        settings: how the answer is drawn.
+        pinned: tokens at the front that a sliding window keeps.
+        on_progress: called after each prefilled batch.
 
     Yields:
         Text, each piece valid UTF-8.
@@ -129,9 +138,10 @@ def generate(
     rescale_before, again_before = session.rescale_s, session.prefilled_again
     window_before, session.fallback = session.n_ctx, None
     matched = session.match(prompt)
+    session.pin(pinned)
     # It grows when it must, and back when prompt and answer would do with less.
-    session.shrink(len(prompt) + settings.max_tokens)
-    session.feed(prompt[session.n_tokens :], on_progress=on_progress)
+    session.shrink(session.n_tokens + len(prompt) - matched + settings.max_tokens)
+    session.feed(prompt[matched:], on_progress=on_progress)
     prefilled_again = session.prefilled_again - again_before
     cached = max(0, min(matched, len(prompt) - 1) - prefilled_again)
     prefilled_at = time.monotonic()
@@ -197,6 +207,7 @@ def generate(
             scale=session.scale,
             method=session.method,
             grew_from=window_before if session.n_ctx > window_before else None,
+            dropped_tokens=session.dropped_tokens,
             method_changed=session.fallback,
         ),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from longctx.answers import answer_grammar, as_chunks, completion_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session
-from longctx.call_queue import CallQueue
-from longctx.errors import BackendError, PlanError
+from longctx.cache import KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
+from longctx.call_queue import CallQueue, in_thread
+from longctx.errors import BackendError
 from longctx.generation import GenerationSettings, check_fit, generate
 from longctx.model_info import ModelInfo
 from longctx.packaged_model import demo_model, fast_copy
-from longctx.planner import ContextPlan, plan_context
+from longctx.planner import ContextPlan, estimate_memory, plan_context
 from longctx.protocols import ToolChoice
 from longctx.tokens import (
     ChatTemplate,
@@ -31,6 +31,7 @@ from longctx.tokens import (
 from longctx.types import (
     Chunk,
     Completion,
+    Message,
     Messages,
     ProgressCallback,
     ToolSchema,
@@ -38,6 +39,9 @@ from longctx.types import (
 )
 
 logger = logging.getLogger("longctx")
+
+HAND_OUTPUTS = 128
+"""Rows of logits of a session by hand: below 64 tokens a batch, llama.cpp is half as fast."""
 
 
 class LongContextLLM:
@@ -48,8 +52,11 @@ class LongContextLLM:
         target_ctx: the window wanted, in tokens.
         window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
             up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
-        overflow: ``"error"`` raises when a text does not fit; ``"slide"`` is not run yet.
-        n_keep: attention sinks, in tokens, when the window slides.
+        overflow: ``"error"`` raises when a text does not fit; ``"slide"`` lets the oldest tokens
+            behind the attention sinks go, endlessly, and says how many
+            (``Completion.window.dropped_tokens``).
+        n_keep: attention sinks, in tokens, when the window slides; :meth:`chat` keeps system
+            messages and tools with them.
         method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``,
             ``self-extend``.
         kv_type: ``auto``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
@@ -58,8 +65,10 @@ class LongContextLLM:
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU, -1 for all.
         seed: of sampling at a temperature above 0; None draws a new one each call.
-        cache_dir: folder for what longctx keeps between runs (the demo model's fast copy); None
-            is the user's cache folder.
+        cache_dir: folder where long conversations are kept between runs, as token ids, keys and
+            values (up to 4 GiB, the least recently used go first), so that yesterday's document
+            is not prefilled again. None keeps none, and the demo model's fast copy in the
+            user's cache folder.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
 
     Raises:
@@ -91,11 +100,6 @@ class LongContextLLM:
         cache_dir: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
-        if overflow == "slide":
-            raise PlanError(
-                "overflow='slide' can be planned, and is not run yet; use overflow='error', and "
-                "shorten the conversation when a ContextOverflowError says so"
-            )
         if window not in ("elastic", "fixed"):
             raise BackendError(f"window is {window!r}; use 'elastic' or 'fixed'")
         if verbose:
@@ -122,20 +126,25 @@ class LongContextLLM:
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)
         self._template = ChatTemplate(native.chat_template(), self._tokenizer)
-        self._chat_session: Session | None = None
-        self._sessions: list[Session] = []
+        self._pool = SessionPool(
+            self._new_session,
+            cost_bytes=self._session_bytes,
+            limit_bytes=self.plan.memory.limit_bytes - self.plan.memory.weights_bytes,
+            store=(
+                SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
+                if cache_dir is not None
+                else None
+            ),
+        )
         self._closed = False
 
     # Life
 
     def close(self) -> None:
-        """Free the model and every cache. Idempotent."""
+        """Free the model and every cache, long ones saved first (``cache_dir``). Idempotent."""
         with self._queue.turn():
             self._closed = True
-            for session in [*self._sessions, *filter(None, [self._chat_session])]:
-                session.close()
-            self._chat_session = None
-            self._sessions.clear()
+            self._pool.close()
             self._backend.close()
 
     def __enter__(self) -> LongContextLLM:
@@ -270,9 +279,10 @@ class LongContextLLM:
         prompt = self._render(messages, tools)
         grammar = answer_grammar(tools, tool_choice, response_schema, self._template.call_format)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
-        check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
+        self._check_fit(len(prompt.ids), settings.max_tokens)
         names = tool_names(tools) if tools and tool_choice != "none" else ()
-        return self._answer(prompt, settings, names, on_progress)
+        pinned = self._pinned(messages, tools, prompt) if self._slides else 0
+        return self._answer(prompt, settings, names, on_progress, pinned)
 
     def generate(
         self,
@@ -317,22 +327,22 @@ class LongContextLLM:
         ids = self._encode(prompt, True)
         grammar = answer_grammar(None, "none", response_schema)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
-        check_fit(len(ids), settings.max_tokens, self.plan.n_ctx)
+        self._check_fit(len(ids), settings.max_tokens)
         return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
 
     async def achat(self, messages: Messages, **options: Any) -> Completion:
         """:meth:`chat` in a thread; calls queue."""
-        return await asyncio.to_thread(self.chat, messages, **options)
+        return await in_thread(self.chat, messages, **options)
 
     async def astream_chat(self, messages: Messages, **options: Any) -> AsyncIterator[Chunk]:
         """:meth:`stream_chat` in threads; calls queue."""
         chunks = self.stream_chat(messages, **options)
         end = object()
         try:
-            while (chunk := await asyncio.to_thread(next, chunks, end)) is not end:
-                yield chunk  # type: ignore[misc]  # `end` alone is no Chunk
+            while (chunk := await in_thread(next, chunks, end)) is not end:
+                yield chunk
         finally:
-            await asyncio.to_thread(_close, chunks)
+            await in_thread(_close, chunks)
 
     def score(
         self,
@@ -362,13 +372,11 @@ class LongContextLLM:
         ids = self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
         if len(ids) < 2:
             raise BackendError(f"score needs at least 2 tokens, not {len(ids)}")
-        check_fit(len(ids), 0, self.plan.n_ctx)
+        self._check_fit(len(ids), 0)
         with self._queue.turn():
-            if self._chat_session is not None:
-                self._chat_session.close()
-            self._chat_session = self._new_session(n_outputs=min(batch, 512))
-            self._chat_session.reserve(len(ids))
-            return self._chat_session.nll(ids, on_progress=on_progress)
+            session = self._new_session(n_outputs=min(batch, 512))
+            self._pool.add(session)
+            return session.nll(ids, on_progress=on_progress)
 
     # The KV cache, by hand
 
@@ -376,20 +384,60 @@ class LongContextLLM:
         """Open a KV cache of your own. Close it with ``.close()``, or with the model."""
         self._check_open()
         with self._queue.turn():
-            session = self._new_session()
-            self._sessions.append(session)
+            session = self._new_session(n_outputs=HAND_OUTPUTS)
+            session.queue = self._queue
+            self._pool.make_room(session.n_ctx)
+            self._pool.lend(session)
             return session
+
+    def load_session(self, path: str | Path) -> Session:
+        """Open a session that ``session.save(path)`` wrote, at whatever scale it was saved.
+
+        Raises:
+            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
+                is damaged.
+            ContextOverflowError: it does not fit ``target_ctx``.
+        """
+        session = self.session()
+        try:
+            session.load(path)
+        except BaseException:
+            session.close()
+            raise
+        return session
 
     # Inside
 
-    def _new_session(self, n_outputs: int = 16) -> Session:
+    def _new_session(self, n_outputs: int = 1) -> Session:
         return Session(
             self._backend,
             self._turner,
             self._encode,
             elastic=self._elastic,
+            owner=self._pool,
             n_outputs=n_outputs,
         )
+
+    def _session_bytes(self, n_ctx: int) -> int:
+        memory = estimate_memory(self.info, n_ctx, kv_type=self.plan.kv_type_k)
+        return memory.kv_bytes + memory.compute_bytes
+
+    @property
+    def _slides(self) -> bool:
+        return self.plan.overflow == "slide"
+
+    def _check_fit(self, n_prompt: int, max_tokens: int) -> None:
+        if not self._slides:
+            check_fit(n_prompt, max_tokens, self.plan.n_ctx)
+
+    def _pinned(
+        self, messages: Messages, tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
+    ) -> int:
+        """Tokens of system messages and tools, up to where the first user's text begins."""
+        system = list(takewhile(lambda m: m.role == "system", as_messages(messages)))
+        first = self._template.render([*system, Message(role="user", content="")], tools)
+        pairs = zip(first.ids, prompt.ids, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def _encode(self, text: str, at_start: bool) -> list[int]:
         return self._tokenizer.encode(text, add_special=at_start)
@@ -422,16 +470,17 @@ class LongContextLLM:
         settings: GenerationSettings,
         tool_names: Sequence[str],
         on_progress: ProgressCallback | None,
+        pinned: int = 0,
     ) -> Generator[Chunk, None, None]:
         with self._queue.turn():
             self._check_open()
-            if self._chat_session is None:
-                self._chat_session = self._new_session(n_outputs=1)
+            session = self._pool.pick(prompt.ids)
             pieces = generate(
-                self._chat_session,
+                session,
                 self._backend.model,
                 prompt.ids,
                 settings,
+                pinned=pinned,
                 on_progress=on_progress,
             )
             # A tool call is no prose: with tools the text is shown when it is known which it is.
@@ -439,6 +488,7 @@ class LongContextLLM:
             # A stop string cuts text that the ids still hold: such ids do not stand for it.
             if self.detokenize(outcome.ids) == outcome.text:
                 self._template.remember(prompt, outcome.text, outcome.ids)
+            self._pool.keep(session)
         calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
         text = "" if calls else outcome.text
         yield Chunk(

@@ -6,7 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
-from longctx._native.context import KV_TYPES, Context, ContextParams
+from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams
 from longctx._native.library import build_id, captured_log, quantize
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
 from longctx._native.numbers import NumberType, number_type
@@ -14,6 +14,7 @@ from longctx._native.sampler import Sampler, SamplerParams
 
 __all__ = [
     "KV_TYPES",
+    "CacheFullError",
     "Context",
     "ContextParams",
     "Model",

@@ -48,6 +48,10 @@ class ContextParams:
     offload_kv: bool = True
 
 
+class CacheFullError(BackendError):
+    """The KV cache has no cells left for a batch; nothing was decoded."""
+
+
 class Context:
     """A KV cache of fixed size and RoPE over a model's weights.
 
@@ -62,7 +66,8 @@ class Context:
         native.n_ctx = params.n_ctx
         native.n_batch = params.n_batch
         native.n_ubatch = params.n_ubatch
-        native.n_outputs_max = params.n_outputs
+        # llama.cpp aborts the process where there are fewer rows than sequences.
+        native.n_outputs_max = max(params.n_outputs, params.n_seq_max)
         native.n_seq_max = params.n_seq_max
         native.n_threads = params.n_threads
         native.n_threads_batch = params.n_threads
@@ -109,6 +114,11 @@ class Context:
             self.close()
 
     @property
+    def n_sequences(self) -> int:
+        """Sequences that may stand in the cache."""
+        return self.params.n_seq_max
+
+    @property
     def handle(self) -> Any:
         """The ``llama_context *``."""
         if not self._ctx:
@@ -130,7 +140,8 @@ class Context:
         Logits are kept by llama.cpp until the next call; read them with :meth:`logits`.
 
         Raises:
-            BackendError: the batch is too long, the cache is full, or a token id is wrong.
+            CacheFullError: there are too few free cells; nothing was decoded.
+            BackendError: the batch is too long, or a token id is wrong.
         """
         n = len(tokens)
         if not 0 < n <= self.n_batch:
@@ -158,7 +169,7 @@ class Context:
             self._seq_id = seq_id
         status = lib.llama_decode(self.handle, batch)
         if status == 1:
-            raise BackendError(
+            raise CacheFullError(
                 f"the KV cache of {self.n_ctx} tokens has no room for {n} more at position "
                 f"{first_position}"
             )

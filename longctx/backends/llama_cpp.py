@@ -13,6 +13,8 @@ from longctx.planner import ContextPlan
 from longctx.rope import RopeConfig
 
 N_BATCH = 512
+N_SEQUENCES = 16
+"""Forks that may share a cache; each costs only a row of logits."""
 
 
 class LlamaCppBackend:
@@ -61,6 +63,9 @@ class LlamaCppBackend:
             n_threads=self.n_threads,
             n_outputs=n_outputs,
         )
+        # Sliding caches and recurrent states take their full size once for each sequence.
+        if set(self.info.layer_kinds) <= {"full", "mla", "none"}:
+            params = replace(params, n_seq_max=N_SEQUENCES)
         return Context(self._model_for(rope), params)
 
     def _model_for(self, rope: RopeConfig) -> Model:

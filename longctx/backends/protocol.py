@@ -26,6 +26,10 @@ class KVContext(Protocol):
         """Cells of the cache."""
 
     @property
+    def n_sequences(self) -> int:
+        """Sequences that may stand in the cache; 1 where they cannot share cells."""
+
+    @property
     def n_batch(self) -> int:
         """Tokens that one :meth:`decode` takes at most."""
 
@@ -34,6 +38,7 @@ class KVContext(Protocol):
         tokens: Sequence[int] | NDArray[np.int32],
         first_position: int,
         *,
+        seq_id: int = 0,
         outputs: Literal["none", "last", "all"] = "last",
     ) -> None:
         """Run one batch at consecutive positions."""
@@ -44,23 +49,23 @@ class KVContext(Protocol):
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads."""
 
-    def clear(self) -> None:
-        """Forget everything."""
-
-    def remove(self, first_position: int) -> bool:
+    def remove(self, first_position: int, *, seq_id: int = 0) -> bool:
         """Drop what stands at ``first_position`` and behind; False if it cannot be done."""
 
-    def first_position(self) -> int:
-        """Smallest position in the cache; -1 when empty."""
+    def copy_sequence(self, source: int, target: int) -> None:
+        """Let ``target`` share all cells of ``source``."""
 
-    def last_position(self) -> int:
-        """Largest position in the cache; -1 when empty."""
+    def first_position(self, seq_id: int = 0) -> int:
+        """Smallest position of a sequence; -1 when empty."""
 
-    def get_state(self) -> NDArray[np.uint8]:
-        """Copy keys, values and positions out."""
+    def last_position(self, seq_id: int = 0) -> int:
+        """Largest position of a sequence; -1 when empty."""
 
-    def set_state(self, state: NDArray[np.uint8]) -> None:
-        """Put a state in place of what is there."""
+    def get_state(self, seq_id: int = 0) -> NDArray[np.uint8]:
+        """Copy keys, values and positions of a sequence out."""
+
+    def set_state(self, state: NDArray[np.uint8], seq_id: int = 0) -> None:
+        """Put a state in place of a sequence."""
 
     def close(self) -> None:
         """Free the cache."""

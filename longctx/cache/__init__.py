@@ -1,6 +1,9 @@
 """The KV cache as an object."""
 
+from longctx.cache.pool import SessionPool
 from longctx.cache.session import Session
+from longctx.cache.snapshot import snapshot_key
+from longctx.cache.store import SnapshotStore
 from longctx.cache.turning import KeyTurner
 
-__all__ = ["KeyTurner", "Session"]
+__all__ = ["KeyTurner", "Session", "SessionPool", "SnapshotStore", "snapshot_key"]

@@ -1,24 +1,40 @@
-"""A session: the tokens that stand in one KV cache, and the window that they stand in."""
+"""A session: a text in a KV cache, and the window that it stands in."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Literal
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native import Sampler
-from longctx.backends import Backend, KVContext
+from longctx.backends import Backend
+from longctx.cache.cells import Cells, Ids, Outputs
 from longctx.cache.likelihood import negative_log_likelihood
+from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
-from longctx.errors import BackendError, ContextOverflowError
+from longctx.call_queue import CallQueue, in_turn
+from longctx.errors import BackendError, ContextOverflowError, SnapshotMismatchError
 from longctx.planner import window_steps
 from longctx.rope import Groups, RopeConfig
 from longctx.types import Progress, ProgressCallback
 
-Ids = Sequence[int] | NDArray[np.int32]
+DISCARDED_SHARE = 4
+"""A full sliding window drops one token in so many at a time (docs/elastic-window.md)."""
+
+
+class SessionOwner(Protocol):
+    """Who answers for the memory of sessions, and frees them with the model."""
+
+    def make_room(self, n_ctx: int, session: Session) -> None:
+        """Called before ``session`` grows to ``n_ctx`` tokens."""
+
+    def lend(self, session: Session) -> None:
+        """Called with each fork."""
 
 
 class Session:
@@ -26,14 +42,18 @@ class Session:
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
     the text needs it; the cached keys are turned along, and nothing is prefilled again. With
-    Self-Extend the oldest keys move closer together instead. After any exception, Ctrl-C
-    included, the session holds the tokens it says it holds.
+    Self-Extend the oldest keys move closer together instead. A window that slides drops the
+    tokens behind its first ``n_keep``, the attention sinks, when it is full (StreamingLLM, Xiao
+    et al. 2024, section 3.2). After any exception, Ctrl-C included, the session holds the
+    tokens it says it holds. It may be used from several threads: calls queue.
 
     Args:
         backend: where contexts come from.
         turner: turns cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
         elastic: whether the window starts small and grows; else it is the plan's at once.
+        queue: whose turn each call waits for; None where the caller holds it already.
+        owner: told of growth and forks.
         n_outputs: tokens of a batch whose logits can be read at once.
     """
 
@@ -44,24 +64,32 @@ class Session:
         encode: Callable[[str, bool], list[int]],
         *,
         elastic: bool,
+        queue: CallQueue | None = None,
+        owner: SessionOwner | None = None,
         n_outputs: int = 16,
+        cells: Cells | None = None,
     ) -> None:
         self._backend = backend
         self._turner = turner
         self._encode = encode
-        self._n_outputs = n_outputs
+        self._elastic = elastic
+        self.queue = queue
+        self._owner = owner
         self._steps = window_steps(backend.plan) if elastic else (backend.plan.n_ctx,)
         self._self_extend = backend.plan.self_extend
+        self._slides = backend.plan.overflow == "slide"
+        self._n_keep = backend.plan.n_keep
         self._groups: Groups = ()
-        self._tokens: list[int] = []
-        self._positions = np.empty(0, dtype=np.int32)
-        self._logits_ready = False
+        self._dropped = array("i")
         self.rescale_s = 0.0
         self.prefilled_again = 0
         self.fallback: str | None = None
-        self._rope = backend.plan.rope_at(self._steps[0]) if elastic else backend.plan.rope
-        self._context: KVContext | None = backend.open(
-            self._steps[0], self._rope, n_outputs=n_outputs
+        self._cells = cells or Cells(
+            backend,
+            turner,
+            n_ctx=self._steps[0],
+            rope=backend.plan.rope_at(self._steps[0]) if elastic else backend.plan.rope,
+            n_outputs=n_outputs,
         )
 
     # Where it stands
@@ -69,48 +97,82 @@ class Session:
     @property
     def tokens(self) -> tuple[int, ...]:
         """The token ids in the cache, in order."""
-        return tuple(self._tokens)
+        return tuple(self._cells.tokens)
+
+    @property
+    def text_ids(self) -> list[int]:
+        """The token ids of the whole text, those that slid out of the window included."""
+        sinks = self._n_keep if self._dropped else 0
+        return [*self._cells.tokens[:sinks], *self._dropped, *self._cells.tokens[sinks:]]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still has a cache."""
+        return self._cells.is_open
 
     @property
     def n_tokens(self) -> int:
         """Tokens in the cache."""
-        return len(self._tokens)
+        return len(self._cells.tokens)
 
     @property
     def n_ctx(self) -> int:
         """The window in tokens."""
-        return self._live.n_ctx
+        return self._cells.n_ctx
 
     @property
     def rope(self) -> RopeConfig:
         """The positional encoding of the window."""
-        return self._rope
+        return self._cells.rope
 
     @property
     def positions(self) -> NDArray[np.int32]:
         """int32[n_tokens]: where each token stands."""
-        return self._positions.copy()
+        return self._cells.positions.copy()
+
+    @property
+    def dropped_tokens(self) -> int:
+        """Tokens of the text that slid out of the window, behind the attention sinks."""
+        return len(self._dropped)
 
     @property
     def method(self) -> str:
         """What stretches the window just now: the method, or none."""
-        return "self-extend" if self._groups else self._rope.method
+        return "self-extend" if self._groups else self.rope.method
 
     @property
     def scale(self) -> float:
         """s of the window just now; with Self-Extend, tokens over the trained window."""
         if self._groups:
             return max(1.0, self.n_ctx / self._backend.info.n_ctx_train)
-        return self._rope.scale
+        return self.rope.scale
 
     @property
-    def _live(self) -> KVContext:
-        if self._context is None:
-            raise BackendError("this session is closed")
-        return self._context
+    def n_keep(self) -> int:
+        """Attention sinks, in tokens: what :meth:`slide` keeps at the front."""
+        return self._n_keep
+
+    def pin(self, n_tokens: int) -> None:
+        """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
+
+        Raises:
+            ContextOverflowError: they would leave less than half of the largest window.
+        """
+        largest = self._steps[-1]
+        if n_tokens > largest // 2:
+            raise ContextOverflowError(
+                f"{n_tokens} pinned tokens are more than half of the window of {largest}; "
+                "shorten the system prompt and tools, or plan a larger target_ctx",
+                needed=2 * n_tokens,
+                available=largest,
+                n_ctx=largest,
+            )
+        if not self._dropped:
+            self._n_keep = max(self._backend.plan.n_keep, n_tokens)
 
     # Text in
 
+    @in_turn
     def feed(self, text_or_ids: str | Ids, *, on_progress: ProgressCallback | None = None) -> None:
         """Append tokens; only they are prefilled. The window grows first if it must.
 
@@ -118,9 +180,10 @@ class Session:
             ContextOverflowError: they do not fit the largest window; nothing was fed.
         """
         ids = self._as_ids(text_or_ids)
-        self.reserve(len(self._tokens) + len(ids), on_progress=on_progress)
+        self._grow_for(self.n_tokens + len(ids), on_progress)
         self._feed(ids, on_progress)
 
+    @in_turn
     def nll(
         self, text_or_ids: str | Ids, *, on_progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:
@@ -131,115 +194,115 @@ class Session:
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
         ids = self._as_ids(text_or_ids)
-        self.reserve(len(self._tokens) + len(ids), on_progress=on_progress)
+        self._grow_for(self.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
-        if self._tokens and len(ids):
+        if self.n_tokens and len(ids):
             self._refresh_logits()
-            scores.append(negative_log_likelihood(self._live.logits(1), ids[:1]))
-        n = len(ids)
-        step = min(self._n_outputs, self._batch)
+            scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
+        n, step = len(ids), min(self._cells.n_outputs, self._batch)
         started = time.monotonic()
         for begin in range(0, n, step):
             piece = ids[begin : begin + step]
-            self._decode(piece, "all")
-            rows = self._live.logits(len(piece)) if len(piece) > 1 else self._live.logits(1)
+            self._append(piece, "all")
+            rows = self._cells.logits(len(piece))
             scores.append(negative_log_likelihood(rows, ids[begin + 1 : begin + 1 + len(piece)]))
             _report(on_progress, begin + len(piece), n, started)
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
+    @in_turn
     def next_nll(self, ids: Ids) -> NDArray[np.float32]:
         """Score a continuation without keeping it: float32[len(ids)], nats.
 
         Raises:
             BackendError: the session is empty, so nothing predicts the first token.
+            ContextOverflowError: a full window would have to slide for it, which keeps nothing.
         """
-        if not self._tokens:
+        if not self.n_tokens:
             raise BackendError("next_nll needs some text before the continuation; feed() it first")
-        n = len(self._tokens)
+        n = self.n_tokens
+        if n + len(ids) > self._steps[-1]:
+            raise self._too_long(n + len(ids))
         try:
             return self.nll(ids)
         finally:
             self.truncate(n)
 
+    def shared(self, ids: Ids) -> int:
+        """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
+        sinks, n_dropped = self._n_keep if self._dropped else 0, len(self._dropped)
+        shared = _common(self._cells.tokens[:sinks], ids[:sinks])
+        if shared == sinks:
+            shared += _common(self._dropped, ids[sinks : sinks + n_dropped])
+        if shared < sinks + n_dropped:
+            return min(shared, sinks)
+        return shared + _common(self._cells.tokens[sinks:], ids[shared:])
+
+    @in_turn
     def match(self, ids: Ids) -> int:
-        """Keep the longest common prefix with ``ids`` and drop the rest; return its length."""
-        held = np.asarray(self._tokens[: len(ids)], dtype=np.int64)
-        wanted = np.asarray(ids[: len(held)], dtype=np.int64)
-        differs = np.flatnonzero(held != wanted)
-        self.truncate(int(differs[0]) if differs.size else len(held))
-        return len(self._tokens)
+        """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
+
+        Tokens that slid out of the window count as long as they are the same.
+        """
+        shared = self.shared(ids)
+        self.truncate(shared - len(self._dropped) if shared > self._n_keep else shared)
+        return self.n_tokens + len(self._dropped)
 
     # Text out
 
+    @in_turn
     def sample(self, sampler: Sampler) -> int:
         """Draw the token that follows, without appending it."""
         self._refresh_logits()
-        return sampler.sample(self._live)
+        return self._cells.sample(sampler)
 
+    @in_turn
     def advance(self, token: int) -> None:
         """Append one generated token."""
-        self.reserve(len(self._tokens) + 1)
+        self._grow_for(self.n_tokens + 1, None)
         threads = self._backend.decode_threads
         if threads is None:
-            self._decode([token], "last")
+            self._append([token], "last")
             return
-        self._live.set_threads(threads.current())
+        self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._decode([token], "last")
+            self._append([token], "last")
         finally:
             threads.record(time.monotonic() - started)
-            self._live.set_threads(self._backend.n_threads)
+            self._cells.set_threads(self._backend.n_threads)
 
     # The window
 
-    def reserve(self, n_tokens: int, *, on_progress: ProgressCallback | None = None) -> int | None:
-        """Make room for ``n_tokens`` in all; return the old window if it had to grow.
-
-        Raises:
-            ContextOverflowError: the largest window is smaller.
-        """
-        if n_tokens <= self.n_ctx:
-            return None
-        largest = self._steps[-1]
-        if n_tokens > largest:
-            raise ContextOverflowError(
-                f"{n_tokens} tokens do not fit the window of {largest}: "
-                f"{n_tokens - largest} too many; shorten the text or plan a larger target_ctx",
-                needed=n_tokens,
-                available=largest,
-                n_ctx=largest,
-            )
-        before = self.n_ctx
-        self._resize(self._step_for(n_tokens), on_progress)
-        return before
-
+    @in_turn
     def grow(self, n_ctx: int) -> None:
         """Move to a window of at least ``n_ctx`` tokens (a step of the plan).
 
         Raises:
             ContextOverflowError: the plan's target is smaller.
         """
-        self.reserve(n_ctx)
+        if n_ctx > self._steps[-1]:
+            raise self._too_long(n_ctx)
+        self._grow_for(n_ctx, None)
 
+    @in_turn
     def shrink(self, n_ctx: int) -> None:
         """Move to the smallest window that holds ``n_ctx`` tokens and the text.
 
         Raises:
             ContextOverflowError: the text is longer than ``n_ctx``.
         """
-        if len(self._tokens) > n_ctx:
+        if self.n_tokens > n_ctx:
             raise ContextOverflowError(
-                f"the session holds {len(self._tokens)} tokens, more than {n_ctx}; "
-                "truncate() first",
-                needed=len(self._tokens),
+                f"the session holds {self.n_tokens} tokens, more than {n_ctx}; truncate() first",
+                needed=self.n_tokens,
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
         step = self._step_for(n_ctx)
         if step < self.n_ctx:
-            self._resize(step, None)
+            self._arrange(np.arange(self.n_tokens), self._groups, n_ctx=step)
 
+    @in_turn
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens.
 
@@ -247,146 +310,227 @@ class Session:
         that have forgotten what the new end needs), the kept tokens are prefilled again.
         """
         n = max(0, n)
-        if n >= len(self._tokens):
+        if self._dropped and n <= self._n_keep:
+            del self._dropped[:]
+        if n >= self.n_tokens:
             return
-        kept = self._tokens[:n]
-        # Compressed tokens share a position, and the cache can only be cut between positions.
-        shared = int(np.searchsorted(self._positions, self._positions[n])) if n else 0
-        self._logits_ready = False
-        if shared and self._live.remove(int(self._positions[n])) and self._reaches_back(n):
-            self._keep(shared)
-            self._decompress()
-        else:
-            self._live.clear()
-            self._keep(0)
+        kept = self._cells.tokens[:n]
+        self._cells.cut(n)
+        left = self.n_tokens
+        if self._self_extend is not None and left < len(self._groups) * self._self_extend.block:
+            self._compress(self._self_extend.compressed(left))
+        if not left:
             self.prefilled_again += n
-        self._feed(kept[len(self._tokens) :], None)
+        self._feed(kept[left:], None)
 
+    @in_turn
+    def slide(self, n_discard: int) -> None:
+        """Drop ``n_discard`` tokens behind the first ``n_keep`` and close the gap.
+
+        The tokens behind it move to lower positions, their keys turned along: positions are
+        those inside the cache, as in StreamingLLM. Models whose keys cannot be turned prefill
+        what is kept again.
+
+        Raises:
+            ContextOverflowError: there are not so many tokens to drop.
+        """
+        n_keep, n = min(self._n_keep, self.n_tokens), self.n_tokens
+        if not 0 < n_discard <= n - n_keep:
+            raise ContextOverflowError(
+                f"{n_discard} tokens cannot slide out: {n - n_keep} stand behind the {n_keep} "
+                "that are kept",
+                needed=n_discard,
+                available=n - n_keep,
+                n_ctx=self.n_ctx,
+            )
+        gone = self._cells.tokens[n_keep : n_keep + n_discard]
+        kept = np.r_[0:n_keep, n_keep + n_discard : n]
+        far = self._self_extend
+        self._arrange(kept, far.compressed(len(kept)) if far else ())
+        self._dropped.extend(gone)
+
+    # Copies
+
+    @in_turn
+    def fork(self) -> Session:
+        """Copy the session; the two share the cached prefix until they differ.
+
+        Up to 16 share one cache, and its cells; one that must grow, compress or slide, or finds
+        no free cell, moves into a cache of its own.
+        """
+        twin = Session(
+            self._backend, self._turner, self._encode,
+            elastic=self._elastic, queue=self.queue, owner=self._owner,
+            cells=self._cells.fork(),
+        )  # fmt: skip
+        twin._groups, twin._n_keep = self._groups, self._n_keep
+        twin._dropped.extend(self._dropped)
+        if self._owner is not None:
+            self._owner.lend(twin)
+        return twin
+
+    @in_turn
+    def save(self, path: str | Path) -> Path:
+        """Write the session to a file: all of it or, whatever happens, what was there before.
+
+        Raises:
+            BackendError: the file cannot be written.
+        """
+        snapshot = Snapshot(
+            key=snapshot_key(self._backend),
+            rope=self.rope,
+            n_ctx=self.n_ctx,
+            n_keep=self._n_keep,
+            groups=self._groups,
+            tokens=np.array(self._cells.tokens, dtype=np.int32),
+            dropped=np.array(self._dropped, dtype=np.int32),
+            positions=self.positions,
+            state=self._cells.export(),
+        )
+        return write_snapshot(Path(path), snapshot)
+
+    @in_turn
+    def load(self, path: str | Path) -> None:
+        """Put a saved session in place of what is here, at whatever scale it was saved.
+
+        Raises:
+            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
+                is damaged; the session is as it was, or empty where its keys cannot be turned.
+            ContextOverflowError: it does not fit the largest window.
+        """
+        snapshot = read_snapshot(Path(path), snapshot_key(self._backend))
+        n = len(snapshot.tokens)
+        if n > self._steps[-1]:
+            raise self._too_long(n)
+        self.truncate(0)
+        self._arrange(np.arange(0), (), n_ctx=self._step_for(n))
+        far = self._self_extend
+        groups = far.compressed(n) if far else ()
+        positions = far.positions(n, groups) if far else np.arange(n, dtype=np.int32)
+        reason = self._cells.restore(
+            snapshot.state, snapshot.tokens.tolist(), snapshot.rope, snapshot.positions, positions
+        )
+        if reason is not None:
+            raise SnapshotMismatchError(
+                f"{path} was saved at another scale, and {reason}; prefill the text again"
+            )
+        self._groups, self._n_keep = groups, snapshot.n_keep
+        self._dropped = array("i", snapshot.dropped.tolist())
+
+    @in_turn
     def close(self) -> None:
         """Free the cache. Idempotent."""
-        if self._context is not None:
-            self._context.close()
-            self._context = None
-            self._keep(0)
+        self._cells.close()
+        self._groups = ()
+        del self._dropped[:]
 
     # Inside
 
     def _as_ids(self, text_or_ids: str | Ids) -> Ids:
         if isinstance(text_or_ids, str):
-            return self._encode(text_or_ids, not self._tokens)
+            return self._encode(text_or_ids, not self.n_tokens)
         return text_or_ids
 
     @property
     def _batch(self) -> int:
-        """Tokens a batch; with Self-Extend a block must be whole before it is compressed."""
-        if self._self_extend is None:
-            return self._live.n_batch
-        return max(1, min(self._live.n_batch, self._self_extend.block // 2))
+        """Tokens a batch: fewer than a slide drops, or than a block that must be whole first."""
+        limits = [self._cells.n_batch]
+        if self._slides:
+            limits.append(self._discard)
+        if self._self_extend is not None:
+            limits.append(self._self_extend.block // 2)
+        return max(1, min(limits))
+
+    @property
+    def _discard(self) -> int:
+        return (self._steps[-1] - self._n_keep) // DISCARDED_SHARE
 
     def _step_for(self, n_tokens: int) -> int:
         return next((step for step in self._steps if step >= n_tokens), self._steps[-1])
 
-    def _keep(self, n: int) -> None:
-        del self._tokens[n:]
-        self._positions = self._positions[:n]
-        if n == 0:
-            self._groups = ()
+    def _too_long(self, n_tokens: int) -> ContextOverflowError:
+        largest = self._steps[-1]
+        return ContextOverflowError(
+            f"{n_tokens} tokens do not fit the window of {largest}: "
+            f"{n_tokens - largest} too many; shorten the text or plan a larger target_ctx",
+            needed=n_tokens,
+            available=largest,
+            n_ctx=largest,
+        )
+
+    def _grow_for(self, n_tokens: int, on_progress: ProgressCallback | None) -> None:
+        """Make the window hold ``n_tokens``, or be as large as it gets if it slides."""
+        if n_tokens > self._steps[-1] and not self._slides:
+            raise self._too_long(n_tokens)
+        if n_tokens > self.n_ctx and self.n_ctx < self._steps[-1]:
+            self._arrange(
+                np.arange(self.n_tokens), self._groups,
+                n_ctx=self._step_for(n_tokens), on_progress=on_progress,
+            )  # fmt: skip
 
     def _feed(self, ids: Ids, on_progress: ProgressCallback | None) -> None:
         started = time.monotonic()
         n, step = len(ids), self._batch
         for begin in range(0, n, step):
             piece = ids[begin : begin + step]
-            self._decode(piece, "last" if begin + step >= n else "none")
+            self._append(piece, "last" if begin + step >= n else "none")
             _report(on_progress, begin + len(piece), n, started)
 
-    def _decode(self, ids: Ids, outputs: Literal["none", "last", "all"]) -> None:
+    def _append(self, ids: Ids, outputs: Outputs) -> None:
+        """Decode one batch; the window slides, or the oldest keys move together, if they must."""
+        n_tokens = self.n_tokens + len(ids)
+        if n_tokens > self.n_ctx:
+            self.slide(max(1, self._discard))
+            n_tokens = self.n_tokens + len(ids)
         if self._self_extend is not None:
-            n_tokens = len(self._tokens) + len(ids)
             self._compress(self._self_extend.compressed(n_tokens, self._groups))
-        n = len(self._tokens)
-        first = int(self._positions[-1]) + 1 if n else 0
-        self._logits_ready = False
-        try:
-            self._live.decode(ids, first, outputs=outputs)
-            self._tokens.extend(int(token) for token in ids)
-            added = np.arange(first, first + len(ids), dtype=np.int32)
-            self._positions = np.concatenate([self._positions, added])
-        except BaseException:
-            # Ctrl-C may fall between llama.cpp's work and our note of it.
-            self._keep(n)
-            if self._context is not None:
-                self._live.remove(first)
-            raise
-        self._logits_ready = outputs != "none"
+        self._cells.decode(ids, outputs)
 
     def _refresh_logits(self) -> None:
         """After a truncate, the logits are another token's: decode the last token again."""
-        if self._logits_ready:
+        if self._cells.has_logits:
             return
-        if not self._tokens:
+        if not self.n_tokens:
             raise BackendError("the session is empty; feed() it some text first")
-        last = self._tokens[-1]
-        self.truncate(len(self._tokens) - 1)
-        self._decode([last], "last")
-
-    def _reaches_back(self, n: int) -> bool:
-        """Whether sliding-window layers still hold what token ``n`` will look at."""
-        window = self._backend.info.sliding_window
-        first = self._live.first_position()
-        return window is None or first <= max(0, n - window)
-
-    def _decompress(self) -> None:
-        """Turn blocks back that a shorter text no longer has whole."""
-        if self._self_extend is None:
-            return
-        n = len(self._tokens)
-        if n < len(self._groups) * self._self_extend.block:
-            self._compress(self._self_extend.compressed(n))
+        last = self._cells.tokens[-1]
+        self.truncate(self.n_tokens - 1)
+        self._append([last], "last")
 
     def _compress(self, groups: Groups) -> None:
-        """Let the oldest blocks of Self-Extend have these groups."""
-        if groups == self._groups:
-            return
-        assert self._self_extend is not None
-        started = time.monotonic()
-        positions = self._self_extend.positions(len(self._tokens), groups)
-        if len(positions):
-            state = self._live.get_state()
-            self._turner.turn(state, self._rope, self._rope, self._positions, positions)
-            self._live.set_state(state)
-        self._positions, self._groups, self._logits_ready = positions, groups, False
-        self.rescale_s += time.monotonic() - started
+        if groups != self._groups:
+            self._arrange(np.arange(self.n_tokens), groups)
 
-    def _resize(self, n_ctx: int, on_progress: ProgressCallback | None) -> None:
+    def _arrange(
+        self,
+        kept: NDArray[np.intp],
+        groups: Groups,
+        *,
+        n_ctx: int | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
-        rope = self._backend.plan.rope_at(n_ctx)
-        tokens, positions, groups = self._tokens, self._positions, self._groups
-        reason = self._turner.obstacle(self._rope, rope) if tokens else None
-        state = self._live.get_state() if tokens and reason is None else None
-        old_rope, old_n_ctx = self._rope, self.n_ctx
-        # Two caches and a copy between them would be three; the old one goes first.
-        self._live.close()
-        try:
-            self._context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
-        except BaseException:
-            self._context = self._backend.open(old_n_ctx, old_rope, n_outputs=self._n_outputs)
-            if state is None:
-                self._keep(0)
-            else:
-                self._live.set_state(state)
-            raise
-        self._rope, self._logits_ready = rope, False
-        if state is not None:
-            self._turner.turn(state, old_rope, rope, positions, positions)
-            self._live.set_state(state)
-            self._tokens, self._positions, self._groups = tokens, positions, groups
-        elif tokens:
-            self._tokens, self._positions, self._groups = [], positions[:0], ()
-            self.prefilled_again += len(tokens)
+        far, n = self._self_extend, len(kept)
+        positions = far.positions(n, groups) if far else np.arange(n, dtype=np.int32)
+        if n_ctx is not None and n_ctx > self.n_ctx and self._owner is not None:
+            self._owner.make_room(n_ctx, self)
+        rope = self._backend.plan.rope_at(n_ctx) if n_ctx and self._elastic else self.rope
+        tokens = [self._cells.tokens[i] for i in kept]
+        reason = self._cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
+        self._groups = groups
+        if reason is not None:
+            self._groups = ()
+            self.prefilled_again += n
             self.fallback = f"the window changed by a second prefill: {reason}"
             self._feed(tokens, on_progress)
         self.rescale_s += time.monotonic() - started
+
+
+def _common(held: Ids | array[int], wanted: Ids) -> int:
+    """Length of the longest common prefix."""
+    n = min(len(held), len(wanted))
+    differs = np.flatnonzero(np.asarray(held[:n]) != np.asarray(wanted[:n]))
+    return int(differs[0]) if differs.size else n
 
 
 def _report(callback: ProgressCallback | None, done: int, total: int, started: float) -> None:

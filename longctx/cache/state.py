@@ -31,6 +31,7 @@ MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
 _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
 _CELL_BYTES = 12
+_COUNT_OFFSET = 12  # of n_cells, behind magic, seq_id and n_stream
 
 
 @dataclass(frozen=True)
@@ -123,18 +124,33 @@ def _mix(heads: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.
     return mixed.reshape(heads.shape)
 
 
+@dataclass(frozen=True)
+class CellItems:
+    """Bytes that hold [n_outer, n_cells, item_bytes]; n_outer is above 1 in transposed values."""
+
+    offset: int
+    n_outer: int
+    item_bytes: int
+
+    def n_bytes(self, n_cells: int) -> int:
+        """Length of all items."""
+        return self.n_outer * n_cells * self.item_bytes
+
+
 @dataclass(frozen=True, eq=False)
 class CacheLayout:
     """One KV cache in a state: int32[n_cells] positions, and each layer's keys.
 
     Cells stand in the cache's order, which is not that of their positions once cells were
-    dropped and used again. ``keys`` holds this cache's layers in the model's order.
+    dropped and used again. ``keys`` holds this cache's layers in the model's order, ``columns``
+    everything that has an item for each cell.
     """
 
     positions: NDArray[np.int32]
     positions_offset: int
     keys: tuple[KeyRows, ...]
     v_transposed: bool
+    columns: tuple[CellItems, ...] = ()
 
     def write_positions(self, state: NDArray[np.uint8], positions: NDArray[np.integer]) -> None:
         """Give every cell another position, [n_cells], in the order of ``positions``."""
@@ -220,13 +236,57 @@ def _parse_cache(reader: _Reader) -> CacheLayout:
     if v_trans > 1 or not 0 < n_layer < 4096:
         raise reader.mismatch(f"it has v_trans {v_trans} and {n_layer} layers")
     keys = tuple(_parse_rows(reader, n_cells) for _ in range(n_layer))
+    columns = [CellItems(positions_offset, 1, _CELL_BYTES)]
+    columns += [CellItems(rows.offset, 1, rows.row_bytes) for rows in keys]
     for _ in range(n_layer):
         if v_trans:
             _, value_bytes, n_values = reader.take("<iII", "value header")
-            reader.skip(value_bytes * n_values * n_cells, "values")
+            offset = reader.skip(value_bytes * n_values * n_cells, "values")
+            columns.append(CellItems(offset, n_values, value_bytes))
         else:
-            _parse_rows(reader, n_cells)
-    return CacheLayout(cells[:, 0].copy(), positions_offset, keys, bool(v_trans))
+            rows = _parse_rows(reader, n_cells)
+            columns.append(CellItems(rows.offset, 1, rows.row_bytes))
+    return CacheLayout(cells[:, 0].copy(), positions_offset, keys, bool(v_trans), tuple(columns))
+
+
+def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Keep some tokens of a state, in place: no second copy of a cache is made.
+
+    Args:
+        state: uint8[n]; its bytes are used up.
+        kept: indices of tokens, in the order of their positions (and of their cells where
+            several share one), ascending.
+
+    Returns:
+        uint8[m], the state of these tokens in this order. A state of two caches (sliding-window
+        layers) is returned as it is.
+
+    Raises:
+        SnapshotMismatchError: the state is damaged, or has not these tokens and all are wanted.
+    """
+    caches = parse_state(state).caches
+    if len(caches) > 1:
+        return state
+    cache = caches[0]
+    n_cells = len(cache.positions)
+    order = np.argsort(cache.positions, kind="stable")
+    if len(kept) and kept[-1] >= n_cells:
+        raise SnapshotMismatchError(f"the state holds {n_cells} tokens, not {kept[-1] + 1}")
+    chosen = order[kept]
+    if np.array_equal(chosen, np.arange(n_cells)):
+        return state
+    state[_COUNT_OFFSET : _COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", len(kept)), np.uint8)
+    read = write = cache.columns[0].offset
+    for column in cache.columns:
+        between = column.offset - read
+        state[write : write + between] = state[read : column.offset]
+        write += between
+        read = column.offset + column.n_bytes(n_cells)
+        items = state[column.offset : read].reshape(column.n_outer, n_cells, column.item_bytes)
+        picked = items[:, chosen].reshape(-1)
+        state[write : write + picked.size] = picked
+        write += picked.size
+    return state[:write]
 
 
 def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:

@@ -39,20 +39,28 @@ class KeyTurner:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._proved: dict[tuple[RopeConfig, RopeConfig], str | None] = {}
+        self._proved: dict[tuple[RopeConfig, RopeConfig, bool], str | None] = {}
 
-    def obstacle(self, old: RopeConfig, new: RopeConfig) -> str | None:
+    def obstacle(self, old: RopeConfig, new: RopeConfig, *, moves: bool = False) -> str | None:
         """Why keys cannot be turned from ``old`` to ``new``; None if they can.
 
         Proved on this very model: one token, decoded alone far out under each RoPE, attends
         only to itself, so that every layer's key must be the other's, turned.
+
+        Args:
+            old: the RoPE that keys were cached under.
+            new: the RoPE that will read them.
+            moves: whether they shall stand at other positions, too.
         """
-        reason = obstacle(self._backend.info)
+        info = self._backend.info
+        reason = obstacle(info)
+        if reason is None and moves and "sliding" in info.layer_kinds:
+            reason = "its sliding-window layers have a RoPE of their own"
         if reason is not None:
             return reason
-        if (old, new) not in self._proved:
-            self._proved[old, new] = self._prove(old, new)
-        return self._proved[old, new]
+        if (old, new, moves) not in self._proved:
+            self._proved[old, new, moves] = self._prove(old, new, moves)
+        return self._proved[old, new, moves]
 
     def turn(
         self,
@@ -73,7 +81,7 @@ class KeyTurner:
 
         Raises:
             SnapshotMismatchError: the state does not hold these tokens of this model.
-            UnsupportedModelError: sliding-window layers cannot be moved to other positions.
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
         """
         layout = parse_state(state)
         info = self._backend.info
@@ -114,11 +122,6 @@ class KeyTurner:
         before = cache.positions
         after = np.empty_like(before)
         after[order] = new_positions[first:]
-        moved = not np.array_equal(before, after)
-        if moved and any(layer.kind == "sliding" for layer in layers):
-            raise UnsupportedModelError(
-                "sliding-window layers have a RoPE of their own; their keys cannot be moved"
-            )
         info = self._backend.info
         turn = Turn.between(before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type)
         turned = [
@@ -134,19 +137,20 @@ class KeyTurner:
             )
         cache.write_positions(state, after)
 
-    def _prove(self, old: RopeConfig, new: RopeConfig) -> str | None:
-        position = np.array([_PROBE_POSITION], dtype=np.int32)
+    def _prove(self, old: RopeConfig, new: RopeConfig, moves: bool) -> str | None:
+        positions = [_PROBE_POSITION, _PROBE_POSITION // 3 if moves else _PROBE_POSITION]
         states = []
-        for rope in (old, new):
+        for rope, position in zip((old, new), positions, strict=True):
             context = self._backend.open(256, rope, n_outputs=1)
             try:
-                context.decode([1], _PROBE_POSITION, outputs="none")
+                context.decode([1], position, outputs="none")
                 states.append(context.get_state())
             finally:
                 context.close()
         turned, wanted = states
         try:
-            self.turn(turned, old, new, position, position)
+            before, after = np.array(positions, dtype=np.int32).reshape(2, 1)
+            self.turn(turned, old, new, before, after)
         except (SnapshotMismatchError, UnsupportedModelError, BackendError) as error:
             return str(error)
         tolerance = _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)

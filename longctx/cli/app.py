@@ -12,6 +12,7 @@ from longctx import __version__
 from longctx.cli.ask import ask
 from longctx.cli.chat import chat
 from longctx.cli.demo import demo
+from longctx.cli.eval import evaluate
 from longctx.cli.inspect import inspect
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for command in (demo, chat, ask, inspect, plan):
     app.command()(command)
+app.add_typer(evaluate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -41,6 +41,7 @@ def demo(
     question about it. Takes some four minutes on two cores. Example: `longctx demo`
     """
     from longctx.documents import load_document
+    from longctx.evaluate import python_reference
     from longctx.llm import LongContextLLM
     from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import plan_context
@@ -74,13 +75,6 @@ def demo(
         return
     show_cost(answer)
     out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/dim]")
-
-
-def python_reference() -> str:
-    """The Python language reference that ships with Python, some 460 KB of English."""
-    from pydoc_data.topics import topics
-
-    return "\n\n".join(topics[name].strip() for name in sorted(topics))
 
 
 def _announce(line: str) -> None:

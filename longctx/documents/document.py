@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from pydantic import field_validator
 
 from longctx.errors import DocumentError
@@ -20,14 +22,23 @@ class Section(Frozen):
     end: int
 
 
+class Page(Frozen):
+    """One page: ``Document.text[start:end]``. ``number`` counts from 1, as a reader's does."""
+
+    number: int
+    start: int
+    end: int
+
+
 class Document(Frozen):
     """A text that can be put in the window and cited.
 
-    Every character offset in longctx (sections, citations) counts code points of ``text``.
+    Every character offset in longctx (sections, pages, citations) counts code points of ``text``.
 
     ``doc_id`` names the document in prompts and citations. ``source`` is the path it was read
     from, ``media_type`` what that was, ``encoding`` what its bytes were decoded as; a document
-    made from a string has neither source nor encoding.
+    made from a string has neither source nor encoding. ``pages`` are in the order of the text.
+    ``notes`` say what its file has that ``text`` has not, such as pages that are only images.
 
     Raises:
         DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
@@ -44,6 +55,24 @@ class Document(Frozen):
     title: str | None = None
     encoding: str | None = None
     sections: tuple[Section, ...] = ()
+    pages: tuple[Page, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def page_at(self, offset: int) -> int | None:
+        """The number of the page on which a character stands; None for a text without pages."""
+        i = bisect_right(self.pages, offset, key=lambda page: page.start)
+        return self.pages[i - 1].number if i else None
+
+    def headings_at(self, offset: int) -> tuple[str, ...]:
+        """The titles that a character stands under, the highest first.
+
+        Example:
+            >>> text = "# Sale\\n## Risk\\nIt passes on delivery."
+            >>> from longctx.documents.markdown import markdown_sections
+            >>> Document(doc_id="a", text=text, sections=markdown_sections(text)).headings_at(20)
+            ('Sale', 'Risk')
+        """
+        return tuple(s.title for s in self.sections if s.start <= offset < s.end)
 
     @field_validator("doc_id", mode="before")
     @classmethod

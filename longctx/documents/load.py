@@ -4,53 +4,75 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from longctx.documents.document import Document, Section
+from longctx.documents.document import Document
 from longctx.documents.encoding import decode
 from longctx.documents.html import visible_text
+from longctx.documents.limits import MAX_FILE_BYTES, check_text
 from longctx.documents.markdown import first_title, markdown_sections
+from longctx.documents.media_types import (
+    DOCX,
+    HTML,
+    MARKDOWN,
+    PDF,
+    PYTHON,
+    SUPPORTED,
+    media_type_of,
+)
+from longctx.documents.pdf import pdf_text
+from longctx.documents.source_code import python_sections
+from longctx.documents.word import word_text
 from longctx.errors import DocumentError
-
-_MEDIA_TYPES = {
-    ".txt": "text/plain",
-    ".text": "text/plain",
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".xhtml": "text/html",
-}
 
 
 def load_document(path: str | Path, *, doc_id: str | None = None) -> Document:
     """Read a file.
 
-    Text and Markdown stay as they are written (line ends become ``\\n``); of HTML only the
-    visible text remains. Nothing in the file is fetched or executed.
+    Text, Markdown and source code stay as they are written (line ends become ``\\n``); of HTML,
+    PDF and DOCX the visible text remains. Headings become ``sections``, pages ``pages``. Nothing
+    in the file is fetched or executed.
 
     Args:
-        path: a .txt, .text, .md, .markdown, .html, .htm or .xhtml file.
+        path: text, Markdown, HTML, PDF, DOCX or source code, by its suffix.
         doc_id: what citations call it; None is the file's name.
 
     Raises:
-        DocumentError: it is missing, a folder, empty, binary, damaged, or of another type.
+        DocumentError: it is missing, a folder, empty, binary, damaged, encrypted, without a text
+            layer, too large, or of another type.
         MissingExtraError: it needs a package of the extra ``rag``.
     """
     if not isinstance(path, str | Path):
         raise DocumentError(f"a path is a str or a Path, not a {type(path).__name__}")
     file = Path(path)
     data = _read(file)
-    media_type = _MEDIA_TYPES.get(file.suffix.lower())
+    media_type = media_type_of(file)
     if media_type is None:
         raise DocumentError(
             f"{file} is of an unknown type ({file.suffix or 'no suffix'}); supported are "
-            f"{' '.join(_MEDIA_TYPES)}. If it is text, read it and pass the text with doc_id="
+            f"{SUPPORTED}. If it is text, read it and pass the text with doc_id="
         )
     if not data:
         raise DocumentError(f"{file} is empty (0 bytes)")
+    document = _from_bytes(data, file, media_type, doc_id or file.name)
+    check_text(file, len(document.text))
+    return document
+
+
+def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Document:
+    if media_type in (PDF, DOCX):
+        content = pdf_text(data, file) if media_type == PDF else word_text(data, file)
+        return Document(
+            doc_id=doc_id,
+            text=content.text,
+            source=str(file),
+            media_type=media_type,
+            title=content.title or first_title(content.sections),
+            sections=content.sections,
+            pages=content.pages,
+            notes=content.notes,
+        )
     text, encoding = decode(data, file)
-    title: str | None = None
-    sections: tuple[Section, ...] = ()
-    if media_type == "text/html":
+    title = None
+    if media_type == HTML:
         page = visible_text(text)
         if not page.text:
             raise DocumentError(
@@ -58,14 +80,16 @@ def load_document(path: str | Path, *, doc_id: str | None = None) -> Document:
                 "or made by scripts; open it in a browser and save what you see as .txt"
             )
         text, title, sections = page.text, page.title, page.sections
-    elif media_type == "text/markdown":
-        sections = markdown_sections(text)
+    else:
+        find = {MARKDOWN: markdown_sections, PYTHON: python_sections}.get(media_type)
+        sections = find(text) if find else ()
+        title = first_title(sections) if media_type == MARKDOWN else None
     return Document(
-        doc_id=doc_id or file.name,
+        doc_id=doc_id,
         text=text,
         source=str(file),
         media_type=media_type,
-        title=title or first_title(sections),
+        title=title or (first_title(sections) if media_type == HTML else None),
         encoding=encoding,
         sections=sections,
     )
@@ -74,9 +98,14 @@ def load_document(path: str | Path, *, doc_id: str | None = None) -> Document:
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise DocumentError(f"{path} is a folder; pass the files in it one by one")
+            raise DocumentError(f"{path} is a folder; load_folder and add_folder read one")
         if path.exists() and not path.is_file():
             raise DocumentError(f"{path} is a device or a pipe, not a file; read it yourself")
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise DocumentError(
+                f"{path} is {size:,} bytes, more than the {MAX_FILE_BYTES:,} that are read; "
+                "split it, or extract the text you need"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DocumentError(

@@ -12,7 +12,6 @@ from longctx import (
     BackendError,
     ContextOverflowError,
     LongContextLLM,
-    PlanError,
     TemplateError,
     ToolError,
 )
@@ -211,12 +210,6 @@ def test_a_closed_model_says_so() -> None:
     for call in (lambda: llm.chat(QUESTION), lambda: llm.count(QUESTION), llm.session):
         with pytest.raises(BackendError, match="closed"):
             call()
-
-
-def test_what_is_not_run_yet_is_said() -> None:
-    """A sliding window is planned, and refused here instead of quietly becoming an error."""
-    with pytest.raises(PlanError, match="not run yet"):
-        LongContextLLM(target_ctx=2048, overflow="slide")
 
 
 def test_cache_dir_is_where_the_fast_copy_lies(tmp_path: Path) -> None:

@@ -55,10 +55,9 @@ def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -
     assert threading.current_thread() is threading.main_thread()
     with pytest.raises(KeyboardInterrupt):
         demo_llm.chat(question, on_progress=interrupt)
-    held = demo_llm._chat_session
-    assert held is not None
+    held = demo_llm._pool._sessions[-1]
     assert 1024 <= held.n_tokens < demo_llm.count(question)
-    assert held._live.last_position() == held.n_tokens - 1
+    assert held._cells._lease.context.last_position() == held.n_tokens - 1
     assert demo_llm.chat(ask("France")).text == expected
 
 
@@ -76,6 +75,34 @@ def test_the_async_twins(demo_llm: LongContextLLM) -> None:
     one, two, streamed = asyncio.run(both())
     assert one == streamed == demo_llm.chat(ask("France"), max_tokens=12).text
     assert two == demo_llm.chat(ask("Italy"), max_tokens=12).text
+
+
+def test_two_tasks_stream_in_turn_whatever_thread_serves_them(demo_llm: LongContextLLM) -> None:
+    """asyncio's threads are shared: the same thread asking for another task is no deadlock."""
+
+    async def read(country: str) -> str:
+        chunks = demo_llm.astream_chat(ask(country), max_tokens=6)
+        return "".join([chunk.text async for chunk in chunks])
+
+    async def four() -> list[str]:
+        return await asyncio.gather(*(read(c) for c in ("France", "Italy", "France", "Spain")))
+
+    texts = asyncio.run(four())
+    assert texts[0] == texts[2] == demo_llm.chat(ask("France"), max_tokens=6).text
+
+
+def test_a_task_that_calls_while_it_streams_is_told(demo_llm: LongContextLLM) -> None:
+    """It would wait for itself."""
+
+    async def both() -> None:
+        chunks = demo_llm.astream_chat(ask("France"), max_tokens=6)
+        async for _ in chunks:
+            with pytest.raises(BackendError, match="finish it"):
+                await demo_llm.achat(ask("Italy"))
+            break
+        await chunks.aclose()
+
+    asyncio.run(both())
 
 
 def test_an_async_stream_left_early_frees_the_model(demo_llm: LongContextLLM) -> None:

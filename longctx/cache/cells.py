@@ -1,0 +1,274 @@
+"""The tokens of one sequence in a KV cache, and where each of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx._native import CacheFullError, Sampler
+from longctx.backends import Backend
+from longctx.cache.shared import Lease, SharedContext
+from longctx.cache.state import select_tokens
+from longctx.cache.turning import KeyTurner
+from longctx.rope import RopeConfig
+
+Ids = Sequence[int] | NDArray[np.int32]
+Outputs = Literal["none", "last", "all"]
+
+
+class Cells:
+    """What stands in the cache, kept true through every change, failure and Ctrl-C.
+
+    Knows how tokens come, go, and move to other positions, frequencies or caches; when they
+    should is the session's business.
+
+    Args:
+        backend: where contexts come from.
+        turner: turns cached keys.
+        lease: an empty sequence to begin in; None opens a context.
+        n_ctx: cells of that context.
+        rope: the positional encoding of either.
+        n_outputs: tokens of a batch whose logits can be read at once.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        turner: KeyTurner,
+        lease: Lease | None = None,
+        *,
+        n_ctx: int,
+        rope: RopeConfig,
+        n_outputs: int,
+    ) -> None:
+        self._backend = backend
+        self._turner = turner
+        self.n_outputs = n_outputs
+        self.rope = rope
+        self.tokens: list[int] = []
+        self.positions = np.empty(0, dtype=np.int32)
+        self._lease = lease or self._open(n_ctx, rope)
+
+    def _open(self, n_ctx: int, rope: RopeConfig) -> Lease:
+        context = self._backend.open(n_ctx, rope, n_outputs=self.n_outputs)
+        return Lease(SharedContext(context))
+
+    @property
+    def n_ctx(self) -> int:
+        """Cells of the context."""
+        return self._lease.context.n_ctx
+
+    @property
+    def n_batch(self) -> int:
+        """Tokens that one :meth:`decode` takes at most."""
+        return self._lease.context.n_batch
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a cache."""
+        return self._lease.is_held
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the logits in the context are those of the last token here."""
+        return self._lease.shared.logits_of is self
+
+    def close(self) -> None:
+        """Free the sequence. Idempotent."""
+        self._lease.release()
+        self._keep(0)
+
+    # Tokens
+
+    def decode(self, ids: Ids, outputs: Outputs) -> None:
+        """Append tokens at the positions that follow.
+
+        Raises:
+            BackendError: llama.cpp refuses them; nothing was appended.
+        """
+        try:
+            self._decode(ids, outputs)
+        except CacheFullError:
+            if not self._lease.shared.is_shared:
+                raise
+            # Forks have filled the cache that this sequence shares with them.
+            self.rearrange(np.arange(len(self.tokens)), self.positions)
+            self._decode(ids, outputs)
+
+    def _decode(self, ids: Ids, outputs: Outputs) -> None:
+        n, lease = len(self.tokens), self._lease
+        first = int(self.positions[-1]) + 1 if n else 0
+        lease.shared.logits_of = None
+        try:
+            lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
+            self.tokens.extend(int(token) for token in ids)
+            added = np.arange(first, first + len(ids), dtype=np.int32)
+            self.positions = np.concatenate([self.positions, added])
+        except BaseException:
+            # Ctrl-C may fall between llama.cpp's work and our note of it.
+            self._keep(n)
+            lease.context.remove(first, seq_id=lease.sequence)
+            raise
+        if outputs != "none":
+            lease.shared.logits_of = self
+
+    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
+        """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
+        return self._lease.context.logits(n_rows)
+
+    def sample(self, sampler: Sampler) -> int:
+        """Draw the token that follows from the logits."""
+        return sampler.sample(self._lease.context)
+
+    def set_threads(self, n_threads: int) -> None:
+        """Use another number of threads from the next batch on."""
+        self._lease.context.set_threads(n_threads)
+
+    def cut(self, n: int) -> None:
+        """Keep the first ``n`` tokens, or fewer: as many as the cache can be cut to.
+
+        Tokens that share a position go together. Recurrent layers, and sliding-window layers
+        that have forgotten what the new end needs, leave nothing.
+        """
+        if n >= len(self.tokens):
+            return
+        self._forget_logits()
+        context, sequence = self._lease.context, self._lease.sequence
+        kept = int(np.searchsorted(self.positions, self.positions[n])) if n else 0
+        reached = kept and context.remove(int(self.positions[n]), seq_id=sequence)
+        if not reached or not self._reaches_back(kept):
+            context.remove(0, seq_id=sequence)
+            kept = 0
+        self._keep(kept)
+
+    def _reaches_back(self, n: int) -> bool:
+        """Whether sliding-window layers still hold what token ``n`` will look at."""
+        window = self._backend.info.sliding_window
+        first = self._lease.context.first_position(self._lease.sequence)
+        return window is None or first <= max(0, n - window)
+
+    def _keep(self, n: int) -> None:
+        del self.tokens[n:]
+        self.positions = self.positions[:n]
+
+    def _forget_logits(self) -> None:
+        if self.has_logits:
+            self._lease.shared.logits_of = None
+
+    # Places
+
+    def rearrange(
+        self,
+        kept: NDArray[np.intp],
+        positions: NDArray[np.int32],
+        *,
+        n_ctx: int | None = None,
+        rope: RopeConfig | None = None,
+    ) -> str | None:
+        """Drop tokens and move the others, without prefilling anything.
+
+        Args:
+            kept: indices of the tokens that stay, ascending.
+            positions: int32[len(kept)], where they shall stand.
+            n_ctx: cells of another context to move to.
+            rope: another positional encoding to turn the keys to.
+
+        Returns:
+            None; or why the keys of this model cannot be turned: then the tokens are gone, and
+            the empty cache is the one asked for.
+
+        Raises:
+            BackendError: no memory for the new context; everything is as it was.
+        """
+        rope, n_ctx = rope or self.rope, n_ctx or self.n_ctx
+        tokens, old_rope, old_positions = [self.tokens[i] for i in kept], self.rope, self.positions
+        reason = state = None
+        moves = not np.array_equal(old_positions[kept], positions)
+        if tokens and (moves or rope != old_rope):
+            reason = self._turner.obstacle(old_rope, rope, moves=moves)
+        if tokens and reason is None:
+            state = self.export()
+        self._enter(n_ctx, rope, state)
+        self.rope = rope
+        self._keep(0)
+        if state is not None:
+            self._put(state, old_rope, old_positions, kept, positions)
+            self.tokens, self.positions = tokens, positions
+        return reason
+
+    def export(self) -> NDArray[np.uint8]:
+        """The state of the sequence: uint8[n]."""
+        return self._lease.context.get_state(self._lease.sequence)
+
+    def restore(
+        self,
+        state: NDArray[np.uint8],
+        tokens: list[int],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        positions: NDArray[np.int32],
+    ) -> str | None:
+        """Fill the empty cache with an exported state, turning its keys if they must.
+
+        Returns:
+            None; or why the keys of this model cannot be turned: then nothing was done.
+        """
+        moves = not np.array_equal(old_positions, positions)
+        if moves or old_rope != self.rope:
+            reason = self._turner.obstacle(old_rope, self.rope, moves=moves)
+            if reason is not None:
+                return reason
+        self._forget_logits()
+        self._put(state, old_rope, old_positions, np.arange(len(tokens)), positions)
+        self.tokens, self.positions = list(tokens), positions
+        return None
+
+    def _enter(self, n_ctx: int, rope: RopeConfig, state: NDArray[np.uint8] | None) -> None:
+        """Stand in a context of our own, of this size and RoPE; the tokens are in ``state``."""
+        self._forget_logits()
+        same = (n_ctx, rope) == (self.n_ctx, self.rope)
+        if same and not self._lease.shared.is_shared:
+            self._lease.context.remove(0, seq_id=0)
+            return
+        old_n_ctx = self.n_ctx
+        # Two caches and a copy between them would be three; the old one goes first.
+        self._lease.release()
+        try:
+            self._lease = self._open(n_ctx, rope)
+        except BaseException:
+            self._lease = self._open(old_n_ctx, self.rope)
+            if state is None:
+                self._keep(0)
+            else:
+                self._lease.context.set_state(state)
+            raise
+
+    def _put(
+        self,
+        state: NDArray[np.uint8],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        kept: NDArray[np.intp],
+        positions: NDArray[np.int32],
+    ) -> None:
+        """Fill the empty cache with some of a state's tokens, turned."""
+        old_kept = old_positions[kept]
+        if self.rope != old_rope or not np.array_equal(old_kept, positions):
+            state = select_tokens(state, kept)
+            self._turner.turn(state, old_rope, self.rope, old_kept, positions)
+        self._lease.context.set_state(state, self._lease.sequence)
+
+    def fork(self) -> Cells:
+        """Copy the sequence: sharing the cells where the cache can, else into one of its own."""
+        lease = self._lease.fork()
+        twin = Cells(
+            self._backend, self._turner, lease,
+            n_ctx=self.n_ctx, rope=self.rope, n_outputs=self.n_outputs,
+        )  # fmt: skip
+        if lease is None and self.tokens:
+            twin._lease.context.set_state(self.export())
+        twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
+        return twin

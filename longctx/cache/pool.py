@@ -1,0 +1,127 @@
+"""Several conversations over one model, within its memory: the least recently used makes way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from longctx.cache.session import Session
+from longctx.cache.store import MIN_TOKENS, SnapshotStore
+from longctx.errors import LongCtxError
+
+logger = logging.getLogger("longctx")
+
+MAX_SESSIONS = 8
+WORTH_KEEPING = 512
+"""Cached tokens that a call may throw away before another session is opened instead."""
+
+
+class SessionPool:
+    """Live sessions, most recently used last, and the folder that they move to.
+
+    Args:
+        new: opens an empty session.
+        cost_bytes: memory of a session whose window has so many tokens.
+        limit_bytes: memory for all of them; one is always allowed.
+        store: where sessions are saved and looked up; None keeps none.
+    """
+
+    def __init__(
+        self,
+        new: Callable[[], Session],
+        *,
+        cost_bytes: Callable[[int], int],
+        limit_bytes: int,
+        store: SnapshotStore | None,
+    ) -> None:
+        self._new = new
+        self._cost_bytes = cost_bytes
+        self._limit_bytes = limit_bytes
+        self._store = store
+        self._sessions: list[Session] = []
+        self._lent: list[Session] = []
+        self._saved: dict[Session, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def lend(self, session: Session) -> None:
+        """Count the memory of a session that somebody else holds."""
+        self._lent.append(session)
+
+    def pick(self, ids: Sequence[int]) -> Session:
+        """The session that has most of a prompt, live or saved; else a new one."""
+        found = max(self._sessions, key=lambda s: s.shared(ids), default=None)
+        shared = found.shared(ids) if found else 0
+        saved, stored = self._store.best(ids) if self._store else (None, 0)
+        if self._store and saved and stored >= shared + MIN_TOKENS:
+            session = self._open()
+            try:
+                session.load(saved)
+                self._store.touch(saved)
+                self._saved[session] = session.n_tokens
+                return session
+            except LongCtxError as error:
+                logger.warning("a saved session is not used: %s", error)
+                saved.unlink(missing_ok=True)
+                return session
+        # A short beginning that all chats have in common is no reason to lose a long text.
+        if found and found.n_tokens - shared <= max(shared, WORTH_KEEPING):
+            self._sessions.append(self._sessions.pop(self._sessions.index(found)))
+            return found
+        return self._open()
+
+    def add(self, session: Session) -> None:
+        """Take a session in as the most recently used."""
+        self.make_room(session.n_ctx)
+        self._sessions.append(session)
+
+    def keep(self, session: Session) -> None:
+        """After an answer: save the session if it prefilled much that is not saved yet."""
+        if self._store and session.n_tokens >= self._saved.get(session, 0) + MIN_TOKENS:
+            self._save(session)
+
+    def close(self) -> None:
+        """Save what is worth it, and free every cache."""
+        while self._sessions:
+            self._evict(self._sessions[0])
+        for session in self._lent:
+            session.queue = None  # the caller has the turn
+            session.close()
+        self._lent.clear()
+
+    def _open(self) -> Session:
+        session = self._new()
+        self.add(session)
+        return session
+
+    def make_room(self, n_ctx: int, session: Session | None = None) -> None:
+        """Before a session has a window of ``n_ctx``: let others go where not all fit."""
+        self._lent = [lent for lent in self._lent if lent.is_open]
+        others = [other for other in self._sessions if other is not session]
+
+        def used() -> int:
+            held = [*others, *(lent for lent in self._lent if lent is not session)]
+            return sum(self._cost_bytes(other.n_ctx) for other in held)
+
+        while others and (
+            used() + self._cost_bytes(n_ctx) > self._limit_bytes or len(others) >= MAX_SESSIONS
+        ):
+            self._evict(others.pop(0))
+
+    def _evict(self, session: Session) -> None:
+        if self._store and session.n_tokens >= max(MIN_TOKENS, self._saved.get(session, 0) + 1):
+            self._save(session)
+        self._sessions.remove(session)
+        self._saved.pop(session, None)
+        session.close()
+
+    def _save(self, session: Session) -> None:
+        assert self._store is not None
+        try:
+            text = session.text_ids
+            path = session.save(self._store.path_for(text))
+            self._store.trim(text, path)
+        except LongCtxError as error:
+            logger.warning("the session is not kept on disk: %s", error)
+        self._saved[session] = session.n_tokens

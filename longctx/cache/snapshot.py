@@ -1,0 +1,263 @@
+"""A session in a file: what it was saved of, its tokens, and its keys and values.
+
+Little endian::
+
+    8 bytes  b"longctx1"
+    u32      length of the header
+    header   JSON: key, RoPE, window, sinks, groups, counts, CRC-32 of what follows
+    u32      CRC-32 of the header
+    i32[n] tokens, i32[n] positions, i32[m] tokens that slid out, u8[k] llama.cpp's state
+
+Written beside its place and moved there, so that a process killed at any moment leaves the old
+file or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from longctx._native import build_id
+from longctx.backends import Backend
+from longctx.errors import BackendError, SnapshotMismatchError
+from longctx.rope import Groups, RopeConfig
+from longctx.types import Frozen
+
+MAGIC = b"longctx1"
+_CRC_CHUNK = 1 << 22
+Number = TypeVar("Number", bound=np.generic)
+
+
+class SnapshotKey(Frozen):
+    """What a state must have in common with the model that takes it.
+
+    Not the RoPE: keys can be turned. ``build`` is llama.cpp's, whose state format is its own
+    business; ``kv_types`` decide the bytes, and with them flash attention.
+    """
+
+    model_sha256: str
+    kv_types: tuple[str, str]
+    build: str
+
+
+class SnapshotHeader(Frozen):
+    """What is known of a snapshot without reading its keys. Lengths in tokens and bytes."""
+
+    key: SnapshotKey
+    rope: RopeConfig
+    n_ctx: int
+    n_keep: int
+    groups: Groups
+    n_tokens: int
+    n_dropped: int
+    n_state: int
+    crc32: int
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A session's text and cache.
+
+    Attributes:
+        key: what it was saved of.
+        rope: the positional encoding of its keys.
+        n_ctx: the window in tokens.
+        n_keep: attention sinks in tokens.
+        groups: of the compressed blocks of Self-Extend.
+        tokens: int32[n], in the cache.
+        positions: int32[n], where they stand.
+        dropped: int32[m], tokens that slid out behind the sinks.
+        state: uint8[k], as llama.cpp gave it; empty without tokens.
+    """
+
+    key: SnapshotKey
+    rope: RopeConfig
+    n_ctx: int
+    n_keep: int
+    groups: Groups
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    dropped: NDArray[np.int32]
+    state: NDArray[np.uint8]
+
+
+def snapshot_key(backend: Backend) -> SnapshotKey:
+    """The key of what a backend's sessions save."""
+    plan = backend.plan
+    return SnapshotKey(
+        model_sha256=backend.info.sha256,
+        kv_types=(plan.kv_type_k, plan.kv_type_v),
+        build=build_id(),
+    )
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
+    """Write a snapshot, all of it or nothing.
+
+    Raises:
+        BackendError: the file cannot be written.
+    """
+    parts = [snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state]
+    payload = [np.ascontiguousarray(part).view(np.uint8) for part in parts]
+    header = SnapshotHeader(
+        key=snapshot.key,
+        rope=snapshot.rope,
+        n_ctx=snapshot.n_ctx,
+        n_keep=snapshot.n_keep,
+        groups=snapshot.groups,
+        n_tokens=len(snapshot.tokens),
+        n_dropped=len(snapshot.dropped),
+        n_state=len(snapshot.state),
+        crc32=_crc32(payload),
+    )
+    text = header.model_dump_json().encode()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        with partial.open("wb") as file:
+            file.write(MAGIC + struct.pack("<I", len(text)) + text)
+            file.write(struct.pack("<I", zlib.crc32(text)))
+            for part in payload:
+                file.write(part.data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise BackendError(f"the session cannot be saved as {path}: {error}") from error
+    return path
+
+
+def read_header(path: Path) -> tuple[SnapshotHeader, NDArray[np.int32]]:
+    """Read what a snapshot is of, and its text: int32[n_keep sinks, dropped tokens, the rest].
+
+    Raises:
+        SnapshotMismatchError: the file is missing, damaged, or no snapshot.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path)
+            n, m = header.n_tokens, header.n_dropped
+            tokens = _read_array(file, path, np.int32, n)
+            _read_array(file, path, np.int32, n)
+            dropped = _read_array(file, path, np.int32, m)
+    except OSError as error:
+        raise _unreadable(path, str(error)) from error
+    sinks = header.n_keep if m else 0
+    return header, np.concatenate([tokens[:sinks], dropped, tokens[sinks:]])
+
+
+def read_snapshot(path: Path, key: SnapshotKey) -> Snapshot:
+    """Read a snapshot and check every byte of it.
+
+    Raises:
+        SnapshotMismatchError: it is missing, damaged, or of another model, KV type or build.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, path)
+            _check_key(path, header.key, key)
+            n, m = header.n_tokens, header.n_dropped
+            tokens = _read_array(file, path, np.int32, n)
+            positions = _read_array(file, path, np.int32, n)
+            dropped = _read_array(file, path, np.int32, m)
+            state = _read_array(file, path, np.uint8, header.n_state)
+            if file.read(1):
+                raise _damaged(path, "it is longer than its header says")
+    except OSError as error:
+        raise _unreadable(path, str(error)) from error
+    if _crc32([part.view(np.uint8) for part in (tokens, positions, dropped, state)]) != (
+        header.crc32
+    ):
+        raise _damaged(path, "its checksum is wrong")
+    return Snapshot(
+        key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
+        groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
+    )  # fmt: skip
+
+
+def _read_header(file: BinaryIO, path: Path) -> SnapshotHeader:
+    begin = file.read(len(MAGIC) + 4)
+    if begin[: len(MAGIC)] != MAGIC or len(begin) < len(MAGIC) + 4:
+        raise _unreadable(path, "it is no saved session of this version of longctx")
+    (length,) = struct.unpack("<I", begin[len(MAGIC) :])
+    text = file.read(min(length, 1 << 24))
+    if file.read(4) != struct.pack("<I", zlib.crc32(text)):
+        raise _damaged(path, "its header is damaged")
+    try:
+        return SnapshotHeader.model_validate_json(text)
+    except ValidationError as error:
+        raise _unreadable(path, f"its header has other fields: {error.errors()[0]}") from error
+
+
+def _read_array(file: BinaryIO, path: Path, dtype: type[Number], n: int) -> NDArray[Number]:
+    array: NDArray[Number] = np.empty(n, dtype=dtype)
+    if file.readinto(array.view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]  # BinaryIO lacks it, every file has it
+        raise _damaged(path, "it ends too early")
+    return array
+
+
+def _check_key(path: Path, saved: SnapshotKey, wanted: SnapshotKey) -> None:
+    whats = {"model_sha256": "model", "kv_types": "KV types", "build": "llama.cpp build"}
+    for field, what in whats.items():
+        have, want = getattr(saved, field), getattr(wanted, field)
+        if have != want:
+            raise SnapshotMismatchError(
+                f"{path} was saved with another {what} ({_short(have)}, here {_short(want)}); "
+                "load it with what it was saved with, or prefill the text again"
+            )
+
+
+def _short(value: str | tuple[str, ...]) -> str:
+    text = "/".join(value) if isinstance(value, tuple) else value
+    return f"{text[:12]}…" if re.fullmatch("[0-9a-f]{64}", text) else text
+
+
+def _crc32(parts: list[NDArray[np.uint8]]) -> int:
+    crc = 0
+    for part in parts:
+        for begin in range(0, part.size, _CRC_CHUNK):
+            crc = zlib.crc32(part[begin : begin + _CRC_CHUNK].data, crc)
+    return crc
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed while saving here left behind."""
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        pid = partial.name.split(".")[-2]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where folders can be synced (not on Windows)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damaged(path: Path, why: str) -> SnapshotMismatchError:
+    return SnapshotMismatchError(f"{path} is damaged ({why}); delete it, prefill the text again")
+
+
+def _unreadable(path: Path, why: str) -> SnapshotMismatchError:
+    return SnapshotMismatchError(f"{path} cannot be read: {why}")

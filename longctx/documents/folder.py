@@ -1,0 +1,98 @@
+"""All the documents below a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from longctx.documents.document import Document
+from longctx.documents.limits import MAX_FOLDER_FILES
+from longctx.documents.load import load_document
+from longctx.documents.media_types import media_type_of
+from longctx.errors import DocumentError
+
+# What tools make and people do not read. Hidden files and folders are skipped anyway.
+_MADE_FOLDERS = frozenset({
+    "__pycache__", "node_modules", "bower_components", "site-packages", "venv", "env",
+    "htmlcov", "target",
+})  # fmt: skip
+_MADE_FILES = frozenset({"package-lock.json", "pnpm-lock.yaml"})
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that did not become a document, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadedFolder:
+    """The documents of a folder in the order of their paths, and what was left out."""
+
+    documents: tuple[Document, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def load_folder(path: str | Path) -> LoadedFolder:
+    """Read every document below a folder; ``doc_id`` is the path from there, with slashes.
+
+    One bad file does not stop the others: it is listed in ``skipped`` with its error's message,
+    as are files of other types and links that lead out of the folder. Hidden files and folders,
+    and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock files)
+    are passed over. Links to folders are not followed.
+
+    Raises:
+        DocumentError: it is no folder, cannot be listed, holds no document, or has more than
+            20,000 files.
+        MissingExtraError: a file needs a package of the extra ``rag``.
+    """
+    root = Path(path)
+    try:
+        if not root.is_dir():
+            raise DocumentError(f"{root} is not a folder; load_document reads a single file")
+        files = list(_files(root))
+        inside = root.resolve()
+    except (OSError, ValueError) as error:
+        raise DocumentError(f"the folder {root} cannot be listed ({error})") from error
+    documents: list[Document] = []
+    skipped: list[Skipped] = []
+    for file in files:
+        if media_type_of(file) is None:
+            skipped.append(Skipped(file, f"its type ({file.suffix or 'no suffix'}) is not read"))
+        elif file.is_symlink() and not file.resolve().is_relative_to(inside):
+            skipped.append(Skipped(file, "a link that leads out of the folder"))
+        else:
+            try:
+                doc_id = file.relative_to(root).as_posix()
+                documents.append(load_document(file, doc_id=doc_id))
+            except DocumentError as error:
+                skipped.append(Skipped(file, str(error)))
+    if not documents:
+        reasons = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:5])
+        raise DocumentError(
+            f"{root} holds no document that can be read ({len(skipped)} files skipped){reasons}"
+        )
+    return LoadedFolder(tuple(documents), tuple(skipped))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    n = 0
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        folders[:] = sorted(f for f in folders if f[0] != "." and f not in _MADE_FOLDERS)
+        for name in sorted(names):
+            if name[0] == "." or name in _MADE_FILES or name.endswith((".min.js", ".lock")):
+                continue
+            n += 1
+            if n > MAX_FOLDER_FILES:
+                raise DocumentError(
+                    f"{root} holds more than {MAX_FOLDER_FILES:,} files; pass a folder further down"
+                )
+            yield Path(folder, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,231 @@
+"""Perplexity by position: what a window costs, and where a model gives out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.errors import PlanError
+from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.progress import Meter
+from longctx.evaluate.result import EvaluationResult, Subject
+from longctx.evaluate.tables import format_columns
+from longctx.evaluate.texts import stretch, text_ids
+from longctx.generation import check_fit
+from longctx.types import Frozen, ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+
+_MARKS = 8
+_TABLE_COLUMNS = 9
+
+
+class PerplexityPoint(Frozen):
+    """``perplexity`` of the ``n_scored`` tokens that end at token ``mark`` of the text."""
+
+    mark: int
+    n_scored: int
+    perplexity: float
+
+
+class PerplexityResult(EvaluationResult):
+    """Perplexity by position. Lengths in tokens.
+
+    ``context`` is None where each token was predicted from all before it, and else the size of
+    the sliding window. ``perplexity`` is that of all scored tokens together.
+    """
+
+    length: int
+    stride: int
+    context: int | None
+    points: tuple[PerplexityPoint, ...]
+    perplexity: float
+
+    @property
+    def label(self) -> str:
+        """The subject's, with the sliding window where there is one."""
+        if self.context is None:
+            return self.subject.label
+        return f"{self.subject.label}, last {self.context:,} tokens"
+
+    @classmethod
+    def table(cls, results: Sequence[PerplexityResult]) -> str:
+        """One row a measurement, one column a mark (nine of them, where there are more)."""
+        marks = sorted({point.mark for result in results for point in result.points})
+        if len(marks) > _TABLE_COLUMNS:
+            marks = [marks[round(i)] for i in np.linspace(0, len(marks) - 1, _TABLE_COLUMNS)]
+        rows = []
+        for result in results:
+            at = {point.mark: f"{point.perplexity:.2f}" for point in result.points}
+            cells = (at.get(mark, "") for mark in marks)
+            rows.append((result.label, *cells, f"{result.perplexity:.2f}"))
+        first = results[0]
+        return format_columns(
+            f"Perplexity of the {first.stride} tokens that end at each mark, {first.subject.model}"
+            f" (trained on {first.subject.n_ctx_train:,} tokens)",
+            ("window", *(f"{mark:,}" for mark in marks), "all"),
+            rows,
+        )
+
+    @classmethod
+    def plot_all(cls, results: Sequence[PerplexityResult], path: str | Path) -> None:
+        """Perplexity against position, logarithmic, with the trained window marked."""
+        subject = results[0].subject
+        furthest = max(result.length for result in results)
+        draw_curves(
+            path,
+            title=f"Perplexity by position, {subject.model}",
+            x_label="position in the text (tokens)",
+            y_label=f"perplexity of {results[0].stride} tokens (lower is better)",
+            curves=[
+                Curve(
+                    result.label,
+                    tuple(point.mark for point in result.points),
+                    tuple(point.perplexity for point in result.points),
+                )
+                for result in results
+            ],
+            marks={"trained window": subject.n_ctx_train}
+            if furthest >= subject.n_ctx_train
+            else {},
+            log_y=True,
+        )
+
+
+def perplexity(
+    llm: LongContextLLM,
+    length: int | None = None,
+    *,
+    marks: Sequence[int] | None = None,
+    stride: int = 512,
+    context: int | None = None,
+    text: str | None = None,
+    seed: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> PerplexityResult:
+    """Measure perplexity along a text.
+
+    By default the window is filled from the start in one pass, and the ``stride`` tokens that
+    end at each mark are scored given all before them. With ``context`` each stride is scored
+    given only the tokens of a sliding window that ends with it, from a prefill of its own: the
+    unscaled model with ``context=llm.info.n_ctx_train`` is the control that says what a long
+    window costs.
+
+    Args:
+        llm: the model, in the window to measure.
+        length: tokens of text; None fills the window.
+        marks: positions in tokens, ascending; None is eighths of the length, or every stride
+            with ``context``.
+        stride: tokens scored at each mark, fewer where two marks are closer.
+        context: size of the sliding window in tokens, the scored ones included.
+        text: what to read; None is the Python reference.
+        seed: draws where in the text the reading begins.
+        on_progress: called after each batch.
+
+    Raises:
+        ContextOverflowError: the text, or ``context``, is more than the window.
+        DocumentError: the text is shorter than ``length``.
+        PlanError: marks, stride or context make no sense.
+    """
+    length = llm.target_ctx if length is None else length
+    if marks is None:
+        marks = (
+            [length * i // _MARKS for i in range(1, _MARKS + 1)]
+            if context is None
+            else list(range(context, length + 1, max(1, stride)))
+        )
+    _check(length, marks, stride, context)
+    check_fit(length if context is None else context, 0, llm.target_ctx)
+    ids = stretch(text_ids(llm, text), length, seed)
+    if context is None:
+        scores = _filled(llm, ids, marks, stride, on_progress)
+    else:
+        scores = _sliding(llm, ids, marks, stride, context, on_progress)
+    return PerplexityResult(
+        subject=Subject.of(llm),
+        seed=seed,
+        length=length,
+        stride=stride,
+        context=context,
+        points=tuple(
+            PerplexityPoint(mark=mark, n_scored=len(nll), perplexity=exp(float(nll.mean())))
+            for mark, nll in zip(marks, scores, strict=True)
+        ),
+        perplexity=exp(float(np.concatenate(scores).mean())),
+    )
+
+
+Scores = list[NDArray[np.float32]]
+
+
+def _filled(
+    llm: LongContextLLM,
+    ids: Sequence[int],
+    marks: Sequence[int],
+    stride: int,
+    on_progress: ProgressCallback | None,
+) -> Scores:
+    meter = Meter(on_progress, marks[-1])
+    scores: Scores = []
+    session = llm.session()
+    try:
+        session.feed("")  # a BOS, where the model wants one; it takes one place of the window
+        n_bos = session.n_tokens
+        for mark in marks:
+            end = mark - n_bos
+            begin = max(session.n_tokens - n_bos, end - stride)
+            unscored = ids[session.n_tokens - n_bos : begin]
+            session.feed(unscored, on_progress=meter.prompt(len(unscored)))
+            scored = ids[begin:end]
+            scores.append(session.nll(scored, on_progress=meter.prompt(len(scored))))
+        meter.finish()
+    finally:
+        session.close()
+    return scores
+
+
+def _sliding(
+    llm: LongContextLLM,
+    ids: Sequence[int],
+    marks: Sequence[int],
+    stride: int,
+    context: int,
+    on_progress: ProgressCallback | None,
+) -> Scores:
+    meter = Meter(on_progress, sum(min(mark, context) for mark in marks))
+    scores: Scores = []
+    session = llm.session()
+    try:
+        for mark in marks:
+            session.truncate(0)
+            session.feed("")
+            seen = ids[max(0, mark - context + session.n_tokens) : mark]
+            n_scored = min(stride, len(seen))
+            session.feed(seen[:-n_scored], on_progress=meter.prompt(len(seen) - n_scored))
+            scored = seen[-n_scored:]
+            scores.append(session.nll(scored, on_progress=meter.prompt(n_scored)))
+        meter.finish()
+    finally:
+        session.close()
+    return scores
+
+
+def _check(length: int, marks: Sequence[int], stride: int, context: int | None) -> None:
+    if stride < 1:
+        raise PlanError(f"stride is {stride}; score at least 1 token at each mark")
+    if context is not None and context <= stride:
+        raise PlanError(
+            f"a sliding window of {context} tokens leaves nothing to predict a stride of {stride} "
+            "from; use a larger context, or a smaller stride"
+        )
+    if not marks or list(marks) != sorted(set(marks)) or not 3 <= marks[0] <= marks[-1] <= length:
+        raise PlanError(
+            f"the marks are {list(marks)[:8]}; use ascending positions from 3 to the length of "
+            f"{length} tokens"
+        )

@@ -1,0 +1,165 @@
+"""Recall: twenty numbered facts in one prefill, each asked for at the end from the same cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longctx.evaluate.decoding import greedy_continuation
+from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
+from longctx.evaluate.result import EvaluationResult, Subject
+from longctx.evaluate.tables import format_columns
+from longctx.evaluate.texts import text_ids
+from longctx.generation import check_fit
+from longctx.types import Frozen, ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.cache import Session
+    from longctx.llm import LongContextLLM
+
+_PARTS = 5
+
+
+class FactScore(Frozen):
+    """One fact: ``depth`` 0 is the text's beginning, 1 its end; ``nats`` a token of the answer.
+
+    ``exact`` is whether greedy decoding writes the answer.
+    """
+
+    name: str
+    depth: float
+    nats: float
+    exact: bool
+
+
+class RecallResult(EvaluationResult):
+    """Facts found again, by depth. Lengths in tokens, likelihoods in nats a token.
+
+    ``mean_nats`` is 0 for a model that is certain of every answer and ``chance_nats`` for one
+    that knows only that a number comes; ``exact`` is the share that greedy decoding gets right.
+    """
+
+    length: int
+    facts: tuple[FactScore, ...]
+    mean_nats: float
+    chance_nats: float
+    exact: float
+
+    @classmethod
+    def table(cls, results: Sequence[RecallResult]) -> str:
+        """One row a measurement: mean, exact match, and the mean of each fifth of the text."""
+        first = results[0]
+        parts = [f"{100 * i // _PARTS}-{100 * (i + 1) // _PARTS} %" for i in range(_PARTS)]
+        rows = [
+            (
+                result.subject.label,
+                f"{result.length:,}",
+                f"{result.exact:.0%}",
+                f"{result.mean_nats:.2f}",
+                *(f"{mean:.2f}" for mean in result._by_part()),
+            )
+            for result in results
+        ]
+        return format_columns(
+            f"Recall of {len(first.facts)} facts, {first.subject.model}: nats a token by depth "
+            f"(chance {first.chance_nats:.2f})",
+            ("window", "tokens", "exact", "nats", *parts),
+            rows,
+        )
+
+    @classmethod
+    def plot_all(cls, results: Sequence[RecallResult], path: str | Path) -> None:
+        """Nats a token against depth, one curve a measurement, chance as a line."""
+        draw_curves(
+            path,
+            title=f"Recall by depth, {results[0].subject.model}",
+            x_label="depth of the fact (% of the text)",
+            y_label="nats a token of the answer (lower is better)",
+            curves=[
+                Curve(
+                    f"{result.subject.label}, {result.length:,} tokens ({result.exact:.0%} exact)",
+                    tuple(100 * fact.depth for fact in result.facts),
+                    tuple(fact.nats for fact in result.facts),
+                )
+                for result in results
+            ],
+            levels={"chance": results[0].chance_nats},
+        )
+
+    def _by_part(self) -> list[float]:
+        part = np.array([min(int(fact.depth * _PARTS), _PARTS - 1) for fact in self.facts])
+        nats = np.array([fact.nats for fact in self.facts])
+        return [float(nats[part == i].mean()) if (part == i).any() else np.nan for i in range(5)]
+
+
+def recall(
+    llm: LongContextLLM,
+    length: int | None = None,
+    *,
+    n_facts: int = 20,
+    text: str | None = None,
+    seed: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> RecallResult:
+    """Measure what a model still finds, by depth, with a single prefill.
+
+    "The number of the amber falcon is 48213." stands ``n_facts`` times, each with another name
+    and number, evenly spread over prose. After one prefill each is asked for, from the same
+    cache, which is cut back in between. The likelihood of the answer tells methods apart on
+    models that are too small to write it out.
+
+    Args:
+        llm: the model, in the window to measure.
+        length: tokens in all, question and answer included; None fills the window.
+        n_facts: at most 100.
+        text: the prose; None is the Python reference.
+        seed: draws names, numbers, and which stretch of the prose.
+        on_progress: called after each prefilled batch.
+
+    Raises:
+        ContextOverflowError: ``length`` is more than the window, or too short for the facts.
+        DocumentError: the prose is shorter than ``length``.
+        PlanError: ``n_facts`` is out of range.
+    """
+    facts = build_facts(llm.tokenize, n_facts, seed=seed)
+    filler = text_ids(llm, text)
+    length = llm.target_ctx if length is None else length
+    n_answer = max(len(fact.answer) for fact in facts)
+    asking = max(len(fact.question) for fact in facts) + n_answer
+    check_fit(length - n_answer, n_answer, llm.target_ctx)
+    session = llm.session()
+    try:
+        session.feed("")  # a BOS, where the model wants one
+        laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
+        session.feed(laid_out.ids, on_progress=on_progress)
+        scores = tuple(
+            _ask(llm, session, fact, begin / len(laid_out.ids))
+            for fact, begin in zip(facts, laid_out.begins, strict=True)
+        )
+    finally:
+        session.close()
+    return RecallResult(
+        subject=Subject.of(llm),
+        seed=seed,
+        length=length,
+        facts=scores,
+        mean_nats=float(np.mean([score.nats for score in scores])),
+        chance_nats=DIGITS * log(10) / float(np.mean([len(fact.answer) for fact in facts])),
+        exact=float(np.mean([score.exact for score in scores])),
+    )
+
+
+def _ask(llm: LongContextLLM, session: Session, fact: Fact, depth: float) -> FactScore:
+    n = session.n_tokens
+    session.feed(fact.question)
+    try:
+        nats = float(session.next_nll(fact.answer).mean())
+        written = greedy_continuation(llm, session, len(fact.answer))
+    finally:
+        session.truncate(n)
+    return FactScore(name=fact.name, depth=depth, nats=nats, exact=tuple(written) == fact.answer)

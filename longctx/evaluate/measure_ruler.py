@@ -1,0 +1,247 @@
+"""RULER: synthetic tasks by length, and the effective window (Hsieh et al. 2024)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longctx.errors import DocumentError, PlanError
+from longctx.evaluate.fitting import largest_fitting
+from longctx.evaluate.plots import HeatMap, draw_heat_maps
+from longctx.evaluate.progress import Meter
+from longctx.evaluate.result import EvaluationResult, Subject
+from longctx.evaluate.ruler_tasks import TASKS, Material, RulerTask, Sample, string_match_all
+from longctx.evaluate.tables import format_columns
+from longctx.evaluate.texts import prose, python_reference
+from longctx.generation import check_fit
+from longctx.types import Frozen, Message, ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+
+THRESHOLD = 85.6
+"""Llama-2-7B's score at 4k tokens, which the paper takes as passing (section 4)."""
+
+
+class RulerSample(Frozen):
+    """One prompt: its exact tokens, what a right answer contains, the answer, its score (0-1)."""
+
+    prompt_tokens: int
+    references: tuple[str, ...]
+    answer: str
+    score: float
+
+
+class RulerScore(Frozen):
+    """One task at one length (tokens, answer included); ``score`` in percent."""
+
+    task: str
+    length: int
+    score: float
+    samples: tuple[RulerSample, ...]
+
+
+class RulerResult(EvaluationResult):
+    """Scores by task and length, in percent, and what follows from them.
+
+    ``effective_window`` is the longest length at which the mean over tasks reaches
+    ``threshold``, as it does at every shorter one measured; None if it nowhere does.
+    """
+
+    scores: tuple[RulerScore, ...]
+    threshold: float
+    effective_window: int | None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths measured, in tokens."""
+        return tuple(dict.fromkeys(score.length for score in self.scores))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks measured."""
+        return tuple(dict.fromkeys(score.task for score in self.scores))
+
+    def mean(self, length: int) -> float:
+        """The mean over tasks at one length, in percent."""
+        return float(np.mean([score.score for score in self.scores if score.length == length]))
+
+    @classmethod
+    def table(cls, results: Sequence[RulerResult]) -> str:
+        """One row a measurement and length, one column a task; then the effective windows."""
+        first = results[0]
+        rows = [
+            (
+                result.subject.label,
+                f"{length:,}",
+                *(f"{score.score:.1f}" for score in result.scores if score.length == length),
+                f"{result.mean(length):.1f}",
+            )
+            for result in results
+            for length in result.lengths
+        ]
+        n_samples = len(first.scores[0].samples)
+        table = format_columns(
+            f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
+            ("window", "tokens", *first.tasks, "mean"),
+            rows,
+        )
+        return "\n".join([table, *(f"  {result._verdict()}" for result in results)])
+
+    @classmethod
+    def plot_all(cls, results: Sequence[RulerResult], path: str | Path) -> None:
+        """A heat map for each measurement: tasks and their mean down, lengths across."""
+        draw_heat_maps(
+            path,
+            title=f"RULER, {results[0].subject.model}: share of the references in the answer",
+            x_label="length (tokens)",
+            y_label="task",
+            maps=[
+                HeatMap(
+                    result._verdict(),
+                    (*result.tasks, "mean"),
+                    tuple(f"{length:,}" for length in result.lengths),
+                    (
+                        *(
+                            tuple(s.score / 100 for s in result.scores if s.task == task)
+                            for task in result.tasks
+                        ),
+                        tuple(result.mean(length) / 100 for length in result.lengths),
+                    ),
+                )
+                for result in results
+            ],
+        )
+
+    def _verdict(self) -> str:
+        found = "none" if self.effective_window is None else f"{self.effective_window:,} tokens"
+        return f"{self.subject.label}: effective window at {self.threshold:g} %: {found}"
+
+
+def ruler(
+    llm: LongContextLLM,
+    lengths: Sequence[int] | None = None,
+    *,
+    tasks: Sequence[str] = tuple(TASKS),
+    samples: int = 5,
+    threshold: float = THRESHOLD,
+    text: str | None = None,
+    seed: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> RulerResult:
+    """Measure with RULER's synthetic tasks how much of a window a model really uses.
+
+    Args:
+        llm: the model, in the window to measure.
+        lengths: tokens, template and answer included, as the paper counts; None is the whole
+            window. A prompt is as long as its task's units allow (a line of noise in ``vt``).
+        tasks: of ``niah_single``, ``niah_multikey``, ``niah_multivalue``, ``niah_multiquery``,
+            ``vt``, ``cwe``, ``fwe``.
+        samples: of each task at each length; the paper takes 500.
+        threshold: percent that the effective window needs.
+        text: prose of the haystacks and words of ``cwe``; None is the Python reference.
+        seed: draws every sample.
+        on_progress: called after each prefilled batch, with the tokens of all prompts.
+
+    Raises:
+        ContextOverflowError: a length is more than the window, or too short for a task.
+        DocumentError: the text has too few tokens, or too few words for ``cwe``.
+        PlanError: a task is unknown, or there is nothing to measure.
+    """
+    lengths = (llm.target_ctx,) if lengths is None else tuple(lengths)
+    chosen = _choose(tasks, lengths, samples)
+    for length in lengths:
+        for task in chosen:
+            check_fit(length - task.answer_tokens, task.answer_tokens, llm.target_ctx)
+    words = _words(python_reference() if text is None else text)
+    meter = Meter(on_progress, sum(lengths) * len(chosen) * samples)
+    scores = []
+    for length in lengths:
+        material = Material(length, prose(llm, text, length, seed), words)
+        for task in chosen:
+            done = []
+            for i in range(samples):
+                sample = _build(llm, task, material, f"{seed} {task.name} {length} {i}")
+                done.append(_answer(llm, task, sample, meter.prompt(length)))
+            scores.append(
+                RulerScore(
+                    task=task.name,
+                    length=length,
+                    score=100 * float(np.mean([sample.score for sample in done])),
+                    samples=tuple(done),
+                )
+            )
+    meter.finish()
+    return RulerResult(
+        subject=Subject.of(llm),
+        seed=seed,
+        scores=tuple(scores),
+        threshold=threshold,
+        effective_window=effective_window(scores, threshold),
+    )
+
+
+def effective_window(scores: Sequence[RulerScore], threshold: float) -> int | None:
+    """The longest length whose mean reaches the threshold, as all shorter ones do; or None."""
+    longest = None
+    for length in sorted({score.length for score in scores}):
+        if np.mean([score.score for score in scores if score.length == length]) < threshold:
+            break
+        longest = length
+    return longest
+
+
+def _choose(tasks: Sequence[str], lengths: Sequence[int], samples: int) -> list[RulerTask]:
+    unknown = [name for name in tasks if name not in TASKS]
+    if unknown:
+        raise PlanError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
+    if not tasks or not lengths or samples < 1:
+        raise PlanError(
+            f"{len(tasks)} tasks, {len(lengths)} lengths and {samples} samples: at least one of "
+            "each is needed"
+        )
+    return [TASKS[name] for name in tasks]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The distinct words of a text, of four small letters and more, in alphabetical order."""
+    return tuple(sorted(set(re.findall(r"(?<!\w)[a-z]{4,}(?!\w)", text))))
+
+
+def _build(llm: LongContextLLM, task: RulerTask, material: Material, seed: str) -> Sample:
+    """The longest sample that leaves room for its answer."""
+
+    def count(size: int) -> int:
+        return llm.count(_messages(task.build(material, size, Random(seed))))
+
+    upper = task.upper(material)
+    size = upper
+    if upper > 0:
+        size = largest_fitting(count, material.length - task.answer_tokens, upper)
+    if size == upper:
+        raise DocumentError(
+            f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
+            f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
+        )
+    return task.build(material, size, Random(seed))
+
+
+def _messages(sample: Sample) -> list[Message]:
+    return [Message(role="user", content=sample.prompt)]
+
+
+def _answer(
+    llm: LongContextLLM, task: RulerTask, sample: Sample, on_progress: ProgressCallback
+) -> RulerSample:
+    done = llm.chat(_messages(sample), max_tokens=task.answer_tokens, on_progress=on_progress)
+    return RulerSample(
+        prompt_tokens=done.usage.prompt_tokens,
+        references=sample.references,
+        answer=done.text,
+        score=string_match_all(done.text, sample.references),
+    )

@@ -1,0 +1,83 @@
+"""What every measurement says: what was measured, as a table, as a plot, as JSON."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from longctx.types import Frozen
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from longctx.llm import LongContextLLM
+
+
+class Subject(Frozen):
+    """The model and the window that were measured. Lengths in tokens."""
+
+    model: str
+    n_ctx_train: int
+    n_ctx: int
+    method: str
+    scale: float
+    window: Literal["elastic", "fixed"]
+    kv_type_k: str
+    kv_type_v: str
+
+    @classmethod
+    def of(cls, llm: LongContextLLM) -> Subject:
+        """Describe an open model."""
+        plan = llm.plan
+        return cls(
+            model=llm.info.name,
+            n_ctx_train=plan.n_ctx_train,
+            n_ctx=plan.n_ctx,
+            method=plan.method,
+            scale=plan.scale,
+            window="elastic" if llm._elastic else "fixed",
+            kv_type_k=plan.kv_type_k,
+            kv_type_v=plan.kv_type_v,
+        )
+
+    @property
+    def label(self) -> str:
+        """A few words for a legend: the method, its s, and whether the window grows."""
+        scaled = f"{self.method} s={self.scale:.3g}" if self.method != "none" else "none"
+        return f"{scaled}, elastic" if self.window == "elastic" else scaled
+
+
+class EvaluationResult(Frozen, ABC):
+    """Base of the results: one measurement of one model in one window.
+
+    ``seed`` with the same arguments gives the same text, facts and prompts again.
+    """
+
+    subject: Subject
+    seed: int
+
+    @classmethod
+    @abstractmethod
+    def table(cls, results: Sequence[Self]) -> str:
+        """Lay several measurements out in one table, for comparison."""
+
+    @classmethod
+    @abstractmethod
+    def plot_all(cls, results: Sequence[Self], path: str | Path) -> None:
+        """Draw several measurements in one figure; its suffix says the format (png, svg, pdf).
+
+        Raises:
+            MissingExtraError: the extra ``eval`` is not installed.
+            PlanError: matplotlib cannot write such a file there.
+        """
+
+    def plot(self, path: str | Path) -> None:
+        """Draw this measurement; :meth:`plot_all` draws several in one figure."""
+        self.plot_all([self], path)
+
+    def __repr__(self) -> str:
+        return self.table([self])
+
+    __str__ = __repr__

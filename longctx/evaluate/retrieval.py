@@ -1,0 +1,197 @@
+"""A grid of retrieval trials: the same question at every length and depth, and its score."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from longctx.errors import PlanError
+from longctx.evaluate.confidence import wilson_interval
+from longctx.evaluate.progress import Meter
+from longctx.evaluate.result import EvaluationResult
+from longctx.evaluate.tables import format_columns
+from longctx.generation import check_fit
+from longctx.types import Frozen, Messages, ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+
+Prompt = str | Messages
+
+
+class Trial(Frozen):
+    """One prompt: what was hidden, and what the model wrote."""
+
+    expected: str
+    answer: str
+    correct: bool
+
+
+class RetrievalCell(Frozen):
+    """The trials at one length (tokens, answer included) and depth (0 is the text's beginning).
+
+    ``low`` and ``high`` bound ``accuracy`` with 95 % confidence (Wilson).
+    """
+
+    length: int
+    depth: float
+    trials: tuple[Trial, ...]
+    accuracy: float
+    low: float
+    high: float
+
+
+class RetrievalResult(EvaluationResult):
+    """Base of passkey and needle: cells by length and depth, and the accuracy over all."""
+
+    cells: tuple[RetrievalCell, ...]
+    accuracy: float
+    low: float
+    high: float
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths measured, in tokens."""
+        return tuple(dict.fromkeys(cell.length for cell in self.cells))
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """The depths measured, 0 to 1."""
+        return tuple(dict.fromkeys(cell.depth for cell in self.cells))
+
+    def at(self, length: int) -> tuple[RetrievalCell, ...]:
+        """The cells of one length, in the order of their depths."""
+        return tuple(cell for cell in self.cells if cell.length == length)
+
+    @classmethod
+    def table(cls, results: Sequence[RetrievalResult]) -> str:
+        """One row a measurement and length, one column a depth."""
+        first = results[0]
+        n_trials = len(first.cells[0].trials)
+        rows = []
+        for result in results:
+            for length in result.lengths:
+                cells = result.at(length)
+                hits = sum(trial.correct for cell in cells for trial in cell.trials)
+                low, high = wilson_interval(hits, n_trials * len(cells))
+                rows.append(
+                    (
+                        result.subject.label,
+                        f"{length:,}",
+                        *(f"{cell.accuracy:.0%}" for cell in cells),
+                        f"{hits / n_trials / len(cells):.0%}",
+                        f"{low:.0%}-{high:.0%}",
+                    )
+                )
+        return format_columns(
+            f"{cls.what()}, {first.subject.model}: found by depth, {n_trials} trials each",
+            ("window", "tokens", *(f"{d:.0%}" for d in first.depths), "all", "95 % sure"),
+            rows,
+        )
+
+    @classmethod
+    def what(cls) -> str:
+        """The measure's name, for titles."""
+        return cls.__name__.removesuffix("Result")
+
+
+def check_grid(
+    llm: LongContextLLM,
+    lengths: Sequence[int] | None,
+    depths: Sequence[float],
+    trials: int,
+    answer_tokens: int,
+) -> tuple[int, ...]:
+    """Check a grid before any work; return its lengths (None is the whole window).
+
+    Raises:
+        ContextOverflowError: a length is more than the window.
+        PlanError: there is nothing to measure, or a depth is not between 0 and 1.
+    """
+    lengths = (llm.target_ctx,) if lengths is None else tuple(lengths)
+    if not lengths or not depths or trials < 1:
+        raise PlanError(
+            f"{len(lengths)} lengths, {len(depths)} depths and {trials} trials: at least one of "
+            "each is needed"
+        )
+    for depth in depths:
+        if not 0 <= depth <= 1:
+            raise PlanError(f"a depth is {depth}; 0 is the beginning of the text and 1 its end")
+    for length in lengths:
+        check_fit(length - answer_tokens, answer_tokens, llm.target_ctx)
+    return lengths
+
+
+def run_grid(
+    llm: LongContextLLM,
+    lengths: Sequence[int],
+    depths: Sequence[float],
+    trials: int,
+    prompt: Callable[[int, float, int], tuple[Prompt, str]],
+    *,
+    answer_tokens: int,
+    on_progress: ProgressCallback | None,
+) -> tuple[RetrievalCell, ...]:
+    """Ask everything; deepest first, so that each prompt finds the last one's beginning cached.
+
+    Args:
+        llm: the model.
+        lengths: tokens, answer included.
+        depths: 0 to 1.
+        trials: at each length and depth.
+        prompt: (length, depth, trial) to the prompt and the number hidden in it.
+        answer_tokens: room for the answer.
+        on_progress: tokens over all prompts.
+    """
+    meter = Meter(on_progress, sum(lengths) * len(depths) * trials)
+    found: dict[tuple[int, float], RetrievalCell] = {}
+    for length in lengths:
+        for depth in sorted(set(depths), reverse=True):
+            done = []
+            for trial in range(trials):
+                asked, expected = prompt(length, depth, trial)
+                answer = ask(llm, asked, answer_tokens, meter.prompt(length))
+                done.append(
+                    Trial(
+                        expected=expected,
+                        answer=answer,
+                        correct=first_number(answer) == expected,
+                    )
+                )
+            found[length, depth] = _cell(length, depth, done)
+    meter.finish()
+    return tuple(found[length, depth] for length in lengths for depth in depths)
+
+
+def total(cells: Sequence[RetrievalCell]) -> dict[str, float]:
+    """Accuracy over all cells, and its bounds."""
+    done = [trial.correct for cell in cells for trial in cell.trials]
+    low, high = wilson_interval(sum(done), len(done))
+    return {"accuracy": sum(done) / len(done), "low": low, "high": high}
+
+
+def ask(llm: LongContextLLM, prompt: Prompt, max_tokens: int, on_progress: ProgressCallback) -> str:
+    """The greedy answer: plain text is continued to the first full stop, messages are answered."""
+    if isinstance(prompt, str):
+        return llm.generate(prompt, max_tokens=max_tokens, stop=".", on_progress=on_progress).text
+    return llm.chat(prompt, max_tokens=max_tokens, on_progress=on_progress).text
+
+
+def first_number(answer: str) -> str:
+    """The first number in an answer, without separators of thousands; empty if there is none."""
+    match = re.search(r"\d[\d,]*", answer)
+    return match.group().replace(",", "") if match else ""
+
+
+def _cell(length: int, depth: float, trials: Sequence[Trial]) -> RetrievalCell:
+    hits = sum(trial.correct for trial in trials)
+    low, high = wilson_interval(hits, len(trials))
+    return RetrievalCell(
+        length=length,
+        depth=depth,
+        trials=tuple(trials),
+        accuracy=hits / len(trials),
+        low=low,
+        high=high,
+    )

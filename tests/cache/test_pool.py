@@ -1,0 +1,119 @@
+"""Several conversations over one model: who keeps its cache, who goes to disk, who comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longctx.cache import store
+from longctx.cache.pool import SessionPool
+from tests.cache.test_session import opened
+from tests.conftest import TinyGguf
+
+CAT = "the cat sat on the mat and the dog saw it. "
+DOG = "a dog ran to the hill and the cat was on it. "
+
+
+@pytest.fixture
+def short_is_worth_keeping(monkeypatch: Any) -> None:
+    """Texts of some hundred tokens count as long ones."""
+    for module in ("longctx.cache.pool", "longctx.cache.store"):
+        monkeypatch.setattr(f"{module}.MIN_TOKENS", 100)
+    monkeypatch.setattr("longctx.cache.pool.WORTH_KEEPING", 20)
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_two_conversations_keep_their_caches(tiny_gguf: TinyGguf) -> None:
+    """Turn by turn, each prefills only what is new."""
+    with opened(tiny_gguf("llama", n_ctx_train=1024)) as llm:
+        for text in (CAT * 10, DOG * 10):
+            llm.generate(text, max_tokens=4)
+        for text in (CAT * 11, DOG * 11):
+            result = llm.generate(text, max_tokens=4)
+            assert result.usage.prefilled_tokens < 40
+        assert len(llm._pool) == 2
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_the_least_recently_used_goes_to_disk_and_comes_back(
+    tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """With memory for one, the other's text is found on disk; a third process finds both."""
+    monkeypatch.setattr("longctx.cache.pool.MAX_SESSIONS", 1)
+    path = tiny_gguf("llama", n_ctx_train=1024)
+    with opened(path, cache_dir=tmp_path) as llm:
+        llm.generate(CAT * 10, max_tokens=4)
+        llm.generate(DOG * 10, max_tokens=4)
+        assert len(llm._pool) == 1
+        back = llm.generate(CAT * 11, max_tokens=4)
+        assert back.usage.prefilled_tokens < 40
+    with opened(path, cache_dir=tmp_path) as llm:
+        for text in (CAT * 11, DOG * 11):
+            assert llm.generate(text, max_tokens=4).usage.prefilled_tokens < 40
+    with opened(path, cache_dir=tmp_path, kv_type="q8_0") as llm:
+        other = llm.generate(CAT * 11, max_tokens=4)
+        assert other.usage.cached_tokens == 0
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_a_damaged_snapshot_is_prefilled_again(
+    tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
+) -> None:
+    """The same answer, a warning, and the damaged file gone."""
+    path = tiny_gguf("llama", n_ctx_train=1024)
+    with opened(path, cache_dir=tmp_path) as llm:
+        expected = llm.generate(CAT * 10, max_tokens=8).text
+    (file,) = tmp_path.rglob("*.session")
+    damaged = bytearray(file.read_bytes())
+    damaged[-5] ^= 4
+    file.write_bytes(damaged)
+    with opened(path, cache_dir=tmp_path) as llm:
+        result = llm.generate(CAT * 10, max_tokens=8)
+        assert result.text == expected
+        assert result.usage.cached_tokens == 0
+        assert "checksum" in caplog.text
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_a_conversation_is_stored_once_and_old_ones_make_room(
+    tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """What a longer text continues is dropped; beyond the size, the least recently used."""
+    path = tiny_gguf("llama", n_ctx_train=1024)
+    with opened(path, cache_dir=tmp_path) as llm:
+        for n in (8, 16, 24):
+            llm.generate(CAT * n, max_tokens=1)
+        assert len(list(tmp_path.rglob("*.session"))) == 1
+        llm.generate(DOG * 16, max_tokens=1)
+        assert len(list(tmp_path.rglob("*.session"))) == 2
+        monkeypatch.setattr(llm._pool._store, "_max_bytes", 1)
+        llm.generate("so " + DOG * 20, max_tokens=1)
+        (left,) = tmp_path.rglob("*.session")
+        header, text = store.read_header(left)
+        assert header.n_tokens == len(text)
+        assert llm.detokenize(text.tolist()).startswith("so ")
+
+
+def test_memory_is_counted_with_borrowed_sessions_and_growth(tiny_gguf: TinyGguf) -> None:
+    """A pool with memory for three small windows: growing one pushes the oldest out."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), method="ntk") as llm:
+        pool = SessionPool(
+            llm._new_session, cost_bytes=lambda n_ctx: n_ctx, limit_bytes=768, store=None
+        )
+        first, second = pool.pick([5] * 10), llm._new_session()
+        first.feed([5] * 100)
+        second._owner = first._owner = pool
+        pool.add(second)
+        lent = llm._new_session()
+        pool.lend(lent)
+        assert len(pool) == 2
+        second.grow(512)
+        assert len(pool) == 1
+        assert not first.is_open
+        lent.close()
+        pool.add(llm._new_session())
+        assert len(pool) == 2
+        pool.close()
+        assert not second.is_open

@@ -1,0 +1,146 @@
+"""Sliding windows: attention sinks stay, positions close up, and the text is not forgotten."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from longctx import ContextOverflowError, LongContextLLM
+from longctx.cache.state import parse_state
+from tests.cache.test_session import IDS, keys, opened
+from tests.conftest import TinyGguf
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "stablelm", "smollm3"])
+@pytest.mark.parametrize("method", ["none", "ntk", "yarn"])
+def test_first_layer_keys_after_a_slide_are_those_of_a_fresh_prefill(
+    tiny_gguf: TinyGguf, architecture: str, method: str
+) -> None:
+    """Under YaRN, whose factor llama.cpp's own shift multiplies in again; without RoPE, too."""
+    target = 256 if method == "none" else 512
+    path = tiny_gguf(architecture, n_ctx_train=256)
+    with opened(path, target, method=method, window="fixed", n_keep=4) as llm:
+        slid, fresh = llm.session(), llm.session()
+        slid.feed(IDS[:240])
+        for _ in range(3):
+            slid.slide(40)
+        kept = [*IDS[:4], *IDS[124:240]]
+        fresh.feed(kept)
+        assert list(slid.tokens) == kept
+        assert slid.positions.tolist() == list(range(120))
+        assert (slid.dropped_tokens, slid.prefilled_again) == (120, 0)
+        want = keys(fresh, 0)
+        np.testing.assert_allclose(keys(slid, 0), want, atol=8e-3 * np.abs(want).max())
+
+
+def test_a_stream_without_end(tiny_gguf: TinyGguf) -> None:
+    """20 windows of text: the window stays full, the sinks stay, the latest tokens are there."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), 256, overflow="slide") as llm:
+        session = llm.session()
+        stream = [int(i) for i in np.random.default_rng(1).integers(5, 200, 5000)]
+        session.feed(stream)
+        assert session.n_ctx == 256
+        assert 150 < session.n_tokens <= 256
+        assert session.dropped_tokens + session.n_tokens == 5000
+        assert session.text_ids == stream
+        assert list(session.tokens[:4]) == stream[:4]
+        assert list(session.tokens[4:]) == stream[-session.n_tokens + 4 :]
+        assert session.prefilled_again == 0
+        assert len(session.nll(stream[:600])) == 600
+        assert np.isfinite(session.next_nll(stream[:3])).all()
+
+
+def test_it_grows_before_it_slides(tiny_gguf: TinyGguf) -> None:
+    """Elastic and endless together: nothing is dropped below the target."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), overflow="slide", method="yarn") as llm:
+        session = llm.session()
+        session.feed(IDS[:1000])
+        assert (session.n_ctx, session.dropped_tokens) == (1024, 0)
+        session.feed(IDS[1000:1100])
+        assert session.dropped_tokens > 0
+
+
+def test_self_extend_slides(tiny_gguf: TinyGguf) -> None:
+    """Compressed blocks are laid out anew over what is kept."""
+    path = tiny_gguf("llama", n_ctx_train=256)
+    with opened(path, method="self-extend", overflow="slide", n_keep=8) as llm:
+        config = llm.plan.self_extend
+        assert config is not None
+        session = llm.session()
+        session.feed(IDS[:3000])
+        assert session.method == "self-extend"
+        assert list(session.tokens) == [*IDS[:8], *IDS[3000 - session.n_tokens + 8 : 3000]]
+        assert session.prefilled_again == 0
+        expected = config.positions(session.n_tokens, session._groups)
+        np.testing.assert_array_equal(session.positions, expected)
+        held = parse_state(session._cells.export()).caches[0].positions
+        np.testing.assert_array_equal(np.sort(held), expected)
+
+
+def test_a_text_that_goes_on_is_recognised_though_its_beginning_slid_out(
+    tiny_gguf: TinyGguf,
+) -> None:
+    """The next turn of a conversation prefills what is new, and says what is gone."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), 256, overflow="slide", n_keep=8) as llm:
+        text = "the cat sat on the mat. the dog saw it and ran to the mat. "
+        first = llm.generate(text * 20, max_tokens=8)
+        assert first.window.dropped_tokens > 0
+        assert first.usage.prompt_tokens == llm.count(text * 20)
+        again = llm.generate(text * 20, max_tokens=8)
+        assert again.usage.prefilled_tokens == 1
+        longer = llm.generate(text * 22, max_tokens=8)
+        assert 0 < longer.usage.prefilled_tokens <= llm.count(text * 2) + 2
+        other = llm.generate("and " + text * 20, max_tokens=8)
+        assert other.usage.cached_tokens <= 8
+
+
+def test_system_prompt_and_tools_are_pinned(tiny_gguf: TinyGguf) -> None:
+    """What a conversation begins with stays in the window, to the token."""
+    with opened(tiny_gguf("llama", n_ctx_train=512), 512, overflow="slide") as llm:
+        system = {"role": "system", "content": "the cat is the king of the mat. " * 3}
+        talk = [system]
+        for i in range(30):
+            talk.append({"role": "user", "content": f"the dog ran to the mat {i} and sat on it."})
+            reply = llm.chat(talk, max_tokens=8)
+            talk.append({"role": "assistant", "content": reply.text or "mat"})
+        assert reply.window.dropped_tokens > 0
+        session = llm._pool._sessions[-1]
+        alone = llm.prompt_ids([system, {"role": "user", "content": ""}])
+        n_system = len(llm._template.render([llm_message(system)], None).ids)
+        assert session.n_keep >= n_system // 2
+        assert list(session.tokens[: session.n_keep]) == alone[: session.n_keep]
+        long_system = {"role": "system", "content": "the mat " * 400}
+        with pytest.raises(ContextOverflowError, match="pinned"):
+            llm.chat([long_system, talk[1]], max_tokens=8)
+
+
+def llm_message(message: dict[str, str]) -> object:
+    """A dict as the message it is."""
+    from longctx.types import as_messages
+
+    return as_messages([message])[0]
+
+
+def test_models_whose_keys_cannot_be_turned_slide_by_a_second_prefill(tiny_gguf: TinyGguf) -> None:
+    """The right tokens in the window, and the reason in words."""
+    for architecture in ("gemma3", "deepseek2"):
+        path = tiny_gguf(architecture, n_ctx_train=1024)
+        with opened(path, 512, overflow="slide") as llm:
+            session = llm.session()
+            session.feed(IDS[:700])
+            assert session.text_ids == IDS[:700]
+            assert session.prefilled_again > 0
+            assert session.fallback is not None
+
+
+def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
+    """Nothing, less than nothing, and more than there is cannot slide out."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), n_keep=4, overflow="slide") as llm:
+        session = llm.session()
+        session.feed(IDS[:50])
+        for wrong in (0, -3, 47):
+            with pytest.raises(ContextOverflowError, match="cannot slide"):
+                session.slide(wrong)
+        session.slide(46)
+        assert session.n_tokens == 4
+        assert isinstance(llm, LongContextLLM)
