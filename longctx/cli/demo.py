@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -35,10 +35,12 @@ def demo(
     model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Read a document longer than the model was trained for, with and without scaling.
+    """Read a document longer than the model was trained for: unscaled, scaled, and elastic.
 
-    Measures the perplexity of the document's last 512 tokens both ways, and asks both a
-    question about it. Takes some four minutes on two cores. Example: `longctx demo`
+    Measures the perplexity of the document's last 512 tokens without scaling, with a method that
+    holds from the first token, and in the elastic window, which begins unscaled and grows with
+    the text; and asks each a question about it. Takes some six minutes on two cores. Example:
+    `longctx demo`
     """
     from longctx.documents import load_document
     from longctx.evaluate import python_reference
@@ -53,20 +55,26 @@ def demo(
     if not as_json:
         show_plan(plan)
     rows: list[dict[str, Any]] = []
-    for tried in ("none", method):
+    windows: tuple[tuple[str, str, Literal["elastic", "fixed"]], ...] = (
+        ("none", "none", "fixed"),
+        (f"{method}, fixed", method, "fixed"),
+        ("elastic", "auto", "elastic"),
+    )
+    for label, tried, window in windows:
         with LongContextLLM(
-            path, target_ctx, method=tried, window="fixed", reserve_output=ANSWER_TOKENS
+            path, target_ctx, method=tried, window=window, reserve_output=ANSWER_TOKENS
         ) as llm:
             messages, ids = _prompt(llm, text, question, cut=file is None)
-            row = _score(llm, ids)
+            row = {"scaling": label, "window": window, **_score(llm, label, ids)}
             rows.append(row)
-            aloud = len(rows) == 2 and not as_json
+            aloud = window == "elastic" and not as_json
             if aloud:
                 _show_table(rows, llm.info.n_ctx_train)
                 out.print(f"\n[bold]{escape(question)}[/bold]")
-                unscaled = " ".join(rows[0]["answer"]["text"].split())
-                out.print(f"without scaling: {unscaled}", markup=False, style="dim")
-                out.print(f"with {row['method']}: ", end="", markup=False)
+                for other in rows[:-1]:
+                    answered = " ".join(other["answer"]["text"].split())
+                    out.print(f"{other['scaling']}: {answered}", markup=False, style="dim")
+                out.print(f"elastic ({row['method']}): ", end="", markup=False)
             # What was scored stays in the cache: only the question is prefilled.
             answer = say(llm.stream_chat(messages, max_tokens=ANSWER_TOKENS), aloud=aloud)
             row["answer"] = answer.model_dump(mode="json")
@@ -112,13 +120,12 @@ def _first_tokens(llm: LongContextLLM, text: str, n_tokens: int) -> str:
     return text[: end if end > 0 else len(text)]
 
 
-def _score(llm: LongContextLLM, ids: list[int]) -> dict[str, Any]:
+def _score(llm: LongContextLLM, label: str, ids: list[int]) -> dict[str, Any]:
     begun = time.monotonic()
-    method = llm.plan.method
-    with prefill_bar("without scaling" if method == "none" else f"with {method}") as progress:
+    with prefill_bar(label) as progress:
         scores = llm.score(ids, on_progress=progress)
     return {
-        "method": method,
+        "method": llm.plan.method,
         "rope_freq_base": llm.plan.rope.freq_base,
         "tokens": len(ids),
         "perplexity": exp(float(scores[-SCORED_TOKENS:].mean())),
@@ -134,7 +141,7 @@ def _show_table(rows: list[dict[str, Any]], n_ctx_train: int) -> None:
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row["method"],
+            row["scaling"] if row["window"] == "fixed" else f"elastic ({row['method']})",
             f"{row['rope_freq_base']:,.0f}",
             f"{row['tokens']:,} tokens",
             f"{row['perplexity']:.1f}",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from longctx.cli.demo import QUESTION, python_reference
+from longctx.cli.demo import QUESTION
+from longctx.evaluate import python_reference
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 
@@ -20,7 +21,7 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_both_trials_see_the_same_tokens_and_nothing_is_read_twice(
+def test_all_trials_see_the_same_tokens_and_nothing_is_read_twice(
     tiny_gguf: TinyGguf, text_file: Path
 ) -> None:
     """The question of each trial comes out of the cache that the scoring left."""
@@ -29,10 +30,14 @@ def test_both_trials_see_the_same_tokens_and_nothing_is_read_twice(
         "--json",
     )  # fmt: skip
     shown = json.loads(done.stdout)
-    none, ntk = shown["trials"]
+    none, ntk, elastic = shown["trials"]
     assert (none["method"], ntk["method"]) == ("none", "ntk")
+    assert (elastic["window"], elastic["answer"]["window"]["method"]) == (
+        "elastic",
+        elastic["method"],
+    )
     assert none["rope_freq_base"] < ntk["rope_freq_base"]
-    assert none["tokens"] == ntk["tokens"] > 1024 + 512
+    assert none["tokens"] == ntk["tokens"] == elastic["tokens"] > 1024 + 512
     assert none["perplexity"] != ntk["perplexity"]
     for trial in shown["trials"]:
         assert trial["answer"]["usage"]["cached_tokens"] == trial["tokens"]
