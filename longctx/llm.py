@@ -100,8 +100,6 @@ class LongContextLLM:
         cache_dir: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
-        if window not in ("elastic", "fixed"):
-            raise BackendError(f"window is {window!r}; use 'elastic' or 'fixed'")
         if verbose:
             _log_to_stderr()
         path = Path(model) if model is not None else _demo_copy(cache_dir)
@@ -115,8 +113,8 @@ class LongContextLLM:
             reserve_output=reserve_output,
             n_keep=n_keep,
             overflow=overflow,
+            window=window,
         )
-        self._elastic = window == "elastic"
         self._seed = seed
         self._queue = CallQueue()
         self._backend = LlamaCppBackend(
@@ -159,7 +157,7 @@ class LongContextLLM:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "elastic" if self._elastic else "fixed"
+        state = "closed" if self._closed else self.plan.window
         return (
             f"LongContextLLM({self.info.name!r}, target_ctx={self.plan.n_ctx}, "
             f"method={self.plan.method!r}, {state})"
@@ -413,7 +411,7 @@ class LongContextLLM:
             self._backend,
             self._turner,
             self._encode,
-            elastic=self._elastic,
+            elastic=self.plan.window == "elastic",
             owner=self._pool,
             n_outputs=n_outputs,
         )

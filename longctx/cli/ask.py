@@ -1,29 +1,48 @@
-"""``longctx ask``: a question about whole documents."""
+"""``longctx ask``: a question about documents."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import out, prefill_bar, print_json, show_plan
+from longctx.cli.output import errors, out, prefill_bar, print_json, show_plan
+
+if TYPE_CHECKING:
+    from longctx.documents import Citation, DocumentQA
 
 
 def ask(
     files_and_question: Annotated[
-        list[str], typer.Argument(metavar="FILE... QUESTION", help="Files, then the question.")
+        list[str],
+        typer.Argument(metavar="FILE... QUESTION", help="Files or folders, then the question."),
     ],
     model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    strategy: Annotated[
+        str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
+    ] = "auto",
+    budget: Annotated[
+        int | None, typer.Option(help="Tokens of the window to use. Default: all of it.")
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Room for the answer.")] = 256,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Keep what was read here: the next run does not read again.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
 ) -> None:
-    """Put whole documents into the window and ask about them.
+    """Ask about documents: text, Markdown, HTML, PDF, DOCX, source code, whole folders.
 
-    Nothing is cut: what does not fit is an error with the numbers.
-    Example: `longctx ask contract.md letter.txt "Who bears the risk?"`
+    Whole if they fit the window; otherwise the passages that answer the question, or all of them
+    a part at a time if it asks for a summary. The report says which, and what was left out.
+    Example: `longctx ask contract.pdf letters/ "Who bears the risk?"`
     """
     *files, question = files_and_question
     if not files:
@@ -32,20 +51,53 @@ def ask(
     from longctx.llm import LongContextLLM
 
     with (
-        LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm,
+        LongContextLLM(
+            model, target_ctx, method=method, reserve_output=max_tokens, cache_dir=cache_dir
+        ) as llm,
         prefill_bar("reading") as progress,
     ):
         if verbose:
             show_plan(llm.plan)
-        documents = DocumentQA(llm)
+        # What the command line gives as text, DocumentQA checks.
+        documents = DocumentQA(
+            llm,
+            strategy=strategy,  # type: ignore[arg-type]
+            embedder=embedder,
+            budget_tokens=budget,
+        )
         for file in files:
-            documents.add(file)
+            _add(documents, file)
         answer = documents.ask(question, max_tokens=max_tokens, on_progress=progress)
     if as_json:
         print_json(answer)
         return
     out.print(answer.text, markup=False)
     for citation in answer.citations:
-        mark = "verified" if citation.verified else "NOT FOUND in the documents"
-        out.print(f"  {citation.doc_id}: “{citation.quote}” ({mark})", markup=False, style="dim")
+        out.print(f"  {_shown(citation)}", markup=False, style="dim")
     out.print(str(answer.report), markup=False, style="dim")
+
+
+def _add(documents: DocumentQA, file: str) -> None:
+    if Path(file).is_dir():
+        loaded = documents.add_folder(file)
+        added = loaded.documents
+        for skipped in loaded.skipped:
+            errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
+    else:
+        added = (documents.add(file),)
+    for document in added:
+        for note in document.notes:
+            errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")
+
+
+def _shown(citation: Citation) -> str:
+    mark = f"[{citation.mark}] " if citation.mark else ""
+    page = f", page {citation.page}" if citation.page else ""
+    place = f"{citation.doc_id}{page}: " if citation.doc_id else ""
+    if citation.verified:
+        verdict = "verified"
+    elif citation.start is not None:
+        verdict = "NOT VERIFIED: it stands there, and not where the answer says"
+    else:
+        verdict = "NOT VERIFIED: these words stand in no document"
+    return f"{mark}{place}“{citation.quote}” ({verdict})"

@@ -229,6 +229,37 @@ def ruler(
     _measure(RulerResult, run, model, methods, window, as_json=as_json, plot=plot)
 
 
+@evaluate.command()
+def stream(
+    model: Model = None,
+    length: Length = 16_384,
+    methods: Methods = "none",
+    target_ctx: Annotated[int, typer.Option(help="The window that slides, in tokens.")] = 2048,
+    n_keep: Annotated[int, typer.Option(help="Attention sinks: first tokens that stay.")] = 4,
+    stride: Annotated[int, typer.Option(help="Tokens of each point.")] = 512,
+    file: File = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    plot: Plot = None,
+) -> None:
+    """Perplexity along a text that slides through a window: flat is good.
+
+    Example: `longctx eval stream --target-ctx 4096 --length 65536 --plot stream.png`
+    """
+    from longctx.evaluate import StreamResult
+    from longctx.evaluate import stream as measure
+
+    text = _text(file)
+
+    def run(llm: LongContextLLM, progress: ProgressCallback) -> StreamResult:
+        return measure(llm, length, stride=stride, text=text, seed=seed, on_progress=progress)
+
+    _measure(
+        StreamResult, run, model, methods, target_ctx, as_json=as_json, plot=plot,
+        overflow="slide", n_keep=n_keep,
+    )  # fmt: skip
+
+
 def _measure(
     kind: type[Result],
     run: Callable[[LongContextLLM, ProgressCallback], Result],
@@ -238,19 +269,22 @@ def _measure(
     *,
     as_json: bool,
     plot: str | None,
+    **opening: Any,
 ) -> None:
     """Run one measure by each method, and show what came of it, also of an interrupted run."""
     from longctx.evaluate import check_plot
     from longctx.llm import LongContextLLM
 
+    if not (names := _entries(methods)):
+        raise typer.BadParameter("--methods is empty; give at least one, such as ntk")
     if plot is not None:
         check_plot(plot)
     results: list[Result] = []
     try:
-        for name in _entries(methods):
-            options = _opening(name)
+        for name in names:
+            options = {"reserve_output": 1, **opening, **_opening(name)}
             with (
-                LongContextLLM(model, target_ctx, reserve_output=1, **options) as llm,
+                LongContextLLM(model, target_ctx, **options) as llm,
                 prefill_bar(name) as progress,
             ):
                 results.append(run(llm, progress))
@@ -284,9 +318,11 @@ def _show(
 
 
 def _text(file: str | None) -> str | None:
+    if file is None:
+        return None
     from longctx.documents import load_document
 
-    return None if file is None else load_document(file).text
+    return load_document(file).text
 
 
 def _entries(text: str) -> list[str]:

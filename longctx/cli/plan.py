@@ -16,8 +16,12 @@ def plan(
         str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="auto, none, linear, ntk, dynamic, ntk-by-parts or yarn.")
+        str,
+        typer.Option(help="auto, none, linear, ntk, dynamic, ntk-by-parts, yarn or self-extend."),
     ] = "auto",
+    window: Annotated[
+        str, typer.Option(help="elastic grows with the text; fixed is scaled from the start.")
+    ] = "elastic",
     kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
     reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -32,6 +36,7 @@ def plan(
         model,
         target_ctx,
         method=method,
+        window=window,
         kv_type=kv_type,
         memory_limit=memory,
         reserve_output=reserve_output,

@@ -5,11 +5,15 @@
     path → Document → block between markers → window (documents first, question last)
          → answer → citations checked against the text
 
-They know :class:`longctx.protocols.ChatModel` and nothing below it.
+Where the documents do not fit, their chunks are ranked (``retrieve``) or read a window at a time
+(``map_reduce``, ``refine``). They know :class:`longctx.protocols.ChatModel` and nothing below it.
 """
 
-from longctx.documents.answer import Answer, Citation, DocumentTokens, PackingReport
-from longctx.documents.document import Document, Section
+from longctx.documents.answer import Answer, Citation, DocumentTokens, PackingReport, Passage
+from longctx.documents.choice import Strategy
+from longctx.documents.document import Document, Page, Section
+from longctx.documents.embedders import SentenceTransformersEmbedder
+from longctx.documents.folder import LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
 from longctx.documents.qa import DocumentQA
 
@@ -19,7 +23,14 @@ __all__ = [
     "Document",
     "DocumentQA",
     "DocumentTokens",
+    "LoadedFolder",
     "PackingReport",
+    "Page",
+    "Passage",
     "Section",
+    "SentenceTransformersEmbedder",
+    "Skipped",
+    "Strategy",
     "load_document",
+    "load_folder",
 ]

@@ -63,8 +63,8 @@ def load_folder(path: str | Path) -> LoadedFolder:
     for file in files:
         if media_type_of(file) is None:
             skipped.append(Skipped(file, f"its type ({file.suffix or 'no suffix'}) is not read"))
-        elif file.is_symlink() and not file.resolve().is_relative_to(inside):
-            skipped.append(Skipped(file, "a link that leads out of the folder"))
+        elif file.is_symlink() and not _is_below(file, inside):
+            skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
         else:
             try:
                 doc_id = file.relative_to(root).as_posix()
@@ -92,6 +92,13 @@ def _files(root: Path) -> Iterator[Path]:
                     f"{root} holds more than {MAX_FOLDER_FILES:,} files; pass a folder further down"
                 )
             yield Path(folder, name)
+
+
+def _is_below(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve(strict=True).is_relative_to(folder)
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+        return False
 
 
 def _raise(error: OSError) -> None:

@@ -80,16 +80,16 @@ def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Docume
                 "or made by scripts; open it in a browser and save what you see as .txt"
             )
         text, title, sections = page.text, page.title, page.sections
+    elif media_type == MARKDOWN:
+        sections = markdown_sections(text)
     else:
-        find = {MARKDOWN: markdown_sections, PYTHON: python_sections}.get(media_type)
-        sections = find(text) if find else ()
-        title = first_title(sections) if media_type == MARKDOWN else None
+        sections = python_sections(text) if media_type == PYTHON else ()
     return Document(
         doc_id=doc_id,
         text=text,
         source=str(file),
         media_type=media_type,
-        title=title or (first_title(sections) if media_type == HTML else None),
+        title=title or (first_title(sections) if media_type != PYTHON else None),
         encoding=encoding,
         sections=sections,
     )

@@ -75,10 +75,10 @@ def _unlock(reader: PdfReader, path: Path) -> None:
 
     try:
         opened = reader.decrypt("")
-    except (DependencyError, NotImplementedError) as error:
-        raise DocumentError(
-            f"{path} is encrypted in a way that needs another package ({error}); "
-            "save it without encryption first"
+    except DependencyError as error:
+        raise MissingExtraError(
+            f'{path} is encrypted with AES: run `pip install "longctx-sdk[rag]"` '
+            "(it needs cryptography)"
         ) from error
     if not opened:
         raise DocumentError(
@@ -110,7 +110,7 @@ def _read(reader: PdfReader, path: Path) -> PdfText:
             f"{path} has no text layer on any of its {len(pages)} pages: it is blank or scanned. "
             "Run OCR on it first, for example `ocrmypdf in.pdf out.pdf`"
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if without_text:
         notes = (f"no text on {_numbers(without_text)}: blank, or scanned without a text layer",)
     text = "".join(parts)

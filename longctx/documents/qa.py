@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
-from longctx.documents.answer import Answer, DocumentTokens, PackingReport
+from longctx.documents.answer import Answer
+from longctx.documents.asking import Asking
+from longctx.documents.choice import Strategy, check_strategy, choose
 from longctx.documents.citations import find_citations
 from longctx.documents.document import Document
-from longctx.documents.layout import document_block, whole_window
+from longctx.documents.embedders import as_embedder
+from longctx.documents.folder import LoadedFolder, load_folder
+from longctx.documents.layout import Block, window
+from longctx.documents.library import Entry, Library
 from longctx.documents.load import load_document
+from longctx.documents.packing import best_at_edges
+from longctx.documents.read_all import map_reduce, refine
+from longctx.documents.report import describe, packing_report
+from longctx.documents.retrieve import retrieve
 from longctx.errors import ContextOverflowError, DocumentError
-from longctx.protocols import ChatModel, Embedder
+from longctx.protocols import ChatModel
 from longctx.types import ProgressCallback
 
-Strategy: TypeAlias = Literal["auto", "whole", "retrieve", "map_reduce", "refine"]
+Order = Literal["document", "edges"]
 
 
 class DocumentQA:
-    """Answers questions from documents that stand whole in the window.
+    """Answers questions from documents in the window.
 
     Args:
         llm: a :class:`longctx.LongContextLLM`, or anything that satisfies ``ChatModel``.
-        strategy: ``"whole"`` puts every document in the window; ``"auto"`` is ``"whole"`` for
-            now. ``"retrieve"``, ``"map_reduce"`` and ``"refine"`` are not available yet.
-        embedder: what ``"retrieve"`` will search with; ``"whole"`` needs none.
+        strategy: ``"whole"`` puts every document in the window, ``"retrieve"`` the passages that
+            answer the question, ``"map_reduce"`` and ``"refine"`` read everything a window at a
+            time. ``"auto"`` is ``"whole"`` where that fits; otherwise ``"map_reduce"`` for
+            questions about everything ("Summarise …") and ``"retrieve"`` for others. Which and
+            why is in ``Answer.report``.
+        embedder: what retrieval searches with: a sentence-transformers model, its name or
+            folder, a function from texts to vectors, an ``Embedder``; None is the packaged
+            model. It is loaded at the first retrieval.
+        budget_tokens: of one window, prompt and answer together; None is ``llm.target_ctx``. A
+            smaller one costs less time, and small models answer better from it.
+        order: ``"document"`` keeps the order of documents and text, so that their keys are
+            reused; ``"edges"`` puts what fits the question best first and last, against "lost in
+            the middle", and breaks that reuse.
 
     Raises:
-        DocumentError: the strategy is unknown or not available yet.
+        DocumentError: an argument is none of these.
 
     Example:
         >>> from longctx.testing import ScriptedChatModel
-        >>> qa = DocumentQA(ScriptedChatModel(['It says "the seller bears the risk".']))
+        >>> qa = DocumentQA(ScriptedChatModel(['It says "the seller bears the risk" [D1].']))
         >>> _ = qa.add("Until delivery the seller bears the risk.", doc_id="contract")
         >>> qa.ask("Who bears the risk?").citations[0].start
         15
@@ -42,28 +62,27 @@ class DocumentQA:
         llm: ChatModel,
         *,
         strategy: Strategy = "auto",
-        embedder: Embedder | str | Path | None = None,
+        embedder: Any = None,
+        budget_tokens: int | None = None,
+        order: Order = "document",
     ) -> None:
-        if strategy not in get_args(Strategy):
+        check_strategy(strategy)
+        if order not in get_args(Order):
+            raise DocumentError(f"order is {order!r}; use one of {', '.join(get_args(Order))}")
+        if budget_tokens is not None and not 1 <= budget_tokens <= llm.target_ctx:
             raise DocumentError(
-                f"strategy is {strategy!r}; use one of {', '.join(get_args(Strategy))}"
-            )
-        if strategy not in ("auto", "whole"):
-            raise DocumentError(
-                f"strategy {strategy!r} is not available yet; use 'whole' (or 'auto'), which puts "
-                "every document in the window"
+                f"budget_tokens is {budget_tokens}; use 1 to target_ctx ({llm.target_ctx}), or None"
             )
         self.llm = llm
         self.strategy = strategy
-        self.embedder = embedder
-        self._documents: dict[str, Document] = {}
-        self._blocks: dict[str, str] = {}
-        self._tokens: dict[str, int] = {}
+        self.budget_tokens = budget_tokens
+        self.order = order
+        self._library = Library(llm.count, as_embedder(embedder))
 
     @property
     def documents(self) -> tuple[Document, ...]:
         """The documents, in the order in which they stand in the window."""
-        return tuple(self._documents.values())
+        return tuple(entry.document for entry in self._library.entries)
 
     def add(self, source: str | Path | Document, *, doc_id: str | None = None) -> Document:
         """Add a document behind those already there.
@@ -73,29 +92,37 @@ class DocumentQA:
             doc_id: the name of a text, or of a file given as ``Path`` (None: the file's name).
 
         Returns:
-            What was added.
+            The document as it was added.
 
         Raises:
-            DocumentError: it cannot be read, or the name is taken.
+            DocumentError: it cannot be read, holds no text, or its name is already taken.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
         document = _as_document(source, doc_id)
-        if document.doc_id in self._documents:
-            raise DocumentError(
-                f"there is already a document named {document.doc_id!r}; give this one another "
-                "doc_id (for a file: add(Path(...), doc_id='...'))"
-            )
-        block = document_block(document)
-        self._tokens[document.doc_id] = self.llm.count(block)
-        self._blocks[document.doc_id] = block
-        self._documents[document.doc_id] = document
+        self._library.add(document)
         return document
+
+    def add_folder(self, path: str | Path) -> LoadedFolder:
+        """Add every document below a folder, in the order of their paths.
+
+        Returns:
+            What was added, and what was skipped and why (see :func:`load_folder`).
+
+        Raises:
+            DocumentError: it holds no document, or one's name is already taken.
+            MissingExtraError: a file needs a package of the extra ``rag``.
+        """
+        loaded = load_folder(path)
+        for document in loaded.documents:
+            self._library.add(document)
+        return loaded
 
     def ask(
         self,
         question: str,
         *,
         max_tokens: int | None = None,
+        doc_ids: Sequence[str] | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.
@@ -103,62 +130,72 @@ class DocumentQA:
         Args:
             question: in plain words.
             max_tokens: room for the answer; None is the model's ``reserve_output``.
-            on_progress: called after each prefilled batch.
+            doc_ids: the documents to answer from; None is all of them.
+            on_progress: called after each prefilled batch, with the tokens of all calls that
+                are known to come.
 
         Raises:
-            DocumentError: no document, no question, or a ``max_tokens`` below 1.
-            ContextOverflowError: documents, question and answer do not fit; it is raised before
+            DocumentError: no document, an unknown one, no question, or a ``max_tokens`` below 1.
+            ContextOverflowError: what the strategy needs does not fit; it is raised before
                 anything is prefilled, and nothing is cut.
+            MissingExtraError: retrieval needs packages of the extra ``rag``.
         """
-        if not self._documents:
+        if not self._library.entries:
             raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
         if not isinstance(question, str) or not question.strip():
             raise DocumentError("the question is empty; ask something in plain words")
         if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
             raise DocumentError(f"max_tokens is {max_tokens!r}; use 1 or more, or None")
-        messages = whole_window(list(self._blocks.values()), question)
-        report = self._pack(self.llm.count(messages), max_tokens)
-        completion = self.llm.chat(messages, max_tokens=max_tokens, on_progress=on_progress)
+        entries = self._library.select(doc_ids)
+        asking = Asking(
+            llm=self.llm,
+            question=question,
+            budget_tokens=self.budget_tokens or self.llm.target_ctx,
+            reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
+            on_progress=on_progress,
+        )
+        prompt_tokens = self.llm.count(window([entry.block for entry in entries], question))
+        needed = prompt_tokens + asking.reserved_tokens
+        strategy, reason = choose(
+            self.strategy, question, describe(entries), needed, asking.budget_tokens
+        )
+        text, blocks = self._run(strategy, asking, entries, needed)
         return Answer(
-            text=completion.text,
-            strategy=report.strategy,
-            citations=find_citations(completion.text, self.documents),
-            report=report,
-            usage=completion.usage,
+            text=text,
+            strategy=strategy,
+            citations=find_citations(text, blocks),
+            report=packing_report(asking, strategy, reason, self._library, blocks),
+            usage=asking.usage,
         )
 
-    def _pack(self, prompt_tokens: int, max_tokens: int | None) -> PackingReport:
-        reserved = self.llm.reserve_output if max_tokens is None else max_tokens
-        target = self.llm.target_ctx
-        sizes = tuple(DocumentTokens(doc_id=n, tokens=t) for n, t in self._tokens.items())
-        free = target - prompt_tokens - reserved
-        if free < 0:
-            largest = sorted(sizes, key=lambda size: -size.tokens)
-            listed = ", ".join(f"{size.doc_id!r} {size.tokens}" for size in largest[:10])
-            more = f" and {len(largest) - 10} smaller ones" if len(largest) > 10 else ""
-            raise ContextOverflowError(
-                f"{_documents(sizes)} and the question are {prompt_tokens} tokens, {reserved} are "
-                f"reserved for the answer, and target_ctx is {target}: {-free} too many. Tokens "
-                f"by document: {listed}{more}. Construct the model with target_ctx of at least "
-                f"{target - free}, lower max_tokens, or ask fewer documents. Nothing was cut.",
-                needed=prompt_tokens + reserved,
-                available=target,
-                n_ctx=target,
-            )
-        return PackingReport(
-            strategy="whole",
-            reason=f"{_documents(sizes)}, the question and the answer fit target_ctx",
-            documents=sizes,
-            prompt_tokens=prompt_tokens,
-            other_tokens=prompt_tokens - sum(size.tokens for size in sizes),
-            reserved_tokens=reserved,
-            free_tokens=free,
-            target_ctx=target,
-        )
+    def _run(
+        self, strategy: Strategy, asking: Asking, entries: Sequence[Entry], needed: int
+    ) -> tuple[str, list[Block]]:
+        if strategy == "retrieve":
+            return retrieve(asking, self._library, entries, edges=self.order == "edges")
+        if strategy == "map_reduce":
+            return map_reduce(asking, self._library, entries)
+        if strategy == "refine":
+            return refine(asking, self._library, entries)
+        if needed > asking.budget_tokens:
+            raise _too_large(asking, entries, needed)
+        blocks = [entry.block for entry in entries]
+        if self.order == "edges" and len(blocks) > 2:
+            blocks = best_at_edges(blocks, self._library.ranked(entries, asking.question))
+        return asking.chat(window(blocks, asking.question), blocks), blocks
 
 
-def _documents(sizes: tuple[DocumentTokens, ...]) -> str:
-    return "1 document" if len(sizes) == 1 else f"{len(sizes)} documents"
+def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> ContextOverflowError:
+    largest = sorted(entries, key=lambda entry: -entry.tokens)
+    listed = ", ".join(f"{entry.doc_id!r} {entry.tokens}" for entry in largest[:10])
+    more = f" and {len(largest) - 10} smaller ones" if len(largest) > 10 else ""
+    return asking.overflow(
+        f"{describe(entries)} and the question are {needed - asking.budget_tokens} too many",
+        needed,
+        f"Tokens by document: {listed}{more}. Raise target_ctx (and budget_tokens) to at least "
+        f"{needed}, lower max_tokens, ask fewer documents, or use strategy 'retrieve' or "
+        "'map_reduce'.",
+    )
 
 
 def _as_document(source: str | Path | Document, doc_id: str | None) -> Document:

@@ -13,6 +13,7 @@ from longctx.evaluate.measure_passkey import PasskeyResult, passkey
 from longctx.evaluate.measure_perplexity import PerplexityPoint, PerplexityResult, perplexity
 from longctx.evaluate.measure_recall import FactScore, RecallResult, recall
 from longctx.evaluate.measure_ruler import RulerResult, RulerSample, RulerScore, ruler
+from longctx.evaluate.measure_stream import StreamResult, stream
 from longctx.evaluate.plots import check_plot
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.retrieval import RetrievalCell, RetrievalResult, Trial
@@ -31,6 +32,7 @@ __all__ = [
     "RulerResult",
     "RulerSample",
     "RulerScore",
+    "StreamResult",
     "Subject",
     "Trial",
     "check_plot",
@@ -40,4 +42,5 @@ __all__ = [
     "python_reference",
     "recall",
     "ruler",
+    "stream",
 ]

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.needle_text import CITIES, MAX_NUMBER, MIN_NUMBER, needle_prompt
 from longctx.evaluate.plots import HeatMap, draw_heat_maps
 from longctx.evaluate.result import Subject
-from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, total
+from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.evaluate.texts import prose
 from longctx.types import Message, ProgressCallback
 
@@ -77,8 +76,8 @@ def needle(
         DocumentError: the text is shorter than a length.
         PlanError: lengths, depths or trials make no sense.
     """
-    lengths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
-    random = np.random.default_rng(seed)
+    lengths, depths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
+    random = generator(seed)
     cities = random.integers(0, len(CITIES), trials)
     numbers = random.integers(MIN_NUMBER, MAX_NUMBER + 1, trials)
     haystacks = {length: prose(llm, text, length, seed) for length in lengths}
@@ -95,4 +94,4 @@ def needle(
     cells = run_grid(
         llm, lengths, depths, trials, prompt, answer_tokens=ANSWER_TOKENS, on_progress=on_progress
     )
-    return NeedleResult(subject=Subject.of(llm), seed=seed, cells=cells, **total(cells))
+    return NeedleResult(subject=Subject.of(llm), seed=seed, cells=cells, **share(cells))

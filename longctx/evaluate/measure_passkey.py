@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.passkey_text import MAX_KEY, passkey_prompt
 from longctx.evaluate.plots import Curve, draw_curves
 from longctx.evaluate.result import Subject
-from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, total
+from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.types import ProgressCallback
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def passkey(
         ContextOverflowError: a length is more than the window, or too short for the prompt.
         PlanError: lengths, depths or trials make no sense.
     """
-    lengths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
-    keys = np.random.default_rng(seed).integers(1, MAX_KEY + 1, trials)
+    lengths, depths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
+    keys = generator(seed).integers(1, MAX_KEY + 1, trials)
 
     def prompt(length: int, depth: float, trial: int) -> tuple[str, str]:
         key = int(keys[trial])
@@ -90,4 +89,4 @@ def passkey(
     cells = run_grid(
         llm, lengths, depths, trials, prompt, answer_tokens=ANSWER_TOKENS, on_progress=on_progress
     )
-    return PasskeyResult(subject=Subject.of(llm), seed=seed, cells=cells, **total(cells))
+    return PasskeyResult(subject=Subject.of(llm), seed=seed, cells=cells, **share(cells))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.errors import PlanError
+from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.plots import Curve, draw_curves
-from longctx.evaluate.progress import Meter
+from longctx.evaluate.progress import Meter, feed_along
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import stretch, text_ids
@@ -21,6 +22,8 @@ from longctx.types import Frozen, ProgressCallback
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
+
+Scores = list[NDArray[np.float32]]
 
 _MARKS = 8
 _TABLE_COLUMNS = 9
@@ -111,11 +114,11 @@ def perplexity(
 ) -> PerplexityResult:
     """Measure perplexity along a text.
 
-    By default the window is filled from the start in one pass, and the ``stride`` tokens that
-    end at each mark are scored given all before them. With ``context`` each stride is scored
-    given only the tokens of a sliding window that ends with it, from a prefill of its own: the
-    unscaled model with ``context=llm.info.n_ctx_train`` is the control that says what a long
-    window costs.
+    By default the window is filled from the start in one pass (an elastic one grows along the
+    way), and the ``stride`` tokens that end at each mark are scored given all before them. With
+    ``context`` each stride is scored given only the tokens of a sliding window that ends with
+    it, from a prefill of its own: the unscaled model with ``context=llm.info.n_ctx_train`` is
+    the control that says what a long window costs.
 
     Args:
         llm: the model, in the window to measure.
@@ -133,14 +136,16 @@ def perplexity(
         DocumentError: the text is shorter than ``length``.
         PlanError: marks, stride or context make no sense.
     """
-    length = llm.target_ctx if length is None else length
-    if marks is None:
-        marks = (
-            [length * i // _MARKS for i in range(1, _MARKS + 1)]
-            if context is None
-            else list(range(context, length + 1, max(1, stride)))
+    length = llm.target_ctx if length is None else check_whole("length", length, 1)
+    check_whole("stride", stride, 1)
+    if context is not None and check_whole("context", context, 1) <= stride:
+        raise PlanError(
+            f"a sliding window of {context} tokens leaves nothing to predict a stride of {stride} "
+            "from; use a larger context, or a smaller stride"
         )
-    _check(length, marks, stride, context)
+    if marks is None:
+        marks = _default_marks(length, stride, context)
+    marks = _check_marks(marks, length)
     check_fit(length if context is None else context, 0, llm.target_ctx)
     ids = stretch(text_ids(llm, text), length, seed)
     if context is None:
@@ -153,15 +158,17 @@ def perplexity(
         length=length,
         stride=stride,
         context=context,
-        points=tuple(
-            PerplexityPoint(mark=mark, n_scored=len(nll), perplexity=exp(float(nll.mean())))
-            for mark, nll in zip(marks, scores, strict=True)
-        ),
+        points=points_of(marks, scores),
         perplexity=exp(float(np.concatenate(scores).mean())),
     )
 
 
-Scores = list[NDArray[np.float32]]
+def points_of(marks: Sequence[int], scores: Scores) -> tuple[PerplexityPoint, ...]:
+    """The points of the likelihoods that were measured before each mark."""
+    return tuple(
+        PerplexityPoint(mark=mark, n_scored=len(nll), perplexity=exp(float(nll.mean())))
+        for mark, nll in zip(marks, scores, strict=True)
+    )
 
 
 def _filled(
@@ -180,8 +187,7 @@ def _filled(
         for mark in marks:
             end = mark - n_bos
             begin = max(session.n_tokens - n_bos, end - stride)
-            unscored = ids[session.n_tokens - n_bos : begin]
-            session.feed(unscored, on_progress=meter.prompt(len(unscored)))
+            feed_along(session, ids[session.n_tokens - n_bos : begin], meter)
             scored = ids[begin:end]
             scores.append(session.nll(scored, on_progress=meter.prompt(len(scored))))
         meter.finish()
@@ -216,16 +222,17 @@ def _sliding(
     return scores
 
 
-def _check(length: int, marks: Sequence[int], stride: int, context: int | None) -> None:
-    if stride < 1:
-        raise PlanError(f"stride is {stride}; score at least 1 token at each mark")
-    if context is not None and context <= stride:
+def _default_marks(length: int, stride: int, context: int | None) -> list[int]:
+    if context is None:
+        return [length * i // _MARKS for i in range(1, _MARKS + 1)]
+    return list(range(context, length + 1, stride))
+
+
+def _check_marks(marks: Sequence[int], length: int) -> list[int]:
+    marks = [check_whole("a mark", mark, 3) for mark in marks]
+    if not marks or marks != sorted(set(marks)) or marks[-1] > length:
         raise PlanError(
-            f"a sliding window of {context} tokens leaves nothing to predict a stride of {stride} "
-            "from; use a larger context, or a smaller stride"
-        )
-    if not marks or list(marks) != sorted(set(marks)) or not 3 <= marks[0] <= marks[-1] <= length:
-        raise PlanError(
-            f"the marks are {list(marks)[:8]}; use ascending positions from 3 to the length of "
+            f"the marks are {marks[:8]}; use ascending positions from 3 to the length of "
             f"{length} tokens"
         )
+    return marks

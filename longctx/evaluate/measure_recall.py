@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.decoding import greedy_continuation
 from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.progress import Meter, feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import format_columns
@@ -109,9 +111,9 @@ def recall(
     """Measure what a model still finds, by depth, with a single prefill.
 
     "The number of the amber falcon is 48213." stands ``n_facts`` times, each with another name
-    and number, evenly spread over prose. After one prefill each is asked for, from the same
-    cache, which is cut back in between. The likelihood of the answer tells methods apart on
-    models that are too small to write it out.
+    and number, evenly spread over prose. After one prefill (an elastic window grows along the
+    way) each is asked for, from the same cache, which is cut back in between. The likelihood of
+    the answer tells methods apart on models that are too small to write it out.
 
     Args:
         llm: the model, in the window to measure.
@@ -128,7 +130,7 @@ def recall(
     """
     facts = build_facts(llm.tokenize, n_facts, seed=seed)
     filler = text_ids(llm, text)
-    length = llm.target_ctx if length is None else length
+    length = llm.target_ctx if length is None else check_whole("length", length, 1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
     check_fit(length - n_answer, n_answer, llm.target_ctx)
@@ -136,7 +138,7 @@ def recall(
     try:
         session.feed("")  # a BOS, where the model wants one
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
-        session.feed(laid_out.ids, on_progress=on_progress)
+        feed_along(session, laid_out.ids, Meter(on_progress, len(laid_out.ids)))
         scores = tuple(
             _ask(llm, session, fact, begin / len(laid_out.ids))
             for fact, begin in zip(facts, laid_out.begins, strict=True)

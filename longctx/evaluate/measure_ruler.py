@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from longctx.errors import DocumentError, PlanError
+from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.plots import HeatMap, draw_heat_maps
 from longctx.evaluate.progress import Meter
 from longctx.evaluate.result import EvaluationResult, Subject
+from longctx.evaluate.retrieval import check_lengths
 from longctx.evaluate.ruler_tasks import TASKS, Material, RulerTask, Sample, string_match_all
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import prose, python_reference
-from longctx.generation import check_fit
 from longctx.types import Frozen, Message, ProgressCallback
 
 if TYPE_CHECKING:
@@ -153,16 +154,18 @@ def ruler(
         DocumentError: the text has too few tokens, or too few words for ``cwe``.
         PlanError: a task is unknown, or there is nothing to measure.
     """
-    lengths = (llm.target_ctx,) if lengths is None else tuple(lengths)
-    chosen = _choose(tasks, lengths, samples)
-    for length in lengths:
-        for task in chosen:
-            check_fit(length - task.answer_tokens, task.answer_tokens, llm.target_ctx)
+    chosen = _choose(tasks)
+    check_whole("samples", samples, 1)
+    lengths = check_lengths(llm, lengths, max(task.answer_tokens for task in chosen))
     words = _words(python_reference() if text is None else text)
+    materials = [Material(length, prose(llm, text, length, seed), words) for length in lengths]
+    for material in materials:  # one that is too short is refused before the first prefill
+        for task in chosen:
+            _build(llm, task, material, f"{seed}")
     meter = Meter(on_progress, sum(lengths) * len(chosen) * samples)
     scores = []
-    for length in lengths:
-        material = Material(length, prose(llm, text, length, seed), words)
+    for material in materials:
+        length = material.length
         for task in chosen:
             done = []
             for i in range(samples):
@@ -196,16 +199,13 @@ def effective_window(scores: Sequence[RulerScore], threshold: float) -> int | No
     return longest
 
 
-def _choose(tasks: Sequence[str], lengths: Sequence[int], samples: int) -> list[RulerTask]:
+def _choose(tasks: Sequence[str]) -> list[RulerTask]:
     unknown = [name for name in tasks if name not in TASKS]
     if unknown:
         raise PlanError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
-    if not tasks or not lengths or samples < 1:
-        raise PlanError(
-            f"{len(tasks)} tasks, {len(lengths)} lengths and {samples} samples: at least one of "
-            "each is needed"
-        )
-    return [TASKS[name] for name in tasks]
+    if not tasks:
+        raise PlanError(f"there are no RULER tasks to run; use {', '.join(TASKS)}")
+    return [TASKS[name] for name in dict.fromkeys(tasks)]
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from longctx.types import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.cache import Session
+
+_PIECE = 512
 
 
 class Meter:
@@ -43,3 +50,13 @@ class Meter:
         if self._callback is not None:
             elapsed = time.monotonic() - self._started
             self._callback(Progress(done_tokens=done, total_tokens=self._total, elapsed_s=elapsed))
+
+
+def feed_along(session: Session, ids: Sequence[int], meter: Meter) -> None:
+    """Feed a text bit by bit, so that an elastic window passes through each of its steps.
+
+    One call with the whole text would find the window for all of it before the first token.
+    """
+    for begin in range(0, len(ids), _PIECE):
+        piece = ids[begin : begin + _PIECE]
+        session.feed(piece, on_progress=meter.prompt(len(piece)))

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from longctx.errors import ContextOverflowError, PlanError
+from longctx.evaluate.arguments import check_whole, generator
 from longctx.evaluate.texts import ADJECTIVES, NOUNS, stretch
 
 Tokenize = Callable[[str], list[int]]
@@ -49,9 +48,9 @@ def build_facts(tokenize: Tokenize, n_facts: int, *, seed: int) -> tuple[Fact, .
     Raises:
         PlanError: ``n_facts`` is not between 1 and :data:`MAX_FACTS`.
     """
-    if not 1 <= n_facts <= MAX_FACTS:
+    if check_whole("n_facts", n_facts, 1) > MAX_FACTS:
         raise PlanError(f"n_facts is {n_facts}; use 1 to {MAX_FACTS}, as many as there are names")
-    random = np.random.default_rng(seed)
+    random = generator(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
     chosen = random.permutation(len(names))[:n_facts]
     numbers = random.integers(10 ** (DIGITS - 1), 10**DIGITS, n_facts)
@@ -76,13 +75,14 @@ def build_recall_text(
         ContextOverflowError: ``n_tokens`` has no room for the facts.
     """
     stated = sum(len(fact.statement) for fact in facts)
-    if stated > n_tokens // 2:
+    if 2 * stated > n_tokens:
+        room = max(0, n_tokens)
         raise ContextOverflowError(
-            f"{len(facts)} facts are {stated} tokens, more than half of a text of {n_tokens}; "
-            "ask for fewer facts or a longer text",
+            f"{len(facts)} facts are {stated} tokens, and {room} are left for them and at least as "
+            "much prose; ask for fewer facts, or measure a longer length",
             needed=2 * stated,
-            available=n_tokens,
-            n_ctx=n_tokens,
+            available=room,
+            n_ctx=room,
         )
     prose = stretch(filler, n_tokens - stated, seed)
     ids: list[int] = []

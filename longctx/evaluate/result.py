@@ -37,7 +37,7 @@ class Subject(Frozen):
             n_ctx=plan.n_ctx,
             method=plan.method,
             scale=plan.scale,
-            window="elastic" if llm._elastic else "fixed",
+            window=plan.window,
             kv_type_k=plan.kv_type_k,
             kv_type_v=plan.kv_type_v,
         )

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from longctx.errors import PlanError
+from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.progress import Meter
 from longctx.evaluate.result import EvaluationResult
 from longctx.evaluate.tables import format_columns
 from longctx.generation import check_fit
-from longctx.types import Frozen, Messages, ProgressCallback
+from longctx.types import Completion, Frozen, Messages, ProgressCallback
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
@@ -21,8 +22,9 @@ Prompt = str | Messages
 
 
 class Trial(Frozen):
-    """One prompt: what was hidden, and what the model wrote."""
+    """One prompt: its exact tokens, what was hidden in it, and what the model wrote."""
 
+    prompt_tokens: int
     expected: str
     answer: str
     correct: bool
@@ -73,15 +75,14 @@ class RetrievalResult(EvaluationResult):
         for result in results:
             for length in result.lengths:
                 cells = result.at(length)
-                hits = sum(trial.correct for cell in cells for trial in cell.trials)
-                low, high = wilson_interval(hits, n_trials * len(cells))
+                whole = share(cells)
                 rows.append(
                     (
                         result.subject.label,
                         f"{length:,}",
                         *(f"{cell.accuracy:.0%}" for cell in cells),
-                        f"{hits / n_trials / len(cells):.0%}",
-                        f"{low:.0%}-{high:.0%}",
+                        f"{whole['accuracy']:.0%}",
+                        f"{whole['low']:.0%}-{whole['high']:.0%}",
                     )
                 )
         return format_columns(
@@ -102,23 +103,37 @@ def check_grid(
     depths: Sequence[float],
     trials: int,
     answer_tokens: int,
-) -> tuple[int, ...]:
-    """Check a grid before any work; return its lengths (None is the whole window).
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Check a grid before any work; return its lengths (None is the whole window) and depths.
 
     Raises:
         ContextOverflowError: a length is more than the window.
         PlanError: there is nothing to measure, or a depth is not between 0 and 1.
     """
-    lengths = (llm.target_ctx,) if lengths is None else tuple(lengths)
-    if not lengths or not depths or trials < 1:
-        raise PlanError(
-            f"{len(lengths)} lengths, {len(depths)} depths and {trials} trials: at least one of "
-            "each is needed"
-        )
+    check_whole("trials", trials, 1)
+    lengths = check_lengths(llm, lengths, answer_tokens)
+    if not depths:
+        raise PlanError("there are no depths to measure at; 0, 0.5 and 1 would do")
     for depth in depths:
-        if not 0 <= depth <= 1:
-            raise PlanError(f"a depth is {depth}; 0 is the beginning of the text and 1 its end")
+        if not isinstance(depth, int | float) or not 0 <= depth <= 1:
+            raise PlanError(f"a depth is {depth!r}; 0 is the beginning of the text and 1 its end")
+    return lengths, tuple(dict.fromkeys(depths))
+
+
+def check_lengths(
+    llm: LongContextLLM, lengths: Sequence[int] | None, answer_tokens: int
+) -> tuple[int, ...]:
+    """Check lengths before any work, and return them (None is the whole window).
+
+    Raises:
+        ContextOverflowError: one is more than the window.
+        PlanError: there is none, or one has no room for a prompt.
+    """
+    lengths = (llm.target_ctx,) if lengths is None else tuple(dict.fromkeys(lengths))
+    if not lengths:
+        raise PlanError("there are no lengths to measure; pass some, in tokens")
     for length in lengths:
+        check_whole("a length", length, answer_tokens + 1)
         check_fit(length - answer_tokens, answer_tokens, llm.target_ctx)
     return lengths
 
@@ -144,38 +159,43 @@ def run_grid(
         answer_tokens: room for the answer.
         on_progress: tokens over all prompts.
     """
+    for length in lengths:  # one that is too short is refused before the first prefill
+        prompt(length, depths[0], 0)
     meter = Meter(on_progress, sum(lengths) * len(depths) * trials)
     found: dict[tuple[int, float], RetrievalCell] = {}
     for length in lengths:
-        for depth in sorted(set(depths), reverse=True):
+        for depth in sorted(depths, reverse=True):
             done = []
             for trial in range(trials):
                 asked, expected = prompt(length, depth, trial)
-                answer = ask(llm, asked, answer_tokens, meter.prompt(length))
+                answer = _ask(llm, asked, answer_tokens, meter.prompt(length))
                 done.append(
                     Trial(
+                        prompt_tokens=answer.usage.prompt_tokens,
                         expected=expected,
-                        answer=answer,
-                        correct=first_number(answer) == expected,
+                        answer=answer.text,
+                        correct=first_number(answer.text) == expected,
                     )
                 )
-            found[length, depth] = _cell(length, depth, done)
+            found[length, depth] = RetrievalCell(
+                length=length, depth=depth, trials=tuple(done), **_share(done)
+            )
     meter.finish()
     return tuple(found[length, depth] for length in lengths for depth in depths)
 
 
-def total(cells: Sequence[RetrievalCell]) -> dict[str, float]:
-    """Accuracy over all cells, and its bounds."""
-    done = [trial.correct for cell in cells for trial in cell.trials]
-    low, high = wilson_interval(sum(done), len(done))
-    return {"accuracy": sum(done) / len(done), "low": low, "high": high}
+def share(cells: Sequence[RetrievalCell]) -> dict[str, float]:
+    """``accuracy`` over some cells, and its bounds ``low`` and ``high``."""
+    return _share([trial for cell in cells for trial in cell.trials])
 
 
-def ask(llm: LongContextLLM, prompt: Prompt, max_tokens: int, on_progress: ProgressCallback) -> str:
-    """The greedy answer: plain text is continued to the first full stop, messages are answered."""
+def _ask(
+    llm: LongContextLLM, prompt: Prompt, max_tokens: int, on_progress: ProgressCallback
+) -> Completion:
+    """Answer greedily: plain text is continued to the first full stop, messages are answered."""
     if isinstance(prompt, str):
-        return llm.generate(prompt, max_tokens=max_tokens, stop=".", on_progress=on_progress).text
-    return llm.chat(prompt, max_tokens=max_tokens, on_progress=on_progress).text
+        return llm.generate(prompt, max_tokens=max_tokens, stop=".", on_progress=on_progress)
+    return llm.chat(prompt, max_tokens=max_tokens, on_progress=on_progress)
 
 
 def first_number(answer: str) -> str:
@@ -184,14 +204,7 @@ def first_number(answer: str) -> str:
     return match.group().replace(",", "") if match else ""
 
 
-def _cell(length: int, depth: float, trials: Sequence[Trial]) -> RetrievalCell:
+def _share(trials: Sequence[Trial]) -> dict[str, float]:
     hits = sum(trial.correct for trial in trials)
     low, high = wilson_interval(hits, len(trials))
-    return RetrievalCell(
-        length=length,
-        depth=depth,
-        trials=tuple(trials),
-        accuracy=hits / len(trials),
-        low=low,
-        high=high,
-    )
+    return {"accuracy": hits / len(trials), "low": low, "high": high}

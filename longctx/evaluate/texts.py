@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from longctx.errors import DocumentError
+from longctx.evaluate.arguments import generator
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
@@ -55,5 +54,5 @@ def stretch(ids: Sequence[int], n_tokens: int, seed: int) -> list[int]:
             f"the text is {len(ids):,} tokens and {n_tokens:,} are needed: pass a longer text, or "
             "measure a shorter length"
         )
-    begin = int(np.random.default_rng(seed).integers(0, spare + 1))
+    begin = int(generator(seed).integers(0, spare + 1))
     return list(ids[begin : begin + n_tokens])

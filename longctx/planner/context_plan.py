@@ -14,6 +14,7 @@ from longctx.rope.yarn import BETA_FAST, BETA_SLOW
 from longctx.types import Frozen
 
 Overflow: TypeAlias = Literal["error", "slide"]
+Window: TypeAlias = Literal["elastic", "fixed"]
 PlanMethod: TypeAlias = Method | Literal["self-extend"]
 
 
@@ -39,6 +40,7 @@ class ContextPlan(Frozen):
     reserve_output: int
     n_keep: int
     overflow: Overflow
+    window: Window = "elastic"
     profile: Profile | None = None
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from os import PathLike
 
-from longctx.errors import PlanError, UnsupportedModelError
+from longctx.errors import PlanError
 from longctx.model_info import ModelInfo, format_bytes
-from longctx.planner.context_plan import ContextPlan, PlanMethod, rope_for_window
+from longctx.planner.context_plan import ContextPlan, rope_for_window, window_steps
 from longctx.planner.memory import (
     CELL_PADDING,
     KvType,
@@ -15,12 +15,9 @@ from longctx.planner.memory import (
     estimate_memory,
 )
 from longctx.planner.memory_limit import resolve_memory_limit
-from longctx.planner.profile import Profile, find_profile
+from longctx.planner.method import choose_method, doubts, elastic_steps
 from longctx.planner.request import PlanRequest, check_request
 from longctx.planner.self_extend import choose_self_extend
-
-MAX_RATIO = 64
-"""Trained windows beyond which a request is a slip of the keyboard; nobody has shown 64."""
 
 
 def plan_context(
@@ -33,6 +30,7 @@ def plan_context(
     reserve_output: int = 1024,
     n_keep: int | None = None,
     overflow: str = "error",
+    window: str = "elastic",
 ) -> ContextPlan:
     """Plan a window.
 
@@ -40,12 +38,15 @@ def plan_context(
         model: what the file says about itself, or its path.
         target_ctx: the window wanted, in tokens; rounded up to a multiple of 256.
         method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend; auto takes a
-            calibration profile of this model if there is one, else ntk.
+            calibration profile of this model if there is one, else self-extend for an elastic
+            window (yarn where the model cannot), ntk for a fixed one.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for the answer.
         n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
         overflow: what a full window does, ``error`` or ``slide``.
+        window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
+            scale from the first token.
 
     Raises:
         PlanError: the request is nonsense, or no window satisfies it; ``largest_ctx`` says what
@@ -60,12 +61,13 @@ def plan_context(
         reserve_output=reserve_output,
         n_keep=n_keep,
         overflow=overflow,
+        window=window,
     )
     limit, limit_source = resolve_memory_limit(memory_limit)
     info = _as_info(model)
     reasons: list[str] = []
     warnings: list[str] = []
-    chosen, profile = _choose_method(info, request, reasons, warnings)
+    chosen, profile = choose_method(info, request, reasons, warnings)
     rope = rope_for_window(info, request.n_ctx, chosen, profile)
     kv, memory = _choose_kv_type(info, request, limit, limit_source, reasons)
     if request.n_ctx != request.target_ctx:
@@ -79,11 +81,13 @@ def plan_context(
         far, scale = choose_self_extend(info, request.n_ctx), request.n_ctx / info.n_ctx_train
         reasons.append(
             f"Below {far.start:,} tokens nothing changes; from there the oldest {far.block:,} at a "
-            f"time share positions, {far.group} to each. Frequencies stay as trained."
+            f"time share positions, {far.group} to each, more as they age; none is dropped. "
+            "Frequencies stay as trained."
         )
-    warnings += _doubts(info, chosen, rope.scale, profile, kv)
-    return ContextPlan(
+    warnings += doubts(info, chosen, scale, profile, kv)
+    plan = ContextPlan(
         info=info,
+        window=request.window,
         n_ctx=request.n_ctx,
         n_ctx_train=info.n_ctx_train,
         scale=scale,
@@ -100,6 +104,10 @@ def plan_context(
         reasons=tuple(reasons),
         warnings=tuple(warnings),
     )
+    if chosen == "none" or request.window == "fixed":
+        return plan
+    steps = elastic_steps(info, chosen, window_steps(plan))
+    return plan.model_copy(update={"reasons": (*reasons, steps)})
 
 
 def _as_info(model: ModelInfo | str | PathLike[str]) -> ModelInfo:
@@ -110,63 +118,6 @@ def _as_info(model: ModelInfo | str | PathLike[str]) -> ModelInfo:
     raise PlanError(
         f"the model is a {type(model).__name__}; pass a ModelInfo or the path of a GGUF"
     )
-
-
-def _choose_method(
-    info: ModelInfo, request: PlanRequest, reasons: list[str], warnings: list[str]
-) -> tuple[PlanMethod, Profile | None]:
-    trained = f"the trained window of {info.n_ctx_train:,} tokens"
-    if request.target_ctx <= info.n_ctx_train:
-        reasons.append(f"No scaling: {request.target_ctx:,} tokens lie within {trained}.")
-        return "none", None
-    ratio = request.n_ctx / info.n_ctx_train
-    if ratio > MAX_RATIO:
-        largest = MAX_RATIO * info.n_ctx_train // CELL_PADDING * CELL_PADDING
-        raise PlanError(
-            f"target_ctx={request.target_ctx:,} is {ratio:,.0f} times {trained}, and no method is "
-            f"known to hold beyond {MAX_RATIO}; ask for at most {largest:,}",
-            largest_ctx=largest or None,
-        )
-    if request.method == "none":
-        reasons.append("No scaling, as asked for.")
-        warnings.append(
-            f"Without scaling the model meets positions past {trained} that it never saw; "
-            "perplexity usually explodes there (SmolLM2-135M: from 12 to 588 at twice its window)."
-            if info.scaling_support != "none"
-            else f"The model was not trained past {trained}, and no scaling can help it there."
-        )
-        return "none", None
-    if info.scaling_support == "none":
-        raise UnsupportedModelError(
-            f"{info.name} ({info.architecture}) cannot be scaled to {request.target_ctx:,} tokens: "
-            f"{info.notes[-1][0].lower()}{info.notes[-1][1:]} Ask for at most "
-            f"{info.n_ctx_train:,}, or pass method='none' to go past it as it is."
-        )
-    if request.method is not None:
-        reasons.append(
-            f"{request.method}, as asked for: {request.n_ctx:,} tokens are {ratio:.3g} times "
-            f"{trained}."
-        )
-        return request.method, None
-    profile, warning = find_profile(info)
-    if warning:
-        warnings.append(warning)
-    if profile is not None:
-        reasons.append(
-            f"{profile.method}: a calibration measured it as the best for this model, up to "
-            f"{profile.window:,} tokens."
-        )
-        if request.n_ctx > profile.window:
-            warnings.append(
-                f"The calibration went up to {profile.window:,} tokens; {request.n_ctx:,} were "
-                "never measured."
-            )
-        return profile.method, profile
-    reasons.append(
-        f"ntk: {request.n_ctx:,} tokens are {ratio:.3g} times {trained}, and no calibration of "
-        "this model says otherwise; NTK-aware scaling needs no fine-tuning."
-    )
-    return "ntk", None
 
 
 def _choose_kv_type(
@@ -215,44 +166,3 @@ def _largest_window(info: ModelInfo, kv: KvType, limit: int, n_ctx: int) -> int 
         total = estimate_memory(info, middle * CELL_PADDING, kv_type=kv).total_bytes
         fits, fails = (middle, fails) if total <= limit else (fits, middle)
     return fits * CELL_PADDING or None
-
-
-def _doubts(
-    info: ModelInfo, method: PlanMethod, scale: float, profile: Profile | None, kv: KvType
-) -> list[str]:
-    doubts = []
-    if scale > 1:
-        if scale > 4 and profile is None:
-            doubts.append(
-                f"s = {scale:.3g} is above 4 and no calibration of this model covers it; measure "
-                "before you trust it."
-            )
-        if method in ("ntk", "dynamic") and scale >= 3 and profile is None:
-            doubts.append(
-                "NTK-aware scaling gives out before s times the window: on SmolLM2-135M NTK at "
-                "s=4 gave out at 3.3 times the trained window. YaRN held to the end."
-            )
-        if info.rope_scaling is not None:
-            doubts.append(
-                f"The file already scales its RoPE ({info.rope_scaling}); this scaling comes on "
-                "top, which is little tried."
-            )
-        if info.scaling_support == "global-layers":
-            sliding = sum(layer.kind == "sliding" for layer in info.layers)
-            doubts.append(
-                f"{sliding} of {info.n_layer} layers slide over {info.sliding_window:,} tokens and "
-                "keep their own RoPE: scaling does not affect them."
-            )
-        if any(layer.kind in ("mla", "recurrent") for layer in info.layers) or (
-            info.rope_type == "mrope"
-        ):
-            doubts.append(
-                "Cached keys of this model cannot be re-rotated (compressed keys, M-RoPE or a "
-                "recurrent state): growing the window costs a second prefill."
-            )
-    if kv == "q4_0":
-        doubts.append(
-            "q4_0 keys and values cost quality; a smaller window with q8_0 may serve better."
-        )
-    doubts += [note for note in info.notes if "leaves out" in note]
-    return doubts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from longctx.errors import PlanError
-from longctx.planner.context_plan import Overflow, PlanMethod
+from longctx.planner.context_plan import Overflow, PlanMethod, Window
 from longctx.planner.memory import CELL_PADDING, KvType
 from longctx.rope import Method
 
@@ -25,6 +25,7 @@ class PlanRequest:
     reserve_output: int
     n_keep: int
     overflow: Overflow
+    window: Window
 
 
 def check_request(
@@ -35,6 +36,7 @@ def check_request(
     reserve_output: Any,
     n_keep: Any,
     overflow: Any,
+    window: Any,
 ) -> PlanRequest:
     """Check every argument of :func:`longctx.planner.plan_context` but model and memory.
 
@@ -54,6 +56,8 @@ def check_request(
         raise PlanError(f"kv_type {kv_type!r} is unknown; use auto, {', '.join(get_args(KvType))}")
     if overflow not in get_args(Overflow):
         raise PlanError(f"overflow {overflow!r} is unknown; use 'error' or 'slide'")
+    if window not in get_args(Window):
+        raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
     n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
     _check_count("reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer")
     if n_keep is None:
@@ -72,6 +76,7 @@ def check_request(
         reserve_output=reserve_output,
         n_keep=n_keep,
         overflow=cast(Overflow, overflow),
+        window=cast(Window, window),
     )
 
 

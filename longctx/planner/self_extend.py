@@ -9,31 +9,44 @@ from longctx.rope import SelfExtendConfig
 _GROUP = 8
 
 
+def self_extend_obstacle(info: ModelInfo) -> str | None:
+    """Why a model's keys cannot share positions; None if they can."""
+    if set(info.layer_kinds) != {"full"} or info.rope_type not in ("norm", "neox"):
+        return "not every layer sees the whole window with an ordinary RoPE"
+    if _block(info) < _GROUP or info.n_ctx_train * 3 // 4 < 2 * _block(info):
+        return f"its trained window of {info.n_ctx_train:,} tokens is too short for blocks"
+    return None
+
+
 def choose_self_extend(info: ModelInfo, n_ctx: int) -> SelfExtendConfig:
     """Choose the parameters.
 
     A model's last quarter of positions is badly trained, so the text stays below three
-    quarters of the trained window; blocks are a quarter of it. The group is 4·s, which on
-    SmolLM2-135M found facts best (8 at twice the window, 16 at four times).
+    quarters of the trained window. Blocks are a quarter of it, rounded down to a power of 2
+    of groups of 8 (docs/elastic-window.md has the other groups and blocks).
 
     Raises:
         UnsupportedModelError: the model's layers do not all see the whole window.
-        PlanError: no group reaches the window.
+        PlanError: blocks at one position each would not reach the window.
     """
-    if set(info.layer_kinds) != {"full"} or info.rope_type not in ("norm", "neox"):
+    obstacle = self_extend_obstacle(info)
+    if obstacle is not None:
         raise UnsupportedModelError(
-            f"{info.name} ({info.architecture}) cannot be self-extended: every layer must see the "
-            "whole window with an ordinary RoPE. Use method='ntk' or 'yarn'"
+            f"{info.name} ({info.architecture}) cannot be self-extended: {obstacle}. Use "
+            "method='ntk' or 'yarn'"
         )
+    config = SelfExtendConfig(group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4)
+    if config.max_tokens < n_ctx:
+        raise PlanError(
+            f"Self-Extend reaches {config.max_tokens:,} tokens from a trained window of "
+            f"{info.n_ctx_train:,}, not {n_ctx:,}; ask for less, or use method='yarn'",
+            largest_ctx=config.max_tokens,
+        )
+    return config
+
+
+def _block(info: ModelInfo) -> int:
     block = _GROUP
     while 8 * block <= info.n_ctx_train:
         block *= 2
-    start = info.n_ctx_train * 3 // 4
-    if start >= 2 * block:
-        config = SelfExtendConfig(group=_GROUP, block=block, start=start)
-        if config.max_tokens >= n_ctx:
-            return config
-    raise PlanError(
-        f"Self-Extend does not reach {n_ctx:,} tokens from a trained window of "
-        f"{info.n_ctx_train:,}; ask for less, or use method='yarn'"
-    )
+    return block

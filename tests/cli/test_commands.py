@@ -39,15 +39,19 @@ def test_inspect_and_plan_print_json(demo_gguf: Path) -> None:
     """--json is one document whose numbers are the model's."""
     info = json.loads(run("inspect", str(demo_gguf), "--json").stdout)
     assert (info["architecture"], info["n_ctx_train"], info["n_rot"]) == ("llama", 8192, 64)
-    plan = json.loads(run("plan", str(demo_gguf), "--target-ctx", "16384", "--json").stdout)
-    assert (plan["n_ctx"], plan["scale"], plan["method"]) == (16384, 2.0, "ntk")
+    arguments = ("plan", str(demo_gguf), "--target-ctx", "16384", "--json")
+    plan = json.loads(run(*arguments).stdout)
+    assert (plan["n_ctx"], plan["scale"], plan["method"]) == (16384, 2.0, "self-extend")
+    plan = json.loads(run(*arguments, "--window", "fixed").stdout)
+    assert plan["method"] == "ntk"
     assert 204_000 < plan["rope"]["freq_base"] < 205_000
     assert plan["reasons"]
 
 
 def test_plan_explains_itself(demo_gguf: Path) -> None:
     """The table names base, memory and reasons."""
-    shown = run("plan", str(demo_gguf), "--target-ctx", "32768", "--memory", "6GiB").stdout
+    arguments = ("plan", str(demo_gguf), "--target-ctx", "32768", "--memory", "6GiB")
+    shown = run(*arguments, "--method", "ntk").stdout
     for text in ("rope_freq_base", "KV cache", "because", "warning"):
         assert text in shown
 

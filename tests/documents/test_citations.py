@@ -2,8 +2,9 @@
 
 import pytest
 
-from longctx.documents import Document
-from longctx.documents.citations import find_citations
+from longctx.documents import Citation, Document, Page
+from longctx.documents.citations import find_citations as find_in_blocks
+from longctx.documents.layout import Block, document_block, passage_block
 
 CONTRACT = Document(
     doc_id="contract",
@@ -11,6 +12,12 @@ CONTRACT = Document(
     "Damage (fire, water) is\n  insured. 乙方不同意该条款。",
 )
 LETTER = Document(doc_id="letter", text="We agree that the seller bears the risk, as before.")
+
+
+def find_citations(answer: str, documents: list[Document]) -> tuple[Citation, ...]:
+    """Citations of an answer from whole documents, D1, D2, …"""
+    blocks = [document_block(d, f"D{i}") for i, d in enumerate(documents, start=1)]
+    return find_in_blocks(answer, blocks)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,69 @@ def test_pattern_characters_are_only_characters():
     """A quotation is no regular expression."""
     (citation,) = find_citations('"(.*)+ [a-z]?"', [CONTRACT])
     assert not citation.verified
+
+
+@pytest.mark.parametrize(
+    ("answer", "mark", "doc_id"),
+    [
+        ('It says "the seller bears the risk" [D2].', "D2", "letter"),
+        ('It says "the seller bears the risk." [D1] That is all.', "D1", "contract"),
+        ('"the seller bears the risk" (see [D1.3])', "D1.3", "contract"),
+        ("We agree that the seller bears the risk [D2].", "D2", "letter"),
+        ("We agree that the seller bears the risk, as before. [D2] More.", "D2", "letter"),
+    ],
+)
+def test_a_mark_says_which_document(answer, mark, doc_id):
+    """The words are looked for where the answer says that they stand."""
+    (citation,) = find_citations(answer, [CONTRACT, LETTER])
+    assert (citation.verified, citation.mark, citation.doc_id) == (True, mark, doc_id)
+
+
+def test_each_quotation_has_the_mark_behind_it():
+    """Of two quotations in one sentence each is checked against its own source."""
+    answer = 'Both "Damage (fire, water) is insured" [D1] and "as before" [D2] stand there.'
+    assert [(c.quote, c.mark, c.verified) for c in find_citations(answer, [CONTRACT, LETTER])] == [
+        ("Damage (fire, water) is\n  insured", "D1", True),
+        ("as before", "D2", True),
+    ]
+
+
+def test_words_of_another_document_are_flagged_and_located():
+    """A true quotation behind a false mark is not verified, and points to where it stands."""
+    (citation,) = find_citations('"Damage (fire, water)" [D2]', [CONTRACT, LETTER])
+    assert (citation.verified, citation.mark, citation.doc_id) == (False, "D2", "contract")
+    assert CONTRACT.text[citation.start : citation.end] == citation.quote
+
+
+@pytest.mark.parametrize(
+    ("answer", "quote", "mark", "doc_id"),
+    [
+        ("The buyer pays for everything [D2].", "The buyer pays for everything .", "D2", "letter"),
+        ('"never said" [D1]', "never said", "D1", "contract"),
+        ('"never said" [D9]', "never said", "D9", None),
+    ],
+)
+def test_what_a_mark_does_not_support_is_returned_and_flagged(answer, quote, mark, doc_id):
+    """A claim in other words, an invented quotation, and a source that was not there."""
+    (citation,) = find_citations(answer, [CONTRACT, LETTER])
+    assert (citation.quote, citation.mark, citation.doc_id) == (quote, mark, doc_id)
+    assert not citation.verified
+    assert citation.start is None
+
+
+def test_a_quotation_of_several_sentences_is_one():
+    """Full stops inside the quotation marks do not end it."""
+    text = "The first holds. The second does not."
+    document = Document(doc_id="a", text=text)
+    (citation,) = find_citations(f'It says "{text}" [D1].', [document])
+    assert (citation.verified, citation.start, citation.mark) == (True, 0, "D1")
+
+
+def test_the_passage_that_was_read_comes_before_the_rest_of_its_document():
+    """Words that stand twice are cited where the model saw them, with their page."""
+    text = "The fee is 5 euros. Page two. The fee is 5 euros."
+    pages = (Page(number=1, start=0, end=20), Page(number=2, start=20, end=len(text)))
+    document = Document(doc_id="a", text=text, pages=pages)
+    passage: Block = passage_block(document, "D1.2", 20, len(text))
+    (citation,) = find_in_blocks('"The fee is 5 euros"', [passage])
+    assert (citation.start, citation.page) == (30, 2)

@@ -94,8 +94,8 @@ def test_binary_is_refused(tmp_path, data):
         ("blank.md", b" \n\t\n", "no text"),
         ("bom.txt", codecs.BOM_UTF8, "no text"),
         ("scripts.html", b"<html><script>alert(1)</script></html>", "shows no text"),
-        ("a.pdf", b"%PDF-1.7", r"\.txt .*\.html"),
-        ("README", b"hello", "no suffix"),
+        ("a.xyz", b"hello", r"\.txt .*\.html"),
+        ("oddname", b"hello", "no suffix"),
     ],
 )
 def test_what_is_no_document_says_why(tmp_path, name, data, message):

@@ -42,7 +42,7 @@ def test_report_adds_up_to_the_window():
 def test_what_does_not_fit_is_refused_with_the_counts_by_document():
     """The model is never called; one token fewer fits."""
     llm = ScriptedChatModel(["x"], target_ctx=300, reserve_output=50)
-    qa = DocumentQA(llm)
+    qa = DocumentQA(llm, strategy="whole")
     qa.add(TEXT, doc_id="big")
     qa.add("Short.", doc_id="small")
     with pytest.raises(ContextOverflowError, match=r"'big' \d{3}, 'small'") as caught:
@@ -85,11 +85,45 @@ def test_names_are_unique():
     assert [d.text for d in qa.documents] == ["one"]
 
 
-@pytest.mark.parametrize("strategy", ["retrieve", "map_reduce", "refine", "best", None])
-def test_strategies_to_come_are_refused(strategy):
-    """None pretends to be another."""
-    with pytest.raises(DocumentError, match="whole"):
-        DocumentQA(ScriptedChatModel([]), strategy=strategy)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strategy": "best"},
+        {"strategy": None},
+        {"order": "random"},
+        {"budget_tokens": 0},
+        {"budget_tokens": 5000},
+        {"embedder": 7},
+    ],
+)
+def test_nonsense_options_are_refused(options):
+    """At once, and not at the first question."""
+    with pytest.raises(DocumentError):
+        DocumentQA(ScriptedChatModel([]), **options)
+
+
+@pytest.mark.parametrize("doc_ids", [["nowhere"], [], "a"])
+def test_unknown_documents_are_refused(doc_ids):
+    """A subset names documents of the library, in a list."""
+    qa = DocumentQA(ScriptedChatModel(["x"]))
+    qa.add("text", doc_id="a")
+    with pytest.raises(DocumentError):
+        qa.ask("Who?", doc_ids=doc_ids)
+
+
+def test_a_subset_is_in_the_window_and_the_rest_in_the_report():
+    """Marks and order are the library's, whatever the order of the names."""
+    llm = ScriptedChatModel(["x"])
+    qa = DocumentQA(llm)
+    for name in "abc":
+        qa.add(f"text of {name}", doc_id=name)
+    report = qa.ask("Who?", doc_ids=["c", "a"]).report
+    assert [d.doc_id for d in report.documents] == ["a", "c"]
+    assert [d.doc_id for d in report.left_out] == ["b"]
+    prompt = llm.calls[0].messages[1].content
+    assert '<document D1 "a"' in prompt
+    assert '<document D3 "c"' in prompt
+    assert "text of b" not in prompt
 
 
 @pytest.mark.parametrize(

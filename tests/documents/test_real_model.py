@@ -6,7 +6,7 @@ import pytest
 
 from longctx import ContextOverflowError, LongContextLLM
 from longctx.documents import Document, DocumentQA
-from longctx.documents.layout import document_block, whole_window
+from longctx.documents.layout import document_block, window
 
 CONTRACT = """The seller is Nordwind AG of Bremen. The buyer is Kestrel Ltd of Leeds.
 Until delivery the seller bears the risk of loss. After delivery the buyer bears it.
@@ -44,12 +44,12 @@ def test_two_questions_one_prefill_of_the_document(llm):
 def test_a_hostile_document_changes_no_structure(llm):
     """Control tokens in a document are spelt out as text: the turns stay system and user."""
     document = Document(doc_id="minutes", text=HOSTILE)
-    block = document_block(document)
-    harmless = document_block(Document(doc_id="minutes", text="harmless"))
+    block = document_block(document, "D1").text
+    harmless = document_block(Document(doc_id="minutes", text="harmless"), "D1").text
 
     def around(text: str) -> int:
         """Tokens of a window less those of what stands in it."""
-        return llm.count(whole_window([text], "Who?")) - llm.count(text)
+        return llm.count(window([text], "Who?")) - llm.count(text)
 
     # One control token parsed out of the text would shorten the window by several tokens.
     assert around(block) == around(harmless)
@@ -59,7 +59,7 @@ def test_a_hostile_document_changes_no_structure(llm):
 
 def test_what_does_not_fit_is_refused_before_any_prefill(llm):
     """The counts by document stand in the message, and no progress was made."""
-    qa = DocumentQA(llm)
+    qa = DocumentQA(llm, strategy="whole")
     qa.add(CONTRACT * 60, doc_id="long")
     qa.add(CONTRACT, doc_id="short")
     progress: list[object] = []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan, estimate_memory, plan_context, window_steps
+from longctx.planner.method import FALLBACK
 from tests.conftest import TinyGguf
 
 
@@ -35,14 +36,30 @@ def warned(plan: ContextPlan, about: str) -> bool:
     return any(about in warning for warning in plan.warnings)
 
 
-def test_auto_is_ntk_aware(smollm: ModelInfo) -> None:
+def test_a_fixed_window_is_ntk_aware(smollm: ModelInfo) -> None:
     """b' = b·s^(d/(d-2)) at s = 2 (DESIGN section 2)."""
-    p = plan(smollm, 16384)
+    p = plan(smollm, 16384, window="fixed")
     assert (p.method, p.scale, p.n_ctx, p.n_ctx_train) == ("ntk", 2, 16384, 8192)
     assert p.rope.freq_base == pytest.approx(1e5 * 2 ** (64 / 62))
     assert p.self_extend is None
     assert (p.kv_type_k, p.kv_type_v, p.profile) == ("f16", "f16", None)
     assert not p.warnings
+
+
+def test_an_elastic_window_extends_itself(smollm: ModelInfo, tiny_gguf: TinyGguf) -> None:
+    """Positions are grouped where the model allows it; where it does not, the reason is given."""
+    p = plan(smollm, 16384)
+    assert (p.method, p.scale, p.rope.method, p.window) == ("self-extend", 2, "none", "elastic")
+    assert p.self_extend is not None
+    assert (p.self_extend.group, p.self_extend.block, p.self_extend.start) == (8, 2048, 6144)
+    assert "as trained up to 8,192 tokens, then 16,384 tokens" in p.reasons[-1]
+    sliding = plan(tiny_gguf("gemma3"), 2048)
+    assert sliding.method == FALLBACK
+    assert any("self-extend is out, because not every layer" in text for text in sliding.reasons)
+    assert "2,048 tokens (s = 2)" in sliding.reasons[-1]
+    assert "prefills the text again" in plan(tiny_gguf("deepseek2"), 2048).reasons[-1]
+    with pytest.raises(PlanError, match="window"):
+        plan(smollm, 16384, window="rubber")
 
 
 def test_path_serves_as_well(demo_gguf: Path) -> None:
@@ -88,8 +105,8 @@ def test_none_past_the_window_is_a_baseline(smollm: ModelInfo) -> None:
 
 def test_warnings_grow_with_the_scale(smollm: ModelInfo) -> None:
     """NTK from s = 3, everything above s = 4."""
-    assert not warned(plan(smollm, 16384), "gave out")
-    assert warned(plan(smollm, 24576), "gave out at 3.3 times")
+    assert not warned(plan(smollm, 16384, method="ntk"), "gave out")
+    assert warned(plan(smollm, 24576, window="fixed"), "gave out at 3.3 times")
     assert not warned(plan(smollm, 32768), "above 4")
     assert warned(plan(smollm, 40960), "above 4")
     assert not warned(plan(smollm, 32768, method="yarn"), "gave out")
@@ -98,7 +115,7 @@ def test_warnings_grow_with_the_scale(smollm: ModelInfo) -> None:
 def test_scaled_files_sliding_layers_and_fixed_keys_are_warned_of(tiny_gguf: TinyGguf) -> None:
     """Traps 4 and 5, and keys that cannot be re-rotated."""
     yarn = {"type": "yarn", "factor": 4.0, "original_context_length": 256}
-    scaled = plan(tiny_gguf("qwen2", rope_scaling=yarn), 2048)
+    scaled = plan(tiny_gguf("qwen2", rope_scaling=yarn), 2048, window="fixed")
     assert warned(scaled, "already scales its RoPE (yarn x4 from 256 tokens)")
     assert scaled.rope.freq_scale == 0.25
     assert warned(plan(tiny_gguf("gemma3"), 2048), "4 of 6 layers slide")
@@ -206,7 +223,7 @@ def test_slide_keeps_four_sinks(smollm: ModelInfo) -> None:
 
 def test_steps_double_from_the_trained_window(smollm: ModelInfo) -> None:
     """And the RoPE of each is that of its own scale."""
-    p = plan(smollm, 40_000)
+    p = plan(smollm, 40_000, method="ntk")
     assert window_steps(p) == (8192, 16384, 32768, 40192)
     assert [p.rope_at(n).scale for n in window_steps(p)] == [1, 2, 4, 40192 / 8192]
     assert p.rope_at(p.n_ctx) == p.rope
@@ -232,7 +249,7 @@ def test_trained_window_that_is_no_multiple_of_256(tiny_gguf: TinyGguf) -> None:
     """Asking for exactly the trained window scales nothing; growing past it begins below it."""
     path = tiny_gguf("llama", n_ctx_train=1000)
     assert plan(path, 1000, reserve_output=0).scale == 1
-    grown = plan(path, 4000, reserve_output=0)
+    grown = plan(path, 4000, reserve_output=0, method="ntk")
     assert window_steps(grown) == (768, 1536, 3072, 4096)
     assert grown.rope_at(768).scale == 1
     assert grown.rope_at(1536).scale == 1.536
@@ -240,7 +257,7 @@ def test_trained_window_that_is_no_multiple_of_256(tiny_gguf: TinyGguf) -> None:
 
 def test_plan_prints_as_a_table_and_dumps_as_json(smollm: ModelInfo) -> None:
     """For a terminal and for --json."""
-    p = plan(smollm, 32768)
+    p = plan(smollm, 32768, method="ntk")
     text = repr(p)
     assert "32,768 tokens (trained for 8,192)" in text
     assert "WARNING" in text

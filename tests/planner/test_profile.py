@@ -67,7 +67,7 @@ def test_unreadable_profiles_are_passed_over(info: ModelInfo, content: bytes) ->
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     plan = plan_context(info, 4096)
-    assert (plan.method, plan.profile) == ("ntk", None)
+    assert (plan.method, plan.profile) == ("self-extend", None)
     assert "is ignored" in plan.warnings[0]
 
 
@@ -75,7 +75,7 @@ def test_profile_of_another_model_is_passed_over(info: ModelInfo) -> None:
     """Copied under this model's name, it is found out by the hash inside."""
     profile(info, model_sha256="0" * 64).save(profile_path(info))
     plan = plan_context(info, 4096)
-    assert plan.method == "ntk"
+    assert plan.method == "self-extend"
     assert "another model" in plan.warnings[0]
 
 

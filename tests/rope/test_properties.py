@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.errors import PlanError
@@ -185,6 +185,7 @@ def test_grouped_positions_are_floors(positions: list[int], group: int) -> None:
     assert grouped.tolist() == [position // group for position in positions]
 
 
+@settings(deadline=None)
 @given(configs, st.lists(st.integers(1, 400), min_size=1, max_size=30))
 def test_self_extend_fills_at_most_start(config: SelfExtendConfig, lengths: list[int]) -> None:
     """However a text grows, it ends below ``start``, coarser by age, its last block exact."""

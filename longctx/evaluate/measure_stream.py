@@ -1,0 +1,93 @@
+"""Perplexity along a stream many times as long as its window, which slides (StreamingLLM)."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from longctx.errors import PlanError
+from longctx.evaluate.arguments import check_whole
+from longctx.evaluate.measure_perplexity import PerplexityResult, points_of
+from longctx.evaluate.progress import Meter
+from longctx.evaluate.result import Subject
+from longctx.evaluate.texts import stretch, text_ids
+from longctx.types import ProgressCallback
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+
+_WINDOWS = 4
+
+
+class StreamResult(PerplexityResult):
+    """Perplexity of every stride of a stream. Lengths in tokens.
+
+    ``n_keep`` attention sinks stayed at the window's beginning while ``dropped_tokens`` slid out.
+    """
+
+    n_keep: int
+    dropped_tokens: int
+
+    @property
+    def label(self) -> str:
+        """The subject's, its window and its sinks."""
+        sinks = f"{self.n_keep} sinks"
+        return f"{self.subject.label}, window {self.subject.n_ctx:,}, {sinks}"
+
+
+def stream(
+    llm: LongContextLLM,
+    length: int | None = None,
+    *,
+    stride: int = 512,
+    text: str | None = None,
+    seed: int = 0,
+    on_progress: ProgressCallback | None = None,
+) -> StreamResult:
+    """Measure perplexity along a text that slides through the window.
+
+    Flat is good: with attention sinks a model stays where its window put it, without them it
+    breaks down as soon as the first tokens are gone (Xiao et al. 2024, figure 3).
+
+    Args:
+        llm: the model, opened with ``overflow="slide"``.
+        length: tokens of text; None is four windows.
+        stride: tokens of each point.
+        text: what to read; None is the Python reference.
+        seed: draws where in the text the reading begins.
+        on_progress: called after each batch.
+
+    Raises:
+        PlanError: the window does not slide, or stride or length make no sense.
+        DocumentError: the text is shorter than ``length``.
+    """
+    if llm.plan.overflow != "slide":
+        raise PlanError("a stream needs a window that slides; open the model with overflow='slide'")
+    length = _WINDOWS * llm.target_ctx if length is None else check_whole("length", length, 2)
+    check_whole("stride", stride, 2)
+    ids = stretch(text_ids(llm, text), length, seed)
+    meter = Meter(on_progress, length)
+    begins = range(0, length, stride)
+    scores = []
+    session = llm.session()
+    try:
+        session.feed("")  # a BOS, where the model wants one
+        for begin in begins:
+            piece = ids[begin : begin + stride]
+            scores.append(session.nll(piece, on_progress=meter.prompt(len(piece))))
+        dropped_tokens = session.dropped_tokens
+    finally:
+        session.close()
+    return StreamResult(
+        subject=Subject.of(llm),
+        seed=seed,
+        length=length,
+        stride=stride,
+        context=None,
+        points=points_of([min(begin + stride, length) for begin in begins], scores),
+        perplexity=exp(float(np.concatenate(scores).mean())),
+        n_keep=llm.plan.n_keep,
+        dropped_tokens=dropped_tokens,
+    )

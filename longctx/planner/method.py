@@ -1,0 +1,156 @@
+"""Which method scales a window: as asked for, as measured, or as the study of all of them found."""
+
+from __future__ import annotations
+
+from longctx.errors import PlanError, UnsupportedModelError
+from longctx.model_info import ModelInfo
+from longctx.planner.context_plan import PlanMethod
+from longctx.planner.memory import CELL_PADDING, KvType
+from longctx.planner.profile import Profile, find_profile
+from longctx.planner.request import PlanRequest
+from longctx.planner.self_extend import self_extend_obstacle
+
+MAX_RATIO = 64
+"""Trained windows beyond which a request is a slip of the keyboard; nobody has shown 64."""
+
+FALLBACK: PlanMethod = "yarn"
+"""What grows a window whose positions cannot be grouped (docs/elastic-window.md)."""
+
+
+def choose_method(
+    info: ModelInfo, request: PlanRequest, reasons: list[str], warnings: list[str]
+) -> tuple[PlanMethod, Profile | None]:
+    """Choose how positions are scaled; say why, and what to doubt.
+
+    Raises:
+        PlanError: nobody has shown so large a window.
+        UnsupportedModelError: scaling cannot reach this model.
+    """
+    trained = f"the trained window of {info.n_ctx_train:,} tokens"
+    if request.target_ctx <= info.n_ctx_train:
+        reasons.append(f"No scaling: {request.target_ctx:,} tokens lie within {trained}.")
+        return "none", None
+    ratio = request.n_ctx / info.n_ctx_train
+    if ratio > MAX_RATIO:
+        largest = MAX_RATIO * info.n_ctx_train // CELL_PADDING * CELL_PADDING
+        raise PlanError(
+            f"target_ctx={request.target_ctx:,} is {ratio:,.0f} times {trained}, and no method is "
+            f"known to hold beyond {MAX_RATIO}; ask for at most {largest:,}",
+            largest_ctx=largest or None,
+        )
+    if request.method == "none":
+        reasons.append("No scaling, as asked for.")
+        warnings.append(
+            f"Without scaling the model meets positions past {trained} that it never saw; "
+            "perplexity usually explodes there (SmolLM2-135M: from 12 to 588 at twice its window)."
+            if info.scaling_support != "none"
+            else f"The model was not trained past {trained}, and no scaling can help it there."
+        )
+        return "none", None
+    if info.scaling_support == "none":
+        raise UnsupportedModelError(
+            f"{info.name} ({info.architecture}) cannot be scaled to {request.target_ctx:,} tokens: "
+            f"{info.notes[-1][0].lower()}{info.notes[-1][1:]} Ask for at most "
+            f"{info.n_ctx_train:,}, or pass method='none' to go past it as it is."
+        )
+    if request.method is not None:
+        reasons.append(
+            f"{request.method}, as asked for: {request.n_ctx:,} tokens are {ratio:.3g} times "
+            f"{trained}."
+        )
+        return request.method, None
+    profile, warning = find_profile(info)
+    if warning:
+        warnings.append(warning)
+    if profile is not None:
+        reasons.append(
+            f"{profile.method}: a calibration measured it as the best for this model, up to "
+            f"{profile.window:,} tokens."
+        )
+        if request.n_ctx > profile.window:
+            warnings.append(
+                f"The calibration went up to {profile.window:,} tokens; {request.n_ctx:,} were "
+                "never measured."
+            )
+        return profile.method, profile
+    ratio_text = f"{request.n_ctx:,} tokens are {ratio:.3g} times {trained}"
+    if request.window == "fixed":
+        reasons.append(
+            f"ntk: {ratio_text}, and no calibration of this model says otherwise; NTK-aware "
+            "scaling needs no fine-tuning."
+        )
+        return "ntk", None
+    obstacle = self_extend_obstacle(info)
+    if obstacle is None:
+        reasons.append(
+            f"self-extend: {ratio_text}, and of all ways to grow a window it kept perplexity and "
+            "facts best where they were measured (docs/elastic-window.md)."
+        )
+        return "self-extend", None
+    reasons.append(f"{FALLBACK}: {ratio_text}; self-extend is out, because {obstacle}.")
+    return FALLBACK, None
+
+
+def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...]) -> str:
+    """What an elastic window does when: ``windows`` are its steps in tokens."""
+    first, *later = windows
+    stages = ", ".join(
+        f"{n_ctx:,} tokens"
+        if method == "self-extend"
+        else f"{n_ctx:,} tokens (s = {n_ctx / info.n_ctx_train:.3g})"
+        for n_ctx in later
+    )
+    how = (
+        "each growth prefills the text again"
+        if keys_cannot_turn(info)
+        else "the cached keys are turned along, nothing is prefilled again"
+    )
+    return (
+        f"Elastic: as trained up to {first:,} tokens, then {stages}, when the text needs it; {how}."
+    )
+
+
+def keys_cannot_turn(info: ModelInfo) -> bool:
+    """Whether cached keys stay what they are: compressed keys, M-RoPE, a recurrent state."""
+    kinds = set(info.layer_kinds)
+    return bool(kinds & {"mla", "recurrent"}) or info.rope_type == "mrope"
+
+
+def doubts(
+    info: ModelInfo, method: PlanMethod, scale: float, profile: Profile | None, kv: KvType
+) -> list[str]:
+    """What to warn of in a plan that is otherwise fine."""
+    found = []
+    if scale > 1:
+        if scale > 4 and profile is None:
+            found.append(
+                f"s = {scale:.3g} is above 4 and no calibration of this model covers it; measure "
+                "before you trust it."
+            )
+        if method in ("ntk", "dynamic") and scale >= 3 and profile is None:
+            found.append(
+                "NTK-aware scaling gives out before s times the window: on SmolLM2-135M NTK at "
+                "s=4 gave out at 3.3 times the trained window. YaRN held to the end."
+            )
+        if info.rope_scaling is not None and method != "self-extend":
+            found.append(
+                f"The file already scales its RoPE ({info.rope_scaling}); this scaling comes on "
+                "top, which is little tried."
+            )
+        if info.scaling_support == "global-layers":
+            sliding = sum(layer.kind == "sliding" for layer in info.layers)
+            found.append(
+                f"{sliding} of {info.n_layer} layers slide over {info.sliding_window:,} tokens and "
+                "keep their own RoPE: scaling does not affect them."
+            )
+        if keys_cannot_turn(info):
+            found.append(
+                "Cached keys of this model cannot be re-rotated (compressed keys, M-RoPE or a "
+                "recurrent state): growing the window costs a second prefill."
+            )
+    if kv == "q4_0":
+        found.append(
+            "q4_0 keys and values cost quality; a smaller window with q8_0 may serve better."
+        )
+    found += [note for note in info.notes if "leaves out" in note]
+    return found

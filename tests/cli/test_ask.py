@@ -1,0 +1,47 @@
+"""`longctx ask` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_commands import run
+from tests.conftest import TinyGguf
+
+FACTS = "\n\n".join(
+    f"The code of room {n} is {n * 37}. " + "It is like any other room. " * 5 for n in range(40)
+)
+
+
+def test_a_folder_that_does_not_fit_is_searched(
+    tmp_path: Path, tiny_gguf: TinyGguf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strategy, passages and what was left out are in the JSON; skipped files are on stderr."""
+    (tmp_path / "rooms").mkdir()
+    (tmp_path / "rooms" / "rooms.md").write_text(f"# Rooms\n\n{FACTS}")
+    (tmp_path / "rooms" / "picture.png").write_bytes(b"\x89PNG")
+    arguments = ["ask", str(tmp_path / "rooms"), "What is the code of room 31?", "--json"]
+    options = ["--model", str(tiny_gguf()), "--target-ctx", "2048", "--max-tokens", "8"]
+    # The vectors go to the test's folder.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = run(*arguments, *options)
+    answer = json.loads(done.stdout)
+    assert answer["strategy"] == "retrieve"
+    place = FACTS.index("The code of room 31 ") + len("# Rooms\n\n")
+    spans = [(p["start"], p["end"]) for p in answer["report"]["passages"]]
+    assert any(start <= place < end for start, end in spans)
+    assert answer["report"]["left_out"][0]["doc_id"] == "rooms.md"
+    assert "picture.png" in done.stderr
+
+
+def test_wrong_options_are_said_on_stderr(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
+    """Status 1 and the names that would do."""
+    (tmp_path / "a.txt").write_text("text")
+    done = run(
+        "ask", str(tmp_path / "a.txt"), "Why?", "--model", str(tiny_gguf()),
+        "--target-ctx", "1024", "--strategy", "guess", ok=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "map_reduce" in done.stderr

@@ -1,0 +1,109 @@
+"""`longctx eval`, as a user types it, on a model of noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from longctx import LongContextLLM
+from longctx.cli.eval import _measure
+from longctx.evaluate import RecallResult, recall
+from longctx.types import ProgressCallback
+from tests.cli.test_commands import run
+from tests.conftest import TinyGguf
+
+KINDS = ("perplexity", "recall", "passkey", "needle", "ruler", "stream")
+
+
+def test_help_teaches_every_measure() -> None:
+    """Each is listed with what it says, and its own help has an example."""
+    listed = run("eval", "--help").stdout
+    for kind in KINDS:
+        assert kind in listed
+        shown = run("eval", kind, "--help").stdout
+        assert f"longctx eval {kind}" in shown
+        for option in ("--seed", "--json", "--plot", "--methods"):
+            assert option in shown
+
+
+def test_several_methods_in_one_run(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """One row each: fixed windows, elastic ones; the plot shows all."""
+    plot = tmp_path / "perplexity.png"
+    done = run(
+        "eval", "perplexity", str(tiny_gguf(n_ctx_train=512)), "--length", "1024", "--stride",
+        "64", "--methods", "none,ntk,elastic:linear", "--plot", str(plot),
+    )  # fmt: skip
+    title, header, *rows = done.stdout.strip().splitlines()
+    assert "Perplexity of the 64 tokens" in title
+    assert "1,024" in header
+    assert [row.split("  ")[1] for row in rows] == ["none", "ntk s=2", "linear s=2, elastic"]
+    assert plot.stat().st_size > 5000
+
+
+def test_json_is_the_result(tiny_gguf: TinyGguf) -> None:
+    """One document, each entry the result that the library returns."""
+    done = run(
+        "eval", "recall", str(tiny_gguf()), "--length", "900", "--facts", "4", "--methods",
+        "none", "--seed", "3", "--json",
+    )  # fmt: skip
+    (shown,) = json.loads(done.stdout)["results"]
+    result = RecallResult.model_validate(shown)
+    assert (result.seed, result.length, len(result.facts)) == (3, 900, 4)
+
+
+def test_an_interrupted_run_shows_what_it_has(
+    tiny_gguf: TinyGguf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the second method: the first one's row is printed, and the interrupt goes on."""
+
+    def measure(llm: LongContextLLM, _progress: ProgressCallback) -> RecallResult:
+        if llm.plan.method == "linear":
+            raise KeyboardInterrupt
+        return recall(llm, 900, n_facts=4)
+
+    path = str(tiny_gguf(n_ctx_train=512))
+    with pytest.raises(KeyboardInterrupt):
+        _measure(RecallResult, measure, path, "ntk,linear,yarn", 1024, as_json=False, plot=None)
+    shown = capsys.readouterr()
+    assert "stopped" in shown.err
+    assert "ntk s=2" in shown.out
+    assert "linear" not in shown.out
+
+
+def test_a_text_of_ones_own(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """--file is what is read; it says so when that is too short."""
+    file = tmp_path / "text.txt"
+    file.write_text("the cat sat on the mat. " * 30)
+    arguments = ("eval", "perplexity", str(tiny_gguf()), "--methods", "none", "--file", str(file))
+    assert "128" in run(*arguments, "--length", "128", "--stride", "16").stdout
+    done = run(*arguments, "--length", "1024", ok=False)
+    assert done.returncode == 1
+    assert "DocumentError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["perplexity", "no-such.gguf"], 1, "ModelFileError"),
+        (["perplexity", "{model}", "--length", "-5"], 1, "PlanError"),
+        (["perplexity", "{model}", "--methods", "magic"], 1, "PlanError"),
+        (["perplexity", "{model}", "--methods", ","], 2, "--methods"),
+        (["perplexity", "{model}", "--plot", "nowhere/plot.png"], 1, "no such folder"),
+        (["perplexity", "{model}", "--plot", "plot.docx"], 1, "suffix"),
+        (["recall", "{model}", "--length", "10"], 1, "ContextOverflowError"),
+        (["passkey", "{model}", "--lengths", "a"], 2, "--lengths"),
+        (["passkey", "{model}", "--lengths", "900", "--depths", "150"], 1, "PlanError"),
+        (["ruler", "{model}", "--lengths", "900", "--tasks", "qa"], 1, "niah_single"),
+        (["frobnicate"], 2, "Usage"),
+    ],
+)
+def test_nonsense_is_answered_on_stderr(
+    tiny_gguf: TinyGguf, arguments: list[str], status: int, said: str
+) -> None:
+    """Exit status 1 for an error, 2 for wrong usage; nothing on stdout."""
+    filled = [argument.format(model=tiny_gguf()) for argument in arguments]
+    done = run("eval", *filled, ok=False)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
