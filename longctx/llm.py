@@ -20,7 +20,7 @@ from longctx.errors import BackendError
 from longctx.generation import GenerationSettings, check_fit, generate
 from longctx.model_info import ModelInfo
 from longctx.packaged_model import demo_model, fast_copy
-from longctx.planner import ContextPlan, estimate_memory, plan_context
+from longctx.planner import ContextPlan, Profile, estimate_memory, plan_context
 from longctx.protocols import ToolChoice
 from longctx.tokens import (
     ChatTemplate,
@@ -69,6 +69,7 @@ class LongContextLLM:
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
+        profile: a calibration to use with ``method="auto"`` instead of the stored one.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
 
     Raises:
@@ -98,6 +99,7 @@ class LongContextLLM:
         n_gpu_layers: int = 0,
         seed: int | None = None,
         cache_dir: str | Path | None = None,
+        profile: Profile | None = None,
         verbose: bool = False,
     ) -> None:
         if verbose:
@@ -114,6 +116,7 @@ class LongContextLLM:
             n_keep=n_keep,
             overflow=overflow,
             window=window,
+            profile=profile,
         )
         self._seed = seed
         self._queue = CallQueue()

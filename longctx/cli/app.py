@@ -10,6 +10,7 @@ import typer
 
 from longctx import __version__
 from longctx.cli.ask import ask
+from longctx.cli.calibrate import calibrate
 from longctx.cli.chat import chat
 from longctx.cli.demo import demo
 from longctx.cli.eval import evaluate
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, inspect, plan):
+for command in (demo, chat, ask, inspect, plan, calibrate):
     app.command()(command)
 app.add_typer(evaluate)
 

@@ -8,6 +8,7 @@ Each measure takes an open :class:`longctx.LongContextLLM`, a seed and ``on_prog
 returns a frozen result with a readable ``repr``, ``.plot(path)`` and pydantic's JSON.
 """
 
+from longctx.evaluate.calibrate import calibrate
 from longctx.evaluate.measure_needle import NeedleResult, needle
 from longctx.evaluate.measure_passkey import PasskeyResult, passkey
 from longctx.evaluate.measure_perplexity import PerplexityPoint, PerplexityResult, perplexity
@@ -35,6 +36,7 @@ __all__ = [
     "StreamResult",
     "Subject",
     "Trial",
+    "calibrate",
     "check_plot",
     "needle",
     "passkey",

@@ -33,6 +33,7 @@ class NeedleResult(RetrievalResult):
             title=f"Needles found, {results[0].subject.model}",
             x_label="length (tokens)",
             y_label="depth of the needle (% of the text)",
+            value_label="share of trials that found it",
             maps=[
                 HeatMap(
                     result.subject.label,

@@ -63,7 +63,7 @@ class RecallResult(EvaluationResult):
                 f"{result.length:,}",
                 f"{result.exact:.0%}",
                 f"{result.mean_nats:.2f}",
-                *(f"{mean:.2f}" for mean in result._by_part()),
+                *result._by_part(),
             )
             for result in results
         ]
@@ -93,10 +93,11 @@ class RecallResult(EvaluationResult):
             levels={"chance": results[0].chance_nats},
         )
 
-    def _by_part(self) -> list[float]:
-        part = np.array([min(int(fact.depth * _PARTS), _PARTS - 1) for fact in self.facts])
-        nats = np.array([fact.nats for fact in self.facts])
-        return [float(nats[part == i].mean()) if (part == i).any() else np.nan for i in range(5)]
+    def _by_part(self) -> list[str]:
+        parts: list[list[float]] = [[] for _ in range(_PARTS)]
+        for fact in self.facts:
+            parts[int(fact.depth * _PARTS)].append(fact.nats)
+        return [f"{np.mean(part):.2f}" if part else "" for part in parts]
 
 
 def recall(

@@ -99,12 +99,13 @@ class RulerResult(EvaluationResult):
         """A heat map for each measurement: tasks and their mean down, lengths across."""
         draw_heat_maps(
             path,
-            title=f"RULER, {results[0].subject.model}: share of the references in the answer",
+            title=f"RULER, {results[0].subject.model}",
             x_label="length (tokens)",
             y_label="task",
+            value_label="share of the references in the answer",
             maps=[
                 HeatMap(
-                    result._verdict(),
+                    result._verdict().replace(": ", "\n", 1),
                     (*result.tasks, "mean"),
                     tuple(f"{length:,}" for length in result.lengths),
                     (

@@ -109,7 +109,13 @@ def draw_curves(
 
 
 def draw_heat_maps(
-    path: str | Path, *, title: str, x_label: str, y_label: str, maps: Sequence[HeatMap]
+    path: str | Path,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    value_label: str,
+    maps: Sequence[HeatMap],
 ) -> None:
     """Draw grids of shares side by side, each cell with its number.
 
@@ -117,8 +123,8 @@ def draw_heat_maps(
         MissingExtraError: the extra ``eval`` is not installed.
         PlanError: such a file cannot be written.
     """
-    width = 1.6 + max(2.4, 0.75 * len(maps[0].columns))
-    figure = _new_figure(1.0 + width * len(maps), 1.8 + 0.42 * len(maps[0].rows))
+    width = 1.6 + max(3.4, 0.75 * len(maps[0].columns))
+    figure = _new_figure(1.0 + width * len(maps), 2.0 + 0.42 * len(maps[0].rows))
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, grid in zip(all_axes, maps, strict=True):
         # Cividis: dark to light without a change of hue that anybody could miss.
@@ -131,7 +137,7 @@ def draw_heat_maps(
             for column, value in enumerate(values):
                 colour = "black" if value > 0.55 else "white"
                 axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour)
-    figure.colorbar(image, ax=list(all_axes), format=_percent)
+    figure.colorbar(image, ax=list(all_axes), format=_percent, label=value_label)
     figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     _write(figure, path)
 

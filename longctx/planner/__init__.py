@@ -3,7 +3,7 @@
 from longctx.planner.context_plan import ContextPlan, window_steps
 from longctx.planner.memory import MemoryEstimate, estimate_memory
 from longctx.planner.plan import plan_context
-from longctx.planner.profile import Profile, ProfileParameters, profile_path
+from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Profile",
     "ProfileParameters",
     "SelfExtendConfig",
+    "TrialResult",
     "estimate_memory",
     "plan_context",
     "profile_path",

@@ -59,13 +59,15 @@ def choose_method(
             f"{trained}."
         )
         return request.method, None
-    profile, warning = find_profile(info)
+    profile, warning = (request.profile, None) if request.profile else find_profile(info)
     if warning:
         warnings.append(warning)
     if profile is not None:
+        measured = profile.measured(request.n_ctx)
         reasons.append(
-            f"{profile.method}: a calibration measured it as the best for this model, up to "
-            f"{profile.window:,} tokens."
+            f"{profile.method}{profile.parameters}: a calibration measured it as the best "
+            f"for this model, up to {profile.window:,} tokens"
+            f"{f' ({measured})' if measured else ''}."
         )
         if request.n_ctx > profile.window:
             warnings.append(

@@ -16,6 +16,7 @@ from longctx.planner.memory import (
 )
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
+from longctx.planner.profile import Profile
 from longctx.planner.request import PlanRequest, check_request
 from longctx.planner.self_extend import choose_self_extend
 
@@ -31,6 +32,7 @@ def plan_context(
     n_keep: int | None = None,
     overflow: str = "error",
     window: str = "elastic",
+    profile: Profile | None = None,
 ) -> ContextPlan:
     """Plan a window.
 
@@ -47,6 +49,7 @@ def plan_context(
         overflow: what a full window does, ``error`` or ``slide``.
         window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
             scale from the first token.
+        profile: a calibration of this model to use instead of the stored one.
 
     Raises:
         PlanError: the request is nonsense, or no window satisfies it; ``largest_ctx`` says what
@@ -62,6 +65,7 @@ def plan_context(
         n_keep=n_keep,
         overflow=overflow,
         window=window,
+        profile=profile,
     )
     limit, limit_source = resolve_memory_limit(memory_limit)
     info = _as_info(model)
@@ -78,7 +82,8 @@ def plan_context(
     scale = rope.scale
     far = None
     if chosen == "self-extend":
-        far, scale = choose_self_extend(info, request.n_ctx), request.n_ctx / info.n_ctx_train
+        far = choose_self_extend(info, request.n_ctx, profile)
+        scale = request.n_ctx / info.n_ctx_train
         reasons.append(
             f"Below {far.start:,} tokens nothing changes; from there the oldest {far.block:,} at a "
             f"time share positions, {far.group} to each, more as they age; none is dropped. "

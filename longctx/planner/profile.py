@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from math import log
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
 
 from longctx.model_info import ModelInfo
-from longctx.rope import Method
+from longctx.rope import Method, SelfExtendConfig
 from longctx.types import Frozen
 
 PROFILE_VERSION: Literal[1] = 1
@@ -20,26 +21,74 @@ class ProfileParameters(Frozen):
 
     ``scale_factor`` multiplies n_ctx / n_ctx_train to give the method's s: NTK-aware gives out
     before s times the window, so its s must be larger than the ratio. The YaRN betas are None
-    for llama.cpp's own.
+    for llama.cpp's own. ``self_extend`` has the group, block and start of that method.
     """
 
     scale_factor: float = Field(default=1.0, ge=1, le=16)
     beta_fast: float | None = Field(default=None, gt=0)
     beta_slow: float | None = Field(default=None, gt=0)
+    self_extend: SelfExtendConfig | None = None
+
+    def __str__(self) -> str:
+        far = self.self_extend
+        if far is not None:
+            return f" (group {far.group}, block {far.block:,}, start {far.start:,})"
+        return f" (s times {self.scale_factor:.3g})" if self.scale_factor != 1 else ""
+
+
+class TrialResult(Frozen):
+    """One measurement of a calibration.
+
+    ``window`` in tokens, ``perplexity`` of its last tokens, ``recall_nats`` the mean negative
+    log-likelihood of a token of the facts asked for (None where none fit), ``seconds`` it took.
+    """
+
+    window: int
+    method: Method | Literal["self-extend"]
+    parameters: ProfileParameters
+    perplexity: float
+    recall_nats: float | None = None
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """What is minimised, in nats: of prose, plus of a fact."""
+        return log(self.perplexity) + (self.recall_nats or 0.0)
 
 
 class Profile(Frozen):
     """The best method for one model, as measured.
 
-    ``window`` is the largest window in tokens that was measured, ``results`` one row a trial.
+    ``window`` is the largest window in tokens that was measured, ``results`` one row a trial;
+    ``text_sha256`` says on which text.
     """
 
     version: Literal[1] = PROFILE_VERSION
     model_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    method: Method
+    method: Method | Literal["self-extend"]
     window: int = Field(gt=0)
     parameters: ProfileParameters = ProfileParameters()
-    results: tuple[dict[str, Any], ...] = ()
+    results: tuple[TrialResult, ...] = ()
+    text_sha256: str | None = None
+
+    def measured(self, n_ctx: int) -> str | None:
+        """What was measured at the largest window up to ``n_ctx``, against the formula's."""
+        mine = [row for row in self.results if self._chose(row) and row.window <= n_ctx]
+        if not mine:
+            return None
+        row = max(mine, key=lambda row: row.window)
+        text = f"perplexity {row.perplexity:.1f} at {row.window:,} tokens"
+        plain = [
+            other
+            for other in self.results
+            if other.window == row.window
+            and other.method == "ntk"
+            and other.parameters == ProfileParameters()
+        ]
+        return f"{text} against {plain[0].perplexity:.1f} by NTK's formula" if plain else text
+
+    def _chose(self, row: TrialResult) -> bool:
+        return (row.method, row.parameters) == (self.method, self.parameters)
 
     def save(self, path: Path) -> None:
         """Write the profile, all of it or nothing."""
@@ -62,16 +111,25 @@ def profile_path(info: ModelInfo) -> Path:
     return profiles_dir() / f"{info.file_bytes}-{info.sha256}.json"
 
 
+def shipped_profiles() -> Path:
+    """The folder of the profiles that come with longctx, of the packaged models."""
+    return Path(__file__).parent / "profiles"
+
+
 def find_profile(info: ModelInfo) -> tuple[Profile | None, str | None]:
     """Look a model's profile up.
 
     Returns:
         The profile, or None; and a warning where there is one that cannot be used.
     """
-    if not any(profiles_dir().glob(f"{info.file_bytes}-*.json")):
-        return None, None
-    path = profile_path(info)
-    if not path.exists():
+    own = profiles_dir()
+    folders = [
+        folder
+        for folder in (own, shipped_profiles())
+        if any(folder.glob(f"{info.file_bytes}-*.json"))
+    ]
+    path = next((found for f in folders if (found := f / profile_path(info).name).exists()), None)
+    if path is None:
         return None, None
     try:
         profile = Profile.model_validate_json(path.read_bytes())

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 from longctx.errors import PlanError
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
 from longctx.planner.memory import CELL_PADDING, KvType
+from longctx.planner.profile import Profile
 from longctx.rope import Method
 
 DEFAULT_SINKS = 4  # StreamingLLM (Xiao et al. 2023), section 3.2: four suffice
@@ -26,6 +27,7 @@ class PlanRequest:
     n_keep: int
     overflow: Overflow
     window: Window
+    profile: Profile | None = None
 
 
 def check_request(
@@ -37,6 +39,7 @@ def check_request(
     n_keep: Any,
     overflow: Any,
     window: Any,
+    profile: Any = None,
 ) -> PlanRequest:
     """Check every argument of :func:`longctx.planner.plan_context` but model and memory.
 
@@ -58,6 +61,8 @@ def check_request(
         raise PlanError(f"overflow {overflow!r} is unknown; use 'error' or 'slide'")
     if window not in get_args(Window):
         raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
+    if profile is not None and not isinstance(profile, Profile):
+        raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
     n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
     _check_count("reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer")
     if n_keep is None:
@@ -77,6 +82,7 @@ def check_request(
         n_keep=n_keep,
         overflow=cast(Overflow, overflow),
         window=cast(Window, window),
+        profile=profile,
     )
 
 

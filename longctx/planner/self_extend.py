@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
+from longctx.planner.profile import Profile
 from longctx.rope import SelfExtendConfig
 
 _GROUP = 8
@@ -18,8 +19,10 @@ def self_extend_obstacle(info: ModelInfo) -> str | None:
     return None
 
 
-def choose_self_extend(info: ModelInfo, n_ctx: int) -> SelfExtendConfig:
-    """Choose the parameters.
+def choose_self_extend(
+    info: ModelInfo, n_ctx: int, profile: Profile | None = None
+) -> SelfExtendConfig:
+    """Choose the parameters: a calibration's, or those that the study found best.
 
     A model's last quarter of positions is badly trained, so the text stays below three
     quarters of the trained window. Blocks are a quarter of it, rounded down to a power of 2
@@ -35,7 +38,10 @@ def choose_self_extend(info: ModelInfo, n_ctx: int) -> SelfExtendConfig:
             f"{info.name} ({info.architecture}) cannot be self-extended: {obstacle}. Use "
             "method='ntk' or 'yarn'"
         )
-    config = SelfExtendConfig(group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4)
+    measured = profile.parameters.self_extend if profile else None
+    config = measured or SelfExtendConfig(
+        group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4
+    )
     if config.max_tokens < n_ctx:
         raise PlanError(
             f"Self-Extend reaches {config.max_tokens:,} tokens from a trained window of "

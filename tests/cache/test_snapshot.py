@@ -162,14 +162,20 @@ def test_killed_while_saving_fifty_times(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     seen: set[int] = set()
     for _ in range(50):
+        told, tell = os.pipe()
         child = os.fork()
         if child == 0:
             last = int(read_snapshot(file, key).tokens[0])
             for seed in range(last + 1, 1 << 30):
+                os.write(tell, b".")
                 write_snapshot(file, snapshot(seed))
-        time.sleep(float(random.uniform(0.3, 3)) * one_save_s)
+        for _ in range(int(random.integers(1, 4))):
+            os.read(told, 1)
+        time.sleep(float(random.uniform(0, 1.5)) * one_save_s)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(told)
+        os.close(tell)
         found = read_snapshot(file, key)
         assert len(set(found.tokens.tolist())) == 1
         assert set(found.state[:: 1 << 16].tolist()) == {int(found.tokens[0]) % 251}

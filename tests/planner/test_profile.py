@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from longctx.model_info import ModelInfo
-from longctx.planner import Profile, ProfileParameters, plan_context, profile_path
+from longctx.planner import Profile, ProfileParameters, TrialResult, plan_context, profile_path
 from tests.conftest import TinyGguf
 
 
@@ -24,16 +24,17 @@ def profile(info: ModelInfo, **changes: object) -> Profile:
 
 def test_auto_prefers_the_profile(info: ModelInfo) -> None:
     """Its method and parameters, in every window on the way."""
-    measured = profile(
-        info, method="ntk", parameters=ProfileParameters(scale_factor=1.5), results=({"ppl": 9.5},)
-    )
+    wider = ProfileParameters(scale_factor=1.5)
+    trial = TrialResult(window=4096, method="ntk", parameters=wider, perplexity=9.5, seconds=1)
+    measured = profile(info, method="ntk", parameters=wider, results=(trial,))
     measured.save(profile_path(info))
     plan = plan_context(info, 4096)
     assert plan.profile == measured
     assert (plan.method, plan.scale) == ("ntk", 6)
     assert plan.rope_at(2048).scale == 3
     assert not plan.warnings
-    assert "calibration" in plan.reasons[0]
+    assert "s times 1.5" in plan.reasons[0]
+    assert "perplexity 9.5 at 4,096 tokens" in plan.reasons[0]
 
 
 def test_a_named_method_overrides_the_profile(info: ModelInfo) -> None:

@@ -1,0 +1,95 @@
+"""``longctx calibrate``: measure which method serves a model, and keep it for the planner."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from longctx.cli.output import errors, out, prefill_bar, print_json
+from longctx.errors import PlanError
+
+if TYPE_CHECKING:
+    from longctx.planner import TrialResult
+
+_UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
+
+
+def calibrate(
+    model: Annotated[
+        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
+    ] = None,
+    windows: Annotated[
+        str | None,
+        typer.Option(help="In tokens, by commas. Default: 2 and 4 times the trained window."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="To choose from, by commas.")
+    ] = "none,linear,ntk,yarn,self-extend",
+    budget: Annotated[str, typer.Option(help="Time to spend, such as 10min, 90s, 2h.")] = "10min",
+    file: Annotated[
+        str | None, typer.Option(help="A text like those you will read with the model.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws facts and the stretch of text.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the profile.")] = False,
+) -> None:
+    """Measure which method and parameters serve a model best, and let `auto` use them.
+
+    Each trial reads a window of text with facts in it and sums two figures: the perplexity of
+    its last tokens, and how well the facts are recalled. Stop it with Ctrl-C: trials are kept,
+    and the same command goes on. Example: `longctx calibrate model.gguf --budget 30min`
+    """
+    from longctx.documents import load_document
+    from longctx.evaluate import calibrate as measure
+    from longctx.model_info import ModelInfo
+    from longctx.packaged_model import demo_model, fast_copy
+    from longctx.planner import profile_path
+
+    path = model or fast_copy(demo_model(), announce=lambda line: errors.print(line, markup=False))
+    at = None if windows is None else [_number("--windows", part) for part in windows.split(",")]
+    with prefill_bar("trial") as progress:
+
+        def show(row: TrialResult) -> None:
+            recall = "" if row.recall_nats is None else f"recall {row.recall_nats:.2f} nats, "
+            errors.print(
+                f"{row.window:,} {row.method}{row.parameters}: "
+                f"perplexity {row.perplexity:.2f}, {recall}{row.seconds:.0f} s",
+                markup=False,
+            )
+
+        try:
+            profile = measure(
+                path,
+                at,
+                cast(Any, tuple(part.strip() for part in methods.split(","))),
+                text=load_document(file).text if file else None,
+                budget_s=_seconds(budget),
+                seed=seed,
+                on_trial=show,
+                on_progress=progress,
+            )
+        except KeyboardInterrupt:
+            errors.print("The trials so far are kept; the same command goes on with them.")
+            raise
+    if as_json:
+        print_json(profile)
+        return
+    out.print(
+        f"[bold]{profile.method}[/bold]{profile.parameters}, {profile.measured(profile.window)}"
+    )
+    out.print(f"method='auto' uses it from now on: {profile_path(ModelInfo.from_gguf(path))}")
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text.replace("_", ""))
+    except ValueError as error:
+        raise PlanError(f"{name} has {text!r}; give whole numbers, such as 16384,32768") from error
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h)?\s*", text)
+    if match is None:
+        raise PlanError(f"--budget is {text!r}; give a time such as 10min, 90s or 2h")
+    return float(match[1]) * _UNITS[match[2] or ""]

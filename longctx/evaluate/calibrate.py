@@ -1,0 +1,173 @@
+"""Calibration: which method, with which parameters, serves this model best, as measured on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from math import pow
+from pathlib import Path
+
+import platformdirs
+from pydantic import TypeAdapter, ValidationError
+
+from longctx.errors import PlanError
+from longctx.evaluate.measure_trial import run_trial
+from longctx.evaluate.search import CalibratedMethod, Candidate, propose, survivors
+from longctx.evaluate.texts import python_reference
+from longctx.llm import LongContextLLM
+from longctx.model_info import ModelInfo
+from longctx.planner import Profile, TrialResult, profile_path
+from longctx.types import ProgressCallback
+
+logger = logging.getLogger("longctx")
+
+METHODS: tuple[CalibratedMethod, ...] = ("none", "linear", "ntk", "yarn", "self-extend")
+TrialCallback = Callable[[TrialResult], None]
+_ROWS = TypeAdapter(list[TrialResult])
+
+
+def calibrate(
+    llm_or_path: LongContextLLM | str | Path,
+    windows: Sequence[int] | None = None,
+    methods: Sequence[CalibratedMethod] = METHODS,
+    *,
+    text: str | None = None,
+    budget_s: float = 600.0,
+    seed: int = 0,
+    n_threads: int | None = None,
+    cache_dir: str | Path | None = None,
+    on_trial: TrialCallback | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> Profile:
+    """Search method and parameters for a model, and keep the best where the planner finds it.
+
+    Each trial prefills a window of the text with numbered facts in it, scores its last tokens
+    and asks for the facts; the loss is the sum of both, in nats. Small windows sort out hopeless
+    methods; the rest of the budget refines the best at the largest window. Trials are kept as
+    they are made, so a calibration that was interrupted goes on where it stopped.
+
+    Args:
+        llm_or_path: the model, or one that is open already.
+        windows: in tokens; None is twice and four times the trained window.
+        methods: to choose from.
+        text: prose like what you will read with the model; None is the Python reference.
+        budget_s: seconds; a trial that would not end in time is not begun, but the first.
+        seed: draws facts and the stretch of text.
+        n_threads: as :class:`longctx.LongContextLLM` takes it.
+        cache_dir: where trials are kept; None is the user's cache folder.
+        on_trial: called after each trial.
+        on_progress: called after each prefilled batch.
+
+    Returns:
+        The profile, saved.
+
+    Raises:
+        PlanError: no window lies past the trained one, or an argument is nonsense.
+        DocumentError: the text is shorter than a window.
+        UnsupportedModelError: the model cannot be scaled.
+    """
+    path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
+    info = ModelInfo.from_gguf(path)
+    n_train = info.n_ctx_train
+    windows = sorted(windows or (2 * n_train, 4 * n_train))
+    if not methods or windows[0] <= n_train:
+        raise PlanError(
+            f"calibration needs methods, and windows past the trained {n_train:,} tokens, not "
+            f"{', '.join(map(str, windows))}"
+        )
+    prose_text = python_reference() if text is None else text
+    prose = _tokenize(llm_or_path, path, prose_text)
+    journal = _Journal(cache_dir, info, prose_text, seed)
+    deadline = time.monotonic() + budget_s
+
+    def try_out(window: int, candidate: Candidate) -> bool:
+        """Measure, unless it was measured before or would end too late."""
+        if journal.find(window, candidate) is None:
+            if journal.rows and time.monotonic() + journal.expected_s(window) > deadline:
+                return False
+            row = run_trial(
+                path, window, candidate, prose, model_sha256=info.sha256, seed=seed,
+                n_threads=n_threads, on_progress=on_progress,
+            )  # fmt: skip
+            journal.add(row)
+            if on_trial is not None:
+                on_trial(row)
+        return True
+
+    remaining = list(methods)
+    for window in windows[:-1]:
+        for method in remaining:
+            first = propose([method], (), n_train)
+            if first is None or not try_out(window, first):
+                break
+        remaining = survivors(remaining, journal.at(window))
+    largest = windows[-1]
+    while (candidate := propose(remaining, journal.at(largest), n_train)) is not None:
+        if not try_out(largest, candidate):
+            break
+    profile = _best(journal, info, prose_text, [w for w in windows if journal.at(w)][-1])
+    profile.save(profile_path(info))
+    return profile
+
+
+def _tokenize(llm_or_path: LongContextLLM | str | Path, path: Path, text: str) -> list[int]:
+    if isinstance(llm_or_path, LongContextLLM):
+        return llm_or_path.tokenize(text)
+    with LongContextLLM(path, 256, reserve_output=0) as llm:
+        return llm.tokenize(text)
+
+
+def _best(journal: _Journal, info: ModelInfo, text: str, window: int) -> Profile:
+    best = min(journal.at(window), key=lambda row: row.loss)
+    return Profile(
+        model_sha256=info.sha256,
+        method=best.method,
+        window=window,
+        parameters=best.parameters,
+        results=tuple(journal.rows),
+        text_sha256=_digest(text),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Journal:
+    """The trials so far, on disk after each."""
+
+    def __init__(self, cache_dir: str | Path | None, info: ModelInfo, text: str, seed: int) -> None:
+        folder = Path(cache_dir or platformdirs.user_cache_dir("longctx", appauthor=False))
+        name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}.json"
+        self._path = folder / "calibrations" / name
+        self.rows: list[TrialResult] = []
+        if self._path.exists():
+            try:
+                self.rows = _ROWS.validate_json(self._path.read_bytes())
+            except (OSError, ValidationError) as error:
+                logger.warning("trials in %s are not used: %s", self._path, error)
+
+    def at(self, window: int) -> list[TrialResult]:
+        """The trials of one window."""
+        return [row for row in self.rows if row.window == window]
+
+    def find(self, window: int, candidate: Candidate) -> TrialResult | None:
+        """A trial that was made."""
+        wanted = (candidate.method, candidate.parameters)
+        return next((r for r in self.at(window) if (r.method, r.parameters) == wanted), None)
+
+    def expected_s(self, window: int) -> float:
+        """Seconds of a trial, from the last: attention makes a prefill grow faster than text."""
+        last = self.rows[-1]
+        return last.seconds * pow(window / last.window, 1.5)
+
+    def add(self, row: TrialResult) -> None:
+        """Keep a trial."""
+        self.rows.append(row)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(_ROWS.dump_python(self.rows, mode="json"), indent=1))
+        partial.replace(self._path)

@@ -1,0 +1,93 @@
+"""One trial of a calibration: one prefill that gives perplexity at its end and recall over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from math import exp
+from pathlib import Path
+
+import numpy as np
+
+from longctx.evaluate.progress import Meter, feed_along
+from longctx.evaluate.recall_text import RecallText, build_facts, build_recall_text
+from longctx.evaluate.search import Candidate
+from longctx.llm import LongContextLLM
+from longctx.planner import Profile, TrialResult
+from longctx.types import ProgressCallback
+
+N_FACTS = 16
+SCORED = 512
+
+
+def run_trial(
+    path: Path,
+    window: int,
+    candidate: Candidate,
+    prose: Sequence[int],
+    *,
+    model_sha256: str,
+    seed: int,
+    n_threads: int | None,
+    on_progress: ProgressCallback | None,
+) -> TrialResult:
+    """Prefill a window of prose with facts in it; score its last tokens, ask for the facts.
+
+    Args:
+        path: the model.
+        window: in tokens.
+        candidate: method and parameters.
+        prose: token ids, at least ``window`` of them.
+        model_sha256: of the model, for the profile that carries the parameters.
+        seed: draws facts and the stretch of prose.
+        n_threads: as :class:`longctx.LongContextLLM` takes it.
+        on_progress: called after each prefilled batch.
+
+    Raises:
+        DocumentError: the prose is shorter than the window.
+    """
+    started = time.monotonic()
+    profile = Profile(
+        model_sha256=model_sha256,
+        method=candidate.method,
+        window=window,
+        parameters=candidate.parameters,
+    )
+    plain = candidate.method == "none"
+    with LongContextLLM(
+        path,
+        window,
+        method="none" if plain else "auto",
+        profile=None if plain else profile,
+        reserve_output=0,
+        n_threads=n_threads,
+    ) as llm:
+        laid_out = _lay_out(llm, prose, window, seed)
+        n_scored = min(SCORED, len(laid_out.ids) // (2 * max(1, len(laid_out.facts))) // 2)
+        session = llm.session()
+        session.feed("")  # a BOS, where the model wants one
+        ids = laid_out.ids
+        feed_along(session, ids[:-n_scored], Meter(on_progress, len(ids)))
+        scores = session.nll(list(ids[-n_scored:]))
+        nats = []
+        for fact in laid_out.facts:
+            asked = [*fact.question, *fact.answer]
+            nats.append(float(session.next_nll(asked)[len(fact.question) :].mean()))
+        return TrialResult(
+            window=window,
+            method=candidate.method,
+            parameters=candidate.parameters,
+            perplexity=exp(float(scores.mean())),
+            recall_nats=float(np.mean(nats)) if nats else None,
+            seconds=time.monotonic() - started,
+        )
+
+
+def _lay_out(llm: LongContextLLM, prose: Sequence[int], window: int, seed: int) -> RecallText:
+    """Facts, as many as leave most of the window to prose, in as much text as fits."""
+    one = build_facts(llm.tokenize, 1, seed=seed)[0]
+    asking = len(one.question) + len(one.answer) + 16
+    room = window - asking
+    n_facts = max(1, min(N_FACTS, room // (8 * len(one.statement))))
+    facts = build_facts(llm.tokenize, n_facts, seed=seed)
+    return build_recall_text(prose, facts, room, seed=seed)

@@ -1,0 +1,89 @@
+"""Calibration on a real, if random, model: trials, interruption, and the plan that follows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longctx import LongContextLLM, ModelInfo, PlanError
+from longctx.evaluate import calibrate
+from longctx.planner import Profile, TrialResult, plan_context, profile_path
+from tests.cli.test_commands import run
+from tests.conftest import TinyGguf
+
+METHODS = ("ntk", "self-extend")
+TEXT = "the cat sat on the mat and the dog saw it run to the hill. " * 400
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: Any, tmp_path: Path) -> None:
+    """Profiles and trials of the test, not the user's."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_the_planner_uses_what_was_measured(tiny_gguf: TinyGguf) -> None:
+    """The profile is stored by the model's hash, named in the reasons, and may be passed."""
+    path = tiny_gguf("llama", n_ctx_train=512)
+    rows: list[TrialResult] = []
+    profile = calibrate(
+        path, (1024,), METHODS, text=TEXT, budget_s=20, n_threads=1, on_trial=rows.append
+    )
+    assert profile.results == tuple(rows)
+    assert {r.method for r in rows} == set(METHODS)
+    best = min(rows, key=lambda r: r.loss)
+    assert (profile.method, profile.parameters) == (best.method, best.parameters)
+    plan = plan_context(path, 1024, reserve_output=16)
+    assert plan.profile == profile
+    assert plan.method == best.method
+    assert f"perplexity {best.perplexity:.1f} at 1,024 tokens" in plan.reasons[0]
+    profile_path(ModelInfo.from_gguf(path)).unlink()
+    assert plan_context(path, 1024, reserve_output=16).profile is None
+    with LongContextLLM(path, 1024, profile=profile, reserve_output=16, n_threads=1) as llm:
+        assert llm.plan.profile == profile
+
+
+def test_an_interrupted_calibration_goes_on(tiny_gguf: TinyGguf) -> None:
+    """Trials made before Ctrl-C are not made again."""
+    path = tiny_gguf("llama", n_ctx_train=512)
+    options: dict[str, Any] = {"text": TEXT, "n_threads": 1, "budget_s": 1e-3}
+
+    def interrupt(_row: TrialResult) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(path, (1024,), METHODS, on_trial=interrupt, **{**options, "budget_s": 60})
+    rows: list[TrialResult] = []
+    profile = calibrate(path, (1024,), METHODS, on_trial=rows.append, **options)
+    assert rows == []
+    assert len(profile.results) == 2
+
+
+def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
+    """Windows within the training, no methods."""
+    path = tiny_gguf("llama", n_ctx_train=512)
+    with pytest.raises(PlanError, match="past the trained"):
+        calibrate(path, (512,))
+    with pytest.raises(PlanError, match="needs methods"):
+        calibrate(path, (1024,), ())
+    with pytest.raises(PlanError, match="profile is a str"):
+        LongContextLLM(path, 1024, profile="yarn")  # type: ignore[arg-type]  # nonsense on purpose
+
+
+def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Prints each trial on stderr and the profile on stdout."""
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    done = run(
+        "calibrate", str(tiny_gguf("llama", n_ctx_train=512)), "--windows", "1024", "--methods",
+        "ntk,yarn", "--budget", "0.01s", "--file", str(text), "--json",
+    )  # fmt: skip
+    profile = Profile.model_validate(json.loads(done.stdout))
+    assert profile.window == 1024
+    assert "1,024 ntk: perplexity" in done.stderr
+    bad = run("calibrate", "--budget", "soon", ok=False)
+    assert "--budget is 'soon'" in bad.stderr
