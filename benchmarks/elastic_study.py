@@ -178,7 +178,7 @@ def measure(way: Way, marks: list[int], threads: int, prefix: Path) -> list[dict
         session = llm._new_session(n_outputs=SCORED)
         far = llm._backend.plan.self_extend
         if way.steps:
-            session._steps = tuple(range(8192, way.target + 1, way.steps))
+            session._window.steps = tuple(range(8192, way.target + 1, way.steps))
         if way.window == "elastic" and not (far and far.start < PREFIX):
             if not prefix.exists():
                 session.feed(ids[:PREFIX])
@@ -233,14 +233,57 @@ def control(marks: list[int], threads: int) -> list[dict[str, Any]]:
     return rows
 
 
+def report(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
+    """The table, and a plot of recall by depth at the longest mark that most ways reached."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    marks = sorted({row["mark"] for rows in figures.values() for row in rows})
+    titles = [f"{mark // 1024}k" for mark in marks]
+    print(f"| way | {' | '.join(f'perplexity {t}' for t in titles)} | ", end="")
+    print(f"{' | '.join(f'recall {t}' for t in titles)} |")
+    print("| --- |" + " --- |" * 2 * len(marks))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2))
+    for name, rows in figures.items():
+        by_mark = {row["mark"]: row for row in rows}
+        cells = [f"{by_mark[m]['perplexity']:.2f}" if m in by_mark else "" for m in marks]
+        cells += [
+            f"{by_mark[m]['recall']:.2f}" if "recall" in by_mark.get(m, {}) else "" for m in marks
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
+        left.plot(
+            [row["mark"] / 1024 for row in rows], [row["perplexity"] for row in rows],
+            "k--" if name == "control" else "o-", label=name, markersize=3,
+        )  # fmt: skip
+        if 16_384 in by_mark and "recall_by_depth" in by_mark[16_384]:
+            nats = np.array(by_mark[16_384]["recall_by_depth"]).reshape(5, 4).mean(1)
+            right.plot([10, 30, 50, 70, 90], nats, "o-", label=name, markersize=3)
+    left.set(
+        xlabel="text so far (thousands of tokens)",
+        yscale="log",
+        title="Perplexity of the next 512 tokens",
+    )
+    right.axhline(2.3, color="grey", linestyle=":", label="chance")
+    right.set(xlabel="depth of the fact (% of 16k)", title="Nats a digit of the facts' numbers")
+    right.legend(fontsize=6)
+    figure.tight_layout()
+    figure.savefig(plot)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ways", nargs="+", choices=["control", *WAYS], default=["control", *WAYS])
     parser.add_argument("--marks", type=int, nargs="+", default=[8192, 12_288, 16_384, 32_768])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="only print the table, and draw this plot")
     options = parser.parse_args()
     path = RESULTS / "elastic_study.json"
     done = json.loads(path.read_text())["figures"] if path.exists() else {}
+    if options.report:
+        report(done, options.report)
+        return
     # All elastic ways begin with the same unscaled text: it is prefilled once.
     prefix = Path(tempfile.mkdtemp()) / "prefix.session"
     for name in options.ways:

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from machine import save
 
-import longctx.cache.session as session_module
+import longctx.cache.window as window_module
 from longctx import LongContextLLM
 
 WINDOW, BLOCK, SCORED = 4096, 2048, 512
@@ -96,9 +96,9 @@ def main() -> None:
     options = parser.parse_args()
     shares = {}
     for share in (2, 4, 8, 16):
-        session_module.DISCARDED_SHARE = share
+        window_module.DISCARDED_SHARE = share
         shares[share] = run(options.short, 4, options.threads, f"drop 1/{share}")
-    session_module.DISCARDED_SHARE = 4
+    window_module.DISCARDED_SHARE = 4
     figures = {
         "options": vars(options),
         "dropped_share": shares,

@@ -136,7 +136,7 @@ def generate(
         raise BackendError("the prompt is empty; give at least one character")
     started = time.monotonic()
     rescale_before, again_before = session.rescale_s, session.prefilled_again
-    window_before, session.fallback = session.n_ctx, None
+    window_before, session.window.fallback = session.n_ctx, None
     matched = session.match(prompt)
     session.pin(pinned)
     # It grows when it must, and back when prompt and answer would do with less.

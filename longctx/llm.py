@@ -414,7 +414,6 @@ class LongContextLLM:
             self._backend,
             self._turner,
             self._encode,
-            elastic=self.plan.window == "elastic",
             owner=self._pool,
             n_outputs=n_outputs,
         )

@@ -261,6 +261,49 @@ class Cells:
             self._turner.turn(state, old_rope, self.rope, old_kept, positions)
         self._lease.context.set_state(state, self._lease.sequence)
 
+    def attach(
+        self,
+        state: NDArray[np.uint8],
+        tokens: list[int],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        *,
+        skip: int,
+    ) -> str | None:
+        """Put an exported state's tokens behind what is here, keys turned to their new places.
+
+        Args:
+            state: of tokens that were prefilled elsewhere; its bytes are used up.
+            tokens: all of them.
+            old_rope: the RoPE of its keys.
+            old_positions: int32[n], where they stand in it.
+            skip: tokens at its front to leave out.
+
+        Returns:
+            None; or why it cannot be done: then nothing was.
+        """
+        lease = self._lease
+        first = int(self.positions[-1]) + 1 if self.tokens else 0
+        positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
+        reason = self._turner.obstacle(old_rope, self.rope, moves=True)
+        if reason is not None:
+            return reason
+        beside = lease.shared.take()
+        if beside is None:
+            return "its cache cannot hold a second sequence"
+        try:
+            kept = np.arange(skip, len(tokens))
+            state = select_tokens(state, kept)
+            self._turner.turn(state, old_rope, self.rope, old_positions[kept], positions)
+            lease.context.set_state(state, beside)
+            lease.context.copy_sequence(beside, lease.sequence)
+            self._forget_logits()
+            self.tokens += tokens[skip:]
+            self.positions = np.concatenate([self.positions, positions])
+        finally:
+            lease.shared.release(beside)
+        return None
+
     def fork(self) -> Cells:
         """Copy the sequence: sharing the cells where the cache can, else into one of its own."""
         lease = self._lease.fork()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from longctx.cache.session import Session
 from longctx.cache.store import MIN_TOKENS, SnapshotStore
+from longctx.cache.window import Window
 from longctx.errors import LongCtxError
 
 logger = logging.getLogger("longctx")
@@ -95,13 +96,13 @@ class SessionPool:
         self.add(session)
         return session
 
-    def make_room(self, n_ctx: int, session: Session | None = None) -> None:
+    def make_room(self, n_ctx: int, window: Window | None = None) -> None:
         """Before a session has a window of ``n_ctx``: let others go where not all fit."""
         self._lent = [lent for lent in self._lent if lent.is_open]
-        others = [other for other in self._sessions if other is not session]
+        others = [other for other in self._sessions if other.window is not window]
 
         def used() -> int:
-            held = [*others, *(lent for lent in self._lent if lent is not session)]
+            held = [*others, *(lent for lent in self._lent if lent.window is not window)]
             return sum(self._cost_bytes(other.n_ctx) for other in held)
 
         while others and (

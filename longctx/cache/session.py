@@ -1,4 +1,4 @@
-"""A session: a text in a KV cache, and the window that it stands in."""
+"""A session: one text in one KV cache, as its user sees it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ from numpy.typing import NDArray
 
 from longctx._native import Sampler
 from longctx.backends import Backend
-from longctx.cache.cells import Cells, Ids, Outputs
+from longctx.cache.cells import Cells, Ids
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
+from longctx.cache.window import Window, WindowOwner, report
 from longctx.call_queue import CallQueue, in_turn
 from longctx.errors import BackendError, ContextOverflowError, SnapshotMismatchError
-from longctx.planner import window_steps
-from longctx.rope import Groups, RopeConfig
-from longctx.types import Progress, ProgressCallback
-
-DISCARDED_SHARE = 4
-"""A full sliding window drops one token in so many at a time (docs/elastic-window.md)."""
+from longctx.rope import RopeConfig
+from longctx.types import ProgressCallback
 
 
-class SessionOwner(Protocol):
+class SessionOwner(WindowOwner, Protocol):
     """Who answers for the memory of sessions, and frees them with the model."""
-
-    def make_room(self, n_ctx: int, session: Session) -> None:
-        """Called before ``session`` grows to ``n_ctx`` tokens."""
 
     def lend(self, session: Session) -> None:
         """Called with each fork."""
@@ -51,10 +45,10 @@ class Session:
         backend: where contexts come from.
         turner: turns cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
-        elastic: whether the window starts small and grows; else it is the plan's at once.
         queue: whose turn each call waits for; None where the caller holds it already.
         owner: told of growth and forks.
         n_outputs: tokens of a batch whose logits can be read at once.
+        cells: the cache of a fork; None opens one.
     """
 
     def __init__(
@@ -63,34 +57,22 @@ class Session:
         turner: KeyTurner,
         encode: Callable[[str, bool], list[int]],
         *,
-        elastic: bool,
         queue: CallQueue | None = None,
         owner: SessionOwner | None = None,
         n_outputs: int = 16,
         cells: Cells | None = None,
     ) -> None:
+        plan = backend.plan
+        first = plan.first_window
         self._backend = backend
         self._turner = turner
         self._encode = encode
-        self._elastic = elastic
         self.queue = queue
         self._owner = owner
-        self._steps = window_steps(backend.plan) if elastic else (backend.plan.n_ctx,)
-        self._self_extend = backend.plan.self_extend
-        self._slides = backend.plan.overflow == "slide"
-        self._n_keep = backend.plan.n_keep
-        self._groups: Groups = ()
-        self._dropped = array("i")
-        self.rescale_s = 0.0
-        self.prefilled_again = 0
-        self.fallback: str | None = None
         self._cells = cells or Cells(
-            backend,
-            turner,
-            n_ctx=self._steps[0],
-            rope=backend.plan.rope_at(self._steps[0]) if elastic else backend.plan.rope,
-            n_outputs=n_outputs,
+            backend, turner, n_ctx=first, rope=plan.rope_at(first), n_outputs=n_outputs
         )
+        self._window = Window(backend, self._cells, owner)
 
     # Where it stands
 
@@ -102,8 +84,28 @@ class Session:
     @property
     def text_ids(self) -> list[int]:
         """The token ids of the whole text, those that slid out of the window included."""
-        sinks = self._n_keep if self._dropped else 0
-        return [*self._cells.tokens[:sinks], *self._dropped, *self._cells.tokens[sinks:]]
+        sinks = self._window.n_keep if self._window.dropped else 0
+        return [*self._cells.tokens[:sinks], *self._window.dropped, *self._cells.tokens[sinks:]]
+
+    @property
+    def window(self) -> Window:
+        """The window that the text stands in."""
+        return self._window
+
+    @property
+    def rescale_s(self) -> float:
+        """Seconds spent so far on growing, shrinking, compressing and sliding."""
+        return self._window.rescale_s
+
+    @property
+    def prefilled_again(self) -> int:
+        """Tokens prefilled a second time so far, where keys could not be kept or turned."""
+        return self._window.prefilled_again
+
+    @property
+    def fallback(self) -> str | None:
+        """Why the window last changed by a second prefill; None if it never did."""
+        return self._window.fallback
 
     @property
     def is_open(self) -> bool:
@@ -133,24 +135,24 @@ class Session:
     @property
     def dropped_tokens(self) -> int:
         """Tokens of the text that slid out of the window, behind the attention sinks."""
-        return len(self._dropped)
+        return len(self._window.dropped)
 
     @property
     def method(self) -> str:
         """What stretches the window just now: the method, or none."""
-        return "self-extend" if self._groups else self.rope.method
+        return "self-extend" if self._window.groups else self.rope.method
 
     @property
     def scale(self) -> float:
         """s of the window just now; with Self-Extend, tokens over the trained window."""
-        if self._groups:
+        if self._window.groups:
             return max(1.0, self.n_ctx / self._backend.info.n_ctx_train)
         return self.rope.scale
 
     @property
     def n_keep(self) -> int:
         """Attention sinks, in tokens: what :meth:`slide` keeps at the front."""
-        return self._n_keep
+        return self._window.n_keep
 
     def pin(self, n_tokens: int) -> None:
         """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
@@ -158,7 +160,7 @@ class Session:
         Raises:
             ContextOverflowError: they would leave less than half of the largest window.
         """
-        largest = self._steps[-1]
+        largest = self._window.largest
         if n_tokens > largest // 2:
             raise ContextOverflowError(
                 f"{n_tokens} pinned tokens are more than half of the window of {largest}; "
@@ -167,8 +169,8 @@ class Session:
                 available=largest,
                 n_ctx=largest,
             )
-        if not self._dropped:
-            self._n_keep = max(self._backend.plan.n_keep, n_tokens)
+        if not self._window.dropped:
+            self._window.n_keep = max(self._backend.plan.n_keep, n_tokens)
 
     # Text in
 
@@ -180,8 +182,8 @@ class Session:
             ContextOverflowError: they do not fit the largest window; nothing was fed.
         """
         ids = self._as_ids(text_or_ids)
-        self._grow_for(self.n_tokens + len(ids), on_progress)
-        self._feed(ids, on_progress)
+        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.feed(ids, on_progress)
 
     @in_turn
     def nll(
@@ -194,19 +196,19 @@ class Session:
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
         ids = self._as_ids(text_or_ids)
-        self._grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.grow_for(self.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self.n_tokens and len(ids):
             self._refresh_logits()
             scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
-        n, step = len(ids), min(self._cells.n_outputs, self._batch)
+        n, step = len(ids), min(self._cells.n_outputs, self._window.n_batch)
         started = time.monotonic()
         for begin in range(0, n, step):
             piece = ids[begin : begin + step]
-            self._append(piece, "all")
+            self._window.append(piece, "all")
             rows = self._cells.logits(len(piece))
             scores.append(negative_log_likelihood(rows, ids[begin + 1 : begin + 1 + len(piece)]))
-            _report(on_progress, begin + len(piece), n, started)
+            report(on_progress, begin + len(piece), n, started)
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
     @in_turn
@@ -220,8 +222,7 @@ class Session:
         if not self.n_tokens:
             raise BackendError("next_nll needs some text before the continuation; feed() it first")
         n = self.n_tokens
-        if n + len(ids) > self._steps[-1]:
-            raise self._too_long(n + len(ids))
+        self._window.check_fits(n + len(ids))
         try:
             return self.nll(ids)
         finally:
@@ -229,10 +230,11 @@ class Session:
 
     def shared(self, ids: Ids) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
-        sinks, n_dropped = self._n_keep if self._dropped else 0, len(self._dropped)
+        dropped = self._window.dropped
+        sinks, n_dropped = self.n_keep if dropped else 0, len(dropped)
         shared = _common(self._cells.tokens[:sinks], ids[:sinks])
         if shared == sinks:
-            shared += _common(self._dropped, ids[sinks : sinks + n_dropped])
+            shared += _common(dropped, ids[sinks : sinks + n_dropped])
         if shared < sinks + n_dropped:
             return min(shared, sinks)
         return shared + _common(self._cells.tokens[sinks:], ids[shared:])
@@ -244,8 +246,8 @@ class Session:
         Tokens that slid out of the window count as long as they are the same.
         """
         shared = self.shared(ids)
-        self.truncate(shared - len(self._dropped) if shared > self._n_keep else shared)
-        return self.n_tokens + len(self._dropped)
+        self.truncate(shared - self.dropped_tokens if shared > self.n_keep else shared)
+        return self.n_tokens + self.dropped_tokens
 
     # Text out
 
@@ -258,15 +260,15 @@ class Session:
     @in_turn
     def advance(self, token: int) -> None:
         """Append one generated token."""
-        self._grow_for(self.n_tokens + 1, None)
+        self._window.grow_for(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
-            self._append([token], "last")
+            self._window.append([token], "last")
             return
         self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._append([token], "last")
+            self._window.append([token], "last")
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
@@ -280,9 +282,8 @@ class Session:
         Raises:
             ContextOverflowError: the plan's target is smaller.
         """
-        if n_ctx > self._steps[-1]:
-            raise self._too_long(n_ctx)
-        self._grow_for(n_ctx, None)
+        self._window.check_fits(n_ctx)
+        self._window.grow_for(n_ctx)
 
     @in_turn
     def shrink(self, n_ctx: int) -> None:
@@ -298,9 +299,9 @@ class Session:
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
-        step = self._step_for(n_ctx)
+        step = self._window.step_for(n_ctx)
         if step < self.n_ctx:
-            self._arrange(np.arange(self.n_tokens), self._groups, n_ctx=step)
+            self._window.resize(step)
 
     @in_turn
     def truncate(self, n: int) -> None:
@@ -309,19 +310,7 @@ class Session:
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
         that have forgotten what the new end needs), the kept tokens are prefilled again.
         """
-        n = max(0, n)
-        if self._dropped and n <= self._n_keep:
-            del self._dropped[:]
-        if n >= self.n_tokens:
-            return
-        kept = self._cells.tokens[:n]
-        self._cells.cut(n)
-        left = self.n_tokens
-        if self._self_extend is not None and left < len(self._groups) * self._self_extend.block:
-            self._compress(self._self_extend.compressed(left))
-        if not left:
-            self.prefilled_again += n
-        self._feed(kept[left:], None)
+        self._window.truncate(max(0, n))
 
     @in_turn
     def slide(self, n_discard: int) -> None:
@@ -334,20 +323,7 @@ class Session:
         Raises:
             ContextOverflowError: there are not so many tokens to drop.
         """
-        n_keep, n = min(self._n_keep, self.n_tokens), self.n_tokens
-        if not 0 < n_discard <= n - n_keep:
-            raise ContextOverflowError(
-                f"{n_discard} tokens cannot slide out: {n - n_keep} stand behind the {n_keep} "
-                "that are kept",
-                needed=n_discard,
-                available=n - n_keep,
-                n_ctx=self.n_ctx,
-            )
-        gone = self._cells.tokens[n_keep : n_keep + n_discard]
-        kept = np.r_[0:n_keep, n_keep + n_discard : n]
-        far = self._self_extend
-        self._arrange(kept, far.compressed(len(kept)) if far else ())
-        self._dropped.extend(gone)
+        self._window.slide(n_discard)
 
     # Copies
 
@@ -360,14 +336,53 @@ class Session:
         """
         twin = Session(
             self._backend, self._turner, self._encode,
-            elastic=self._elastic, queue=self.queue, owner=self._owner,
-            cells=self._cells.fork(),
+            queue=self.queue, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
-        twin._groups, twin._n_keep = self._groups, self._n_keep
-        twin._dropped.extend(self._dropped)
+        twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
+        twin._window.dropped.extend(self._window.dropped)
         if self._owner is not None:
             self._owner.lend(twin)
         return twin
+
+    @in_turn
+    def attach(self, other: Session, *, recompute: int = 0) -> None:
+        """Append another session's text with its cached keys and values, without a prefill.
+
+        Its tokens never saw what stands here (PromptCache, Gim et al. 2024, section 3), so the
+        result is not what a prefill of both would give; docs/rag.md has what it costs. The keys
+        are turned to their new positions. Models whose keys cannot be moved prefill the text.
+
+        Args:
+            other: a session of the same model that was fed one text, from its own beginning.
+            recompute: tokens at its front to prefill in place (EPIC, Hu et al. 2025).
+
+        Raises:
+            ContextOverflowError: both do not fit the largest window; nothing changed.
+            BackendError: ``other`` has slid or is compressed, or ``recompute`` is negative.
+        """
+        if other._window.dropped or other._window.groups or recompute < 0:
+            raise BackendError(
+                "only a session that holds its whole text at its own positions can be attached, "
+                f"with recompute at 0 or more; this one has dropped {other.dropped_tokens} tokens "
+                f"and compressed {len(other._window.groups)} blocks, and recompute is {recompute}"
+            )
+        ids = list(other._cells.tokens)
+        self._window.check_fits(self.n_tokens + len(ids))
+        self._window.grow_for(self.n_tokens + len(ids))
+        skip = min(recompute, len(ids))
+        self._window.feed(ids[:skip])
+        if skip == len(ids):
+            return
+        reason = self._cells.attach(
+            other._cells.export(), ids, other.rope, other._cells.positions, skip=skip
+        )
+        if reason is not None:
+            self._window.prefilled_again += len(ids) - skip
+            self._window.fallback = f"the text was prefilled, not attached: {reason}"
+            self._window.feed(ids[skip:])
+        elif self._window.far is not None:
+            groups = self._window.far.compressed(self.n_tokens, self._window.groups)
+            self._window.compress(groups)
 
     @in_turn
     def save(self, path: str | Path) -> Path:
@@ -380,10 +395,10 @@ class Session:
             key=snapshot_key(self._backend),
             rope=self.rope,
             n_ctx=self.n_ctx,
-            n_keep=self._n_keep,
-            groups=self._groups,
+            n_keep=self._window.n_keep,
+            groups=self._window.groups,
             tokens=np.array(self._cells.tokens, dtype=np.int32),
-            dropped=np.array(self._dropped, dtype=np.int32),
+            dropped=np.array(self._window.dropped, dtype=np.int32),
             positions=self.positions,
             state=self._cells.export(),
         )
@@ -399,30 +414,31 @@ class Session:
             ContextOverflowError: it does not fit the largest window.
         """
         snapshot = read_snapshot(Path(path), snapshot_key(self._backend))
-        n = len(snapshot.tokens)
-        if n > self._steps[-1]:
-            raise self._too_long(n)
-        self.truncate(0)
-        self._arrange(np.arange(0), (), n_ctx=self._step_for(n))
-        far = self._self_extend
-        groups = far.compressed(n) if far else ()
-        positions = far.positions(n, groups) if far else np.arange(n, dtype=np.int32)
+        window, n = self._window, len(snapshot.tokens)
+        window.check_fits(n)
+        window.truncate(0)
+        window.resize(window.step_for(n))
+        groups = window.far.compressed(n) if window.far else ()
         reason = self._cells.restore(
-            snapshot.state, snapshot.tokens.tolist(), snapshot.rope, snapshot.positions, positions
+            snapshot.state,
+            snapshot.tokens.tolist(),
+            snapshot.rope,
+            snapshot.positions,
+            window.positions(n, groups),
         )
         if reason is not None:
             raise SnapshotMismatchError(
                 f"{path} was saved at another scale, and {reason}; prefill the text again"
             )
-        self._groups, self._n_keep = groups, snapshot.n_keep
-        self._dropped = array("i", snapshot.dropped.tolist())
+        window.groups, window.n_keep = groups, snapshot.n_keep
+        window.dropped = array("i", snapshot.dropped.tolist())
 
     @in_turn
     def close(self) -> None:
         """Free the cache. Idempotent."""
         self._cells.close()
-        self._groups = ()
-        del self._dropped[:]
+        self._window.groups = ()
+        del self._window.dropped[:]
 
     # Inside
 
@@ -431,61 +447,6 @@ class Session:
             return self._encode(text_or_ids, not self.n_tokens)
         return text_or_ids
 
-    @property
-    def _batch(self) -> int:
-        """Tokens a batch: fewer than a slide drops, or than a block that must be whole first."""
-        limits = [self._cells.n_batch]
-        if self._slides:
-            limits.append(self._discard)
-        if self._self_extend is not None:
-            limits.append(self._self_extend.block // 2)
-        return max(1, min(limits))
-
-    @property
-    def _discard(self) -> int:
-        return (self._steps[-1] - self._n_keep) // DISCARDED_SHARE
-
-    def _step_for(self, n_tokens: int) -> int:
-        return next((step for step in self._steps if step >= n_tokens), self._steps[-1])
-
-    def _too_long(self, n_tokens: int) -> ContextOverflowError:
-        largest = self._steps[-1]
-        return ContextOverflowError(
-            f"{n_tokens} tokens do not fit the window of {largest}: "
-            f"{n_tokens - largest} too many; shorten the text or plan a larger target_ctx",
-            needed=n_tokens,
-            available=largest,
-            n_ctx=largest,
-        )
-
-    def _grow_for(self, n_tokens: int, on_progress: ProgressCallback | None) -> None:
-        """Make the window hold ``n_tokens``, or be as large as it gets if it slides."""
-        if n_tokens > self._steps[-1] and not self._slides:
-            raise self._too_long(n_tokens)
-        if n_tokens > self.n_ctx and self.n_ctx < self._steps[-1]:
-            self._arrange(
-                np.arange(self.n_tokens), self._groups,
-                n_ctx=self._step_for(n_tokens), on_progress=on_progress,
-            )  # fmt: skip
-
-    def _feed(self, ids: Ids, on_progress: ProgressCallback | None) -> None:
-        started = time.monotonic()
-        n, step = len(ids), self._batch
-        for begin in range(0, n, step):
-            piece = ids[begin : begin + step]
-            self._append(piece, "last" if begin + step >= n else "none")
-            _report(on_progress, begin + len(piece), n, started)
-
-    def _append(self, ids: Ids, outputs: Outputs) -> None:
-        """Decode one batch; the window slides, or the oldest keys move together, if they must."""
-        n_tokens = self.n_tokens + len(ids)
-        if n_tokens > self.n_ctx:
-            self.slide(max(1, self._discard))
-            n_tokens = self.n_tokens + len(ids)
-        if self._self_extend is not None:
-            self._compress(self._self_extend.compressed(n_tokens, self._groups))
-        self._cells.decode(ids, outputs)
-
     def _refresh_logits(self) -> None:
         """After a truncate, the logits are another token's: decode the last token again."""
         if self._cells.has_logits:
@@ -493,37 +454,8 @@ class Session:
         if not self.n_tokens:
             raise BackendError("the session is empty; feed() it some text first")
         last = self._cells.tokens[-1]
-        self.truncate(self.n_tokens - 1)
-        self._append([last], "last")
-
-    def _compress(self, groups: Groups) -> None:
-        if groups != self._groups:
-            self._arrange(np.arange(self.n_tokens), groups)
-
-    def _arrange(
-        self,
-        kept: NDArray[np.intp],
-        groups: Groups,
-        *,
-        n_ctx: int | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> None:
-        """Keep some tokens, under these groups and in this window; time it."""
-        started = time.monotonic()
-        far, n = self._self_extend, len(kept)
-        positions = far.positions(n, groups) if far else np.arange(n, dtype=np.int32)
-        if n_ctx is not None and n_ctx > self.n_ctx and self._owner is not None:
-            self._owner.make_room(n_ctx, self)
-        rope = self._backend.plan.rope_at(n_ctx) if n_ctx and self._elastic else self.rope
-        tokens = [self._cells.tokens[i] for i in kept]
-        reason = self._cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
-        self._groups = groups
-        if reason is not None:
-            self._groups = ()
-            self.prefilled_again += n
-            self.fallback = f"the window changed by a second prefill: {reason}"
-            self._feed(tokens, on_progress)
-        self.rescale_s += time.monotonic() - started
+        self._window.truncate(self.n_tokens - 1)
+        self._window.append([last], "last")
 
 
 def _common(held: Ids | array[int], wanted: Ids) -> int:
@@ -531,10 +463,3 @@ def _common(held: Ids | array[int], wanted: Ids) -> int:
     n = min(len(held), len(wanted))
     differs = np.flatnonzero(np.asarray(held[:n]) != np.asarray(wanted[:n]))
     return int(differs[0]) if differs.size else n
-
-
-def _report(callback: ProgressCallback | None, done: int, total: int, started: float) -> None:
-    if callback is not None:
-        callback(
-            Progress(done_tokens=done, total_tokens=total, elapsed_s=time.monotonic() - started)
-        )

@@ -55,6 +55,11 @@ class ContextPlan(Frozen):
             return self.rope
         return rope_for_window(self.info, n_ctx, self.method, self.profile)
 
+    @property
+    def first_window(self) -> int:
+        """The window in tokens that a session begins with."""
+        return window_steps(self)[0] if self.window == "elastic" else self.n_ctx
+
     def __repr__(self) -> str:
         scaling = "none" if self.scale == 1 else f"{self.method}, s = {self.scale:.4g}"
         if self.self_extend is not None:

@@ -104,7 +104,7 @@ def test_memory_is_counted_with_borrowed_sessions_and_growth(tiny_gguf: TinyGguf
         )
         first, second = pool.pick([5] * 10), llm._new_session()
         first.feed([5] * 100)
-        second._owner = first._owner = pool
+        second.window._owner = first.window._owner = pool
         pool.add(second)
         lent = llm._new_session()
         pool.lend(lent)

@@ -131,8 +131,8 @@ def test_self_extend_compresses_old_blocks_and_keeps_short_text_untouched(
         session.feed(IDS[config.start : 900])
         assert (session.n_tokens, session.method) == (900, "self-extend")
         assert session.prefilled_again == 0
-        expected = config.positions(900, session._groups)
-        assert config.end(900, session._groups) <= config.start
+        expected = config.positions(900, session.window.groups)
+        assert config.end(900, session.window.groups) <= config.start
         np.testing.assert_array_equal(session.positions, expected)
         assert session.positions.max() < config.start
         held = np.sort(parse_state(session._cells.export()).caches[0].positions)

@@ -71,7 +71,7 @@ def test_self_extend_slides(tiny_gguf: TinyGguf) -> None:
         assert session.method == "self-extend"
         assert list(session.tokens) == [*IDS[:8], *IDS[3000 - session.n_tokens + 8 : 3000]]
         assert session.prefilled_again == 0
-        expected = config.positions(session.n_tokens, session._groups)
+        expected = config.positions(session.n_tokens, session.window.groups)
         np.testing.assert_array_equal(session.positions, expected)
         held = parse_state(session._cells.export()).caches[0].positions
         np.testing.assert_array_equal(np.sort(held), expected)
