@@ -1,16 +1,18 @@
-"""An endless stream through a window of 4,096 tokens, as in StreamingLLM (Xiao et al. 2024).
+"""An endless stream through a small window, as in StreamingLLM (Xiao et al. 2024).
 
 Attention sinks and a sliding window, against the window alone (which should blow up) and against
-prefilling the window again for each token (the quality bar). Of each 2,048 tokens the last 512
-are scored. Also: how many tokens to drop at a time.
+prefilling the window again for each token (the quality bar). Of each half window the last
+quarter is scored. Also: how many tokens to drop at a time.
 
-    python benchmarks/stream.py [--tokens 200000] [--threads 2]
+    python benchmarks/stream.py [--tokens 200000] [--window 4096] [--threads 2]
+    python benchmarks/stream.py --model tests/models/tiny-longctx.gguf --window 512
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from math import exp
 from pydoc_data.topics import topics
 from statistics import median
@@ -22,8 +24,6 @@ from machine import save
 import longctx.cache.window as window_module
 from longctx import LongContextLLM
 
-WINDOW, BLOCK, SCORED = 4096, 2048, 512
-
 
 def stream_ids(llm: LongContextLLM, n: int) -> list[int]:
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
@@ -31,47 +31,72 @@ def stream_ids(llm: LongContextLLM, n: int) -> list[int]:
     return (ids * (n // len(ids) + 1))[:n]
 
 
-def run(n: int, n_keep: int, threads: int, label: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Setting:
+    """What runs: a model, its window in tokens, and threads."""
+
+    model: str | None
+    window: int
+    threads: int
+
+    @property
+    def block(self) -> int:
+        """Tokens of a row."""
+        return self.window // 2
+
+    @property
+    def scored(self) -> int:
+        """How many of them, at the end, are scored."""
+        return self.block // 4
+
+    def open(self, **options: Any) -> LongContextLLM:
+        """The model with its window."""
+        return LongContextLLM(
+            self.model, self.window, n_threads=self.threads, reserve_output=16, **options
+        )
+
+
+def run(setting: Setting, n: int, n_keep: int, label: str) -> list[dict[str, Any]]:
     rows = []
-    with LongContextLLM(
-        None, WINDOW, overflow="slide", n_keep=n_keep, n_threads=threads, reserve_output=16
-    ) as llm:
+    block, scored = setting.block, setting.scored
+    with setting.open(overflow="slide", n_keep=n_keep) as llm:
         ids = stream_ids(llm, n)
-        session = llm._new_session(n_outputs=SCORED)
-        for begin in range(0, n - BLOCK + 1, BLOCK):
+        session = llm._new_session(n_outputs=scored)
+        for begin in range(0, n - block + 1, block):
             started, moved = time.perf_counter(), session.rescale_s
-            session.feed(ids[begin : begin + BLOCK - SCORED])
-            scores = session.nll(ids[begin + BLOCK - SCORED : begin + BLOCK])
+            session.feed(ids[begin : begin + block - scored])
+            scores = session.nll(ids[begin + block - scored : begin + block])
             rows.append(
                 {
-                    "tokens": begin + BLOCK,
+                    "tokens": begin + block,
                     "perplexity": exp(float(scores.mean())),
-                    "ms_per_token": (time.perf_counter() - started) / BLOCK * 1000,
+                    "ms_per_token": (time.perf_counter() - started) / block * 1000,
                     "slide_share": (session.rescale_s - moved) / (time.perf_counter() - started),
                     "rss_bytes": psutil.Process().memory_info().rss,
                 }
             )
-            if begin // BLOCK % 8 == 0:
+            if begin // block % 8 == 0:
                 print(label, {k: round(v, 3) for k, v in rows[-1].items()}, flush=True)
     return rows
 
 
-def recomputed(n: int, points: int, threads: int) -> list[dict[str, Any]]:
+def recomputed(setting: Setting, n: int, points: int) -> list[dict[str, Any]]:
     """The window prefilled anew: as many tokens as a slid one holds on average."""
     rows = []
-    with LongContextLLM(None, WINDOW, n_threads=threads, reserve_output=16) as llm:
+    window, size, scored = setting.window, setting.block, setting.scored
+    with setting.open() as llm:
         ids = stream_ids(llm, n)
-        blocks = range(1, n // BLOCK)
+        blocks = range(1, n // size)
         for block in list(blocks)[:: max(1, len(blocks) // points)]:
-            end = (block + 1) * BLOCK
-            session = llm._new_session(n_outputs=SCORED)
+            end = (block + 1) * size
+            session = llm._new_session(n_outputs=scored)
             started = time.perf_counter()
-            session.feed(ids[max(0, end - WINDOW) : end - SCORED])
+            session.feed(ids[max(0, end - window) : end - scored])
             prefill_s = time.perf_counter() - started
-            scores = session.nll(ids[end - SCORED : end])
+            scores = session.nll(ids[end - scored : end])
             decode = []
             for token in ids[end : end + 8]:
-                session.truncate(WINDOW - 16)
+                session.truncate(window - 16)
                 started = time.perf_counter()
                 session.advance(token)
                 decode.append(time.perf_counter() - started)
@@ -91,26 +116,29 @@ def recomputed(n: int, points: int, threads: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=200_000)
-    parser.add_argument("--short", type=int, default=24_576, help="for the other contenders")
+    parser.add_argument("--short", type=int, default=12_288, help="for the other contenders")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--window", type=int, default=4096)
+    parser.add_argument("--model", help="a GGUF file; default: the demo model")
     options = parser.parse_args()
+    setting = Setting(options.model, options.window, options.threads)
     shares = {}
-    for share in (2, 4, 8, 16):
+    for share in (2, 4, 8):
         window_module.DISCARDED_SHARE = share
-        shares[share] = run(options.short, 4, options.threads, f"drop 1/{share}")
+        shares[share] = run(setting, options.short, 4, f"drop 1/{share}")
     window_module.DISCARDED_SHARE = 4
     figures = {
         "options": vars(options),
         "dropped_share": shares,
-        "window alone": run(options.short, 0, options.threads, "window alone"),
-        "recomputed": recomputed(options.short, 8, options.threads),
-        "sinks": run(options.tokens, 4, options.threads, "sinks"),
+        "window alone": run(setting, options.short, 0, "window alone"),
+        "recomputed": recomputed(setting, options.short, 4),
+        "sinks": run(setting, options.tokens, 4, "sinks"),
     }
     print("| way | tokens | perplexity of first and last tenth | ms a token | of it sliding |")
     print("| --- | --- | --- | --- | --- |")
     named = {f"drop 1/{share} at a time": rows for share, rows in shares.items()}
     for name, rows in {**named, **{k: figures[k] for k in ("window alone", "sinks")}}.items():
-        full = [row for row in rows if row["tokens"] > WINDOW]
+        full = [row for row in rows if row["tokens"] > setting.window]
         tenth = max(1, len(full) // 10)
         first, last = (
             median(row["perplexity"] for row in part) for part in (full[:tenth], full[-tenth:])
@@ -124,7 +152,7 @@ def main() -> None:
     ratio = median(row["prefill_s"] / row["decode_s"] for row in again)
     print(f"recomputed: perplexity {median(row['perplexity'] for row in again):.1f}")
     print(f"one token recomputed takes as long as {ratio:.0f} decoded in a window that slides")
-    print("raw figures:", save("stream", figures))
+    print("raw figures:", save("stream" if options.model is None else "stream_tiny", figures))
 
 
 if __name__ == "__main__":
