@@ -9,7 +9,7 @@ DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint      ruff, mypy --strict, import contracts"
 	@echo "make format    let ruff rewrite"
 	@echo "make bench     the benchmarks; docs/benchmarks.md says what each one measures"
+	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
 	@echo "make clean     remove .venv, caches and build outputs"
 
 # Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'"
@@ -43,6 +44,9 @@ format: $(DEV)
 
 bench: $(DEV)
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+tiny-model: $(DEV)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m tools.train_tiny_model $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -49,18 +49,106 @@ def scaled() -> Iterator[Meter]:
         yield Meter(llm)
 
 
+def test_it_is_small() -> None:
+    """1 to 4 million parameters, a few megabytes, and a RoPE as large models have it."""
+    info = ModelInfo.from_gguf(MODEL)
+    assert info.file_bytes < 6_000_000
+    assert 1_000_000 < info.weights_bytes / 2 < 4_000_000
+    assert (info.n_ctx_train, info.head_dim, info.rope_freq_base) == (WINDOW, 64, 10_000)
+    assert info.scaling_support == "full"
+
+
+def test_ntk_holds_the_perplexity_that_explodes_without(inside: Meter) -> None:
+    """At four times the window it doubles unscaled; with NTK it stays where it was inside."""
+    low = inside.perplexity(WINDOW - MARGIN)
+    assert low < 14
+    with load(4 * WINDOW, "none") as llm:
+        assert Meter(llm).perplexity(4 * WINDOW - MARGIN) > 1.7 * low
+    with load(6 * WINDOW, "ntk") as llm:
+        assert Meter(llm).perplexity(4 * WINDOW - MARGIN) < 1.25 * low
+
+
+def test_the_scale_factor_is_a_compromise(inside: Meter) -> None:
+    """Too small an s leaves the end of the window bad; each s costs a little on short text."""
+    short = [inside.perplexity(WINDOW - MARGIN)]
+    long = []
+    for s in (2, 4, 6):
+        with load(s * WINDOW, "ntk") as llm:
+            meter = Meter(llm)
+            short.append(meter.perplexity(WINDOW - MARGIN))
+            if s > 2:
+                long.append(meter.perplexity(4 * WINDOW - MARGIN))
+    assert short == sorted(short)
+    assert short[-1] < 1.15 * short[0]
+    assert long[0] > long[1]
+
+
+def test_linear_scaling_costs_more_than_ntk(inside: Meter) -> None:
+    """Position Interpolation blurs the neighbourhood, which only fine-tuning can mend."""
+    with load(TWICE, "linear") as llm:
+        assert Meter(llm).perplexity(TWICE - MARGIN) > 2 * inside.perplexity(WINDOW - MARGIN)
+
+
+@pytest.mark.parametrize(("kind", "n_facts"), [("passkey", 1), ("room", 3)])
+def test_facts_beyond_the_window_are_found_with_scaling_only(
+    inside: Meter, unscaled: Meter, scaled: Meter, kind: str, n_facts: int
+) -> None:
+    """Facts more than a trained window back: exact answers, and nats a digit (2.30 is chance)."""
+    near = inside.recall(kind, n_facts, WINDOW - MARGIN, 12)
+    lost = unscaled.recall(kind, n_facts, TWICE - MARGIN, 12, deepest=0.4)
+    found = scaled.recall(kind, n_facts, TWICE - MARGIN, 12, deepest=0.4)
+    assert near.exact >= 0.9
+    assert lost.exact <= 0.3
+    assert found.exact >= 0.9
+    assert found.nats < 0.1 < 1.0 < lost.nats
+
+
+def test_an_elastic_window_finds_them_too(unscaled: Meter) -> None:
+    """Fed piece by piece, the window grows from the trained one, and the turned keys answer."""
+    nats = []
+    with load(MORE, "ntk", "elastic") as llm:
+        for seed in range(8):
+            rng = np.random.default_rng(seed)
+            text, value = unscaled.trial(rng, "passkey", 1, TWICE - MARGIN, deepest=0.4)
+            with_bos = llm.session()
+            with_bos.feed("\n")
+            ids = llm.tokenize(text)
+            for begin in range(0, len(ids), 100):
+                with_bos.feed(ids[begin : begin + 100])
+            assert with_bos.n_ctx > WINDOW
+            assert with_bos.prefilled_again == 0
+            nats.append(with_bos.next_nll(llm.tokenize(f" {value}"))[1:].mean())
+            with_bos.close()
+    assert np.median(nats) < 0.1
+
+
+def test_it_answers_in_a_conversation() -> None:
+    """Through the chat template, inside the window, to the end of the turn."""
+    with load(WINDOW) as llm:
+        text = "\n".join(held_out_lines()[:8])
+        text += "\nThe code of room 7 is 4821.\nThe code of room 52 is 9034.\n"
+        question = f"{text}What is the code of room 7?"
+        answer = llm.chat([{"role": "user", "content": question}], max_tokens=MARGIN)
+    assert answer.text == "The code of room 7 is 4821."
+    assert answer.finish_reason == "stop"
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text that is read in no time, and small steps."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A text that is read in no time, steps of 128 tokens, and no thread that waits spinning."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setattr(training, "training_lines", held_out_lines)
     monkeypatch.setattr(training, "STAGES", (Stage(1.0, 64, 2, (0.4, 0.3, 0.3)),))
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def test_training_goes_on_where_it_was_killed(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after two steps and started again, it ends with the weights of an unbroken run."""
-    budget = Budget(steps=4, minutes=60)
+    budget = Budget(tokens=4 * 128, minutes=60)
     unbroken = Trainer(tmp_path / "unbroken", budget, seed=1)
     unbroken.run()
 
@@ -73,6 +161,7 @@ def test_training_goes_on_where_it_was_killed(
         return batch(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(killed._maker, "batch", die_at_step_2)
+    monkeypatch.setattr(training, "_SAVE_EVERY_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     again = Trainer(tmp_path / "killed", budget, seed=1)
@@ -84,7 +173,7 @@ def test_training_goes_on_where_it_was_killed(
 
 def test_the_file_computes_what_was_trained(tmp_path: Path, quick: None) -> None:
     """A checkpoint's GGUF tokenizes as the trainer does, and scores as torch does."""
-    trainer = Trainer(tmp_path, Budget(steps=3, minutes=60), seed=2)
+    trainer = Trainer(tmp_path, Budget(tokens=3 * 128, minutes=60), seed=2)
     trainer.run()
     path = tmp_path / "model.gguf"
     write_gguf(load_checkpoint(trainer.checkpoint), path)

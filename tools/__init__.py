@@ -1,0 +1,1 @@
+"""Programs for the makers of longctx; no part of the package."""

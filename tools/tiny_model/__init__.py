@@ -1,0 +1,1 @@
+"""How the small model under tests/models is made: text, vocabulary, tasks, training, file."""
