@@ -76,31 +76,25 @@ class SequenceMaker:
         asked = [known[i] for i in rng.integers(len(known), size=int(rng.integers(1, 7)))]
         is_chat = kind != "pair" and rng.random() < 0.3
         at_end = is_chat or rng.random() < 0.6
-        stated: list[tuple[float, Piece]] = []
-        depth = {}
-        for fact in known:
-            depth[fact.prompt] = rng.random()
-            stated.append((depth[fact.prompt], (self._line(fact.statement), 0.0)))
-        questions = []
+        depth = {fact: rng.random() for fact in known}
+        placed: list[tuple[float, list[Piece]]] = [
+            (depth[fact], [(self._line(fact.statement), 0.0)]) for fact in known
+        ]
         for fact in asked:
             pieces = self._chat_turn(fact) if is_chat else self._question(fact)
-            place = 1.0 if at_end else rng.uniform(depth[fact.prompt], 1.0)
-            questions.append((place, pieces))
-        fixed = sum(len(piece[0]) for _, piece in stated)
-        fixed += sum(len(piece[0]) for _, pieces in questions for piece in pieces)
-        head: list[Piece] = []
+            placed.append((1.0 if at_end else rng.uniform(depth[fact], 1.0), pieces))
         if is_chat:
             system = self._system() if rng.random() < 0.3 else np.empty(0, np.int64)
-            head = [(np.concatenate([system, self._role("user")]), 0.0)]
-            fixed += len(head[0][0])
-        filler = self._filler_lines(rng, n_ctx - fixed)
-        placed: list[tuple[float, list[Piece]]] = [(d, [piece]) for d, piece in stated]
-        placed += questions
+            placed.append((0.0, [(np.concatenate([system, self._role("user")]), 0.0)]))
+        filler = self._filler_lines(
+            rng, n_ctx - sum(len(ids) for _, pieces in placed for ids, _ in pieces)
+        )
         placed += [
             ((i + 0.5) / len(filler), [(line, _PROSE_WEIGHT)]) for i, line in enumerate(filler)
         ]
-        body = [piece for _, pieces in sorted(placed, key=lambda pair: pair[0]) for piece in pieces]
-        return self._row([*head, *body], n_ctx, from_end=not is_chat)
+        placed.sort(key=lambda pair: pair[0])
+        body = [piece for _, pieces in placed for piece in pieces]
+        return self._row(body, n_ctx, from_end=not is_chat)
 
     def _question(self, fact: Fact) -> list[Piece]:
         prompt, answer = self._line(fact.prompt), self._vocabulary.encode(f" {fact.value}.")
