@@ -1,0 +1,86 @@
+"""Whether a calibrated plan beats the formulas on text that it was not calibrated on.
+
+Calibrates on the first half of the Python reference; then the calibrated plan, NTK by its formula
+and the planner's own choice read the second half, with other facts in it.
+
+    python benchmarks/calibration.py [--model tests/models/tiny-longctx.gguf] [--budget 120]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from statistics import mean
+
+from machine import save
+
+from longctx import LongContextLLM, ModelInfo
+from longctx.evaluate import calibrate, python_reference
+from longctx.evaluate.measure_trial import run_trial
+from longctx.evaluate.search import Candidate, formula
+from longctx.planner import profile_path
+
+TINY = Path(__file__).parents[1] / "tests/models/tiny-longctx.gguf"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=TINY)
+    parser.add_argument("--windows", type=int, nargs="+", help="default: 2 and 4 times the trained")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    info = ModelInfo.from_gguf(options.model)
+    text = python_reference()
+    half = len(text) // 2
+    windows = options.windows or [2 * info.n_ctx_train, 4 * info.n_ctx_train]
+    mine = profile_path(info)
+    before = mine.read_bytes() if mine.exists() else None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            profile = calibrate(
+                options.model, windows, text=text[:half], budget_s=options.budget,
+                n_threads=options.threads, cache_dir=folder,
+            )  # fmt: skip
+    finally:
+        mine.unlink(missing_ok=True)
+        if before is not None:
+            mine.write_bytes(before)
+    with LongContextLLM(options.model, 256, reserve_output=0) as llm:
+        unseen = llm.tokenize(text[half:])
+    contenders = {
+        "calibrated": Candidate(profile.method, profile.parameters),
+        "NTK by its formula": formula("ntk", info.n_ctx_train),
+        "YaRN by its formula": formula("yarn", info.n_ctx_train),
+        "Self-Extend, not calibrated": formula("self-extend", info.n_ctx_train),
+    }
+    print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
+    print("| plan | window | perplexity | recall (nats a token) | loss |")
+    print("| --- | --- | --- | --- | --- |")
+    rows = []
+    for window in windows:
+        for name, candidate in contenders.items():
+            trials = [
+                run_trial(
+                    options.model, window, candidate, unseen, model_sha256=info.sha256,
+                    seed=1000 + seed, n_threads=options.threads, on_progress=None,
+                )
+                for seed in range(options.repeats)
+            ]  # fmt: skip
+            rows.append(
+                {"plan": name, "trials": [trial.model_dump(mode="json") for trial in trials]}
+            )
+            print(
+                f"| {name} | {window:,} | {mean(t.perplexity for t in trials):.2f} | "
+                f"{mean(t.recall_nats or 0 for t in trials):.2f} | "
+                f"{mean(t.loss for t in trials):.2f} |",
+                flush=True,
+            )
+    figures = {"profile": profile.model_dump(mode="json"), "rows": rows}
+    print("raw figures:", save("calibration", figures))
+
+
+if __name__ == "__main__":
+    main()
