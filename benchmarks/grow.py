@@ -2,7 +2,9 @@
 
 For prefixes of 2k, 4k and 8k tokens, cached under the model's own RoPE: how long the move to
 twice the trained window takes, and the perplexity of the next 512 tokens, against a prefill of
-the same prefix under the new RoPE and against staying as trained.
+the same prefix under the new RoPE and against staying as trained. Self-Extend compresses the
+first block of a text that has reached its threshold instead; there is nothing to prefill again,
+so its time stands against the text's own prefill.
 
     python benchmarks/grow.py [--prefixes 2048 4096 7680] [--repeats 3]
 """
@@ -21,7 +23,7 @@ from machine import save
 from longctx import LongContextLLM
 
 NEXT = 512
-METHODS = ("ntk", "yarn", "linear")
+METHODS = ("ntk", "yarn", "self-extend")
 
 
 def next_perplexity(session: Any, ids: list[int]) -> float:
@@ -70,6 +72,43 @@ def measure(method: str, n: int, ids: list[int], repeats: int) -> dict[str, Any]
     return row
 
 
+def measure_self_extend(ids: list[int], repeats: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"memory_limit": "12GiB", "n_threads": 2}
+    with LongContextLLM(None, 16_384, method="self-extend", **options) as llm:
+        assert llm.plan.self_extend is not None
+        n = llm.plan.self_extend.start
+        session, native_s = prefill(llm, ids[:n])
+        native = next_perplexity_as_trained(ids, n)
+        grow_s = []
+        for _ in range(repeats):
+            before = session.rescale_s
+            session.feed(ids[n : n + 1])
+            grow_s.append(session.rescale_s - before)
+            session.truncate(0)
+            session.feed(ids[:n])
+        session.feed(ids[n : n + 1])
+        grown = next_perplexity(session, ids[n + 1 : n + 1 + NEXT])
+        assert session.prefilled_again == 0, session.fallback
+    print(
+        f"| self-extend | {n:,} | {native_s:.1f} s | {median(grow_s) * 1000:.0f} ms | "
+        f"{native_s / median(grow_s):.0f} | {native:.2f} | | {grown:.2f} |",
+        flush=True,
+    )
+    return {
+        "method": "self-extend",
+        "prefix_tokens": n,
+        "grow_s": grow_s,
+        "prefill_native_s": native_s,
+        "perplexity": {"native": native, "grown": grown},
+    }
+
+
+def next_perplexity_as_trained(ids: list[int], n: int) -> float:
+    with LongContextLLM(None, 8192, n_threads=2) as llm:
+        session, _ = prefill(llm, ids[: n + 1])
+        return next_perplexity(session, ids[n + 1 : n + 1 + NEXT])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prefixes", type=int, nargs="+", default=[2048, 4096, 7680])
@@ -85,7 +124,10 @@ def main() -> None:
         measure(method, n, ids, options.repeats)
         for n in options.prefixes
         for method in options.methods
+        if method != "self-extend"
     ]
+    if "self-extend" in options.methods:
+        rows.append(measure_self_extend(ids, options.repeats))
     print("raw figures:", save("grow", {"options": vars(options), "rows": rows}))
 
 
