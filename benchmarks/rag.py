@@ -212,14 +212,12 @@ def llama_index_engine(
         def metadata(self) -> LLMMetadata:
             return LLMMetadata(context_window=llm.target_ctx, num_output=max_tokens)
 
-        def complete(self, prompt: str, formatted: bool = False, **_: Any) -> CompletionResponse:
+        def complete(self, prompt: str, **_: Any) -> CompletionResponse:
             reply = llm.chat([{"role": "user", "content": prompt}], max_tokens=max_tokens)
             usages.append(reply.usage)
             return CompletionResponse(text=reply.text)
 
-        def stream_complete(
-            self, prompt: str, formatted: bool = False, **_: Any
-        ) -> Iterator[CompletionResponse]:
+        def stream_complete(self, prompt: str, **_: Any) -> Iterator[CompletionResponse]:
             yield self.complete(prompt)
 
     class Vectors(BaseEmbedding):
