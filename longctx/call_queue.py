@@ -33,9 +33,14 @@ async def in_thread(function: Callable[..., R], *args: Any, **options: Any) -> R
 
 
 class CallQueue:
-    """A lock that may be released in another thread, and knows who waits for itself."""
+    """A lock that may be released in another thread, and knows who waits for itself.
 
-    def __init__(self) -> None:
+    Args:
+        of: what the calls are of, for messages.
+    """
+
+    def __init__(self, of: str = "LongContextLLM") -> None:
+        self._of = of
         self._lock = threading.Lock()
         self._owner: object | None = None
         self._caller: object | None = None
@@ -56,7 +61,7 @@ class CallQueue:
                 yield
                 return
             raise BackendError(
-                "this thread is still reading a stream of the same LongContextLLM; finish it, "
+                f"this thread is still reading a stream of the same {self._of}; finish it, "
                 "or close it with .close(), before the next call"
             )
         with self._lock:

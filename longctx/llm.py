@@ -176,6 +176,11 @@ class LongContextLLM:
         """Tokens kept free for an answer when ``max_tokens`` is not given."""
         return self.plan.reserve_output
 
+    @property
+    def overflow(self) -> str:
+        """What a full window does: ``"error"`` or ``"slide"``."""
+        return self.plan.overflow
+
     # Tokens
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
@@ -406,6 +411,54 @@ class LongContextLLM:
             session.close()
             raise
         return session
+
+    def save_chat(
+        self, path: str | Path, messages: Messages, tools: Sequence[ToolSchema] | None = None
+    ) -> int:
+        """Write the cached session that has most of a conversation.
+
+        Args:
+            path: the file, written whole or not at all.
+            messages: the conversation so far, the model's last answer included.
+            tools: as in :meth:`chat`.
+
+        Returns:
+            How many of the conversation's tokens it holds; at 0 no file is written.
+
+        Raises:
+            BackendError: the file cannot be written.
+        """
+        with self._queue.turn():
+            ids = self._render(messages, tools).ids
+            session = self._pool.holding(ids)
+            if session is None:
+                return 0
+            session.save(path)
+            return session.shared(ids)
+
+    def load_chat(self, path: str | Path) -> int:
+        """Take a session that :meth:`save_chat` wrote; chats that begin with its text reuse it.
+
+        Returns:
+            Its tokens.
+
+        Raises:
+            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
+                is damaged.
+            ContextOverflowError: it does not fit ``target_ctx``.
+        """
+        with self._queue.turn():
+            self._check_open()
+            session = self._new_session()
+            try:
+                session.load(path)
+            except BaseException:
+                session.close()
+                raise
+            self._pool.add(session)
+            text = session.text_ids
+            self._template.recall(text)
+            return len(text)
 
     # Inside
 

@@ -12,13 +12,16 @@ from longctx.agents.agent import Agent
 from longctx.agents.context import AgentContext
 from longctx.agents.events import (
     AgentResult,
+    CacheLost,
     Compacted,
     Done,
     Event,
     TextDelta,
     ToolResult,
     WindowGrown,
+    WindowShrunk,
 )
+from longctx.agents.store import ConversationInfo, ConversationStore
 from longctx.agents.tools import Tool, tool
 from longctx.types import ToolCall
 
@@ -26,7 +29,10 @@ __all__ = [
     "Agent",
     "AgentContext",
     "AgentResult",
+    "CacheLost",
     "Compacted",
+    "ConversationInfo",
+    "ConversationStore",
     "Done",
     "Event",
     "TextDelta",
@@ -34,6 +40,7 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "WindowGrown",
+    "WindowShrunk",
     "policies",
     "tool",
 ]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from longctx.agents import policies, saved
 from longctx.agents.context import AgentContext, measure
-from longctx.agents.events import AgentResult, Done, Event
-from longctx.agents.loop import Run, StepEvent
-from longctx.agents.tools import Tool
-from longctx.errors import TemplateError, ToolError
+from longctx.agents.conversation import Conversation
+from longctx.agents.events import AgentResult, Done, Event, StepEvent
+from longctx.agents.loop import Options, Run
+from longctx.agents.read_back import read_result_tool
+from longctx.agents.tools import Tool, check_timeout
+from longctx.agents.view import Transcript, as_shown
+from longctx.agents.watch import CacheWatch
+from longctx.call_queue import CallQueue
+from longctx.errors import BackendError, TemplateError, ToolError
 from longctx.protocols import ChatModel, ToolChoice
 from longctx.types import (
     Message,
@@ -22,23 +29,35 @@ from longctx.types import (
     as_messages,
 )
 
+Background = Callable[[str], str]
+Journal = Callable[[Conversation], None]
+
 
 class Agent:
     """A conversation with a model that may call tools, on a window that grows with it.
 
     System prompt and tools stay byte for byte the same, so each step prefills only what is new.
-    A run that raises leaves the conversation as it was before. One run at a time: an agent is
-    one conversation.
+    A run that raises leaves the conversation as it was before, and :meth:`resume` takes it up
+    again. Runs of several threads queue.
 
     Args:
         llm: a :class:`longctx.LongContextLLM`, or anything that satisfies ``ChatModel``.
         tools: functions decorated with :func:`longctx.agents.tool`.
         system: the system prompt.
-        policy: what of the transcript the model is shown; None is ``policies.default()``.
+        policy: what of the transcript the model is shown; None is ``policies.default()``, or,
+            where the model's window slides, ``policies.clamp_results``.
         max_steps: completions in one run, at most.
+        tool_timeout_s: how long a call may take where the tool does not say, in seconds; calls
+            run in threads of their own. None waits for ever, in the caller's thread.
+        background: what changes from turn to turn (the date, memories, passages found for the
+            user's words): called with the words, its text is put behind them into the same turn,
+            so that nothing before it leaves the cache.
+        read_back: let the model call the built-in tool ``read_result`` where it has tools and a
+            policy other than ``policies.keep_everything``.
+        temperature: of sampling; 0 is greedy.
 
     Raises:
-        ToolError: a tool is none, two have one name, or ``max_steps`` is below 1.
+        ToolError: a tool is none, two have one name, a limit is below 1, or the policy is none.
 
     Example:
         >>> from longctx.testing import ScriptedChatModel
@@ -64,28 +83,66 @@ class Agent:
         policy: policies.Policy | None = None,
         *,
         max_steps: int = 8,
+        tool_timeout_s: float | None = 60.0,
+        background: Background | None = None,
+        read_back: bool = True,
+        temperature: float = 0.0,
     ) -> None:
         if max_steps < 1:
             raise ToolError(f"max_steps is {max_steps}; a run needs at least 1")
+        if policy is not None and not callable(policy):
+            raise ToolError(f"{policy!r} is no policy; pass a function of a View, or None")
         self.llm = llm
-        self.policy = policy or policies.default()
+        # ChatModel does not speak of sliding; LongContextLLM does.
+        self._slides = getattr(llm, "overflow", "error") == "slide"
+        self.policy = policy or (policies.clamp_results if self._slides else policies.default())
         self.max_steps = max_steps
-        self._tools = _by_name(tools)
-        self._schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in tools)
-        self._transcript: policies.Transcript = (
-            tuple(as_messages([{"role": "system", "content": system}])) if system else ()
-        )
+        self.tool_timeout_s = check_timeout(tool_timeout_s)
+        self.background = background
+        self.temperature = temperature
+        own = list(tools)
+        if own and read_back and self.policy is not policies.keep_everything:
+            own.append(read_result_tool(lambda: self._conversation.transcript))
+        self._tools = _by_name(own)
+        self._schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in own)
+        self._conversation = Conversation()
+        if system:
+            (message,) = as_messages([{"role": "system", "content": system}])
+            self._conversation = self._conversation.added(message).finish()
         self._window: WindowReport | None = None
+        self._watch = CacheWatch()
+        self._queue = CallQueue("Agent")
+        # Told of every change; a ConversationStore writes it down.
+        self.journal: Journal | None = None
 
     @property
-    def transcript(self) -> policies.Transcript:
-        """The whole conversation, system message first."""
-        return self._transcript
+    def transcript(self) -> Transcript:
+        """The whole conversation, system message first; nothing is ever taken out of it."""
+        now = self._conversation
+        return now.transcript[: now.finished]
+
+    @property
+    def unfinished(self) -> Transcript:
+        """Messages of a run that stopped in the middle; :meth:`resume` goes on from them."""
+        now = self._conversation
+        return now.transcript[now.finished :]
+
+    @property
+    def shown(self) -> Transcript:
+        """What of the transcript the model is shown."""
+        now = self._conversation.without_unfinished()
+        return as_shown(now.transcript, now.shown)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The whole state: transcript, what is shown, what is pinned, what was compacted."""
+        return self._conversation
 
     @property
     def context(self) -> AgentContext:
-        """Tokens by section, and where the window stands."""
-        return measure(self.llm, self.policy(self._transcript), self._schemas, self._window)
+        """Tokens by section, where the window stands, and what was compacted."""
+        conversation = self._conversation.without_unfinished()
+        return measure(self.llm, conversation, self._schemas, self._window)
 
     def run(
         self,
@@ -93,13 +150,21 @@ class Agent:
         *,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
+        response_schema: Any = None,
+        pin: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> AgentResult:
         """Say something, and let the agent work until it answers; arguments as :meth:`stream`."""
-        events = self.stream(
-            text, tool_choice=tool_choice, max_tokens=max_tokens, on_progress=on_progress
+        return _result_of(
+            self.stream(
+                text,
+                tool_choice=tool_choice,
+                max_tokens=max_tokens,
+                response_schema=response_schema,
+                pin=pin,
+                on_progress=on_progress,
+            )
         )
-        return next(event.result for event in events if isinstance(event, Done))
 
     def stream(
         self,
@@ -107,13 +172,16 @@ class Agent:
         *,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
+        response_schema: Any = None,
+        pin: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Event]:
         """Say something, and watch the agent work; :class:`Done` comes last.
 
-        What goes wrong in a tool (unknown name, wrong arguments, an exception) is told to the
-        model as the call's result. The conversation is extended when the run is done; a stream
-        that is not read to its end changes nothing.
+        What goes wrong in a tool (unknown name, wrong arguments, an exception, a timeout) is
+        told to the model as the call's result. The conversation is extended when the run is
+        done; a stream that is not read to its end changes nothing, but :meth:`resume` can take
+        it up.
 
         Args:
             text: the user's turn.
@@ -121,37 +189,56 @@ class Agent:
                 a call. The steps after it are ``"auto"``, and ``"none"`` when a call has
                 brought the same result twice; ``"none"`` from the caller holds for all.
             max_tokens: room for each completion; None is the model's ``reserve_output``.
+            response_schema: a JSON schema or pydantic model that the final answer satisfies.
+                With tools at hand the model first answers freely, then once more by the schema.
+            pin: never drop this turn's words and answer, whatever the policy.
             on_progress: called after each prefilled batch.
 
         Raises:
             TemplateError: the text is empty or no text.
-            ContextOverflowError: the conversation does not fit; nothing was cut.
+            ContextOverflowError: the conversation does not fit, and the policy leaves nothing
+                else out; nothing was cut.
             ToolError: ``tool_choice`` names no tool.
+            BackendError: ``max_tokens`` is below 1, or this thread is still reading a stream of
+                the same agent.
         """
         if not isinstance(text, str) or not text.strip():
             raise TemplateError(f"an agent is told something in words, not {text!r}")
-        run = Run(
-            llm=self.llm,
-            tools=self._tools,
-            schemas=self._schemas,
-            policy=self.policy,
-            max_steps=self.max_steps,
-            transcript=(*self._transcript, Message(role="user", content=text)),
-            tool_choice=tool_choice,
-            max_tokens=max_tokens,
-            on_progress=on_progress,
-        )
-        return self._run(run)
+        options = Options(tool_choice, _checked(max_tokens), response_schema, on_progress)
+        return self._work(lambda: self._told(text, pin), options)
 
-    def save(self, path: str | Path) -> None:
-        """Write the conversation as JSON, atomically.
+    def resume(
+        self,
+        *,
+        max_tokens: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> AgentResult:
+        """Go on with a run that stopped in the middle, from its last complete step.
+
+        A call whose result was lost is not made again; the model is told so.
+
+        Raises:
+            ToolError: there is no such run.
+        """
+        options = Options("auto", _checked(max_tokens), response_schema, on_progress)
+        return _result_of(self._work(self._interrupted, options))
+
+    def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
+        """Write the conversation as readable JSON, atomically.
+
+        Args:
+            path: the file.
+            keep_cache: write the KV cache beside it (``path`` with ``.kv`` behind), where the
+                model can: some megabytes for every hundred tokens of a larger model.
 
         Raises:
             LongCtxError: the file cannot be written.
         """
-        saved.write(
-            Path(path), saved.SavedAgent(tools=tuple(self._tools), messages=self._transcript)
-        )
+        cache = saved.cache_path(Path(path))
+        saved.write(Path(path), saved.SavedAgent.of(self._conversation, tuple(self._tools)))
+        if keep_cache and isinstance(self.llm, saved.KeepsCache) and self.shown:
+            self.llm.save_chat(cache, self.shown, tools=self._schemas or None)
 
     @classmethod
     def load(
@@ -160,10 +247,17 @@ class Agent:
         llm: ChatModel,
         tools: Sequence[Tool] = (),
         policy: policies.Policy | None = None,
-        *,
-        max_steps: int = 8,
+        **options: Any,
     ) -> Agent:
         """Go on with a saved conversation.
+
+        Args:
+            path: what :meth:`save` wrote. The KV cache beside it is used if it is of the same
+                model; otherwise the next turn prefills the conversation.
+            llm: as in the constructor.
+            tools: as in the constructor.
+            policy: as in the constructor.
+            options: the constructor's others.
 
         Raises:
             LongCtxError: the file cannot be read.
@@ -171,36 +265,118 @@ class Agent:
             ToolError: a tool of the saved agent is not among ``tools``.
         """
         state = saved.read(Path(path))
-        agent = cls(llm, tools=tools, policy=policy, max_steps=max_steps)
-        missing = [name for name in state.tools if name not in agent._tools]
-        if missing:
-            raise ToolError(
-                f"the agent saved in {path} has the tools {', '.join(missing)}, which are not "
-                "passed; pass them in tools=[...], or take them out of the file's 'tools'"
-            )
-        agent._transcript = state.messages
+        agent = cls(llm, tools=tools, policy=policy, **options)
+        agent.take_up(state, str(path))
+        if isinstance(llm, saved.KeepsCache):
+            saved.load_cache(llm, saved.cache_path(Path(path)))
         return agent
 
-    def __repr__(self) -> str:
-        return f"Agent(tools={list(self._tools)}, {len(self._transcript)} messages)"
+    def take_up(self, state: saved.SavedAgent, source: str) -> None:
+        """Put a saved conversation in place of this one.
 
-    def _run(self, run: Run) -> Iterator[Event]:
-        events: list[StepEvent] = []
-        for event in run.events():
-            events.append(event)
-            yield event
-        self._transcript = run.transcript
-        self._window = run.steps[-1].window
-        yield Done(
-            result=AgentResult(
-                text=run.steps[-1].text,
-                stop_reason=run.stop_reason,
-                detail=run.detail,
-                steps=tuple(run.steps),
-                usage=_sum(step.usage for step in run.steps),
-                events=tuple(events),
+        Raises:
+            ToolError: a tool of the saved agent is missing.
+        """
+        missing = [name for name in state.tools if name not in self._tools]
+        if missing:
+            raise ToolError(
+                f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
+                "passed; pass them in tools=[...], or take them out of the file's 'tools'"
             )
-        )
+        with self._queue.turn():
+            self._conversation = state.conversation()
+            self._watch.forget()
+            self._window = None
+
+    def __repr__(self) -> str:
+        return f"Agent(tools={list(self._tools)}, {len(self.transcript)} messages)"
+
+    # Inside
+
+    def _told(self, text: str, pin: bool) -> Conversation:
+        if self.background is not None:
+            known = self.background(text)
+            if known:
+                text = f"{text}\n\n<background>\n{known}\n</background>"
+        if self.unfinished:
+            self._watch.forget()
+        message = Message(role="user", content=text)
+        return self._conversation.without_unfinished().added(message, pin=pin)
+
+    def _interrupted(self) -> Conversation:
+        if not self.unfinished:
+            raise ToolError("there is no unfinished run to resume; say something with run()")
+        return self._conversation
+
+    def _work(self, begin: Callable[[], Conversation], options: Options) -> Iterator[Event]:
+        with self._queue.turn():
+            run = Run(
+                llm=self.llm,
+                tools=self._tools,
+                schemas=self._schemas,
+                policy=self.policy,
+                max_steps=self.max_steps,
+                tool_timeout_s=self.tool_timeout_s,
+                temperature=self.temperature,
+                slides=self._slides,
+                watch=self._watch,
+                conversation=begin(),
+                options=options,
+                window=self._window,
+            )
+            events: list[StepEvent] = []
+            self._keep(run.conversation)
+            try:
+                for event in run.events():
+                    self._keep(run.conversation)
+                    events.append(event)
+                    yield event
+            finally:
+                self._window = run.window
+                self._keep(run.conversation)
+            self._keep(run.conversation.finish())
+            result = _result(run, events)
+        yield Done(result=result)
+
+    def _keep(self, conversation: Conversation) -> None:
+        if conversation is not self._conversation:
+            self._conversation = conversation
+            if self.journal is not None:
+                self.journal(conversation)
+
+
+def _result_of(events: Iterator[Event]) -> AgentResult:
+    return next(event.result for event in events if isinstance(event, Done))
+
+
+def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
+    last = run.conversation.transcript[-1]
+    text = last.content if last.role == "assistant" and not last.tool_calls else ""
+    by_schema = run.options.response_schema is not None and run.stop_reason == "answer"
+    return AgentResult(
+        text=text,
+        stop_reason=run.stop_reason,
+        detail=run.detail,
+        steps=tuple(run.steps),
+        usage=_sum(step.usage for step in run.steps),
+        events=tuple(events),
+        value=_parsed(text) if by_schema and run.steps else None,
+    )
+
+
+def _checked(max_tokens: int | None) -> int | None:
+    if max_tokens is None or (isinstance(max_tokens, int) and max_tokens >= 1):
+        return max_tokens
+    raise BackendError(f"max_tokens is {max_tokens!r}; use 1 or more, or None")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BackendError(
+            f"the model did not hold its answer to response_schema ({error}): {text[:80]!r}"
+        ) from error
 
 
 def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:

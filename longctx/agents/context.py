@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
-from longctx.agents.policies import Transcript
+from longctx.agents.view import as_shown
 from longctx.protocols import ChatModel
 from longctx.types import Frozen, Message, ToolSchema, WindowReport
 
 
 class AgentContext(Frozen):
-    """Tokens by section, and the window that holds them.
+    """Tokens by section, the window that holds them, and what no longer stands in it.
 
-    ``sections`` has ``"system"`` (the prompt's text), ``"tools"`` and ``"conversation"`` (the
-    rest, with the template's turn markers); they add up to ``total_tokens``, which is exactly
-    what the next step would prefill with an empty cache. ``n_ctx``, ``scale`` and ``method``
-    are the window's as of the last completion (before the first: None, 1.0, ``"none"``).
+    ``sections`` has ``"system"`` (the prompt's text), ``"tools"``, ``"summary"`` (its text),
+    ``"results"`` (what tools returned, as far as shown) and ``"conversation"`` (the rest, with
+    the template's turn markers); they add up to ``total_tokens``, which is exactly what the next
+    step would prefill with an empty cache. ``n_ctx``, ``scale`` and ``method`` are the window's
+    as of the last completion (before the first: None, 1.0, ``"none"``). ``messages`` counts the
+    transcript, ``shown_messages`` what of it the model sees; ``states`` counts the results that
+    are ``clamped``, ``superseded`` or ``cleared``; ``compacted`` is what policies did, in order.
     """
 
     sections: dict[str, int]
@@ -26,6 +30,9 @@ class AgentContext(Frozen):
     n_ctx: int | None
     scale: float
     method: str
+    messages: int
+    shown_messages: int
+    states: dict[str, int]
     compacted: tuple[Compacted, ...] = ()
 
     def __str__(self) -> str:
@@ -33,26 +40,38 @@ class AgentContext(Frozen):
         lines = [f"{name:<13}{tokens:>9,}" for name, tokens in rows]
         window = "not opened yet" if self.n_ctx is None else f"{self.n_ctx:,} tokens"
         lines.append(f"window {window} of {self.target_ctx:,}, {self.method}, s = {self.scale:g}")
+        changed = "".join(f", {n} results {state}" for state, n in self.states.items())
+        lines.append(f"{self.shown_messages} of {self.messages} messages shown{changed}")
+        lines += [
+            f"{c.policy}: {c.tokens_before:,} → {c.tokens_after:,} tokens ({c.detail})"
+            for c in self.compacted[-3:]
+        ]
         return "\n".join(lines)
 
 
 def measure(
     llm: ChatModel,
-    shown: Transcript,
+    conversation: Conversation,
     tools: Sequence[ToolSchema],
     window: WindowReport | None,
 ) -> AgentContext:
     """Count what the model is shown, exactly."""
-    system = shown[0].content if shown and shown[0].role == "system" else ""
+    messages = as_shown(conversation.transcript, conversation.shown)
+    system = messages[0].content if messages and messages[0].role == "system" else ""
+    summaries = [s for s in conversation.shown if s.state == "summary" and s.role == "user"]
     # Many templates refuse a conversation without a turn; an empty one stands in.
-    has_turn = len(shown) > bool(system)
-    messages = shown if has_turn else (*shown, Message(role="user"))
-    total = llm.count(messages, tools or None)
+    has_turn = len(messages) > bool(system)
+    counted = messages if has_turn else (*messages, Message(role="user"))
+    total = llm.count(counted, tools or None)
+    silent = [m.model_copy(update={"content": ""}) if m.role == "tool" else m for m in counted]
     sections = {
         "system": llm.count(system) if system else 0,
-        "tools": total - llm.count(messages) if tools else 0,
+        "tools": total - llm.count(counted) if tools else 0,
+        "summary": sum(llm.count(summary.content or "") for summary in summaries),
+        "results": total - llm.count(silent, tools or None),
     }
     sections["conversation"] = total - sum(sections.values())
+    states = [s.state for s in conversation.shown]
     return AgentContext(
         sections=sections,
         total_tokens=total,
@@ -61,4 +80,12 @@ def measure(
         n_ctx=window.n_ctx if window else None,
         scale=window.scale if window else 1.0,
         method=window.method if window else "none",
+        messages=len(conversation.transcript),
+        shown_messages=sum(s.index is not None for s in conversation.shown),
+        states={
+            state: states.count(state)
+            for state in ("clamped", "superseded", "cleared")
+            if state in states
+        },
+        compacted=conversation.compacted,
     )

@@ -6,7 +6,7 @@ call: the agent yields the same object.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from longctx.types import Completion, Frozen, ToolCall, Usage
 
@@ -20,12 +20,16 @@ class TextDelta(Frozen):
 
 
 class ToolResult(Frozen):
-    """What a tool returned, as the model will read it; with ``is_error`` why it did not."""
+    """What a tool returned, as the model will read it; with ``is_error`` why it did not.
+
+    ``clamped``: the text is the head and the tail of a longer one, which the transcript has.
+    """
 
     call_id: str
     name: str
     text: str
     is_error: bool = False
+    clamped: bool = False
 
 
 class WindowGrown(Frozen):
@@ -38,15 +42,36 @@ class WindowGrown(Frozen):
     rescale_s: float
 
 
-class Compacted(Frozen):
-    """A policy made the conversation smaller: tokens before and after.
+class WindowShrunk(Frozen):
+    """The window went back, after a compaction: tokens before and after."""
 
-    No policy does so yet; the event is here so that programs can be written for it.
+    shrank_from: int
+    n_ctx: int
+    scale: float
+    method: str
+
+
+class Compacted(Frozen):
+    """A policy showed the model less: tokens of the prompt before and after, exactly.
+
+    ``detail`` says what went, or, with the same tokens before and after, why nothing did.
     """
 
     policy: str
     tokens_before: int
     tokens_after: int
+    detail: str = ""
+
+
+class CacheLost(Frozen):
+    """Tokens were prefilled again although the conversation only went on.
+
+    ``expected_tokens`` stood in the cache after the step before, ``cached_tokens`` were found.
+    """
+
+    expected_tokens: int
+    cached_tokens: int
+    reason: str
 
 
 class AgentResult(Frozen):
@@ -56,8 +81,9 @@ class AgentResult(Frozen):
     ``max_tokens`` cut its text; ``"step_limit"`` when it still wanted tools after the last
     step; ``"repeated_call"`` when the same call brought the same result for the third time.
     ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and
-    empty where it ended in a call. ``steps`` are the model's completions, ``usage`` their sum,
-    ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.
+    empty where it ended in a call. ``value`` is the text as JSON, where a ``response_schema``
+    was asked for and the text is whole. ``steps`` are the model's completions, ``usage`` their
+    sum, ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.
     """
 
     text: str
@@ -65,7 +91,10 @@ class AgentResult(Frozen):
     detail: str
     steps: tuple[Completion, ...]
     usage: Usage
-    events: tuple[TextDelta | ToolCall | ToolResult | WindowGrown | Compacted, ...]
+    events: tuple[
+        TextDelta | ToolCall | ToolResult | WindowGrown | WindowShrunk | Compacted | CacheLost, ...
+    ]
+    value: Any = None
 
 
 class Done(Frozen):
@@ -74,4 +103,7 @@ class Done(Frozen):
     result: AgentResult
 
 
-Event: TypeAlias = TextDelta | ToolCall | ToolResult | WindowGrown | Compacted | Done
+StepEvent: TypeAlias = (
+    TextDelta | ToolCall | ToolResult | WindowGrown | WindowShrunk | Compacted | CacheLost
+)
+Event: TypeAlias = StepEvent | Done

@@ -5,17 +5,35 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from longctx.agents.events import Compacted, StopReason, TextDelta, ToolResult, WindowGrown
-from longctx.agents.policies import Policy, Transcript
+from longctx.agents.calls import run_calls
+from longctx.agents.conversation import INTERRUPTED, Conversation
+from longctx.agents.events import (
+    Compacted,
+    StepEvent,
+    StopReason,
+    TextDelta,
+    ToolResult,
+    WindowGrown,
+    WindowShrunk,
+)
+from longctx.agents.policies import Policy, difference, name_of
 from longctx.agents.tools import Tool
-from longctx.errors import BackendError, ToolError
+from longctx.agents.validity import check_view
+from longctx.agents.view import View
+from longctx.agents.watch import CacheWatch
+from longctx.errors import BackendError, ContextOverflowError
 from longctx.protocols import ChatModel, ToolChoice
-from longctx.types import Completion, Message, ProgressCallback, ToolCall, ToolSchema
-
-StepEvent: TypeAlias = TextDelta | ToolCall | ToolResult | WindowGrown | Compacted
+from longctx.types import (
+    Completion,
+    Message,
+    ProgressCallback,
+    ToolCall,
+    ToolSchema,
+    WindowReport,
+)
 
 # The same call with the same result is no progress (asking again for what changes is). The
 # second time, the next step must be words: a small model copies its own call for ever, and
@@ -23,37 +41,53 @@ StepEvent: TypeAlias = TextDelta | ToolCall | ToolResult | WindowGrown | Compact
 ANSWER_AFTER, STOP_AFTER = 2, 3
 
 
+@dataclass(frozen=True)
+class Options:
+    """What one run is asked for; see :meth:`longctx.agents.Agent.stream`."""
+
+    tool_choice: ToolChoice = "auto"
+    max_tokens: int | None = None
+    response_schema: Any = None
+    on_progress: ProgressCallback | None = None
+
+
 @dataclass
 class Run:
-    """The state of one run; ``transcript`` is the conversation so far, the user's turn last."""
+    """The state of one run; ``conversation`` ends with what the model is to answer."""
 
     llm: ChatModel
     tools: Mapping[str, Tool]
     schemas: Sequence[ToolSchema]
     policy: Policy
     max_steps: int
-    transcript: Transcript
-    tool_choice: ToolChoice
-    max_tokens: int | None
-    on_progress: ProgressCallback | None
+    tool_timeout_s: float | None
+    temperature: float
+    slides: bool
+    watch: CacheWatch
+    conversation: Conversation
+    options: Options
+    window: WindowReport | None = None
     steps: list[Completion] = field(default_factory=list)
     stop_reason: StopReason = "answer"
     detail: str = ""
+    _avoidable: str = ""
 
     def events(self) -> Iterator[StepEvent]:
         """Work until the model answers or a limit stops it; each event as it happens."""
+        yield from self._answer_open_calls()
+        yield from self._arrange()
+        if self.conversation.transcript[-1].role == "assistant":
+            return  # the program ended right after the answer
         seen: Counter[tuple[str, str, str]] = Counter()
+        tool_choice = self.options.tool_choice
         for _ in range(self.max_steps):
-            completion = yield from self._complete()
+            completion = yield from self._complete(tool_choice)
             if not completion.tool_calls:
                 if completion.finish_reason == "length":
                     self._stop("length", "max_tokens cut the model's text; allow it more")
                 return
             repeats = 0
-            for call in completion.tool_calls:
-                yield call
-                result = self._call(call)
-                yield result
+            for call, result in (yield from self._call(completion.tool_calls)):
                 arguments = json.dumps(call.arguments, sort_keys=True)
                 seen[call.name, arguments, result.text] += 1
                 repeats = max(repeats, seen[call.name, arguments, result.text])
@@ -66,57 +100,178 @@ class Run:
             if repeats >= STOP_AFTER:
                 return
             # A forced choice holds for the first step, or the model could never answer.
-            must_answer = self.tool_choice == "none" or repeats >= ANSWER_AFTER
-            self.tool_choice = "none" if must_answer else "auto"
+            must_answer = tool_choice == "none" or repeats >= ANSWER_AFTER
+            tool_choice = "none" if must_answer else "auto"
         self._stop(
             "step_limit",
             f"the model still wanted tools after {self.max_steps} steps; raise max_steps, "
             "or give it fewer things to do at once",
         )
 
-    def _complete(self) -> Generator[StepEvent, None, Completion]:
+    # The model
+
+    def _complete(self, tool_choice: ToolChoice) -> Generator[StepEvent, None, Completion]:
+        """One step; words are held to the schema, where there is one."""
+        schema = self.options.response_schema
+        if schema is None or tool_choice == "none" or not self.schemas:
+            completion = yield from self._generate(tool_choice, schema)
+        else:
+            # One grammar cannot hold an answer to tools and to a schema: when the model answers
+            # in words, it answers once more, and only what it says then counts.
+            completion = yield from self._generate(tool_choice, None, aloud=False)
+            if not completion.tool_calls:
+                completion = yield from self._generate("none", schema)
+        message = self.conversation.with_own_ids(completion.message)
+        self.conversation = self.conversation.added(message)
+        self.steps[-1] = completion.model_copy(update={"message": message})
+        return self.steps[-1]
+
+    def _generate(
+        self, tool_choice: ToolChoice, schema: Any, *, aloud: bool = True
+    ) -> Generator[StepEvent, None, Completion]:
+        messages = self._view().messages
         completion = None
         for chunk in self.llm.stream_chat(
-            self.policy(self.transcript),
+            messages,
             tools=self.schemas or None,
-            tool_choice=self.tool_choice,
-            max_tokens=self.max_tokens,
-            on_progress=self.on_progress,
+            tool_choice=tool_choice,
+            max_tokens=self.options.max_tokens,
+            temperature=self.temperature,
+            response_schema=schema,
+            on_progress=self.options.on_progress,
         ):
-            if chunk.text:
+            if chunk.text and aloud:
                 yield TextDelta(text=chunk.text)
             completion = chunk.result or completion
         if completion is None:
             raise BackendError("the model's stream ended without a result")
         self.steps.append(completion)
-        self.transcript = (*self.transcript, completion.message)
-        window = completion.window
-        if window.grew_from is not None:
-            yield WindowGrown(
-                grew_from=window.grew_from,
-                n_ctx=window.n_ctx,
-                scale=window.scale,
-                method=window.method,
-                rescale_s=completion.timings.rescale_s,
-            )
+        yield from self._window_events(completion)
+        lost = self.watch.check(messages, completion, self._avoidable)
+        self._avoidable = ""
+        if lost is not None:
+            yield lost
         return completion
 
-    def _call(self, call: ToolCall) -> ToolResult:
-        """Run a tool; what goes wrong in it is for the model to read, not for the caller."""
-        try:
-            if call.name not in self.tools:
-                known = ", ".join(self.tools) or "none"
-                raise ToolError(f"there is no tool {call.name!r}; the tools are: {known}")
-            text, is_error = self.tools[call.name].call(call.arguments), False
-        except ToolError as error:
-            text, is_error = f"Error: {error}", True
-        except Exception as error:
-            text, is_error = f"Error: {type(error).__name__}: {error}", True
-        self.transcript = (
-            *self.transcript,
-            Message(role="tool", content=text, tool_call_id=call.id, name=call.name),
+    def _window_events(self, completion: Completion) -> Iterator[StepEvent]:
+        old, now = self.window, completion.window
+        self.window = now
+        # After a compaction the model may go on in another session, which grew by itself.
+        grew_from = now.grew_from if old is None else old.n_ctx
+        if grew_from is not None and now.n_ctx > grew_from:
+            yield WindowGrown(
+                grew_from=grew_from,
+                n_ctx=now.n_ctx,
+                scale=now.scale,
+                method=now.method,
+                rescale_s=completion.timings.rescale_s,
+            )
+        elif old is not None and now.n_ctx < old.n_ctx:
+            yield WindowShrunk(
+                shrank_from=old.n_ctx, n_ctx=now.n_ctx, scale=now.scale, method=now.method
+            )
+
+    # The tools
+
+    def _call(
+        self, calls: Sequence[ToolCall]
+    ) -> Generator[StepEvent, None, list[tuple[ToolCall, ToolResult]]]:
+        yield from calls
+        results = run_calls(self.tools, calls, self.tool_timeout_s)
+        yield from self._take(results)
+        return list(zip(calls, results, strict=True))
+
+    def _answer_open_calls(self) -> Iterator[StepEvent]:
+        """Of a run that was interrupted: nobody knows what became of its calls."""
+        calls = self.conversation.open_calls
+        results = [
+            ToolResult(call_id=call.id, name=call.name, text=INTERRUPTED, is_error=True)
+            for call in calls
+        ]
+        if results:
+            yield from self._take(results)
+
+    def _take(self, results: Sequence[ToolResult]) -> Iterator[StepEvent]:
+        """Put results into the conversation, and show the model what the policy says."""
+        for result in results:
+            self.conversation = self.conversation.added(
+                Message(
+                    role="tool", content=result.text, tool_call_id=result.call_id, name=result.name
+                )
+            )
+        compactions = list(self._arrange())
+        shown = {one.index: one for one in self.conversation.shown}
+        first = len(self.conversation.transcript) - len(results)
+        for place, result in enumerate(results, first):
+            one = shown.get(place)
+            if one is not None and one.content is not None:
+                clamped = {"text": one.content, "clamped": one.state == "clamped"}
+                result = result.model_copy(update=clamped)
+            yield result
+        yield from compactions
+
+    # The window
+
+    def _view(self) -> View:
+        now = self.conversation
+        view = View.of(
+            now.transcript,
+            self.llm,
+            tools=self.schemas,
+            pinned=now.pinned,
+            reserve_tokens=self.options.max_tokens,
         )
-        return ToolResult(call_id=call.id, name=call.name, text=text, is_error=is_error)
+        return replace(view, shown=now.shown)
+
+    def _arrange(self) -> Iterator[Compacted]:
+        """Let the policy say what is shown from now on.
+
+        Raises:
+            ContextOverflowError: even so it does not fit.
+            TemplateError: the policy broke the conversation.
+        """
+        before, name = self._view(), name_of(self.policy)
+        after = self.policy(before)
+        if after.shown != before.shown:
+            check_view(before, after, name)
+        log = after.log
+        if not log and _lost_from_cache(before, after):
+            # A policy that does not wait until the window is full loses the cache for nothing.
+            log = after.logged(name, before.tokens, difference(before, after)).log
+            if before.tokens <= before.room_tokens:
+                self._avoidable = (
+                    f"the policy {name} took something out although all {before.tokens} tokens "
+                    f"fit the {before.room_tokens} there are; wrap it in policies.when_full"
+                )
+        if not self.slides and after.tokens > after.room_tokens:
+            raise _overflow(after)
+        self.conversation = replace(
+            self.conversation,
+            shown=after.shown,
+            compacted=(*self.conversation.compacted, *log),
+        )
+        yield from log
 
     def _stop(self, reason: StopReason, detail: str) -> None:
         self.stop_reason, self.detail = reason, detail
+
+
+def _lost_from_cache(before: View, after: View) -> bool:
+    """Whether more changed than results that arrived just now and were clamped."""
+    kept = [shown for shown in after.shown if shown.state != "clamped"]
+    held = {shown.index for shown in after.shown if shown.state == "clamped"}
+    return kept != [shown for shown in before.shown if shown.index not in held]
+
+
+def _overflow(view: View) -> ContextOverflowError:
+    reserve = view.llm.target_ctx - view.room_tokens
+    needed = view.tokens + reserve
+    return ContextOverflowError(
+        f"the conversation is {view.tokens} tokens and its answer may take {reserve}, {needed} in "
+        f"all, but target_ctx is {view.llm.target_ctx}, and the policy leaves nothing else out. "
+        "Say it shorter, let tools return less, lower max_tokens, use fewer tools or a shorter "
+        "system prompt, or construct the model with a larger target_ctx. Nothing was cut.",
+        needed=needed,
+        available=view.llm.target_ctx,
+        n_ctx=view.llm.target_ctx,
+    )

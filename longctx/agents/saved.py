@@ -2,24 +2,108 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ValidationError
 
+from longctx.agents.conversation import Conversation
+from longctx.agents.events import Compacted
+from longctx.agents.view import READ_RESULT, Shown
 from longctx.errors import LongCtxError, SnapshotMismatchError
-from longctx.types import Frozen, Message
+from longctx.types import Frozen, Message, Messages
+
+logger = logging.getLogger("longctx")
 
 
-class SavedAgent(Frozen):
-    """The file's content. ``tools`` are names only: functions cannot be saved."""
+class AgentState(Frozen):
+    """All of an agent but its messages.
+
+    ``tools`` are names only: functions cannot be saved. ``shown`` is what of the messages the
+    model is shown (None: all of them). ``finished`` counts the messages of runs that are done
+    (None: all of them).
+    """
 
     format: Literal["longctx-agent"] = "longctx-agent"
     version: Literal[1] = 1
     tools: tuple[str, ...]
+    shown: tuple[Shown, ...] | None = None
+    pinned: tuple[int, ...] = ()
+    finished: int | None = None
+    compacted: tuple[Compacted, ...] = ()
+
+
+class SavedAgent(AgentState):
+    """The file's content."""
+
     messages: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, conversation: Conversation, tools: tuple[str, ...]) -> SavedAgent:
+        """What is to be saved; the built-in tool comes back by itself."""
+        everything = tuple(Shown(index=i) for i in range(len(conversation.transcript)))
+        return cls(
+            tools=tuple(name for name in tools if name != READ_RESULT),
+            shown=None if conversation.shown == everything else conversation.shown,
+            pinned=tuple(sorted(conversation.pinned)),
+            finished=conversation.finished,
+            compacted=conversation.compacted,
+            messages=conversation.transcript,
+        )
+
+    def conversation(self) -> Conversation:
+        """What was saved.
+
+        Raises:
+            SnapshotMismatchError: it speaks of messages that are not there.
+        """
+        n = len(self.messages)
+        shown = self.shown
+        if shown is None:
+            shown = tuple(Shown(index=place) for place in range(n))
+        finished = n if self.finished is None else self.finished
+        places = [s.index for s in shown if s.index is not None] + list(self.pinned)
+        if not all(0 <= place < n for place in places) or not 0 <= finished <= n:
+            raise SnapshotMismatchError(
+                f"the saved agent shows or pins messages beyond the {n} that it holds; the file "
+                "was changed by hand: take out 'shown', 'pinned' and 'finished' to show them all"
+            )
+        return Conversation(
+            transcript=self.messages,
+            shown=shown,
+            pinned=frozenset(self.pinned),
+            finished=finished,
+            compacted=self.compacted,
+        )
+
+
+@runtime_checkable
+class KeepsCache(Protocol):
+    """A model that can write the KV cache of a conversation to a file."""
+
+    def save_chat(self, path: str | Path, messages: Messages, tools: Any = None) -> int:
+        """Write the cache of a conversation; return how many of its tokens are in it."""
+
+    def load_chat(self, path: str | Path) -> int:
+        """Take a written cache up again; return its tokens."""
+
+
+def cache_path(path: Path) -> Path:
+    """Where the KV cache of a saved agent lies."""
+    return path.with_name(path.name + ".kv")
+
+
+def load_cache(llm: KeepsCache, path: Path) -> None:
+    """Take up a KV cache if there is one that suits; if not, the next turn prefills."""
+    if not path.exists():
+        return
+    try:
+        llm.load_chat(path)
+    except LongCtxError as error:
+        logger.warning("the KV cache in %s is not used, the next turn prefills: %s", path, error)
 
 
 def write(path: Path, saved: SavedAgent) -> None:
@@ -28,7 +112,7 @@ def write(path: Path, saved: SavedAgent) -> None:
     Raises:
         LongCtxError: the folder is missing or cannot be written.
     """
-    data = saved.model_dump_json(indent=2).encode()
+    data = saved.model_dump_json(indent=2, exclude_none=True).encode()
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
     except OSError as error:
@@ -59,12 +143,24 @@ def read(path: Path) -> SavedAgent:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise LongCtxError(f"no saved agent can be read from {path} ({error})") from error
+    return parse(SavedAgent, data, str(path))
+
+
+S = TypeVar("S", bound=Frozen)
+
+
+def parse(kind: type[S], data: bytes | str, source: str) -> S:
+    """Read JSON of this version.
+
+    Raises:
+        SnapshotMismatchError: it is something else.
+    """
     try:
-        return SavedAgent.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise SnapshotMismatchError(
-            f"{path} is no agent saved in format 'longctx-agent' version 1 ({where}: "
+            f"{source} is no agent saved in format 'longctx-agent' version 1 ({where}: "
             f"{first['msg']}); save the agent again with this version of longctx"
         ) from error

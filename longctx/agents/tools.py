@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -28,16 +28,18 @@ class Tool:
         description: the docstring's first paragraph.
         parameters: JSON schema of the arguments, from the annotations (pydantic's reading:
             ``Annotated[int, Field(ge=1, description="...")]`` works).
+        timeout_s: how long a call of an agent may take, in seconds; None is the agent's own.
 
     Make one with :func:`tool`.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, timeout_s: float | None = None) -> None:
         functools.update_wrapper(self, function)
         self.name = _name_of(function)
         self.description = _description_of(function, self.name)
         self._function = function
         self._arguments = _arguments_of(function, self.name)
+        self.timeout_s = check_timeout(timeout_s)
         self.parameters: dict[str, Any] = _without_titles(self._arguments.json_schema())
 
     @property
@@ -80,8 +82,14 @@ class Tool:
         return f"Tool({self.name!r}, {self.description!r})"
 
 
-def tool(function: Callable[..., Any]) -> Tool:
-    """Let a model call a function; plain or ``async``.
+@overload
+def tool(function: Callable[..., Any]) -> Tool: ...
+@overload
+def tool(*, timeout_s: float) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None, *, timeout_s: float | None = None
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Let a model call a function; plain or ``async``; ``@tool`` or ``@tool(timeout_s=5)``.
 
     Every parameter needs a type, the function a docstring: they are all that the model sees.
 
@@ -98,7 +106,20 @@ def tool(function: Callable[..., Any]) -> Tool:
         >>> add(2, 3)
         5
     """
-    return Tool(function)
+    if function is None and timeout_s is not None:
+        return functools.partial(Tool, timeout_s=timeout_s)
+    return Tool(cast(Any, function), timeout_s=timeout_s)
+
+
+def check_timeout(timeout_s: float | None) -> float | None:
+    """Refuse a time that is none.
+
+    Raises:
+        ToolError: it is not above 0.
+    """
+    if timeout_s is None or (isinstance(timeout_s, int | float) and timeout_s > 0):
+        return timeout_s
+    raise ToolError(f"timeout_s is {timeout_s!r}; use seconds above 0, or None")
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -72,6 +72,11 @@ class SessionPool:
             return found
         return self._open()
 
+    def holding(self, ids: Sequence[int]) -> Session | None:
+        """The live session that has most of a prompt; None where none has any of it."""
+        found = max(self._sessions, key=lambda s: s.shared(ids), default=None)
+        return found if found and found.shared(ids) else None
+
     def add(self, session: Session) -> None:
         """Take a session in as the most recently used."""
         self.make_room(session.n_ctx)

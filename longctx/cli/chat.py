@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import errors, prefill_bar, say, show_cost, show_plan
+from longctx.cli.output import errors, out, prefill_bar, show_cost, show_plan
+from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
 if TYPE_CHECKING:
+    from longctx.agents import Agent, Event, Tool
     from longctx.llm import LongContextLLM
-    from longctx.types import Message
+
+HELP = """\
+/context     what stands in the window, by section
+/save FILE   write the conversation (JSON, and its KV cache beside it)
+/load FILE   go on with a conversation from a file
+/help        this
+/exit        the end; so is Ctrl-D. Ctrl-C stops an answer"""
 
 
 def chat(
@@ -22,32 +33,33 @@ def chat(
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
+    tools: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Python file with functions decorated with @tool; can be repeated."),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Room for each answer.")] = 512,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
 ) -> None:
-    """Talk to a model; the window grows with the conversation.
+    """Talk to a model; the window grows with the conversation, and is compacted when it is full.
 
-    /exit or Ctrl-D ends it, Ctrl-C stops an answer. Lines can be piped in.
+    /help lists what can be typed besides: /context, /save FILE, /load FILE. Lines can be piped in.
     Example: `echo "What is RoPE?" | longctx chat`
     """
     from longctx.llm import LongContextLLM
-    from longctx.types import Message
 
-    history = [Message(role="system", content=system)] if system else []
+    functions = [function for file in tools or [] for function in load_tools(file)]
     with LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm:
         if sys.stdin.isatty():
             show_plan(llm.plan)
+            out.print("/help lists what can be typed besides.")
+        talk = _Talk(llm, functions, system, temperature)
         while (line := _read_line()) is not None:
-            if not line.strip():
-                continue
-            turn = Message(role="user", content=line)
             try:
-                answer = _answer(llm, [*history, turn], max_tokens, temperature)
+                talk.take(line.strip())
             except LongCtxError as error:
                 errors.print(str(error), markup=False, style="red")
-                continue
-            if answer is not None:
-                history += [turn, answer]
+            except KeyboardInterrupt:
+                errors.print("\n(stopped; this turn is forgotten)")
 
 
 def _read_line() -> str | None:
@@ -58,17 +70,82 @@ def _read_line() -> str | None:
     return None if line.strip() in ("/exit", "/quit") else line
 
 
-def _answer(
-    llm: LongContextLLM, messages: list[Message], max_tokens: int, temperature: float
-) -> Message | None:
-    try:
-        with prefill_bar("reading") as progress:
-            chunks = llm.stream_chat(
-                messages, max_tokens=max_tokens, temperature=temperature, on_progress=progress
+class _Talk:
+    """What is said to the agent, and what is said about it."""
+
+    def __init__(
+        self, llm: LongContextLLM, tools: list[Tool], system: str | None, temperature: float
+    ) -> None:
+        from longctx.agents import Agent
+
+        self._llm, self._tools, self._temperature = llm, tools, temperature
+        self._agent: Agent = Agent(llm, tools, system, temperature=temperature)
+
+    def take(self, line: str) -> None:
+        """Answer a line, or do what its command says."""
+        command = re.match(r"/[a-z]+(?!\S)", line)
+        if command:
+            self._command(command[0], line[command.end() :].strip())
+        elif line:
+            with prefill_bar("reading") as progress:
+                _show(self._agent.stream(line, on_progress=progress))
+
+    def _command(self, name: str, argument: str) -> None:
+        from longctx.agents import Agent
+
+        if name == "/context":
+            out.print(str(self._agent.context), markup=False)
+        elif name == "/help":
+            out.print(HELP, markup=False)
+        elif name == "/save" and argument:
+            self._agent.save(argument)
+            out.print(
+                f"{len(self._agent.transcript)} messages in {argument}",
+                markup=False,
+                soft_wrap=True,
             )
-            result = say(chunks)
-        show_cost(result)
-        return result.message
-    except KeyboardInterrupt:
-        errors.print("\n(stopped; this turn is forgotten)")
-    return None
+        elif name == "/load" and argument:
+            self._agent = Agent.load(
+                argument, self._llm, self._tools, temperature=self._temperature
+            )
+            out.print(
+                f"{len(self._agent.transcript)} messages from {argument}",
+                markup=False,
+                soft_wrap=True,
+            )
+        else:
+            errors.print(f"{name} {argument} is no command:\n{HELP}", markup=False)
+
+
+def _show(events: Iterator[Event]) -> None:
+    """Print a run as it comes, and what it cost."""
+    from longctx.agents import CacheLost, Compacted, Done, TextDelta, ToolCall, ToolResult
+
+    said = False
+    for event in events:
+        if isinstance(event, TextDelta):
+            out.print(event.text, end="", markup=False, soft_wrap=True)
+            out.file.flush()
+            said = True
+            continue
+        if said:
+            out.print()
+            said = False
+        if isinstance(event, ToolCall):
+            _note(f"→ {event.name} {event.arguments}")
+        elif isinstance(event, ToolResult):
+            _note(f"← {event.text[:200]}")
+        elif isinstance(event, Compacted):
+            tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
+            _note(f"{event.policy}: {tokens} ({event.detail})")
+        elif isinstance(event, CacheLost):
+            _note(f"prefilled again: {event.reason}")
+        elif isinstance(event, Done):
+            for step in event.result.steps[-1:]:
+                show_cost(step)
+            if event.result.detail:
+                _note(event.result.detail)
+
+
+def _note(text: str) -> None:
+    out.print(text, markup=False, style="dim", soft_wrap=True)

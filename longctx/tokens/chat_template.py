@@ -149,6 +149,21 @@ class ChatTemplate:
             before, text = prompt.tail
             self._memory.put((before, text + generated_text), [*prompt.tail_ids, *ids])
 
+    def recall(self, ids: Sequence[int]) -> None:
+        """Remember every fragment of a text that comes back from disk with its keys.
+
+        Args:
+            ids: the whole text, answers as the model wrote them.
+        """
+        before: int | None = None
+        for is_control, group in groupby(ids, self._is_control):
+            tokens = list(group)
+            if is_control:
+                before = tokens[-1]
+            else:
+                text = self._vocabulary.decode_bytes(tokens, special=True)
+                self._memory.put((before, text.decode("utf-8", "replace")), tokens)
+
     def _is_control(self, token: int) -> bool:
         attr = self._vocabulary.token_attr(token)
         return bool(attr & (TokenAttr.CONTROL | TokenAttr.UNKNOWN))

@@ -55,7 +55,7 @@ def test_a_conversation_prefills_only_what_is_new(llm):
 
 def test_context_is_exactly_what_a_step_prefills(llm):
     """The sections add up to the prompt of the next completion, less the new turn."""
-    agent = Agent(llm, tools=[weather], system="You are a helpful assistant.")
+    agent = Agent(llm, tools=[weather], system="You are a helpful assistant.", read_back=False)
     (step,) = agent.run("Hello!", max_tokens=16).steps
     context = agent.context
     shown = agent.transcript[:-1]

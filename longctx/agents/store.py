@@ -1,0 +1,236 @@
+"""Many conversations in one SQLite file, each step written as it happens."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from longctx.agents.agent import Agent
+from longctx.agents.conversation import Conversation
+from longctx.agents.policies import Policy
+from longctx.agents.saved import AgentState, SavedAgent, parse
+from longctx.agents.tools import Tool
+from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.protocols import ChatModel
+from longctx.types import Frozen, Message
+
+VERSION = 1
+_TABLES = """
+create table if not exists conversations (
+    name text primary key, state text not null, begun text not null, updated text not null
+) strict;
+create table if not exists messages (
+    conversation text not null references conversations(name) on delete cascade,
+    place integer not null, message text not null,
+    primary key (conversation, place)
+) strict, without rowid;
+"""
+_WAIT_S = 30.0
+
+
+class ConversationInfo(Frozen):
+    """One conversation of a store. ``unfinished``: its last run stopped in the middle."""
+
+    name: str
+    messages: int
+    unfinished: bool
+    begun: datetime
+    updated: datetime
+
+
+class ConversationStore:
+    """Conversations in an SQLite file, which outlive the process.
+
+    Every message is on disk before the next one begins: a program killed in the middle of a turn
+    finds it in ``agent.unfinished``, and ``agent.resume()`` goes on. Columns ``state`` and
+    ``message`` are JSON. Threads and processes may share a file; one conversation should be open
+    in one place. The KV cache is not in it: give the model a ``cache_dir``.
+
+    Args:
+        path: the file; made when it is missing.
+
+    Raises:
+        LongCtxError: it cannot be opened.
+        SnapshotMismatchError: it is no such file, or of another version.
+
+    Example:
+        >>> from longctx.testing import ScriptedChatModel
+        >>> with ConversationStore(":memory:") as store:
+        ...     agent = store.open("anna", ScriptedChatModel(["Hello!"]))
+        ...     _ = agent.run("Hi")
+        ...     [(info.name, info.messages) for info in store.list()]
+        [('anna', 2)]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._lock = threading.RLock()
+        with self._translated():
+            self._db = sqlite3.connect(
+                self.path, timeout=_WAIT_S, check_same_thread=False, isolation_level=None
+            )
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def open(
+        self,
+        name: str,
+        llm: ChatModel,
+        tools: Sequence[Tool] = (),
+        system: str | None = None,
+        policy: Policy | None = None,
+        **options: Any,
+    ) -> Agent:
+        """Begin a conversation, or go on with it; from now on the agent writes every step here.
+
+        Args:
+            name: of the conversation.
+            llm: as all that follow, of :class:`~longctx.agents.Agent`.
+            tools: ditto.
+            system: of a new conversation; one that exists keeps its own.
+            policy: ditto.
+            options: ditto.
+
+        Raises:
+            LongCtxError: the file cannot be read or written.
+            SnapshotMismatchError: it is damaged.
+            ToolError: a tool that the conversation has is not among ``tools``.
+        """
+        saved = self._read(name)
+        agent = Agent(llm, tools, None if saved else system, policy, **options)
+        if saved is not None:
+            agent.take_up(saved, f"{self.path}, conversation {name!r}")
+        names = tuple(tool.name for tool in tools)
+        written: Sequence[Message] = saved.messages if saved else ()
+
+        def journal(conversation: Conversation) -> None:
+            nonlocal written
+            self._write(name, SavedAgent.of(conversation, names), written)
+            written = conversation.transcript
+
+        if saved is None:
+            journal(agent.conversation)
+        agent.journal = journal
+        return agent
+
+    def list(self) -> list[ConversationInfo]:
+        """All conversations, the one used last first."""
+        query = (
+            "select name, begun, updated, coalesce(json_extract(state, '$.finished'), 0), "
+            "(select count(*) from messages where conversation = name) "
+            "from conversations order by updated desc, name"
+        )
+        with self._lock, self._translated():
+            rows = self._db.execute(query).fetchall()
+        return [
+            ConversationInfo(
+                name=name, begun=begun, updated=updated, messages=n, unfinished=finished < n
+            )
+            for name, begun, updated, finished, n in rows
+        ]
+
+    def delete(self, name: str) -> None:
+        """Forget a conversation, if there is one of this name."""
+        with self._transaction() as db:
+            db.execute("delete from conversations where name = ?", (name,))
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> ConversationStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Inside
+
+    def _prepare(self) -> None:
+        with self._translated():
+            self._db.execute("pragma foreign_keys = on")
+            self._db.execute("pragma journal_mode = wal")
+            (version,) = self._db.execute("pragma user_version").fetchone()
+            (tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
+        if version != VERSION and (version or tables):
+            raise SnapshotMismatchError(
+                f"{self.path} holds no conversations of version {VERSION} (its user_version is "
+                f"{version}); use another file, or the longctx that made this one"
+            )
+        with self._translated():
+            self._db.executescript(f"{_TABLES} pragma user_version = {VERSION};")
+
+    def _read(self, name: str) -> SavedAgent | None:
+        with self._lock, self._translated():
+            found = self._db.execute(
+                "select state from conversations where name = ?", (name,)
+            ).fetchone()
+            rows = self._db.execute(
+                "select message from messages where conversation = ? order by place", (name,)
+            ).fetchall()
+        if found is None:
+            return None
+        source = f"{self.path}, conversation {name!r},"
+        state = parse(AgentState, found[0], source)
+        messages = tuple(parse(Message, message, source) for (message,) in rows)
+        return SavedAgent(**dict(state), messages=messages)
+
+    def _write(self, name: str, saved: SavedAgent, written: Sequence[Message]) -> None:
+        """Write what is new: transcripts only get longer, or lose an unfinished run's end."""
+        pairs = zip(written, saved.messages, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
+        now = datetime.now(timezone.utc).isoformat()
+        state = saved.model_dump_json(exclude={"messages"}, exclude_none=True)
+        with self._transaction() as db:
+            db.execute(
+                "insert into conversations values (?, ?, ?, ?) on conflict (name) "
+                "do update set state = excluded.state, updated = excluded.updated",
+                (name, state, now, now),
+            )
+            held = "select count(*) from messages where conversation = ?"
+            if db.execute(held, (name,)).fetchone()[0] < same:
+                same = 0  # deleted in the meantime
+            db.execute("delete from messages where conversation = ? and place >= ?", (name, same))
+            rows = [
+                (name, place, message.model_dump_json(exclude_defaults=True))
+                for place, message in enumerate(saved.messages[same:], same)
+            ]
+            db.executemany("insert into messages values (?, ?, ?)", rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a null byte in the path
+            kind = SnapshotMismatchError if "not a database" in str(error) else LongCtxError
+            raise kind(
+                f"the conversations in {self.path} cannot be read or written ({error}); check "
+                "that the file is an SQLite file in a folder that can be written"
+            ) from error

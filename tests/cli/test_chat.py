@@ -1,0 +1,67 @@
+"""``longctx chat`` with tools and its commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.test_commands import run
+
+MODEL = str(Path(__file__).parents[1] / "models" / "tiny-longctx.gguf")
+OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12")
+TOOLS = """
+from longctx.agents import tool
+
+@tool
+def room(number: int) -> str:
+    "Say the code of a room."
+    return f"The code of room {number} is 5310."
+"""
+
+
+def test_a_conversation_is_saved_and_goes_on(tmp_path: Path) -> None:
+    """What was said before /save is known after /load in another process."""
+    file = tmp_path / "chat.json"
+    fact = "The pass key is 48213. Remember it. 48213 is the pass key."
+    said = run(*OPTIONS, stdin=f"{fact}\n/save {file}\n/context\n").stdout
+    assert f"2 messages in {file}" in said
+    assert "conversation" in said
+    assert "2 of 2 messages shown" in said
+    assert json.loads(file.read_text())["messages"][0]["content"] == fact
+    question = "What is the pass key?\n"
+    assert "48213" in run(*OPTIONS, stdin=f"/load {file}\n{question}").stdout
+    assert "48213" not in run(*OPTIONS, stdin=question).stdout
+
+
+def test_tools_come_from_a_file(tmp_path: Path) -> None:
+    """They stand in the prompt, with the one that reads results back."""
+    file = tmp_path / "my_tools.py"
+    file.write_text(TOOLS)
+    done = run(*OPTIONS, "--tools", str(file), stdin="What is the code of room 7?\n/context\n")
+    tools = next(line for line in done.stdout.splitlines() if line.startswith("tools"))
+    assert int(tools.split()[1].replace(",", "")) > 100
+
+
+def test_commands_that_are_none(tmp_path: Path) -> None:
+    """The list of commands is shown, and the conversation goes on; a path is no command."""
+    done = run(*OPTIONS, stdin="/save\n/dance\n/load nowhere.json\n/help\n/etc/hosts is a file\n")
+    assert done.stderr.count("is no command") == 2
+    assert "nowhere.json" in done.stderr
+    assert done.stdout.count("/context") == 1
+    assert done.stdout.count("prefilled in") == 1
+
+
+def test_files_without_tools(tmp_path: Path) -> None:
+    """A missing file, another type, one that fails and an empty one are errors, status 1."""
+    fails, empty, text = (tmp_path / name for name in ("fails.py", "empty.py", "text.txt"))
+    fails.write_text("1 / 0")
+    empty.write_text("")
+    text.write_text("x")
+    for file, why in (
+        (fails, "ZeroDivisionError"), (empty, "no tool"), (text, "ends in .py"),
+        (tmp_path / "missing.py", "cannot be run"),
+    ):  # fmt: skip
+        done = run(*OPTIONS, "--tools", str(file), ok=False)
+        assert done.returncode == 1
+        assert "ToolError" in done.stderr
+        assert why in " ".join(done.stderr.split())
