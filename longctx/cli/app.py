@@ -17,6 +17,7 @@ from longctx.cli.eval import evaluate
 from longctx.cli.inspect import inspect
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
+from longctx.cli.serve import serve
 from longctx.errors import LongCtxError
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, inspect, plan, calibrate):
+for command in (demo, chat, ask, serve, inspect, plan, calibrate):
     app.command()(command)
 app.add_typer(evaluate)
 

@@ -1,0 +1,93 @@
+"""``longctx serve``: the model over HTTP, as OpenAI's clients expect it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longctx.cli.output import errors, show_plan
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    model: Annotated[
+        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
+    ] = None,
+    target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
+    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    overflow: Annotated[
+        str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
+    ] = "error",
+    memory: Annotated[
+        str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
+    ] = None,
+    reserve_output: Annotated[
+        int, typer.Option(help="Room for an answer that names no max_tokens.")
+    ] = 1024,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Keep long conversations here between runs.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="LONGCTX_API_KEY", help="What clients must send. Default: nothing."),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name to answer for. Default: all, or on loopback its own names."),
+    ] = None,
+    model_id: Annotated[
+        str | None, typer.Option(help="The name that clients give. Default: the model's own.")
+    ] = None,
+    max_waiting: Annotated[
+        int, typer.Option(min=0, help="Answers that may wait for the one under way.")
+    ] = 16,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds for one answer, its wait included.")
+    ] = 1800.0,
+    max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
+) -> None:
+    """Serve a model over HTTP with OpenAI's API, and a page to chat on.
+
+    Clients share the model: their answers queue, each conversation's cached tokens are found
+    by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
+    """
+    from longctx.llm import LongContextLLM
+    from longctx.server import ServerSettings
+    from longctx.server import serve as run
+
+    names = tuple(allowed_host or ())
+    if not names and host in _LOOPBACK:
+        names = _LOOPBACK
+    if host not in _LOOPBACK and not api_key:
+        errors.print(
+            f"[yellow]warning[/yellow]  {host} is reached from other machines, and no --api-key "
+            "is asked of them"
+        )
+    settings = ServerSettings(
+        model_id=model_id,
+        api_key=api_key or None,
+        allowed_hosts=names,
+        max_waiting=max_waiting,
+        timeout_s=timeout,
+        max_body_bytes=max_body,
+    )
+    # After its grace the server raises the signal again; the model is closed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with LongContextLLM(
+        model,
+        target_ctx,
+        method=method,
+        overflow=overflow,  # type: ignore[arg-type]  # plan_context checks it
+        memory_limit=memory,
+        reserve_output=reserve_output,
+        cache_dir=cache_dir,
+    ) as llm:
+        show_plan(llm.plan)
+        run(llm, settings, host=host, port=port)

@@ -1,0 +1,20 @@
+"""An OpenAI-compatible HTTP server over one :class:`~longctx.llm.LongContextLLM`."""
+
+from __future__ import annotations
+
+from longctx.errors import MissingExtraError
+
+try:
+    import fastapi  # noqa: F401  (asked for here, so that one place says what is missing)
+    import prometheus_client  # noqa: F401
+    import uvicorn  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(
+        f"the server needs {error.name}; install it with: pip install 'longctx-sdk[server]'"
+    ) from error
+
+from longctx.server.app import create_app
+from longctx.server.run import serve
+from longctx.server.settings import ServerSettings
+
+__all__ = ["ServerSettings", "create_app", "serve"]

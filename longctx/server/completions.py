@@ -1,0 +1,45 @@
+"""``POST /v1/chat/completions`` and ``POST /v1/completions``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from longctx.server.formats import ChatFormat, TextFormat
+from longctx.server.requests import ChatRequest, CompletionRequest
+from longctx.server.service import Service, check_schema
+from longctx.types import Chunk, ProgressCallback
+
+
+def completion_routes(service: Service) -> APIRouter:
+    """The routes that write text."""
+    router = APIRouter(prefix="/v1")
+    llm = service.llm
+
+    @router.post("/chat/completions")
+    async def chat_completions(asked: ChatRequest, request: Request) -> Response:
+        """Answer a conversation."""
+        service.check_model(asked.model)
+        messages, options = asked.to_messages(), asked.options()
+
+        def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
+            check_schema(options.get("response_schema"))
+            return llm.stream_chat(messages, **options, on_progress=on_progress)
+
+        return await service.answer(request, asked, start, ChatFormat(service.model_id))
+
+    @router.post("/completions")
+    async def completions(asked: CompletionRequest, request: Request) -> Response:
+        """Continue plain text, without a chat template."""
+        service.check_model(asked.model)
+        options = asked.options()
+
+        def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
+            check_schema(options.get("response_schema"))
+            return llm.stream(asked.prompt, **options, on_progress=on_progress)
+
+        return await service.answer(request, asked, start, TextFormat(service.model_id))
+
+    return router

@@ -1,0 +1,109 @@
+"""What Prometheus reads at ``/metrics``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from longctx.types import Completion
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Metrics:
+    """Counters of one server; tokens and seconds.
+
+    Args:
+        n_jobs: tells how many answers are under way or waiting.
+    """
+
+    def __init__(self, n_jobs: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "longctx_requests",
+            "Requests answered.",
+            ("path", "status"),
+            registry=self._registry,
+        )
+        self._tokens = Counter(
+            "longctx_tokens",
+            "Tokens: cached (of a prompt, reused), prefilled, generated.",
+            ("kind",),
+            registry=self._registry,
+        )
+        self._dropped = Gauge(
+            "longctx_dropped_tokens",
+            "Tokens that had slid out of the window of the last answer.",
+            registry=self._registry,
+        )
+        self._window = Gauge(
+            "longctx_window_tokens", "Window of the last answer.", registry=self._registry
+        )
+        self._scale = Gauge(
+            "longctx_window_scale", "Scale factor of the last answer.", registry=self._registry
+        )
+        self._ttft = Histogram(
+            "longctx_time_to_first_token_seconds",
+            "From the request to its first token, the wait included.",
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._duration = Histogram(
+            "longctx_request_seconds",
+            "Whole requests.",
+            ("path",),
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        waiting = Gauge("longctx_jobs", "Answers under way and waiting.", registry=self._registry)
+        waiting.set_function(n_jobs)
+
+    def answered(self, result: Completion, waited_s: float) -> None:
+        """Count an answer that waited so long before it began."""
+        usage, window = result.usage, result.window
+        self._tokens.labels("cached").inc(usage.cached_tokens)
+        self._tokens.labels("prefilled").inc(usage.prefilled_tokens)
+        self._tokens.labels("generated").inc(usage.completion_tokens)
+        self._ttft.observe(waited_s + result.timings.ttft_s)
+        self._window.set(window.n_ctx)
+        self._scale.set(window.scale)
+        self._dropped.set(window.dropped_tokens)
+
+    def requested(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(path, str(status)).inc()
+        self._duration.labels(path).observe(seconds)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class CountRequests:
+    """ASGI middleware: every request under its route's path, of which there are few."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count the request when it is over; one without an answer counts as 499."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 499, time.monotonic()
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requested(path, status, time.monotonic() - started)

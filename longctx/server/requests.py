@@ -1,0 +1,279 @@
+"""What clients may send: OpenAI's fields; one that would change the answer is never ignored."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from longctx.errors import TemplateError
+from longctx.types import Message, ToolCall
+
+Stop = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    """A piece of a message's text; images and sounds are refused, not dropped."""
+
+    type: Literal["text"]
+    text: str
+
+
+class _CalledFunction(BaseModel):
+    name: str
+    arguments: str = "{}"
+
+
+class _Call(BaseModel):
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: _CalledFunction
+
+    def to_call(self) -> ToolCall:
+        """Our form: arguments as an object.
+
+        Raises:
+            TemplateError: they are no JSON object.
+        """
+        try:
+            arguments = json.loads(self.function.arguments or "{}")
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise TemplateError(
+                f"the arguments of the call {self.id!r} of {self.function.name!r} are no JSON "
+                f"object: {self.function.arguments[:80]!r}"
+            )
+        return ToolCall(id=self.id, name=self.function.name, arguments=arguments)
+
+
+class ChatMessage(BaseModel):
+    """One turn; members that models never see (``refusal``, ``annotations``, …) are let pass."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    def to_message(self) -> Message:
+        """Our form."""
+        text = self.content or ""
+        return Message(
+            role="system" if self.role == "developer" else self.role,
+            content=text if isinstance(text, str) else "".join(part.text for part in text),
+            tool_calls=tuple(call.to_call() for call in self.tool_calls or ()),
+            tool_call_id=self.tool_call_id,
+            name=self.name,
+        )
+
+
+class _Function(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(BaseModel):
+    """A tool; its calls are always held to its schema, so ``strict`` changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: _Function
+
+    def to_schema(self) -> dict[str, Any]:
+        """Our form."""
+        return self.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+
+
+class _Name(BaseModel):
+    name: str
+
+
+class NamedTool(BaseModel):
+    """``tool_choice`` of one function."""
+
+    type: Literal["function"]
+    function: _Name
+
+
+class _JsonSchema(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+    of: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(BaseModel):
+    """``text``, any ``json_object``, or the object of a ``json_schema``."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema is given with type 'json_schema', and only then")
+        return self
+
+    def to_schema(self) -> dict[str, Any] | None:
+        """The schema of the answer; None leaves it free."""
+        if self.type == "json_object":
+            return {"type": "object"}
+        return self.json_schema.of if self.json_schema else None
+
+
+class StreamOptions(BaseModel):
+    """Whether the last event of a stream counts the tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
+
+
+class AnswerRequest(BaseModel):
+    """What both kinds of completion share.
+
+    The fields at its end have no effect on the text, or are accepted only at the value that
+    has none.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(strict=True)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    n: Literal[1] | None = None
+    presence_penalty: Literal[0] | None = None
+    frequency_penalty: Literal[0] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+
+    @field_validator("presence_penalty", "frequency_penalty", "n", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """0.0 is 0."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, value: Any) -> Any:
+        """Refuse lone surrogates, which JSON can write and UTF-8 cannot."""
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a string holds half of a surrogate pair, which is no text") from error
+        return value
+
+    def sampling(self) -> dict[str, Any]:
+        """The options that both ``stream`` and ``stream_chat`` take; unset ones are left out."""
+        given = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "stop": self.stop,
+            "seed": self.seed,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class ChatRequest(AnswerRequest):
+    """``POST /v1/chat/completions``."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    tools: list[Tool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    max_completion_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
+    logprobs: Literal[False] | None = None
+
+    def to_messages(self) -> list[Message]:
+        """The conversation in our form."""
+        return [message.to_message() for message in self.messages]
+
+    def options(self) -> dict[str, Any]:
+        """What ``stream_chat`` takes beside the messages."""
+        options = self.sampling()
+        if self.max_completion_tokens is not None:
+            options["max_tokens"] = self.max_completion_tokens
+        if self.tools:
+            options["tools"] = [tool.to_schema() for tool in self.tools]
+        if self.response_format is not None:
+            options["response_schema"] = self.response_format.to_schema()
+        if isinstance(self.tool_choice, NamedTool):
+            options["tool_choice"] = self.tool_choice.model_dump()
+        elif self.tool_choice is not None:
+            options["tool_choice"] = self.tool_choice
+        return options
+
+    @model_validator(mode="after")
+    def _choice_has_tools(self) -> ChatRequest:
+        if self.tool_choice not in (None, "auto", "none") and not self.tools:
+            raise ValueError("tool_choice asks for a call, and there are no tools")
+        return self
+
+
+class CompletionRequest(AnswerRequest):
+    """``POST /v1/completions``: plain text, continued."""
+
+    prompt: Annotated[str, Field(min_length=1)]
+    response_format: ResponseFormat | None = None
+    echo: Literal[False] | None = None
+    best_of: Literal[1] | None = None
+    suffix: None = None
+    logprobs: None = None
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _one_prompt(cls, value: Any) -> Any:
+        """OpenAI's list of prompts may hold one."""
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    def options(self) -> dict[str, Any]:
+        """What ``stream`` takes beside the prompt."""
+        options = self.sampling()
+        if self.response_format is not None:
+            options["response_schema"] = self.response_format.to_schema()
+        return options
+
+
+class TokenizeRequest(BaseModel):
+    """``POST /tokenize``: plain ``content``, or ``messages`` as a chat would prefill them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+    content: str | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    tools: list[Tool] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TokenizeRequest:
+        if (self.content is None) == (self.messages is None):
+            raise ValueError("give either content or messages")
+        return self

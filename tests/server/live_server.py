@@ -1,0 +1,73 @@
+"""The server in a thread of its own, on a real socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import httpx
+import uvicorn
+from openai import OpenAI
+
+from longctx import LongContextLLM
+from longctx.server import ServerSettings, create_app
+
+
+class LiveServer:
+    """Where a running server is, and clients of it."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url
+        self.api_key = api_key
+
+    def openai(self, **options: Any) -> OpenAI:
+        """The official client, which tries nothing twice."""
+        key = self.api_key or "none"
+        return OpenAI(
+            base_url=f"{self.url}/v1",
+            **{"api_key": key, "max_retries": 0, "timeout": 60, **options},
+        )
+
+    def http(self) -> httpx.Client:
+        """A plain client, for what the official one cannot say."""
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def wait_until_idle(self) -> None:
+        """Return when no answer is under way or waiting; fail after 20 s."""
+        self.wait_for_jobs(0)
+
+    def wait_for_jobs(self, n: int) -> None:
+        """Return when so many answers are under way or waiting; fail after 20 s."""
+        ends = time.monotonic() + 20
+        while (jobs := httpx.get(f"{self.url}/health").json()["jobs"]) != n:
+            assert time.monotonic() < ends, f"{jobs} answers are still under way, not {n}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def serving(llm: object, **settings: Any) -> Iterator[LiveServer]:
+    """Serve a model on a free port; on the way out stop as SIGTERM would."""
+    chosen = ServerSettings(**settings)
+    app = create_app(cast(LongContextLLM, llm), chosen)
+    config = uvicorn.Config(
+        app, port=0, log_level="warning", timeout_graceful_shutdown=chosen.grace_s
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        ends = time.monotonic() + 20
+        while not server.started:
+            assert time.monotonic() < ends, "the server did not start"
+            assert thread.is_alive(), "the server stopped before it started"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield LiveServer(f"http://127.0.0.1:{port}", chosen.api_key)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive(), "the server does not stop"

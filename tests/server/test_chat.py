@@ -1,0 +1,271 @@
+"""Conversations, asked by the official client over a real socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+
+from longctx import LongContextLLM
+from tests.server.live_server import LiveServer
+
+QUESTION: list[Any] = [
+    {"role": "system", "content": "You answer in one sentence."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Today's weather.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Rome", "Oslo"]}},
+            "required": ["city"],
+        },
+    },
+}
+
+
+def test_an_answer_is_what_the_model_says(client: OpenAI, tiny_llm: LongContextLLM) -> None:
+    """Text, finish reason and every count are those of LongContextLLM.chat."""
+    answer = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=12)
+    own = tiny_llm.chat(QUESTION, max_tokens=12)
+    (choice,) = answer.choices
+    assert choice.message.content == own.text
+    assert choice.finish_reason == own.finish_reason
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == tiny_llm.count(QUESTION)
+    assert answer.usage.completion_tokens == own.usage.completion_tokens
+    assert answer.usage.total_tokens == own.usage.prompt_tokens + own.usage.completion_tokens
+    assert answer.model_extra is not None
+    assert answer.model_extra["longctx"]["window"]["n_ctx"] == own.window.n_ctx
+
+
+def test_cached_tokens_are_true(client: OpenAI) -> None:
+    """The same prompt again prefills its last token alone."""
+    asked: list[Any] = [{"role": "user", "content": "The same prompt, asked twice."}]
+    for first in (True, False):
+        usage = client.chat.completions.create(model="tiny", messages=asked, max_tokens=2).usage
+        assert usage is not None
+        assert usage.prompt_tokens_details is not None
+        cached = usage.prompt_tokens_details.cached_tokens
+        assert cached is not None
+        assert (cached == usage.prompt_tokens - 1) is not first
+
+
+def test_a_stream_is_the_same_answer(client: OpenAI) -> None:
+    """Chunks joined are the whole; the usage comes last, in a chunk without a choice."""
+    whole = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=12)
+    *chunks, counts = client.chat.completions.create(
+        model="tiny",
+        messages=QUESTION,
+        max_tokens=12,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    assert chunks[0].choices[0].delta.role == "assistant"
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == whole.choices[0].message.content
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    assert {chunk.id for chunk in [*chunks, counts]} == {counts.id}
+    assert counts.choices == []
+    assert counts.usage is not None
+    assert whole.usage is not None
+    assert counts.usage.completion_tokens == whole.usage.completion_tokens
+
+
+def test_a_stream_counts_only_when_asked(client: OpenAI) -> None:
+    """Without include_usage every chunk has a choice."""
+    stream = client.chat.completions.create(
+        model="tiny", messages=QUESTION, max_tokens=2, stream=True
+    )
+    assert all(len(chunk.choices) == 1 for chunk in stream)
+
+
+def test_a_stream_tells_of_its_prefill_and_its_end(server: LiveServer) -> None:
+    """Comments say how far it is; the last line is [DONE]."""
+    asked = {
+        "messages": [{"role": "user", "content": "A long text. " * 80}],
+        "stream": True,
+        "max_tokens": 1,
+    }
+    with server.http() as http:
+        lines = http.post("/v1/chat/completions", json=asked).text.strip().split("\n\n")
+    assert any(line.startswith(": prefill ") for line in lines)
+    assert lines[-1] == "data: [DONE]"
+    assert all(line.startswith((": ", "data: ")) for line in lines)
+
+
+def test_seeds_repeat_and_differ(client: OpenAI) -> None:
+    """Sampling is a function of the seed."""
+    texts = [
+        client.chat.completions.create(
+            model="tiny", messages=QUESTION, max_tokens=12, temperature=1.5, seed=seed
+        )
+        .choices[0]
+        .message.content
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_stop_strings_end_the_answer(client: OpenAI, tiny_llm: LongContextLLM) -> None:
+    """They are not part of it."""
+    whole = tiny_llm.chat(QUESTION, max_tokens=12).text
+    stop = whole[4:6]
+    answer = client.chat.completions.create(
+        model="tiny", messages=QUESTION, max_tokens=12, stop=[stop]
+    )
+    assert answer.choices[0].message.content == whole[: whole.index(stop)]
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_a_schema_holds_the_answer(client: OpenAI) -> None:
+    """The JSON has the type that was asked for, from noise."""
+    schema = {"type": "object", "properties": {"capital": {"type": "boolean"}}}
+    schema |= {"required": ["capital"], "additionalProperties": False}
+    answer = client.chat.completions.create(
+        model="tiny",
+        messages=QUESTION,
+        max_tokens=60,
+        response_format={"type": "json_schema", "json_schema": {"name": "c", "schema": schema}},
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["capital"], bool)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_is_called(client: OpenAI, stream: bool) -> None:
+    """tool_choice="required" gives a call with an id, its arguments as JSON in a string."""
+    options: Any = {
+        "model": "tiny",
+        "messages": QUESTION,
+        "max_tokens": 200,
+        "tools": [WEATHER],
+        "tool_choice": "required",
+    }
+    if stream:
+        *_, last = client.chat.completions.create(**options, stream=True)
+        (call,) = last.choices[0].delta.tool_calls
+        assert call.index == 0
+        assert last.choices[0].finish_reason == "tool_calls"
+    else:
+        (choice,) = client.chat.completions.create(**options).choices
+        (call,) = choice.message.tool_calls
+        assert choice.finish_reason == "tool_calls"
+        assert choice.message.content is None
+    assert call.id
+    assert call.function.name == "weather"
+    assert json.loads(call.function.arguments)["city"] in ("Rome", "Oslo")
+
+
+def test_a_turn_with_a_call_comes_back(client: OpenAI, tiny_llm: LongContextLLM) -> None:
+    """What the client got it may send again, with the tool's result."""
+    asked = client.chat.completions.create(
+        model="tiny", messages=QUESTION, max_tokens=200, tools=[WEATHER], tool_choice="required"
+    )
+    message = asked.choices[0].message
+    assert message.tool_calls is not None
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"}
+    answer = client.chat.completions.create(
+        model="tiny",
+        messages=[*QUESTION, message.model_dump(), result],
+        tools=[WEATHER],
+        max_tokens=4,
+    )
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > tiny_llm.count(QUESTION, [WEATHER])
+
+
+def test_too_long_a_prompt_is_refused_with_its_numbers(client: OpenAI) -> None:
+    """400 context_length_exceeded, streamed or not; nothing is cut."""
+    long: list[Any] = [{"role": "user", "content": "word " * 3000}]
+    for stream in (False, True):
+        with pytest.raises(BadRequestError, match="Nothing was cut") as caught:
+            client.chat.completions.create(model="tiny", messages=long, stream=stream)
+        assert caught.value.code == "context_length_exceeded"
+        assert isinstance(caught.value.body, dict)
+        assert caught.value.body["n_ctx"] == caught.value.body["available"] == 2048
+        assert caught.value.body["needed"] > 3000
+
+
+def test_another_model_is_not_there(client: OpenAI) -> None:
+    """404, and the message says which is."""
+    with pytest.raises(NotFoundError, match="'tiny'") as caught:
+        client.chat.completions.create(model="gpt-4o", messages=QUESTION)
+    assert caught.value.code == "model_not_found"
+
+
+TURN = {"messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": [{"role": "wizard", "content": "Hi"}]}, "role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "content"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "surrogate"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "tool_calls": [
+                            {"id": "1", "function": {"name": "f", "arguments": "[1"}},
+                        ],
+                    }
+                ]
+            },
+            "JSON object",
+        ),
+        ({**TURN, "max_tokens": 0}, "max_tokens"),
+        ({**TURN, "max_tokens": True}, "max_tokens"),
+        ({**TURN, "temperature": -1}, "temperature"),
+        ({**TURN, "temperature": float("nan")}, "temperature"),
+        ({**TURN, "top_p": 0}, "top_p"),
+        ({**TURN, "stop": ""}, "stop"),
+        ({**TURN, "n": 2}, "n: "),
+        ({**TURN, "logprobs": True}, "logprobs"),
+        ({**TURN, "presence_penalty": 0.5}, "presence_penalty"),
+        ({**TURN, "top_k": 40}, "top_k"),
+        ({**TURN, "tool_choice": "required"}, "no tools"),
+        ({**TURN, "tools": [{"type": "function", "function": {"name": "no space"}}]}, "name"),
+        ({**TURN, "tools": [WEATHER], "tool_choice": {"type": "function"}}, "tool_choice"),
+        ({**TURN, "response_format": {"type": "json_schema"}}, "json_schema"),
+        (
+            {
+                **TURN,
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"$ref": "file:///etc/passwd"}},
+                },
+            },
+            "schema",
+        ),
+    ],
+)
+def test_nonsense_is_a_400(server: LiveServer, body: dict[str, Any], said: str) -> None:
+    """In OpenAI's shape, naming the field; a field that would change the answer is not ignored."""
+    headers = {"Content-Type": "application/json"}
+    reply = httpx.post(
+        f"{server.url}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=60
+    )
+    assert reply.status_code == 400, reply.text
+    error = reply.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert said in error["message"]
+
+
+def test_fields_without_effect_are_let_pass(server: LiveServer) -> None:
+    """Clients send them by default."""
+    harmless = {"n": 1, "user": "me", "presence_penalty": 0.0, "logit_bias": {}, "store": False}
+    with server.http() as http:
+        reply = http.post("/v1/chat/completions", json={**TURN, **harmless, "max_tokens": 1})
+    assert reply.status_code == 200, reply.text
