@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from longctx.answers import answer_grammar, as_chunks, completion_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
+from longctx.cache import Composer, KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
 from longctx.call_queue import CallQueue, in_thread
 from longctx.errors import BackendError
 from longctx.generation import GenerationSettings, check_fit, generate
@@ -31,6 +31,7 @@ from longctx.tokens import (
 from longctx.types import (
     Chunk,
     Completion,
+    Composed,
     Message,
     Messages,
     ProgressCallback,
@@ -127,10 +128,18 @@ class LongContextLLM:
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)
         self._template = ChatTemplate(native.chat_template(), self._tokenizer)
+        spare_bytes = self.plan.memory.limit_bytes - self.plan.memory.weights_bytes
+        far = self.plan.self_extend
+        self._composer = Composer(
+            self._open_beside,
+            max_tokens=far.start if far else self.plan.first_window,
+            limit_bytes=spare_bytes // 4,
+        )
         self._pool = SessionPool(
             self._new_session,
             cost_bytes=self._session_bytes,
-            limit_bytes=self.plan.memory.limit_bytes - self.plan.memory.weights_bytes,
+            limit_bytes=spare_bytes,
+            besides_bytes=lambda: self._composer.n_bytes,
             store=(
                 SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
                 if cache_dir is not None
@@ -384,6 +393,45 @@ class LongContextLLM:
             self._pool.add(session)
             return session.nll(ids, on_progress=on_progress)
 
+    def compose(
+        self,
+        messages: Messages,
+        passages: Sequence[str],
+        *,
+        recompute: int = 16,
+        on_progress: ProgressCallback | None = None,
+    ) -> Composed:
+        """Put a prompt together from passages that are prefilled once, alone, and kept.
+
+        The next :meth:`chat` of these messages prefills only what is not a passage. Passages did
+        not see each other, so its answer is an approximation (docs/rag.md has what it costs);
+        chats that begin with the same text reuse it until it makes way, and ``cache_dir`` never
+        keeps it.
+
+        Args:
+            messages: as in :meth:`chat`.
+            passages: texts inside them, in their order; one that is short, longer than the
+                trained window, or not found token by token is left to be prefilled.
+            recompute: tokens at the front of each passage to prefill in place.
+            on_progress: called after each prefilled batch.
+
+        Raises:
+            ContextOverflowError: the prompt does not fit ``target_ctx``.
+            BackendError: ``recompute`` is negative.
+        """
+        if recompute < 0:
+            raise BackendError(f"recompute is {recompute}; use 0 or more tokens")
+        with self._queue.turn():
+            ids = self._render(messages, None).ids
+            check_fit(len(ids), 0, self.plan.n_ctx)
+            return self._composer.compose(
+                ids,
+                [self.tokenize(text) for text in passages],
+                lambda: self._pool.pick(ids),
+                recompute=recompute,
+                on_progress=on_progress,
+            )
+
     # The KV cache, by hand
 
     def session(self) -> Session:
@@ -470,6 +518,11 @@ class LongContextLLM:
             owner=self._pool,
             n_outputs=n_outputs,
         )
+
+    def _open_beside(self) -> Session:
+        session = self._new_session()
+        self._pool.make_room(session.n_ctx)
+        return session
 
     def _session_bytes(self, n_ctx: int) -> int:
         memory = estimate_memory(self.info, n_ctx, kv_type=self.plan.kv_type_k)

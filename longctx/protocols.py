@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from longctx.types import (
     Chunk,
     Completion,
+    Composed,
     Messages,
     ProgressCallback,
     ToolSchema,
@@ -90,3 +91,18 @@ class ChatModel(Protocol):
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Chunk]:
         """Answer a conversation piece by piece; the last chunk carries the result."""
+
+
+@runtime_checkable
+class ComposingModel(Protocol):
+    """A chat model that can put prompts together from passages cached alone."""
+
+    def compose(
+        self,
+        messages: Messages,
+        passages: Sequence[str],
+        *,
+        recompute: int = 16,
+        on_progress: ProgressCallback | None = None,
+    ) -> Composed:
+        """Bring the cache to where all passages of a conversation stand in it."""

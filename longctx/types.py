@@ -150,6 +150,17 @@ def _as_message(index: int, message: Any) -> Message:
         ) from error
 
 
+class Composed(Frozen):
+    """What putting a prompt together from cached passages took, in tokens.
+
+    ``prefilled_tokens`` were computed, here or alone; ``attached_tokens`` were placed from the
+    cache without a prefill of the prompt.
+    """
+
+    prefilled_tokens: int
+    attached_tokens: int
+
+
 class Usage(Frozen):
     """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``."""
 

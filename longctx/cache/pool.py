@@ -25,6 +25,7 @@ class SessionPool:
         cost_bytes: memory of a session whose window has so many tokens.
         limit_bytes: memory for all of them; one is always allowed.
         store: where sessions are saved and looked up; None keeps none.
+        besides_bytes: memory within that limit that something else holds now.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class SessionPool:
         cost_bytes: Callable[[int], int],
         limit_bytes: int,
         store: SnapshotStore | None,
+        besides_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._new = new
         self._cost_bytes = cost_bytes
         self._limit_bytes = limit_bytes
         self._store = store
+        self._besides_bytes = besides_bytes
         self._sessions: list[Session] = []
         self._lent: list[Session] = []
         self._saved: dict[Session, int] = {}
@@ -108,7 +111,7 @@ class SessionPool:
 
         def used() -> int:
             held = [*others, *(lent for lent in self._lent if lent.window is not window)]
-            return sum(self._cost_bytes(other.n_ctx) for other in held)
+            return self._besides_bytes() + sum(self._cost_bytes(other.n_ctx) for other in held)
 
         while others and (
             used() + self._cost_bytes(n_ctx) > self._limit_bytes or len(others) >= MAX_SESSIONS
@@ -123,7 +126,10 @@ class SessionPool:
         session.close()
 
     def _save(self, session: Session) -> None:
+        """Write it down, unless it was stitched: prompts in other processes expect a prefill."""
         assert self._store is not None
+        if session.is_stitched:
+            return
         try:
             text = session.text_ids
             path = session.save(self._store.path_for(text))

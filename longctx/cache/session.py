@@ -15,6 +15,7 @@ from longctx._native import Sampler
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids
 from longctx.cache.likelihood import negative_log_likelihood
+from longctx.cache.passage import Passage
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner, report
@@ -73,6 +74,7 @@ class Session:
             backend, turner, n_ctx=first, rope=plan.rope_at(first), n_outputs=n_outputs
         )
         self._window = Window(backend, self._cells, owner)
+        self._exact_tokens: int | None = None
 
     # Where it stands
 
@@ -111,6 +113,11 @@ class Session:
     def is_open(self) -> bool:
         """Whether it still has a cache."""
         return self._cells.is_open
+
+    @property
+    def is_stitched(self) -> bool:
+        """Whether it holds attached text, which is not what a prefill would have made."""
+        return self._exact_tokens is not None
 
     @property
     def n_tokens(self) -> int:
@@ -311,6 +318,8 @@ class Session:
         that have forgotten what the new end needs), the kept tokens are prefilled again.
         """
         self._window.truncate(max(0, n))
+        if self._exact_tokens is not None and n <= self._exact_tokens:
+            self._exact_tokens = None
 
     @in_turn
     def slide(self, n_discard: int) -> None:
@@ -340,12 +349,22 @@ class Session:
         )  # fmt: skip
         twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
         twin._window.dropped.extend(self._window.dropped)
+        twin._exact_tokens = self._exact_tokens
         if self._owner is not None:
             self._owner.lend(twin)
         return twin
 
     @in_turn
-    def attach(self, other: Session, *, recompute: int = 0) -> None:
+    def passage(self) -> Passage:
+        """Copy the text with its keys and values, to be attached elsewhere.
+
+        Raises:
+            BackendError: the session has slid or is compressed.
+        """
+        return self._passage()
+
+    @in_turn
+    def attach(self, other: Session | Passage, *, recompute: int = 0) -> None:
         """Append another session's text with its cached keys and values, without a prefill.
 
         Its tokens never saw what stands here (PromptCache, Gim et al. 2024, section 3), so the
@@ -353,34 +372,36 @@ class Session:
         are turned to their new positions. Models whose keys cannot be moved prefill the text.
 
         Args:
-            other: a session of the same model that was fed one text, from its own beginning.
+            other: a session of the same model that was fed one text, from its own beginning, or
+                the copy that its :meth:`passage` made.
             recompute: tokens at its front to prefill in place (EPIC, Hu et al. 2025).
 
         Raises:
             ContextOverflowError: both do not fit the largest window; nothing changed.
             BackendError: ``other`` has slid or is compressed, or ``recompute`` is negative.
         """
-        if other._window.dropped or other._window.groups or recompute < 0:
-            raise BackendError(
-                "only a session that holds its whole text at its own positions can be attached, "
-                f"with recompute at 0 or more; this one has dropped {other.dropped_tokens} tokens "
-                f"and compressed {len(other._window.groups)} blocks, and recompute is {recompute}"
-            )
-        ids = list(other._cells.tokens)
+        if recompute < 0:
+            raise BackendError(f"recompute is {recompute}; use 0 or more tokens")
+        passage = other._passage() if isinstance(other, Session) else other
+        ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
         self._window.grow_for(self.n_tokens + len(ids))
         skip = min(recompute, len(ids))
         self._window.feed(ids[:skip])
         if skip == len(ids):
             return
+        exact = self.n_tokens
         reason = self._cells.attach(
-            other._cells.export(), ids, other.rope, other._cells.positions, skip=skip
+            passage.state.copy(), ids, passage.rope, passage.positions, skip=skip
         )
         if reason is not None:
             self._window.prefilled_again += len(ids) - skip
             self._window.fallback = f"the text was prefilled, not attached: {reason}"
             self._window.feed(ids[skip:])
-        elif self._window.far is not None:
+            return
+        if self._exact_tokens is None:
+            self._exact_tokens = exact
+        if self._window.far is not None:
             groups = self._window.far.compressed(self.n_tokens, self._window.groups)
             self._window.compress(groups)
 
@@ -417,6 +438,7 @@ class Session:
         window, n = self._window, len(snapshot.tokens)
         window.check_fits(n)
         window.truncate(0)
+        self._exact_tokens = None
         window.resize(window.step_for(n))
         groups = window.far.compressed(n) if window.far else ()
         reason = self._cells.restore(
@@ -446,6 +468,20 @@ class Session:
         if isinstance(text_or_ids, str):
             return self._encode(text_or_ids, not self.n_tokens)
         return text_or_ids
+
+    def _passage(self) -> Passage:
+        if self._window.dropped or self._window.groups:
+            raise BackendError(
+                "only a session that holds its whole text at its own positions can be attached; "
+                f"this one has dropped {self.dropped_tokens} tokens and compressed "
+                f"{len(self._window.groups)} blocks"
+            )
+        return Passage(
+            ids=tuple(self._cells.tokens),
+            rope=self.rope,
+            positions=self.positions,
+            state=self._cells.export(),
+        )
 
     def _refresh_logits(self) -> None:
         """After a truncate, the logits are another token's: decode the last token again."""

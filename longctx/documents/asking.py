@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from longctx.documents.layout import Block
 from longctx.errors import ContextOverflowError
-from longctx.protocols import ChatModel
+from longctx.protocols import ChatModel, ComposingModel
 from longctx.types import Message, Progress, ProgressCallback, Usage
 
 
@@ -33,6 +33,7 @@ class Asking:
     largest_blocks: Sequence[Block] = ()
     expected_tokens: int = 0
     _done_tokens: int = 0
+    _composed_tokens: int = 0
     _started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -68,12 +69,30 @@ class Asking:
         self._done_tokens += tokens
         self.calls += 1
         used = completion.usage
+        if self._composed_tokens:  # prefilled a moment ago, and cached since
+            cached = max(0, used.cached_tokens - self._composed_tokens)
+            prefilled = used.prefilled_tokens + self._composed_tokens
+            used = used.model_copy(update={"cached_tokens": cached, "prefilled_tokens": prefilled})
+            self._composed_tokens = 0
         self.usage = Usage(
             **{name: getattr(self.usage, name) + getattr(used, name) for name in Usage.model_fields}
         )
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
         return completion.text
+
+    def compose(
+        self, messages: Sequence[Message], blocks: Sequence[Block], *, recompute: int
+    ) -> None:
+        """Let the model place the blocks from its cache; what it had to prefill counts."""
+        assert isinstance(self.llm, ComposingModel)
+        done = self.llm.compose(
+            messages,
+            [block.text for block in blocks],
+            recompute=recompute,
+            on_progress=self.on_progress,
+        )
+        self._composed_tokens += done.prefilled_tokens
 
     def overflow(self, what: str, needed: int, remedy: str) -> ContextOverflowError:
         """The error for what cannot be cut further; ``needed`` is in tokens, answer included."""

@@ -21,7 +21,7 @@ from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.report import describe, packing_report
 from longctx.documents.retrieve import retrieve
 from longctx.errors import ContextOverflowError, DocumentError
-from longctx.protocols import ChatModel
+from longctx.protocols import ChatModel, ComposingModel
 from longctx.types import ProgressCallback
 
 Order = Literal["document", "edges"]
@@ -45,6 +45,11 @@ class DocumentQA:
         order: ``"document"`` keeps the order of documents and text, so that their keys are
             reused; ``"edges"`` puts what fits the question best first and last, against "lost in
             the middle", and breaks that reuse.
+        compose: None prefills the documents of a window together, as the model would have it. A
+            number prefills each document once, alone, and places its cached keys wherever a
+            question needs them, so that any subset of a library is in the window at once; so
+            many tokens at its front are prefilled in place. It is an approximation, for the
+            strategy ``"whole"``: docs/rag.md has what it costs and saves.
 
     Raises:
         DocumentError: an argument is none of these.
@@ -65,6 +70,7 @@ class DocumentQA:
         embedder: Any = None,
         budget_tokens: int | None = None,
         order: Order = "document",
+        compose: int | None = None,
     ) -> None:
         check_strategy(strategy)
         if order not in get_args(Order):
@@ -76,7 +82,15 @@ class DocumentQA:
         self.llm = llm
         self.strategy = strategy
         self.budget_tokens = budget_tokens
+        if compose is not None and (not isinstance(compose, int) or compose < 0):
+            raise DocumentError(f"compose is {compose!r}; use None, or 0 or more tokens")
+        if compose is not None and not isinstance(llm, ComposingModel):
+            raise DocumentError(
+                f"a {type(llm).__name__} cannot place cached documents; leave compose at None, or "
+                "use a LongContextLLM over a local model"
+            )
         self.order = order
+        self.compose = compose
         self._library = Library(llm.count, as_embedder(embedder))
 
     @property
@@ -182,7 +196,10 @@ class DocumentQA:
         blocks = [entry.block for entry in entries]
         if self.order == "edges" and len(blocks) > 2:
             blocks = best_at_edges(blocks, self._library.ranked(entries, asking.question))
-        return asking.chat(window(blocks, asking.question), blocks), blocks
+        messages = window(blocks, asking.question)
+        if self.compose is not None:
+            asking.compose(messages, blocks, recompute=self.compose)
+        return asking.chat(messages, blocks), blocks
 
 
 def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> ContextOverflowError:
