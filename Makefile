@@ -9,13 +9,14 @@ DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-all lint format bench tiny-model clean
+.PHONY: help demo test test-all lint docs format bench tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
 	@echo "make test      what CI runs; about 3 minutes"
 	@echo "make test-all  the slow tests too"
 	@echo "make lint      ruff, mypy --strict, import contracts"
+	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make format    let ruff rewrite"
 	@echo "make bench     the benchmarks; docs/benchmarks.md says what each one measures"
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
@@ -37,6 +38,9 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

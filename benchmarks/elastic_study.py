@@ -246,6 +246,7 @@ def report(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
     print(f"{' | '.join(f'recall {t}' for t in titles)} |")
     print("| --- |" + " --- |" * 2 * len(marks))
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2))
+    unscaled = {row["mark"]: row["perplexity"] for row in figures["control"]}
     for name, rows in figures.items():
         by_mark = {row["mark"]: row for row in rows}
         cells = [f"{by_mark[m]['perplexity']:.2f}" if m in by_mark else "" for m in marks]
@@ -253,17 +254,18 @@ def report(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
             f"{by_mark[m]['recall']:.2f}" if "recall" in by_mark.get(m, {}) else "" for m in marks
         ]
         print(f"| {name} | {' | '.join(cells)} |")
-        left.plot(
-            [row["mark"] / 1024 for row in rows], [row["perplexity"] for row in rows],
-            "k--" if name == "control" else "o-", label=name, markersize=3,
-        )  # fmt: skip
-        if 16_384 in by_mark and "recall_by_depth" in by_mark[16_384]:
+        if name == "control" or name.removesuffix(" w=2048 start=6144") + " to 32k" in figures:
+            continue  # the ratio's own line; the beginning of another run
+        x = [mark / 1024 for mark in by_mark]
+        ratios = [row["perplexity"] / unscaled[mark] for mark, row in by_mark.items()]
+        left.plot(x, ratios, "o-", label=name, markersize=3)
+        if 16_384 in by_mark:
             nats = np.array(by_mark[16_384]["recall_by_depth"]).reshape(5, 4).mean(1)
             right.plot([10, 30, 50, 70, 90], nats, "o-", label=name, markersize=3)
+    left.axhline(1, color="black", linestyle="--", linewidth=1)
     left.set(
         xlabel="text so far (thousands of tokens)",
-        yscale="log",
-        title="Perplexity of the next 512 tokens",
+        title="Perplexity of the next 512 tokens ÷ the control's",
     )
     right.axhline(2.3, color="grey", linestyle=":", label="chance")
     right.set(xlabel="depth of the fact (% of 16k)", title="Nats a digit of the facts' numbers")

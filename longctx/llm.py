@@ -79,7 +79,7 @@ class LongContextLLM:
         PlanError: no window satisfies the request.
         MissingExtraError: ``model=None`` and the demo model is not installed.
 
-    Example:
+    Examples:
         >>> with LongContextLLM(target_ctx=16_384) as llm:      # doctest: +SKIP
         ...     print(llm.chat([{"role": "user", "content": "Hello!"}]).text)
     """

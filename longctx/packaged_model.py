@@ -26,7 +26,7 @@ def demo_model() -> Path:
     Raises:
         MissingExtraError: the extra ``demo`` is not installed.
 
-    Example:
+    Examples:
         >>> demo_model().suffix
         '.gguf'
     """

@@ -52,7 +52,7 @@ class ScriptedChatModel:
         target_ctx: window in tokens.
         reserve_output: tokens kept for an answer without ``max_tokens``.
 
-    Example:
+    Examples:
         >>> llm = ScriptedChatModel(["Hello there."])
         >>> llm.chat([{"role": "user", "content": "Hi!"}]).text
         'Hello there.'

@@ -59,7 +59,7 @@ class Agent:
     Raises:
         ToolError: a tool is none, two have one name, a limit is below 1, or the policy is none.
 
-    Example:
+    Examples:
         >>> from longctx.testing import ScriptedChatModel
         >>> from longctx.types import ToolCall
         >>> from longctx.agents import tool

@@ -60,7 +60,7 @@ class ConversationStore:
         LongCtxError: it cannot be opened.
         SnapshotMismatchError: it is no such file, or of another version.
 
-    Example:
+    Examples:
         >>> from longctx.testing import ScriptedChatModel
         >>> with ConversationStore(":memory:") as store:
         ...     agent = store.open("anna", ScriptedChatModel(["Hello!"]))

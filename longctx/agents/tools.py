@@ -96,7 +96,7 @@ def tool(
     Raises:
         ToolError: the function cannot be described to a model.
 
-    Example:
+    Examples:
         >>> @tool
         ... def add(a: int, b: int = 1) -> int:
         ...     "Add two numbers."

@@ -43,7 +43,7 @@ class Document(Frozen):
     Raises:
         DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
 
-    Example:
+    Examples:
         >>> Document(doc_id="note", text="The seller bears the risk.").title is None
         True
     """
@@ -66,7 +66,7 @@ class Document(Frozen):
     def headings_at(self, offset: int) -> tuple[str, ...]:
         """The titles that a character stands under, the highest first.
 
-        Example:
+        Examples:
             >>> text = "# Sale\\n## Risk\\nIt passes on delivery."
             >>> from longctx.documents.markdown import markdown_sections
             >>> Document(doc_id="a", text=text, sections=markdown_sections(text)).headings_at(20)

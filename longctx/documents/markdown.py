@@ -17,7 +17,7 @@ def markdown_sections(text: str) -> tuple[Section, ...]:
     ``# Title`` and underlined titles of one line count; what stands in a fenced code block
     does not. It does not parse further: a heading in a list or a quotation is not seen.
 
-    Example:
+    Examples:
         >>> [s.title for s in markdown_sections("# One\\ntext\\n## Two\\n")]
         ['One', 'Two']
     """

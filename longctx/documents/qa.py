@@ -54,7 +54,7 @@ class DocumentQA:
     Raises:
         DocumentError: an argument is none of these.
 
-    Example:
+    Examples:
         >>> from longctx.testing import ScriptedChatModel
         >>> qa = DocumentQA(ScriptedChatModel(['It says "the seller bears the risk" [D1].']))
         >>> _ = qa.add("Until delivery the seller bears the risk.", doc_id="contract")

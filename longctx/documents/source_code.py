@@ -13,7 +13,7 @@ def python_sections(text: str) -> tuple[Section, ...]:
 
     Text that this Python does not parse (another version's, a damaged file) has no sections.
 
-    Example:
+    Examples:
         >>> [s.title for s in python_sections("class A:\\n    def f(self): pass\\n")]
         ['class A', 'def f']
     """
