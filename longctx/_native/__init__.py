@@ -7,7 +7,13 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 """
 
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams
-from longctx._native.library import build_id, captured_log, quantize
+from longctx._native.library import (
+    build_id,
+    captured_log,
+    cpu_features,
+    quantize,
+    supports_gpu_offload,
+)
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
 from longctx._native.numbers import NumberType, number_type
 from longctx._native.sampler import Sampler, SamplerParams
@@ -24,7 +30,9 @@ __all__ = [
     "TokenAttr",
     "build_id",
     "captured_log",
+    "cpu_features",
     "json_schema_to_grammar",
     "number_type",
     "quantize",
+    "supports_gpu_offload",
 ]

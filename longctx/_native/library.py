@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -21,7 +22,15 @@ from llama_cpp import llama_cpp as lib
 
 from longctx.errors import BackendError
 
-__all__ = ["build_id", "captured_log", "last_errors", "lib", "quantize"]
+__all__ = [
+    "build_id",
+    "captured_log",
+    "cpu_features",
+    "last_errors",
+    "lib",
+    "quantize",
+    "supports_gpu_offload",
+]
 
 logger = logging.getLogger("longctx.llama_cpp")
 
@@ -78,6 +87,17 @@ def build_id() -> str:
     version = lib.llama_version() if hasattr(lib, "llama_version") else b""
     text = version.decode() if isinstance(version, bytes) else str(version or "")
     return f"llama-cpp-python {llama_cpp.__version__} {text}".strip()
+
+
+def cpu_features() -> tuple[str, ...]:
+    """What this build makes of the processor, such as ``AVX2`` and ``OPENMP``, as it says."""
+    text = (lib.llama_print_system_info() or b"").decode("utf-8", "replace")
+    return tuple(re.findall(r"(\w+) = 1\b", text))
+
+
+def supports_gpu_offload() -> bool:
+    """Whether this build can place layers on a GPU."""
+    return bool(lib.llama_supports_gpu_offload())
 
 
 _FILE_TYPES = {"q8_0": 7, "f16": 1, "bf16": 32, "q4_0": 2}

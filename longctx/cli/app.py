@@ -13,6 +13,7 @@ from longctx.cli.ask import ask
 from longctx.cli.calibrate import calibrate
 from longctx.cli.chat import chat
 from longctx.cli.demo import demo
+from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.inspect import inspect
 from longctx.cli.output import errors
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, inspect, plan, calibrate):
+for command in (demo, chat, ask, serve, inspect, plan, calibrate, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 

