@@ -49,18 +49,14 @@ def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     return tuple(tool["function"]["name"] for tool in tools)
 
 
-def as_chunks(
-    pieces: Generator[str, None, Outcome], *, silent: bool
-) -> Generator[Chunk, None, Outcome]:
-    """Stream text as chunks, or none of it where ``silent``; return the outcome."""
+def outcome_of(chunks: Generator[Chunk, None, Outcome]) -> Outcome:
+    """Read a stream to its end, showing nothing of it."""
     while True:
         try:
-            text = next(pieces)
+            next(chunks)
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
-        if not silent:
-            yield Chunk(text=text)
 
 
 def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
@@ -72,6 +68,7 @@ def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> C
         usage=outcome.usage,
         timings=outcome.timings,
         window=outcome.window,
+        logprobs=() if calls else outcome.logprobs,
     )
 
 

@@ -8,11 +8,23 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from longctx._native import Model, Sampler, SamplerParams
 from longctx.cache import Session
+from longctx.cache.likelihood import negative_log_likelihood
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.tokens import TextStream
-from longctx.types import ProgressCallback, Timings, Usage, WindowReport
+from longctx.types import (
+    Chunk,
+    ProgressCallback,
+    SampledToken,
+    Timings,
+    TokenLogprob,
+    Usage,
+    WindowReport,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,7 @@ class GenerationSettings:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     grammar: str | None = None
+    top_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int):
@@ -39,6 +52,11 @@ class GenerationSettings:
             raise BackendError(f"temperature is {self.temperature}; use 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise BackendError(f"top_p is {self.top_p}; use more than 0, at most 1")
+        top = self.top_logprobs
+        if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 0):
+            raise BackendError(
+                f"top_logprobs is {top!r}; use 0 (each token of the answer alone) or more, or None"
+            )
         if not all(isinstance(text, str) and text for text in self.stop):
             raise BackendError("stop holds an empty or non-text entry; use non-empty strings")
 
@@ -49,6 +67,7 @@ class Outcome:
 
     text: str
     ids: tuple[int, ...]
+    logprobs: tuple[SampledToken, ...]
     finish_reason: Literal["stop", "length"]
     usage: Usage
     timings: Timings
@@ -88,6 +107,58 @@ class StopWatcher:
         return held
 
 
+@dataclass
+class _Shown:
+    """What was shown of an answer; the likelihood of a token goes with the text it begins."""
+
+    pieces: list[str] = field(default_factory=list)
+    logprobs: list[SampledToken] = field(default_factory=list)
+    held: list[SampledToken] = field(default_factory=list)
+    n_characters: int = 0
+
+    def show(self, text: str) -> Chunk:
+        """The next piece, with the tokens that begin in it or before."""
+        self.pieces.append(text)
+        self.n_characters += len(text)
+        n = sum(token.offset < self.n_characters for token in self.held)
+        return self._with_tokens(text, n)
+
+    def end(self, text: str) -> Chunk:
+        """The last piece, with all tokens that are left."""
+        self.pieces.append(text)
+        return self._with_tokens(text, len(self.held))
+
+    def _with_tokens(self, text: str, n: int) -> Chunk:
+        tokens, self.held = tuple(self.held[:n]), self.held[n:]
+        self.logprobs += tokens
+        return Chunk(text=text, logprobs=tokens)
+
+
+def _sampled(
+    model: Model, logits: NDArray[np.float32], token: int, n_top: int, offset: int
+) -> SampledToken:
+    """Say how likely a token was; ``logits`` is float32[1, n_vocab]."""
+    row = logits[0]
+    base = -negative_log_likelihood(logits, [token])[0] - row[token]
+    n_top = min(n_top, len(row))
+    best = np.argpartition(-row, n_top - 1)[:n_top] if n_top else np.empty(0, np.int64)
+    best = best[np.argsort(-row[best], kind="stable")]
+    return SampledToken(
+        id=token,
+        data=model.decode_bytes([token]),
+        logprob=float(base + row[token]),
+        offset=offset,
+        top=tuple(
+            TokenLogprob(
+                id=int(i),
+                data=model.decode_bytes([int(i)], special=True),
+                logprob=float(base + row[i]),
+            )
+            for i in best
+        ),
+    )
+
+
 def check_fit(n_prompt: int, max_tokens: int, n_ctx: int) -> None:
     """Refuse a prompt whose answer has no room, before any work.
 
@@ -115,7 +186,7 @@ def generate(
     *,
     pinned: int = 0,
     on_progress: ProgressCallback | None = None,
-) -> Generator[str, None, Outcome]:
+) -> Generator[Chunk, None, Outcome]:
     """Answer a prompt in a session, reusing what the session already holds.
 
     Args:
@@ -127,7 +198,7 @@ def generate(
         on_progress: called after each prefilled batch.
 
     Yields:
-        Text, each piece valid UTF-8.
+        Text, each piece valid UTF-8, and the likelihood of the tokens that it shows.
 
     Returns:
         The :class:`Outcome`, as the generator's value.
@@ -157,7 +228,8 @@ def generate(
     )
     stream, watcher = TextStream(model), StopWatcher(settings.stop)
     ids: list[int] = []
-    pieces: list[str] = []
+    n_decoded = 0
+    shown = _Shown()
     finish: Literal["stop", "length"] = "length"
     first_token_at: float | None = None
     stopped = False
@@ -169,10 +241,15 @@ def generate(
                 finish = "stop"
                 break
             ids.append(token)
-            text, stopped = watcher.push(stream.feed([token]))
+            if settings.top_logprobs is not None:
+                logits = session.next_logits()
+                n_top = settings.top_logprobs
+                shown.held.append(_sampled(model, logits, token, n_top, n_decoded))
+            decoded = stream.feed([token])
+            n_decoded += len(decoded)
+            text, stopped = watcher.push(decoded)
             if text:
-                pieces.append(text)
-                yield text
+                yield shown.show(text)
             if stopped:
                 finish = "stop"
                 break
@@ -182,13 +259,13 @@ def generate(
         sampler.close()
     if not stopped:
         rest = watcher.push(stream.flush())[0] + watcher.flush()
-        if rest:
-            pieces.append(rest)
-            yield rest
+        if rest or shown.held:
+            yield shown.end(rest)
     ended = time.monotonic()
     return Outcome(
-        text="".join(pieces),
+        text="".join(shown.pieces),
         ids=tuple(ids),
+        logprobs=tuple(shown.logprobs),
         finish_reason=finish,
         usage=Usage(
             prompt_tokens=len(prompt),

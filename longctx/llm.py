@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.answers import answer_grammar, as_chunks, completion_of, result_of, tool_names
+from longctx.answers import answer_grammar, completion_of, outcome_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
 from longctx.cache import Composer, KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
 from longctx.call_queue import CallQueue, in_thread
@@ -235,6 +235,7 @@ class LongContextLLM:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
+        top_logprobs: int | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Completion:
         """Answer a conversation.
@@ -249,6 +250,9 @@ class LongContextLLM:
             stop: strings that end the answer; they are not part of it.
             seed: of sampling.
             response_schema: a JSON schema or pydantic model that the answer must satisfy.
+            top_logprobs: also say how likely each token of the answer was, and so many others in
+                its place (``Completion.logprobs``): the model's own distribution, before
+                grammar, temperature and top_p.
             on_progress: called after each prefilled batch.
 
         Raises:
@@ -267,6 +271,7 @@ class LongContextLLM:
                 stop=stop,
                 seed=seed,
                 response_schema=response_schema,
+                top_logprobs=top_logprobs,
                 on_progress=on_progress,
             )
         )
@@ -283,6 +288,7 @@ class LongContextLLM:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
+        top_logprobs: int | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Chunk]:
         """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
@@ -293,7 +299,7 @@ class LongContextLLM:
         # With "none" too the tools stay in the prompt: the cached prefix has them.
         prompt = self._render(messages, tools)
         grammar = answer_grammar(tools, tool_choice, response_schema, self._template.call_format)
-        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
+        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, top_logprobs)
         self._check_fit(len(prompt.ids), settings.max_tokens)
         names = tool_names(tools) if tools and tool_choice != "none" else ()
         pinned = self._pinned(messages, tools, prompt) if self._slides else 0
@@ -309,6 +315,7 @@ class LongContextLLM:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
+        top_logprobs: int | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Completion:
         """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
@@ -321,6 +328,7 @@ class LongContextLLM:
                 stop=stop,
                 seed=seed,
                 response_schema=response_schema,
+                top_logprobs=top_logprobs,
                 on_progress=on_progress,
             )
         )
@@ -335,13 +343,14 @@ class LongContextLLM:
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
+        top_logprobs: int | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Chunk]:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
         self._check_open()
         ids = self._encode(prompt, True)
         grammar = answer_grammar(None, "none", response_schema)
-        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar)
+        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, top_logprobs)
         self._check_fit(len(ids), settings.max_tokens)
         return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
 
@@ -560,6 +569,7 @@ class LongContextLLM:
         stop: str | Sequence[str] | None,
         seed: int | None,
         grammar: str | None,
+        top_logprobs: int | None,
     ) -> GenerationSettings:
         return GenerationSettings(
             max_tokens=self.plan.reserve_output if max_tokens is None else max_tokens,
@@ -568,6 +578,7 @@ class LongContextLLM:
             seed=self._seed if seed is None else seed,
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
             grammar=grammar,
+            top_logprobs=top_logprobs,
         )
 
     def _answer(
@@ -590,16 +601,18 @@ class LongContextLLM:
                 on_progress=on_progress,
             )
             # A tool call is no prose: with tools the text is shown when it is known which it is.
-            outcome = yield from as_chunks(pieces, silent=bool(tool_names))
+            outcome = outcome_of(pieces) if tool_names else (yield from pieces)
             # A stop string cuts text that the ids still hold: such ids do not stand for it.
             if self.detokenize(outcome.ids) == outcome.text:
                 self._template.remember(prompt, outcome.text, outcome.ids)
             self._pool.keep(session)
         calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
         text = "" if calls else outcome.text
-        yield Chunk(
-            text=text if tool_names else "", result=completion_of(outcome, text, tuple(calls))
-        )
+        result = completion_of(outcome, text, tuple(calls))
+        if tool_names:
+            yield Chunk(text=text, logprobs=result.logprobs, result=result)
+        else:
+            yield Chunk(result=result)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -195,8 +195,31 @@ class WindowReport(Frozen):
     method_changed: str | None = None
 
 
+class TokenLogprob(Frozen):
+    """How likely one token was: the natural logarithm of its probability.
+
+    The distribution is the model's own, the softmax of its raw logits: before a grammar forbids
+    tokens, and before temperature and top_p. ``data`` are the token's bytes, which may be a part
+    of a character.
+    """
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    id: int
+    data: bytes
+    logprob: float
+
+
+class SampledToken(TokenLogprob):
+    """One token of an answer: how many characters of the answer stand before it, and the most
+    likely tokens in its place, best first."""
+
+    offset: int
+    top: tuple[TokenLogprob, ...] = ()
+
+
 class Completion(Frozen):
-    """An answer, with what it cost."""
+    """An answer, with what it cost; ``logprobs`` has each token of its text, where asked for."""
 
     text: str
     message: Message
@@ -204,6 +227,7 @@ class Completion(Frozen):
     usage: Usage
     timings: Timings
     window: WindowReport
+    logprobs: tuple[SampledToken, ...] = ()
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -215,6 +239,7 @@ class Chunk(Frozen):
     """A piece of a streamed answer; the last one carries the whole ``result``."""
 
     text: str = ""
+    logprobs: tuple[SampledToken, ...] = ()
     result: Completion | None = None
 
 

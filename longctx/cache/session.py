@@ -265,6 +265,13 @@ class Session:
         return self._cells.sample(sampler)
 
     @in_turn
+    def next_logits(self) -> NDArray[np.float32]:
+        """float32[1, n_vocab], what predicts the token that follows: a view, gone with the next
+        batch."""
+        self._refresh_logits()
+        return self._cells.logits()
+
+    @in_turn
     def advance(self, token: int) -> None:
         """Append one generated token."""
         self._window.grow_for(self.n_tokens + 1)
