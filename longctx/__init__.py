@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ToolError,
         UnsupportedModelError,
     )
+    from longctx.export import Export, export_plan
     from longctx.llm import LongContextLLM
     from longctx.model_info import ModelInfo
     from longctx.packaged_model import demo_model
@@ -36,6 +37,8 @@ __version__ = "0.1.0"
 # Names load when first used: `longctx --help` does not wait for llama.cpp.
 _HOMES = {
     "demo_model": "longctx.packaged_model",
+    "Export": "longctx.export",
+    "export_plan": "longctx.export",
     "LongContextLLM": "longctx.llm",
     "ModelInfo": "longctx.model_info",
     "ContextPlan": "longctx.planner",
@@ -69,6 +72,7 @@ __all__ = [
     "ContextOverflowError",
     "ContextPlan",
     "DocumentError",
+    "Export",
     "LongContextLLM",
     "LongCtxError",
     "Message",
@@ -85,6 +89,7 @@ __all__ = [
     "UnsupportedModelError",
     "Usage",
     "demo_model",
+    "export_plan",
     "plan_context",
 ]
 

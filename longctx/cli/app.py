@@ -15,6 +15,7 @@ from longctx.cli.chat import chat
 from longctx.cli.demo import demo
 from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
+from longctx.cli.export import export
 from longctx.cli.inspect import inspect
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, inspect, plan, calibrate, doctor):
+for command in (demo, chat, ask, serve, inspect, plan, export, calibrate, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 

@@ -1,0 +1,78 @@
+"""``longctx export``: a plan as another engine's flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from longctx.cli.output import errors, out, print_json
+from longctx.errors import PlanError
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    to: Annotated[str, typer.Option(help="llama-server, ollama, koboldcpp, vllm or transformers.")],
+    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
+    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
+    overflow: Annotated[
+        str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
+    ] = "error",
+    memory: Annotated[
+        str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
+    ] = None,
+    reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    load: Annotated[
+        str | None,
+        typer.Option(help="What the engine loads, such as a repository. Default: the GGUF."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Write the files here, such as the Modelfile.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say a plan in the words of a serving engine, and what that engine cannot do.
+
+    A calibration of the model is carried along. Example:
+    `longctx export model.gguf --target-ctx 32768 --to llama-server`
+    """
+    from longctx.export import export_plan
+    from longctx.planner import plan_context
+
+    plan = plan_context(
+        model,
+        target_ctx,
+        method=method,
+        kv_type=kv_type,
+        overflow=overflow,
+        memory_limit=memory,
+        reserve_output=reserve_output,
+    )
+    found = export_plan(plan, to, model=load)
+    if folder is not None:
+        _write(found.files, folder)
+    if as_json:
+        print_json(found)
+        return
+    if folder is None:
+        for name, content in found.files.items():
+            out.print(f"[dim]# {escape(name)}[/dim]")
+            out.print(content, markup=False, soft_wrap=True)
+    out.print(found.command, markup=False, soft_wrap=True)
+    for label, lines in (("warning", plan.warnings), ("lost", found.cannot)):
+        for line in lines:
+            errors.print(f"[yellow]{label:>7}[/yellow]  {escape(line)}", soft_wrap=True)
+
+
+def _write(files: dict[str, str], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise PlanError(f"nothing can be written to {folder} ({error}); give another folder") from (
+            error
+        )
