@@ -12,6 +12,7 @@ The tree::
     ├── ToolError              a tool's definition or its call is wrong
     ├── DocumentError          a document cannot be read
     ├── BackendError           llama.cpp failed, or was used in a way it does not survive
+    │   └── RemoteError        a server cannot be reached, is busy, or failed (.status)
     └── MissingExtraError      an optional package is not installed
 
 Each message says what happened, with the numbers, and what to do about it.
@@ -75,6 +76,21 @@ class DocumentError(LongCtxError):
 
 class BackendError(LongCtxError):
     """llama.cpp failed, or was about to be used in a way it does not survive."""
+
+
+class RemoteError(BackendError):
+    """A model's server cannot be reached, refuses, is busy, or failed.
+
+    ``status`` is HTTP's, None where no answer came; ``retry_after_s`` is set where asking again
+    is worth it, after so many seconds.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class MissingExtraError(LongCtxError):

@@ -22,6 +22,7 @@ from longctx.model_info import ModelInfo
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, Profile, estimate_memory, plan_context
 from longctx.protocols import ToolChoice
+from longctx.remote import RemoteLLM
 from longctx.tokens import (
     ChatTemplate,
     ModelTokenizer,
@@ -71,6 +72,10 @@ class LongContextLLM:
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
         profile: a calibration to use with ``method="auto"`` instead of the stored one.
+        backend: ``"llama.cpp"`` runs the model here. ``"openai"`` returns a
+            :class:`longctx.remote.RemoteLLM` instead: a model on a server, which documents and
+            agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
+            ``target_ctx`` (by default the server's), and the other arguments of that class.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
 
     Raises:
@@ -83,6 +88,19 @@ class LongContextLLM:
         >>> with LongContextLLM(target_ctx=16_384) as llm:      # doctest: +SKIP
         ...     print(llm.chat([{"role": "user", "content": "Hello!"}]).text)
     """
+
+    def __new__(
+        cls,
+        model: str | Path | None = None,
+        target_ctx: int | None = None,
+        *,
+        backend: str = "llama.cpp",
+        **options: Any,
+    ) -> Any:
+        """Open a model here, or on a server; what that has no use for is refused."""
+        if backend == "openai":
+            return RemoteLLM.from_options(model, target_ctx, options)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -102,7 +120,14 @@ class LongContextLLM:
         cache_dir: str | Path | None = None,
         profile: Profile | None = None,
         verbose: bool = False,
+        backend: Literal["llama.cpp", "openai"] = "llama.cpp",
+        base_url: str | None = None,
+        api_key: str | None = None,
     ) -> None:
+        if backend != "llama.cpp":
+            raise BackendError(f"backend {backend!r} is unknown; use 'llama.cpp' or 'openai'")
+        if base_url is not None or api_key is not None:
+            raise BackendError("base_url and api_key are a server's: pass backend='openai' too")
         if verbose:
             _log_to_stderr()
         path = Path(model) if model is not None else _demo_copy(cache_dir)

@@ -1,0 +1,405 @@
+"""``RemoteLLM``: a chat model on a server."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from functools import lru_cache
+from inspect import signature
+from types import TracebackType
+from typing import Any
+
+from longctx.call_queue import in_thread
+from longctx.errors import BackendError, ContextOverflowError, PlanError, RemoteError
+from longctx.protocols import ToolChoice
+from longctx.remote.connection import Connection
+from longctx.remote.dialects import Counting, Dialect, dialect_of
+from longctx.remote.failures import refusal
+from longctx.remote.wire import StreamedAnswer, wire_messages, wire_schema, wire_tools
+from longctx.types import (
+    Chunk,
+    Completion,
+    Messages,
+    Progress,
+    ProgressCallback,
+    ToolSchema,
+    Usage,
+)
+
+logger = logging.getLogger("longctx.remote")
+
+_CHAT = "/v1/chat/completions"
+_REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
+_PREFILL = re.compile(r"prefill (\d+)/(\d+)")
+
+
+class RemoteLLM:
+    """A model on a server that speaks OpenAI's API, as documents and agents need it.
+
+    Calls of several threads run side by side; the server queues them.
+
+    Args:
+        base_url: of ``longctx serve``, llama-server, vLLM or another, such as
+            ``http://host:8000/v1``.
+        model: its name there; None is the only one.
+        api_key: what the server asks for; None sends none, whatever the environment holds.
+        target_ctx: tokens of the window to use; None is the server's. Needed where it does not
+            tell.
+        reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
+        seed: of sampling at a temperature above 0; None leaves it to the server.
+        counting: whose tokenizer routes the server has: ``longctx``, ``vllm``, ``llama-server``
+            (all exact), or ``estimate``, which counts high. None goes by what the server says it
+            is; behind a proxy that hides it, name it.
+        timeout_s: how long the server may be silent, in seconds; while it reads a long prompt,
+            most are.
+        retries: how often a call is sent again while the server is busy (429, 503), after the
+            time it asks for.
+
+    Raises:
+        RemoteError: the server cannot be reached, or has no such model.
+        PlanError: ``target_ctx`` is more than the server has.
+        BackendError: an argument is nonsense.
+        MissingExtraError: the extra ``remote`` is not installed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        target_ctx: int | None = None,
+        reserve_output: int = 1024,
+        seed: int | None = None,
+        counting: Counting | None = None,
+        timeout_s: float = 600.0,
+        retries: int = 2,
+    ) -> None:
+        self._connection = Connection(
+            base_url, api_key=api_key, timeout_s=timeout_s, retries=retries
+        )
+        self._closed = False
+        try:
+            entry = self._find(model)
+            self.model = str(entry["id"])
+            self._dialect: Dialect = dialect_of(self._connection, entry, counting)
+            self.target_ctx = _window(self._dialect.window(entry), target_ctx, self._connection)
+        except BaseException:
+            self.close()
+            raise
+        if not 0 <= reserve_output < self.target_ctx:
+            self.close()
+            raise PlanError(
+                f"reserve_output={reserve_output:,} leaves nothing of a window of "
+                f"{self.target_ctx:,} tokens for the prompt; lower it"
+            )
+        self.reserve_output = reserve_output
+        # Ours may slide, and says so; agents then leave it to the window.
+        self.overflow = str((entry.get("longctx") or {}).get("overflow", "error"))
+        self._seed = seed
+        self._count_text = lru_cache(_REMEMBERED)(self._dialect.count_text)
+        if not self._dialect.exact:
+            logger.warning(
+                "%s has no tokenizer route that is known: counts are estimates, and high ones",
+                self._connection.root,
+            )
+
+    @classmethod
+    def from_options(
+        cls, model: object, target_ctx: int | None, options: Mapping[str, Any]
+    ) -> RemoteLLM:
+        """Open it by the arguments of :class:`longctx.LongContextLLM`.
+
+        Raises:
+            BackendError: one is missing, or is for the server to decide.
+        """
+        known = set(signature(cls).parameters)
+        theirs = sorted(set(options) - known)
+        if theirs:
+            raise BackendError(
+                f"{', '.join(theirs)}: with backend='openai' that is decided where the model is "
+                f"served; the arguments are {', '.join(sorted(known))}"
+            )
+        if "base_url" not in options:
+            raise BackendError(
+                "backend='openai' needs base_url=, such as 'http://localhost:8000/v1'"
+            )
+        name = None if model is None else str(model)
+        return cls(model=name, target_ctx=target_ctx, **options)
+
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether :meth:`count` asks the server's own tokenizer; otherwise it estimates, high."""
+        return self._dialect.exact
+
+    # Life
+
+    def close(self) -> None:
+        """End the connections. Idempotent."""
+        self._closed = True
+        self._connection.close()
+
+    def __enter__(self) -> RemoteLLM:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        counts = "exact" if self.counts_exactly else "estimated"
+        state = "closed" if self._closed else f"counts {counts}"
+        return (
+            f"RemoteLLM({self.model!r} at {self._connection.root}, "
+            f"target_ctx={self.target_ctx}, {state})"
+        )
+
+    # Tokens
+
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+        """Count tokens: exactly, by the server, or an upper estimate (:attr:`counts_exactly`).
+
+        Args:
+            text: plain text, or a conversation as :meth:`chat` would have it prefilled.
+            tools: OpenAI-style schemas, with a conversation.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+            RemoteError: the server cannot be reached.
+        """
+        self._check_open()
+        if isinstance(text, str):
+            return self._count_text(text)
+        return self._dialect.count_chat(wire_messages(text), wire_tools(tools))
+
+    # Generating
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Completion:
+        """Answer a conversation; arguments as :meth:`longctx.LongContextLLM.chat`.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+            ContextOverflowError: prompt and answer do not fit; nothing was cut.
+            ToolError: a tool schema or ``tool_choice`` is wrong.
+            RemoteError: the server cannot be reached, is busy, or failed.
+        """
+        *_, last = self.stream_chat(
+            messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+            response_schema=response_schema,
+            on_progress=on_progress,
+        )
+        assert last.result is not None  # a stream ends with it, or raises
+        return last.result
+
+    def stream_chat(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[ToolSchema] | None = None,
+        tool_choice: ToolChoice = "auto",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> Iterator[Chunk]:
+        """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
+
+        The request is sent at once, and refused at once. The last chunk carries ``result``.
+        Close the stream to give the answer up.
+        """
+        self._check_open()
+        wanted = self.reserve_output if max_tokens is None else max_tokens
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+            raise BackendError(
+                f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
+            )
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": wire_messages(messages),
+            "max_tokens": wanted,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._dialect.extra_fields,
+        }
+        if stop:
+            body["stop"] = [stop] if isinstance(stop, str) else list(stop)
+        if (chosen := self._seed if seed is None else seed) is not None:
+            body["seed"] = chosen
+        if tools:
+            body |= {"tools": wire_tools(tools), "tool_choice": tool_choice}
+        if response_schema is not None:
+            body["response_format"] = wire_schema(response_schema)
+        self._check_fit(body)
+        chunks = self._answer(body, on_progress)
+        next(chunks)  # sends the request; closing it from here on ends the answer
+        return chunks
+
+    async def achat(self, messages: Messages, **options: Any) -> Completion:
+        """:meth:`chat` in a thread."""
+        return await in_thread(self.chat, messages, **options)
+
+    async def astream_chat(self, messages: Messages, **options: Any) -> AsyncIterator[Chunk]:
+        """:meth:`stream_chat` in threads."""
+        chunks = await in_thread(self.stream_chat, messages, **options)
+        end = object()
+        try:
+            while (chunk := await in_thread(next, chunks, end)) is not end:
+                yield chunk
+        finally:
+            await in_thread(chunks.close)  # type: ignore[attr-defined]  # a generator
+
+    # Inside
+
+    def _answer(
+        self, body: dict[str, Any], on_progress: ProgressCallback | None
+    ) -> Generator[Chunk, None, None]:
+        answer, started = StreamedAnswer(), time.monotonic()
+        events = self._connection.events(_CHAT, body)
+        try:
+            next(events)
+            yield Chunk()  # taken by stream_chat
+            for event in events:
+                if progress := _progress(event, time.monotonic() - started):
+                    if on_progress is not None:
+                        on_progress(progress)
+                    continue
+                if isinstance(event, str):
+                    continue
+                if isinstance(event.get("error"), dict):
+                    raise self._failed(event["error"], body["max_tokens"])
+                if text := answer.take(event):
+                    yield Chunk(text=text)
+        finally:
+            events.close()  # type: ignore[attr-defined]  # a generator
+        if not answer.is_whole:
+            if not answer.has_begun:
+                self._ask_why(body)
+            raise RemoteError(f"{self._connection.root} ended its answer in the middle; ask again")
+        usage = answer.usage or self._counted(body, answer.text)
+        yield Chunk(result=answer.completion(usage, self.target_ctx))
+
+    def _check_fit(self, body: dict[str, Any]) -> None:
+        """Refuse what the server would cut."""
+        if self._dialect.refuses_all:
+            return
+        n_prompt = self._dialect.count_chat(body["messages"], body.get("tools"))
+        needed = n_prompt + body["max_tokens"]
+        if needed > self.target_ctx:
+            raise ContextOverflowError(
+                f"the prompt is {n_prompt} tokens and its answer may take {body['max_tokens']}, "
+                f"{needed} in all, but the window is {self.target_ctx}. Shorten the prompt, lower "
+                "max_tokens, or serve a larger window. Nothing was cut.",
+                needed=needed,
+                available=self.target_ctx,
+                n_ctx=self.target_ctx,
+            )
+
+    def _ask_why(self, body: dict[str, Any]) -> None:
+        """Some servers refuse a stream by an empty one, and say why only where none is asked."""
+        plain = {name: value for name, value in body.items() if name != "stream_options"}
+        self._connection.post(_CHAT, {**plain, "stream": False})
+
+    def _counted(self, body: dict[str, Any], text: str) -> Usage:
+        """Usage of a server that does not tell it."""
+        n_prompt = self._dialect.count_chat(body["messages"], body.get("tools"))
+        return Usage(
+            prompt_tokens=n_prompt,
+            prefilled_tokens=n_prompt,
+            completion_tokens=self._dialect.count_text(text),
+        )
+
+    def _failed(self, error: Mapping[str, Any], max_tokens: int) -> Exception:
+        message = error.get("message", error)
+        return refusal(error, max_tokens) or RemoteError(
+            f"{self._connection.root} failed in the middle of an answer: {message}. Its log says "
+            "why; ask again"
+        )
+
+    def _find(self, name: str | None) -> Mapping[str, Any]:
+        found = self._connection.get("/v1/models").get("data")
+        listed = found if isinstance(found, list) else []
+        entries = [entry for entry in listed if isinstance(entry, dict) and "id" in entry]
+        names = ", ".join(repr(entry["id"]) for entry in entries[:20]) or "none"
+        if name is None and len(entries) == 1:
+            return entries[0]
+        for entry in entries:
+            if entry["id"] == name:
+                return entry
+        wanted = "pass one as model=" if name is None else f"{name!r} is none of them"
+        raise RemoteError(f"{self._connection.root} has these models: {names}; {wanted}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError("this RemoteLLM is closed; connect again")
+
+
+def connect(base_url: str, model: str | None = None, **options: Any) -> RemoteLLM:
+    """Open a model on a server: :class:`RemoteLLM` with these arguments.
+
+    Examples:
+        >>> llm = connect("http://localhost:8000/v1")     # doctest: +SKIP
+        >>> llm.chat([{"role": "user", "content": "Hello!"}]).text      # doctest: +SKIP
+    """
+    return RemoteLLM(base_url, model, **options)
+
+
+def _progress(event: str | dict[str, Any], elapsed_s: float) -> Progress | None:
+    """How far the prefill has come: our server tells it in comments, llama-server in chunks."""
+    if isinstance(event, str):
+        match = _PREFILL.fullmatch(event)
+        numbers = (int(match[1]), int(match[2])) if match else None
+    else:
+        told = event.get("prompt_progress")
+        numbers = (told["processed"], told["total"]) if isinstance(told, dict) else None
+    if numbers is None:
+        return None
+    return Progress(done_tokens=numbers[0], total_tokens=numbers[1], elapsed_s=elapsed_s)
+
+
+def _window(told: int | None, wanted: int | None, connection: Connection) -> int:
+    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
+        raise PlanError(f"target_ctx is {wanted!r}; give a whole number of tokens, or None")
+    if wanted is None:
+        if told is None:
+            raise RemoteError(
+                f"{connection.root} does not tell how large its window is; pass target_ctx="
+            )
+        return told
+    if wanted < 1 or (told is not None and wanted > told):
+        raise PlanError(
+            f"target_ctx is {wanted:,}, and the server's window {told or 0:,} tokens; ask for 1 "
+            "to that many, or serve a larger one",
+            largest_ctx=told,
+        )
+    return wanted

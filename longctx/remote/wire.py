@@ -1,0 +1,174 @@
+"""Our messages and completions as OpenAI's JSON, there and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from longctx.errors import BackendError, ToolError
+from longctx.types import (
+    Completion,
+    FinishReason,
+    Message,
+    Messages,
+    Timings,
+    ToolCall,
+    ToolSchema,
+    Usage,
+    WindowReport,
+    as_messages,
+)
+
+
+def wire_messages(messages: Messages) -> list[dict[str, Any]]:
+    """The conversation; arguments of calls are JSON texts there.
+
+    Raises:
+        TemplateError: it is none.
+    """
+    out = []
+    for message in as_messages(messages):
+        turn = message.to_template()
+        for call in turn.get("tool_calls", ()):
+            function = call["function"]
+            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+        out.append(turn)
+    return out
+
+
+def wire_tools(tools: Sequence[ToolSchema] | None) -> list[dict[str, Any]] | None:
+    """The tools as plain dicts; None where there are none."""
+    return [dict(tool) for tool in tools] if tools else None
+
+
+def wire_schema(response_schema: Any) -> dict[str, Any]:
+    """``response_format`` of a JSON schema or pydantic model.
+
+    Raises:
+        BackendError: it is neither.
+    """
+    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
+        response_schema = response_schema.model_json_schema()
+    if not isinstance(response_schema, dict):
+        raise BackendError(
+            f"response_schema is a {type(response_schema).__name__}; "
+            "pass a JSON schema as a dict, or a pydantic model class"
+        )
+    schema = {"name": "answer", "schema": response_schema, "strict": True}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+class StreamedAnswer:
+    """A completion, put together from the chunks of a stream."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.has_begun = self.is_whole = False
+        self._started = time.monotonic()
+        self._first_at: float | None = None
+        self._texts: list[str] = []
+        self._calls: dict[int, dict[str, str]] = {}
+        self._finish: FinishReason = "stop"
+        self._own: dict[str, Any] = {}
+
+    def take(self, chunk: dict[str, Any]) -> str:
+        """Take a chunk in; return its text."""
+        self.has_begun = True
+        if isinstance(chunk.get("usage"), dict):
+            self.usage = _usage(chunk["usage"], chunk.get("timings"))
+        if isinstance(chunk.get("longctx"), dict):
+            self._own = chunk["longctx"]
+        choice = next(iter(chunk.get("choices") or ()), None)
+        if choice is None:
+            return ""
+        if reason := choice.get("finish_reason"):
+            self.is_whole = True
+            self._finish = "length" if reason == "length" else "stop"
+        delta = choice.get("delta") or {}
+        text = delta.get("content") or ""
+        for piece in delta.get("tool_calls") or ():
+            self._take_call(piece)
+        if (text or delta.get("tool_calls")) and self._first_at is None:
+            self._first_at = time.monotonic()
+        if text:
+            self._texts.append(text)
+        return str(text)
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        return "".join(self._texts)
+
+    def completion(self, usage: Usage, n_ctx: int) -> Completion:
+        """The whole. Timings and window are the server's where it tells them (ours does).
+
+        Args:
+            usage: tokens.
+            n_ctx: the server's window, where it does not tell what happened to it.
+
+        Raises:
+            ToolError: the arguments of a call are no JSON object.
+        """
+        ended = time.monotonic()
+        calls = tuple(self._call(call) for _, call in sorted(self._calls.items()))
+        first = self._first_at or ended
+        timings = Timings(
+            prefill_s=first - self._started, decode_s=ended - first, ttft_s=first - self._started
+        )
+        window = WindowReport(n_ctx=n_ctx)
+        try:
+            timings = Timings.model_validate(self._own.get("timings", timings))
+            window = WindowReport.model_validate(self._own.get("window", window))
+        except ValidationError:  # a newer server tells more; what was measured here stands
+            pass
+        return Completion(
+            text=self.text,
+            message=Message(role="assistant", content=self.text, tool_calls=calls),
+            finish_reason="tool_calls" if calls else self._finish,
+            usage=usage,
+            timings=timings,
+            window=window,
+        )
+
+    def _take_call(self, piece: dict[str, Any]) -> None:
+        call = self._calls.setdefault(
+            int(piece.get("index", len(self._calls))), {"id": "", "name": "", "arguments": ""}
+        )
+        function = piece.get("function") or {}
+        call["id"] = piece.get("id") or call["id"]
+        call["name"] = function.get("name") or call["name"]
+        call["arguments"] += function.get("arguments") or ""
+
+    @staticmethod
+    def _call(call: dict[str, str]) -> ToolCall:
+        try:
+            arguments = json.loads(call["arguments"] or "{}")
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise ToolError(
+                f"the server's model called {call['name']!r} with {call['arguments'][:80]!r}, "
+                "which is no JSON object; serve it with a parser of tool calls that fits the "
+                "model, or with tool_choice='required'"
+            )
+        return ToolCall(id=call["id"], name=call["name"], arguments=arguments)
+
+
+def _usage(usage: dict[str, Any], timings: Any) -> Usage:
+    """OpenAI's counts; llama-server tells the cached ones in its timings, too."""
+    details = usage.get("prompt_tokens_details") or {}
+    cached = details.get("cached_tokens")
+    if cached is None and isinstance(timings, dict):
+        cached = timings.get("cache_n")
+    prompt = int(usage.get("prompt_tokens") or 0)
+    cached = min(int(cached or 0), prompt)
+    return Usage(
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        prefilled_tokens=prompt - cached,
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+    )

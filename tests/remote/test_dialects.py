@@ -1,0 +1,284 @@
+"""Servers that cannot run here, by the answers that their sources and documentation show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from longctx import ContextOverflowError, LongContextLLM, RemoteError, ToolError
+from longctx.remote import RemoteLLM
+from longctx.remote.estimate import estimate_tokens
+from longctx.remote.failures import failure
+
+HI: Any = [{"role": "user", "content": "Hi"}]
+Routes = dict[str, Any]
+CLIENT = httpx.Client
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RemoteLLM]:
+    """``served(routes, **options)``: a client of a server that answers so, by path."""
+
+    def make(routes: Routes, **options: Any) -> RemoteLLM:
+        def answer(request: httpx.Request) -> httpx.Response:
+            route = routes.get(request.url.path, httpx.Response(404, json={"detail": "Not Found"}))
+            found = route(json.loads(request.content)) if callable(route) else route
+            return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+
+        transport = httpx.MockTransport(answer)
+        monkeypatch.setattr(httpx, "Client", lambda **o: CLIENT(transport=transport, **o))
+        return RemoteLLM("http://cluster:8000/v1", **options)
+
+    return make
+
+
+def models(owned_by: str, **fields: Any) -> dict[str, Any]:
+    """The list of a server with one model."""
+    entry = {"id": "org/model", "object": "model", "owned_by": owned_by, **fields}
+    return {"object": "list", "data": [entry]}
+
+
+def stream(*chunks: dict[str, Any] | str) -> httpx.Response:
+    """Server-sent events; text as it is."""
+    lines = [c if isinstance(c, str) else f"data: {json.dumps(c)}" for c in chunks]
+    return httpx.Response(200, text="\n\n".join([*lines, "data: [DONE]", ""]))
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A chunk with one choice."""
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
+
+
+def test_vllm_counts_by_its_own_route(served: Callable[..., RemoteLLM]) -> None:
+    """Messages and tools as they are prefilled; plain text is called prompt."""
+    asked: list[dict[str, Any]] = []
+
+    def tokenize(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body)
+        return {"count": 7, "max_model_len": 4096, "tokens": [1] * 7}
+
+    llm = served({"/v1/models": models("vllm", max_model_len=4096), "/tokenize": tokenize})
+    assert (llm.target_ctx, llm.counts_exactly) == (4096, True)
+    tools: Any = [{"type": "function", "function": {"name": "f"}}]
+    assert llm.count("text") == llm.count("text") == llm.count(HI, tools) == 7
+    assert asked == [
+        {"model": "org/model", "prompt": "text", "add_special_tokens": False},
+        {"model": "org/model", "messages": HI, "tools": tools},
+    ]
+
+
+def test_vllm_streams_calls_in_pieces(served: Callable[..., RemoteLLM]) -> None:
+    """Arguments come letter by letter, in two calls; cached tokens where it tells them."""
+    pieces = [
+        delta(role="assistant", content=""),
+        delta(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": '{"x"'}}]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
+        delta(tool_calls=[{"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}]),
+        delta("stop"),
+        {
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 20,
+                "completion_tokens": 9,
+                "prompt_tokens_details": {"cached_tokens": 16},
+            },
+        },
+    ]
+    routes = {"/v1/models": models("vllm", max_model_len=4096), "/tokenize": {"count": 20}}
+    llm = served({**routes, "/v1/chat/completions": stream(*pieces)})
+    answer = llm.chat(HI)
+    assert [(c.id, c.name, c.arguments) for c in answer.tool_calls] == [
+        ("a", "f", {"x": 1}),
+        ("b", "g", {}),
+    ]
+    assert answer.finish_reason == "tool_calls"
+    assert (answer.usage.cached_tokens, answer.usage.prefilled_tokens) == (16, 4)
+    assert answer.window.n_ctx == 4096
+    broken = delta("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": "{x"}}])
+    llm = served({**routes, "/v1/chat/completions": stream(broken)})
+    with pytest.raises(ToolError, match="no JSON object"):
+        llm.chat(HI)
+
+
+LLAMA_SERVER: Routes = {
+    "/v1/models": models("llamacpp", meta={"n_ctx_train": 8192}),
+    "/props": {"default_generation_settings": {"n_ctx": 64}, "total_slots": 1},
+    "/apply-template": lambda body: {"prompt": "<|im_start|>" + body["messages"][0]["content"]},
+}
+
+
+def test_llama_server_counts_in_two_steps(served: Callable[..., RemoteLLM]) -> None:
+    """The template is rendered there; its marks are tokens, those in plain text are not."""
+    asked: list[dict[str, Any]] = []
+
+    def tokenize(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body)
+        return {"tokens": [1, 2, 3]}
+
+    llm = served({**LLAMA_SERVER, "/tokenize": tokenize}, reserve_output=8)
+    assert llm.target_ctx == 64
+    assert llm.count("text") == llm.count(HI) == 3
+    assert asked == [
+        {"content": "text", "add_special": False, "parse_special": False},
+        {"content": "<|im_start|>Hi", "add_special": True, "parse_special": True},
+    ]
+
+
+def test_llama_server_cuts_answers_so_they_are_counted_first(
+    served: Callable[..., RemoteLLM],
+) -> None:
+    """Refused before it is asked; its progress and cached tokens are read."""
+    seen: list[Any] = []
+    bodies: list[dict[str, Any]] = []
+
+    def chat(body: dict[str, Any]) -> httpx.Response:
+        bodies.append(body)
+        return stream(
+            {**delta(), "prompt_progress": {"total": 40, "cache": 8, "processed": 24}},
+            delta(content="Hello"),
+            delta("length"),
+            {
+                "choices": [],
+                "usage": {"prompt_tokens": 40, "completion_tokens": 5},
+                "timings": {"cache_n": 8, "prompt_n": 32},
+            },
+        )
+
+    routes = {**LLAMA_SERVER, "/tokenize": {"tokens": [1] * 40}, "/v1/chat/completions": chat}
+    llm = served(routes, reserve_output=8)
+    answer = llm.chat(HI, on_progress=seen.append)
+    assert (answer.text, answer.finish_reason) == ("Hello", "length")
+    assert (answer.usage.cached_tokens, answer.usage.prefilled_tokens) == (8, 32)
+    assert [(p.done_tokens, p.total_tokens) for p in seen] == [(24, 40)]
+    assert bodies[0]["return_progress"] is True
+    with pytest.raises(ContextOverflowError, match="Nothing was cut") as caught:
+        llm.chat(HI, max_tokens=25)
+    assert (caught.value.needed, caught.value.n_ctx, len(bodies)) == (65, 64, 1)
+
+
+def test_a_server_that_tells_nothing(
+    served: Callable[..., RemoteLLM], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its window must be given; counts are estimates, and it is said that they are."""
+    routes = {"/v1/models": models("somebody"), "/v1/chat/completions": stream(
+        delta(content="Yes."), delta("stop"))}  # fmt: skip
+    with pytest.raises(RemoteError, match="target_ctx="):
+        served(routes)
+    llm = served(routes, target_ctx=4096)
+    assert not llm.counts_exactly
+    assert "estimated" in repr(llm)
+    assert "counts are estimates" in caplog.text
+    usage = llm.chat(HI).usage
+    assert usage.prompt_tokens == llm.count(HI)
+    assert usage.completion_tokens == llm.count("Yes.")
+    # Behind a proxy that hides what it is, the routes can be named.
+    exact = served({**routes, "/tokenize": {"count": 5}}, target_ctx=4096, counting="vllm")
+    assert exact.count(HI) == 5
+    with pytest.raises(RemoteError, match="Check base_url"):
+        served(routes, target_ctx=4096, counting="vllm").count(HI)
+
+
+def test_an_estimate_is_not_too_low(demo_gguf: Path) -> None:
+    """On prose, code, numbers, other scripts and conversations, by the demo model's tokenizer."""
+    from longctx.evaluate import python_reference
+
+    source = Path(estimate_tokens.__code__.co_filename).read_text(encoding="utf-8")
+    texts = [
+        python_reference()[:20_000],
+        source,
+        "3.14159 26535 89793 23846 " * 20,
+        "你好世界。长文本很难。" * 20,
+        "Привет, мир! Как дела?" * 20,
+        "🎉🚀👩‍👩‍👧" * 20,
+        "a  b\t\tc\n\n\n    d",
+        "THE QUICK BROWN FOX " * 20,
+        "camelCaseIdentifiers and snake_case_names, aGVsbG8gd29ybGQgYW5k",
+        '{"key": [1, 2, {"nested": null}]}',
+        "",
+    ]
+    with LongContextLLM(demo_gguf, 1024, reserve_output=1) as llm:
+        for text in texts:
+            assert estimate_tokens(text) >= llm.count(text), text[:40]
+        assert estimate_tokens(texts[0]) < 2 * llm.count(texts[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "numbers"),
+    [
+        (
+            400,
+            {"message": "Too long. Nothing was cut.", "code": "context_length_exceeded",
+             "needed": 90, "available": 64, "n_ctx": 64},
+            (90, 64),
+        ),
+        (
+            400,
+            {"code": 400, "message": "the request exceeds the available context size",
+             "type": "exceed_context_size_error", "n_prompt_tokens": 70, "n_ctx": 64},
+            (80, 64),
+        ),
+        (
+            400,
+            {"message": "This model's maximum context length is 64 tokens. However, you "
+             "requested 76 tokens (66 in the messages, 10 in the completion).",
+             "type": "BadRequestError", "code": 400},
+            (76, 64),
+        ),
+        (
+            400,
+            {"message": "'max_tokens' or 'max_completion_tokens' is too large: 10. This model's "
+             "maximum context length is 64 tokens and your request has 60 input tokens (10 > 64 "
+             "- 60).", "code": 400},
+            (70, 64),
+        ),
+    ],
+)  # fmt: skip
+def test_overflow_in_every_dialect(
+    status: int, error: dict[str, Any], numbers: tuple[int, int]
+) -> None:
+    """Ours, llama-server's and vLLM's, nested or not, are one error with its numbers."""
+    for body in ({"error": error}, error):
+        found = failure(status, json.dumps(body), {}, "http://x", max_tokens=10)
+        assert isinstance(found, ContextOverflowError)
+        assert (found.needed, found.n_ctx) == numbers
+
+
+def test_other_answers_are_remote_errors() -> None:
+    """Also those that are no JSON; a date to retry after is a second."""
+    for text in ("<html>Bad gateway</html>", "", "[]", '{"error": "overloaded"}', "null"):
+        found = failure(502, text, {}, "http://x")
+        assert isinstance(found, RemoteError)
+        assert (found.status, found.retry_after_s) == (502, None)
+    late = failure(503, "", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, "http://x")
+    assert isinstance(late, RemoteError)
+    assert late.retry_after_s == 1.0
+
+
+def test_an_answer_that_breaks_off_is_an_error(served: Callable[..., RemoteLLM]) -> None:
+    """An error event, a stream without an end, and one that is no JSON."""
+    for text, said in (
+        (stream(delta(content="Yes"), {"error": {"message": "out of memory"}}), "out of memory"),
+        (stream(delta(content="Yes")), "in the middle"),
+        (lambda body: stream() if body["stream"] else {"choices": []}, "in the middle"),
+        (stream(delta(content="Yes"), "data: {"), "no JSON object"),
+    ):
+        routes = {"/v1/models": models("somebody"), "/v1/chat/completions": text}
+        llm = served(routes, target_ctx=4096)
+        with pytest.raises(RemoteError, match=said):
+            llm.chat(HI)
+
+
+def test_one_of_several_models_must_be_named(served: Callable[..., RemoteLLM]) -> None:
+    """The names are in the message."""
+    two = {"data": [{"id": "one"}, {"id": "two"}]}
+    with pytest.raises(RemoteError, match="'one', 'two'; pass one as model="):
+        served({"/v1/models": two}, target_ctx=512)
+    assert served({"/v1/models": two}, model="two", target_ctx=2048).model == "two"
+    with pytest.raises(RemoteError, match="none"):
+        served({"/v1/models": {"data": None}}, target_ctx=512)

@@ -1,0 +1,75 @@
+"""llama-cpp-python's own server, as a process: another OpenAI-compatible one, without counts."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from longctx import ContextOverflowError
+from longctx.documents import DocumentQA
+from longctx.packaged_model import demo_model, fast_copy
+from longctx.remote import RemoteLLM
+
+NEEDED = ("sse_starlette", "starlette_context", "pydantic_settings", "yaml")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The demo model on a window of 1,024 tokens."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f'{missing} missing: pip install "llama-cpp-python[server]"')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model: Path = fast_copy(demo_model())
+    arguments = ["--model", str(model), "--n_ctx", "1024", "--port", str(port), "--n_threads", "2"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "llama_cpp.server", *arguments, "--model_alias", "demo"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ends = time.monotonic() + 60
+        while True:
+            assert server.poll() is None, "the server did not start"
+            assert time.monotonic() < ends, "the server did not answer"
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/v1/models")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_documents_on_a_server_that_does_not_count(url: str) -> None:
+    """Answers come, counts are estimates and high, and what is too long is one of our errors."""
+    with RemoteLLM(url, target_ctx=1024, reserve_output=32) as llm:
+        assert (llm.model, llm.counts_exactly) == ("demo", False)
+        qa = DocumentQA(llm, strategy="whole")
+        qa.add("Until delivery the seller bears the risk. Then the buyer bears it.", doc_id="c")
+        answer = qa.ask("Who bears the risk until delivery?", max_tokens=24)
+        assert "seller" in answer.text
+        told = httpx.post(
+            f"{url}/chat/completions",
+            json={"messages": [{"role": "user", "content": "Hello there, you."}], "max_tokens": 1},
+            timeout=60,
+        ).json()["usage"]["prompt_tokens"]
+        assert llm.count([{"role": "user", "content": "Hello there, you."}]) >= told
+        long: Any = [{"role": "user", "content": "word " * 1500}]
+        with pytest.raises(ContextOverflowError) as caught:
+            llm.chat(long, max_tokens=8)
+        assert caught.value.n_ctx == 1024
+        assert caught.value.needed > 1500
