@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> Any:
     # llama.cpp warns of every window past the training, which is what we are here for.
     logging.getLogger("longctx.llama_cpp").addHandler(logging.NullHandler())
     try:
-        app(arguments)
+        app(arguments, prog_name="longctx")
     except LongCtxError as error:
         errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
         errors.print(str(error), markup=False)

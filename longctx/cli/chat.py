@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import errors, out, prefill_bar, show_cost, show_plan
+from longctx.cli.output import errors, out, prefill_bar, print_json_line, show_cost, show_plan
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
@@ -39,6 +39,9 @@ def chat(
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Room for each answer.")] = 512,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each answer, and /context, as a line of JSON.")
+    ] = False,
 ) -> None:
     """Talk to a model; the window grows with the conversation, and is compacted when it is full.
 
@@ -49,10 +52,10 @@ def chat(
 
     functions = [function for file in tools or [] for function in load_tools(file)]
     with LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm:
-        if sys.stdin.isatty():
+        if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
-        talk = _Talk(llm, functions, system, temperature)
+        talk = _Talk(llm, functions, system, temperature, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -74,11 +77,20 @@ class _Talk:
     """What is said to the agent, and what is said about it."""
 
     def __init__(
-        self, llm: LongContextLLM, tools: list[Tool], system: str | None, temperature: float
+        self,
+        llm: LongContextLLM,
+        tools: list[Tool],
+        system: str | None,
+        temperature: float,
+        *,
+        as_json: bool,
     ) -> None:
         from longctx.agents import Agent
 
         self._llm, self._tools, self._temperature = llm, tools, temperature
+        self._as_json = as_json
+        # With JSON on stdout, what is said about the conversation goes to stderr.
+        self._aside = errors if as_json else out
         self._agent: Agent = Agent(llm, tools, system, temperature=temperature)
 
     def take(self, line: str) -> None:
@@ -88,18 +100,23 @@ class _Talk:
             self._command(command[0], line[command.end() :].strip())
         elif line:
             with prefill_bar("reading") as progress:
-                _show(self._agent.stream(line, on_progress=progress))
+                if self._as_json:
+                    print_json_line(self._agent.run(line, on_progress=progress))
+                else:
+                    _show(self._agent.stream(line, on_progress=progress))
 
     def _command(self, name: str, argument: str) -> None:
         from longctx.agents import Agent
 
-        if name == "/context":
+        if name == "/context" and self._as_json:
+            print_json_line(self._agent.context)
+        elif name == "/context":
             out.print(str(self._agent.context), markup=False)
         elif name == "/help":
-            out.print(HELP, markup=False)
+            self._aside.print(HELP, markup=False)
         elif name == "/save" and argument:
             self._agent.save(argument)
-            out.print(
+            self._aside.print(
                 f"{len(self._agent.transcript)} messages in {argument}",
                 markup=False,
                 soft_wrap=True,
@@ -108,7 +125,7 @@ class _Talk:
             self._agent = Agent.load(
                 argument, self._llm, self._tools, temperature=self._temperature
             )
-            out.print(
+            self._aside.print(
                 f"{len(self._agent.transcript)} messages from {argument}",
                 markup=False,
                 soft_wrap=True,

@@ -15,6 +15,8 @@ from rich.table import Table
 
 # The commands import what they run inside themselves: `longctx --help` loads no llama.cpp.
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from longctx.planner import ContextPlan
     from longctx.types import Chunk, Completion, ProgressCallback
     from longctx.types import Progress as PrefillProgress
@@ -29,6 +31,12 @@ def print_json(value: Any) -> None:
         value = value.model_dump(mode="json")
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def print_json_line(value: BaseModel) -> None:
+    """Print a JSON document on one line of stdout, at once: for what comes one after another."""
+    sys.stdout.write(value.model_dump_json() + "\n")
+    sys.stdout.flush()
 
 
 @contextmanager

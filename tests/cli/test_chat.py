@@ -33,6 +33,17 @@ def test_a_conversation_is_saved_and_goes_on(tmp_path: Path) -> None:
     assert "48213" not in run(*OPTIONS, stdin=question).stdout
 
 
+def test_json_is_one_line_an_answer(tmp_path: Path) -> None:
+    """And one for /context; what else there is to say goes to stderr."""
+    file = tmp_path / "chat.json"
+    said = run(*OPTIONS, "--json", stdin=f"Hello.\nAgain.\n/context\n/save {file}\n/help\n")
+    first, second, context = map(json.loads, said.stdout.splitlines())
+    assert first["stop_reason"] in ("answer", "length")
+    assert second["usage"]["cached_tokens"] > 0
+    assert context["messages"] == 4
+    assert f"4 messages in {file}" in said.stderr
+
+
 def test_tools_come_from_a_file(tmp_path: Path) -> None:
     """They stand in the prompt, with the one that reads results back."""
     file = tmp_path / "my_tools.py"

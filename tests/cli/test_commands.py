@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def run(*arguments: str, stdin: str = "", ok: bool = True) -> subprocess.Complet
 def test_help_teaches_every_command() -> None:
     """Each subcommand is listed, and its own help has an example."""
     listed = run("--help").stdout
-    for command in ("demo", "chat", "ask", "inspect", "plan"):
+    for command in ("demo", "chat", "ask", "inspect", "plan", "export", "doctor"):
         assert command in listed
         assert f"longctx {command}" in run(command, "--help").stdout
 
@@ -81,6 +82,31 @@ def test_nonsense_is_answered_on_stderr(
     done = run(*filled, ok=False)
     assert done.returncode == status
     assert said in done.stderr
+
+
+def test_colours_respect_no_color(demo_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://no-color.org: on a terminal too, and in errors."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    asked = ("plan", str(demo_gguf), "--method", "none", "--memory", "8GiB")
+    colour = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7]|38;)")
+    for refused, wanted in ((False, True), (True, False)):
+        if refused:
+            monkeypatch.setenv("NO_COLOR", "1")
+        assert bool(colour.search(run(*asked).stdout)) is wanted
+        failed = run("inspect", "no-such-file.gguf", ok=False).stderr
+        assert bool(colour.search(failed)) is wanted
+        assert not (refused and colour.search(run("--help").stdout))
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `longctx --install-completion` hooks up."""
+    monkeypatch.setenv("_LONGCTX_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "longctx ex")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run().stdout.split() == ["export"]
+    monkeypatch.setenv("COMP_WORDS", "longctx doctor --no")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert run().stdout.split() == ["--no-self-test"]
 
 
 def test_chat_from_a_pipe() -> None:
