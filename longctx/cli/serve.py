@@ -51,6 +51,16 @@ def serve(
     timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds for one answer, its wait included.")
     ] = 1800.0,
+    grace: Annotated[
+        int, typer.Option(min=0, help="Seconds for answers under way when the server stops.")
+    ] = 30,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            help="Also serve /v1/embeddings: `packaged`, or a sentence-transformers model's folder "
+            "or name. Default: none."
+        ),
+    ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
 ) -> None:
     """Serve a model over HTTP with OpenAI's API, and a page to chat on.
@@ -59,7 +69,7 @@ def serve(
     by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
     """
     from longctx.llm import LongContextLLM
-    from longctx.server import ServerSettings
+    from longctx.server import ServerSettings, TextEmbedder
     from longctx.server import serve as run
 
     names = tuple(allowed_host or ())
@@ -77,9 +87,11 @@ def serve(
         max_waiting=max_waiting,
         timeout_s=timeout,
         max_body_bytes=max_body,
+        grace_s=grace,
     )
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    vectors = TextEmbedder(embedder) if embedder is not None else None
     with LongContextLLM(
         model,
         target_ctx,
@@ -90,4 +102,4 @@ def serve(
         cache_dir=cache_dir,
     ) as llm:
         show_plan(llm.plan)
-        run(llm, settings, host=host, port=port)
+        run(llm, settings, vectors, host=host, port=port)

@@ -84,32 +84,8 @@ class SentenceTransformersEmbedder:
         return vectors
 
     def _load(self) -> Any:
-        if self._model is not None:
-            return self._model
-        try:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as progress
-        except ImportError as error:
-            raise MissingExtraError(
-                'to search documents run `pip install "longctx-sdk[rag]"` '
-                "(it needs sentence-transformers), or pass an embedder of your own"
-            ) from error
-        folder = Path(self._name or "").is_dir()
-        shows_bars = progress.is_progress_bar_enabled()
-        progress.disable_progress_bar()
-        try:
-            self._model = SentenceTransformer(
-                str(self._name), device="cpu", local_files_only=folder
-            )
-        except Exception as error:
-            # Whatever the hub, the files or torch stumble on: the name is the user's.
-            raise DocumentError(
-                f"the embedder {str(self._name)!r} cannot be loaded ({error}); give the folder of "
-                "a sentence-transformers model, or None for the packaged one"
-            ) from error
-        finally:
-            if shows_bars:
-                progress.enable_progress_bar()
+        if self._model is None:
+            self._model = load_sentence_transformer(self._name)
         return self._model
 
 
@@ -122,6 +98,41 @@ class _FunctionEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[len(texts), dim], each row of length 1."""
         return _unit_rows(self._function(list(texts)), texts)
+
+
+def load_sentence_transformer(model: str | Path | None = None) -> Any:
+    """Load a sentence-transformers model on the CPU, without progress bars.
+
+    Args:
+        model: a folder, or a name that sentence-transformers knows (which it may download);
+            None is the packaged all-MiniLM-L6-v2.
+
+    Raises:
+        DocumentError: the model cannot be loaded.
+        MissingExtraError: sentence-transformers, or the packaged model, is not installed.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as progress
+    except ImportError as error:
+        raise MissingExtraError(
+            'to turn texts into vectors run `pip install "longctx-sdk[rag]"` '
+            "(it needs sentence-transformers), or pass an embedder of your own"
+        ) from error
+    name = model if model is not None else _packaged_model()
+    shows_bars = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
+    try:
+        return SentenceTransformer(str(name), device="cpu", local_files_only=Path(name).is_dir())
+    except Exception as error:
+        # Whatever the hub, the files or torch stumble on: the name is the user's.
+        raise DocumentError(
+            f"the embedder {str(name)!r} cannot be loaded ({error}); give the folder of "
+            "a sentence-transformers model, or None for the packaged one"
+        ) from error
+    finally:
+        if shows_bars:
+            progress.enable_progress_bar()
 
 
 def _unit_rows(vectors: Any, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -14,7 +14,8 @@ except ImportError as error:
     ) from error
 
 from longctx.server.app import create_app
-from longctx.server.run import serve
+from longctx.server.embedder import TextEmbedder
+from longctx.server.run import Server, serve
 from longctx.server.settings import ServerSettings
 
-__all__ = ["ServerSettings", "create_app", "serve"]
+__all__ = ["Server", "ServerSettings", "TextEmbedder", "create_app", "serve"]

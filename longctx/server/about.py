@@ -7,10 +7,11 @@ from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from longctx.server.requests import TokenizeRequest
+from longctx.server.responses import Health, ModelDocument, ModelList, Tokens
 from longctx.server.service import Service
 
 _POLICY = (
@@ -32,28 +33,29 @@ def about_routes(service: Service) -> APIRouter:
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
     @router.get("/health")
-    async def health() -> dict[str, Any]:
+    async def health() -> Health:
         """Whether it answers, and how many answers are under way or waiting."""
         return {"status": "ok", "jobs": len(service.worker)}
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @router.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        """The one model."""
-        return {"object": "list", "data": [_describe(service)]}
+    async def models() -> ModelList:
+        """The model that answers, and the embedder if there is one."""
+        return {"object": "list", "data": _describe(service)}
 
-    @router.get("/v1/models/{model_id}")
-    async def model(model_id: str) -> dict[str, Any]:
-        """The one model, by its name."""
-        service.check_model(model_id)
-        return _describe(service)
+    @router.get("/v1/models/{model_id:path}")
+    async def model(model_id: str) -> ModelDocument:
+        """One of them, by its name."""
+        known = {model["id"]: model for model in _describe(service)}
+        service.check_model(model_id, list(known))
+        return known[model_id]
 
     @router.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest) -> dict[str, Any]:
+    async def tokenize(asked: TokenizeRequest) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
         service.check_model(asked.model)
         if asked.messages is None:
@@ -67,21 +69,23 @@ def about_routes(service: Service) -> APIRouter:
     return router
 
 
-def _describe(service: Service) -> dict[str, Any]:
+def _describe(service: Service) -> list[ModelDocument]:
     """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``."""
-    plan = service.llm.plan
-    return {
-        "id": service.model_id,
-        "object": "model",
-        "created": service.started,
-        "owned_by": "longctx",
-        "max_model_len": plan.n_ctx,
-        "longctx": {
-            "n_ctx_train": plan.n_ctx_train,
-            "method": plan.method,
-            "scale": plan.scale,
-            "window": plan.window,
-            "overflow": plan.overflow,
-            "reserve_output": plan.reserve_output,
-        },
-    }
+    plan, embedder = service.llm.plan, service.embedder
+    members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
+    details = {name: getattr(plan, name) for name in members}
+    models: list[tuple[str, int | None, dict[str, Any]]] = []
+    models.append((service.model_id, plan.n_ctx, details))
+    if embedder is not None:
+        models.append((embedder.id, embedder.max_tokens, {"dimensions": embedder.n_dimensions}))
+    return [
+        {
+            "id": name,
+            "object": "model",
+            "created": service.started,
+            "owned_by": "longctx",
+            "max_model_len": window,
+            "longctx": more,
+        }
+        for name, window, more in models
+    ]

@@ -12,35 +12,56 @@ from longctx.llm import LongContextLLM
 from longctx.server import errors
 from longctx.server.about import about_routes
 from longctx.server.completions import completion_routes
+from longctx.server.embedder import TextEmbedder
+from longctx.server.embeddings import EmbeddingWorker, embedding_routes
 from longctx.server.guard import Guard
 from longctx.server.metrics import CountRequests, Metrics
+from longctx.server.responses import ERRORS
 from longctx.server.service import Service
 from longctx.server.settings import ServerSettings
 from longctx.server.worker import ModelWorker
 
 
-def create_app(llm: LongContextLLM, settings: ServerSettings | None = None) -> FastAPI:
+def create_app(
+    llm: LongContextLLM,
+    settings: ServerSettings | None = None,
+    embedder: TextEmbedder | None = None,
+) -> FastAPI:
     """The ASGI application over a model, which stays its caller's to close.
+
+    ``app.state.worker`` is the :class:`~longctx.server.worker.ModelWorker`.
 
     Args:
         llm: the model; other threads may use it too, calls queue.
         settings: who may ask, how much, for how long.
+        embedder: of ``/v1/embeddings``, used by this application alone; None has none.
     """
     settings = settings or ServerSettings()
-    worker = ModelWorker(max_waiting=settings.max_waiting, timeout_s=settings.timeout_s)
+    n, timeout_s = settings.max_waiting, settings.timeout_s
+    worker = ModelWorker(max_waiting=n, timeout_s=timeout_s)
+    embeddings = EmbeddingWorker(embedder, max_waiting=n, timeout_s=timeout_s) if embedder else None
     metrics = Metrics(lambda: len(worker))
-    service = Service(llm, settings, worker, metrics)
+    service = Service(llm, settings, worker, metrics, embedder)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await worker.close()
+        if embeddings is not None:
+            await embeddings.close()
 
-    # The interactive documentation would load its scripts from another host.
     app = FastAPI(
-        title="longctx", version=__version__, docs_url=None, redoc_url=None, lifespan=life
+        title="longctx",
+        version=__version__,
+        # The interactive documentation would load its scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+        responses=ERRORS,
     )
+    app.state.worker = worker
     app.include_router(completion_routes(service))
+    app.include_router(embedding_routes(service, embeddings))
     app.include_router(about_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from longctx.server.formats import ChatFormat, TextFormat
 from longctx.server.requests import ChatRequest, CompletionRequest
+from longctx.server.responses import ChatCompletion, TextCompletion
 from longctx.server.service import Service, check_schema
 from longctx.types import Chunk, ProgressCallback
 
@@ -18,7 +20,7 @@ def completion_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1")
     llm = service.llm
 
-    @router.post("/chat/completions")
+    @router.post("/chat/completions", responses=_answers(ChatCompletion))
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         service.check_model(asked.model)
@@ -28,9 +30,10 @@ def completion_routes(service: Service) -> APIRouter:
             check_schema(options.get("response_schema"))
             return llm.stream_chat(messages, **options, on_progress=on_progress)
 
-        return await service.answer(request, asked, start, ChatFormat(service.model_id))
+        form = ChatFormat(service.model_id, logprobs="top_logprobs" in options)
+        return await service.answer(request, asked, start, form)
 
-    @router.post("/completions")
+    @router.post("/completions", responses=_answers(TextCompletion))
     async def completions(asked: CompletionRequest, request: Request) -> Response:
         """Continue plain text, without a chat template."""
         service.check_model(asked.model)
@@ -38,8 +41,20 @@ def completion_routes(service: Service) -> APIRouter:
 
         def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
             check_schema(options.get("response_schema"))
-            return llm.stream(asked.prompt, **options, on_progress=on_progress)
+            return llm.stream(asked.text, **options, on_progress=on_progress)
 
-        return await service.answer(request, asked, start, TextFormat(service.model_id))
+        form = TextFormat(service.model_id, logprobs="top_logprobs" in options)
+        return await service.answer(request, asked, start, form)
 
     return router
+
+
+def _answers(whole: type) -> dict[int | str, dict[str, Any]]:
+    events = {"schema": {"type": "string"}}
+    return {
+        200: {
+            "model": whole,
+            "description": "The answer; with `stream` its chunks, as server-sent events.",
+            "content": {"text/event-stream": events},
+        }
+    }

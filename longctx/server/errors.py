@@ -78,6 +78,27 @@ class ApiError(Exception):
         return JSONResponse(self.body, self.status, self.headers)
 
 
+def queue_full(n_waiting: int, max_waiting: int, *, retry_s: int) -> ApiError:
+    """429, with ``Retry-After``."""
+    return ApiError(
+        429,
+        f"one answer is under way and {n_waiting} wait for it, of at most {max_waiting}; "
+        f"try again in {retry_s} s",
+        code="queue_full",
+        headers={"Retry-After": str(retry_s)},
+    )
+
+
+def timed_out(timeout_s: float, remedy: str) -> ApiError:
+    """504; ``remedy`` is what the client may do."""
+    return ApiError(
+        504,
+        f"no complete answer within {timeout_s:g} s; {remedy}, or start the server with a longer "
+        "--timeout",
+        code="timeout",
+    )
+
+
 def as_api_error(error: Exception) -> ApiError:
     """Say any exception in OpenAI's words; one that nobody foresaw is logged and not told."""
     if isinstance(error, ApiError):

@@ -60,8 +60,8 @@ async def _events(
             if isinstance(event, Progress):
                 yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n"
                 continue
-            if event.text:
-                yield _event(form.piece(event.text))
+            if event.text or event.logprobs:
+                yield _event(form.piece(event))
             if event.result is not None:
                 done(event.result)
                 yield _event(form.ending(event.result))

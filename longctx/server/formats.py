@@ -5,112 +5,199 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from longctx.types import Completion, ToolCall, Usage
+from longctx.server.responses import (
+    AnswerToken,
+    AssistantMessage,
+    Call,
+    ChatChunk,
+    ChatCompletion,
+    ChatLogprobs,
+    Delta,
+    Head,
+    Report,
+    TextChoice,
+    TextCompletion,
+    TextLogprobs,
+    TokenLikelihood,
+    UsageDocument,
+)
+from longctx.types import (
+    Chunk,
+    Completion,
+    FinishReason,
+    SampledToken,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
+
+Document = Mapping[str, Any]
 
 
 class AnswerFormat(Protocol):
     """How one kind of answer is written down, whole or in pieces."""
 
-    def whole(self, result: Completion) -> dict[str, Any]:
+    def whole(self, result: Completion) -> Document:
         """The document of an answer that is not streamed."""
 
-    def opening(self) -> dict[str, Any]:
+    def opening(self) -> Document:
         """The first chunk."""
 
-    def piece(self, text: str) -> dict[str, Any]:
+    def piece(self, chunk: Chunk) -> Document:
         """A chunk of text."""
 
-    def ending(self, result: Completion) -> dict[str, Any]:
+    def ending(self, result: Completion) -> Document:
         """The last chunk with a choice: tool calls, why it ended, the window."""
 
-    def counts(self, result: Completion) -> dict[str, Any]:
+    def counts(self, result: Completion) -> Document:
         """The chunk of ``stream_options.include_usage``, which has no choice."""
 
 
-@dataclass(frozen=True)
-class _Format:
-    model: str
-    kind: Literal["chat.completion", "text_completion"]
-    chunk_kind: Literal["chat.completion.chunk", "text_completion"]
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    created: int = field(default_factory=lambda: int(time.time()))
+class ChatFormat:
+    """``chat.completion`` and ``chat.completion.chunk``.
 
-    def _document(self, kind: str, choice: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
-        choices = [] if choice is None else [{"index": 0, "logprobs": None, **choice}]
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-            **more,
-        }
+    Args:
+        model: the name that the client gave.
+        logprobs: whether it asked for them.
+    """
 
-    def _chunk(self, choice: dict[str, Any], ended: str | None = None) -> dict[str, Any]:
-        return self._document(self.chunk_kind, {**choice, "finish_reason": ended})
+    def __init__(self, model: str, *, logprobs: bool) -> None:
+        self._head = _head(model)
+        self._asked = logprobs
 
-    def counts(self, result: Completion) -> dict[str, Any]:
-        return self._document(self.chunk_kind, None, usage=usage_document(result.usage))
-
-
-class ChatFormat(_Format):
-    """``chat.completion`` and ``chat.completion.chunk``."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(model, "chat.completion", "chat.completion.chunk")
-
-    def whole(self, result: Completion) -> dict[str, Any]:
+    def whole(self, result: Completion) -> ChatCompletion:
         """One choice with its message."""
-        message: dict[str, Any] = {"role": "assistant", "content": result.text, "refusal": None}
+        message: AssistantMessage = {"role": "assistant", "content": result.text, "refusal": None}
         if result.tool_calls:
             message["tool_calls"] = [_call(call) for call in result.tool_calls]
             message["content"] = result.text or None
-        choice = {"message": message, "finish_reason": result.finish_reason}
-        return self._document(self.kind, choice, **_costs(result))
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": message,
+                    "logprobs": self._logprobs(result.logprobs),
+                    "finish_reason": result.finish_reason,
+                }
+            ],
+            "usage": usage_document(result.usage),
+            "longctx": _report(result),
+        }
 
-    def opening(self) -> dict[str, Any]:
+    def opening(self) -> ChatChunk:
         """Who speaks."""
-        return self._chunk({"delta": {"role": "assistant", "content": ""}})
+        return self._chunk({"role": "assistant", "content": ""})
 
-    def piece(self, text: str) -> dict[str, Any]:
+    def piece(self, chunk: Chunk) -> ChatChunk:
         """Some of what is said."""
-        return self._chunk({"delta": {"content": text}})
+        return self._chunk({"content": chunk.text}, self._logprobs(chunk.logprobs))
 
-    def ending(self, result: Completion) -> dict[str, Any]:
+    def ending(self, result: Completion) -> ChatChunk:
         """Calls come whole, in one delta."""
-        calls = [{"index": i, **_call(call)} for i, call in enumerate(result.tool_calls)]
-        delta = {"tool_calls": calls} if calls else {}
-        return {**self._chunk({"delta": delta}, result.finish_reason), "longctx": _window(result)}
+        delta: Delta = {}
+        if result.tool_calls:
+            calls = enumerate(result.tool_calls)
+            delta["tool_calls"] = [{"index": i, **_call(call)} for i, call in calls]
+        chunk = self._chunk(delta, None, result.finish_reason)
+        chunk["longctx"] = _report(result)
+        return chunk
+
+    def counts(self, result: Completion) -> ChatChunk:
+        """The tokens of the whole answer."""
+        chunk = self._chunk({})
+        chunk["choices"] = []
+        chunk["usage"] = usage_document(result.usage)
+        return chunk
+
+    def _chunk(
+        self,
+        delta: Delta,
+        logprobs: ChatLogprobs | None = None,
+        finish_reason: FinishReason | None = None,
+    ) -> ChatChunk:
+        return {
+            "id": self._head["id"],
+            "created": self._head["created"],
+            "model": self._head["model"],
+            "object": "chat.completion.chunk",
+            "choices": [
+                {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+            ],
+        }
+
+    def _logprobs(self, tokens: Sequence[SampledToken]) -> ChatLogprobs | None:
+        if not self._asked:
+            return None
+        return {"content": [_answer_token(token) for token in tokens], "refusal": None}
 
 
-class TextFormat(_Format):
-    """``text_completion``, whose chunks have the same kind."""
+class TextFormat:
+    """``text_completion``, whose chunks have the same kind.
 
-    def __init__(self, model: str) -> None:
-        super().__init__(model, "text_completion", "text_completion")
+    Args:
+        model: the name that the client gave.
+        logprobs: whether it asked for them.
+    """
 
-    def whole(self, result: Completion) -> dict[str, Any]:
+    def __init__(self, model: str, *, logprobs: bool) -> None:
+        self._head = _head(model)
+        self._asked = logprobs
+
+    def whole(self, result: Completion) -> TextCompletion:
         """One choice with its text."""
-        choice = {"text": result.text, "finish_reason": result.finish_reason}
-        return self._document(self.kind, choice, **_costs(result))
+        document = self._document(result.text, result.logprobs, result.finish_reason)
+        document["usage"] = usage_document(result.usage)
+        document["longctx"] = _report(result)
+        return document
 
-    def opening(self) -> dict[str, Any]:
+    def opening(self) -> TextCompletion:
         """No text yet."""
-        return self.piece("")
+        return self._document("")
 
-    def piece(self, text: str) -> dict[str, Any]:
+    def piece(self, chunk: Chunk) -> TextCompletion:
         """Some of the text."""
-        return self._chunk({"text": text})
+        return self._document(chunk.text, chunk.logprobs)
 
-    def ending(self, result: Completion) -> dict[str, Any]:
+    def ending(self, result: Completion) -> TextCompletion:
         """Why it ended."""
-        return {**self._chunk({"text": ""}, result.finish_reason), "longctx": _window(result)}
+        document = self._document("", (), result.finish_reason)
+        document["longctx"] = _report(result)
+        return document
+
+    def counts(self, result: Completion) -> TextCompletion:
+        """The tokens of the whole answer."""
+        document = self._document("")
+        document["choices"] = []
+        document["usage"] = usage_document(result.usage)
+        return document
+
+    def _document(
+        self,
+        text: str,
+        tokens: Sequence[SampledToken] = (),
+        finish_reason: FinishReason | None = None,
+    ) -> TextCompletion:
+        choice: TextChoice = {
+            "index": 0,
+            "text": text,
+            "logprobs": _columns(tokens) if self._asked else None,
+            "finish_reason": finish_reason,
+        }
+        return {
+            "id": self._head["id"],
+            "created": self._head["created"],
+            "model": self._head["model"],
+            "object": "text_completion",
+            "choices": [choice],
+        }
 
 
-def usage_document(usage: Usage) -> dict[str, Any]:
+def usage_document(usage: Usage) -> UsageDocument:
     """OpenAI's ``usage``; ``cached_tokens`` is what was not prefilled again."""
     return {
         "prompt_tokens": usage.prompt_tokens,
@@ -120,19 +207,46 @@ def usage_document(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _costs(result: Completion) -> dict[str, Any]:
-    return {"usage": usage_document(result.usage), "longctx": _window(result)}
+def _head(model: str) -> Head:
+    return {"id": uuid.uuid4().hex, "created": int(time.time()), "model": model}
 
 
-def _window(result: Completion) -> dict[str, Any]:
-    """Beside OpenAI's members: what happened to the window, and the seconds it took."""
+def _report(result: Completion) -> Report:
     return {"window": result.window.model_dump(), "timings": result.timings.model_dump()}
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolCall) -> Call:
     arguments = json.dumps(call.arguments, ensure_ascii=False)
     return {
         "id": call.id,
         "type": "function",
         "function": {"name": call.name, "arguments": arguments},
     }
+
+
+def _likelihood(token: TokenLogprob) -> TokenLikelihood:
+    return {"token": _name(token), "logprob": token.logprob, "bytes": list(token.data)}
+
+
+def _answer_token(token: SampledToken) -> AnswerToken:
+    return {**_likelihood(token), "top_logprobs": [_likelihood(other) for other in token.top]}
+
+
+def _columns(tokens: Sequence[SampledToken]) -> TextLogprobs:
+    """The token that was taken is always among the top ones, as with OpenAI."""
+    return {
+        "tokens": [_name(token) for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [
+            {_name(other): other.logprob for other in (*token.top, token)} for token in tokens
+        ],
+        "text_offset": [token.offset for token in tokens],
+    }
+
+
+def _name(token: TokenLogprob) -> str:
+    r"""Its text, or ``bytes:\xe2\x82`` where it is a part of a character, as OpenAI has it."""
+    try:
+        return token.data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)

@@ -16,11 +16,12 @@ OPEN_PATHS = ("/", "/health")
 
 
 class Guard:
-    """ASGI middleware: the Host header, the API key and the size of the body.
+    """ASGI middleware: the Host and Origin headers, the API key and the size of the body.
 
     A page on the web may let its own name resolve to 127.0.0.1 (DNS rebinding) and then ask as
-    if it were ours; its requests carry that name as ``Host``. The body is read here, so that
-    one without ``Content-Length`` is bounded too.
+    if it were ours; its requests carry that name as ``Host``. Or it may post here without being
+    able to read the answer; its requests carry its name as ``Origin``. The body is read here, so
+    that one without ``Content-Length`` is bounded too.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
@@ -35,6 +36,7 @@ class Guard:
         try:
             headers = Headers(scope=scope)
             self._check_host(headers)
+            self._check_origin(headers)
             if scope["path"] not in OPEN_PATHS:
                 self._check_key(headers)
             receive = await self._read(headers, receive)
@@ -53,6 +55,20 @@ class Guard:
             f"this server does not answer for the host {host[:100]!r}; start it with "
             "--allowed-host NAME if it should",
             code="unknown_host",
+        )
+
+    def _check_origin(self, headers: Headers) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            return
+        asked = _name(headers.get("host", ""))
+        if _name(origin.partition("://")[2]) in (self._settings.allowed_hosts or (asked,)):
+            return
+        raise ApiError(
+            403,
+            f"pages of {origin[:100]!r} may not ask this server; start it with "
+            "--allowed-host NAME if they should",
+            code="unknown_origin",
         )
 
     def _check_key(self, headers: Headers) -> None:

@@ -30,7 +30,7 @@ class Metrics:
         )
         self._tokens = Counter(
             "longctx_tokens",
-            "Tokens: cached (of a prompt, reused), prefilled, generated.",
+            "Tokens: cached (of a prompt, reused), prefilled, generated, embedded.",
             ("kind",),
             registry=self._registry,
         )
@@ -71,6 +71,10 @@ class Metrics:
         self._window.set(window.n_ctx)
         self._scale.set(window.scale)
         self._dropped.set(window.dropped_tokens)
+
+    def embedded(self, n_tokens: int) -> None:
+        """Count the tokens of texts that were turned into vectors."""
+        self._tokens.labels("embedded").inc(n_tokens)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -10,22 +10,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from longctx.errors import TemplateError
 from longctx.types import Message, ToolCall
 
-Stop = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 
 
-class _Part(BaseModel):
+class _Strict(BaseModel):
+    """``"1"`` is no number and 1 no truth value."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Part(_Strict):
     """A piece of a message's text; images and sounds are refused, not dropped."""
 
     type: Literal["text"]
     text: str
 
 
-class _CalledFunction(BaseModel):
+class _CalledFunction(_Strict):
     name: str
     arguments: str = "{}"
 
 
-class _Call(BaseModel):
+class _Call(_Strict):
     id: str = ""
     type: Literal["function"] = "function"
     function: _CalledFunction
@@ -48,7 +55,7 @@ class _Call(BaseModel):
         return ToolCall(id=self.id, name=self.function.name, arguments=arguments)
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(_Strict):
     """One turn; members that models never see (``refusal``, ``annotations``, …) are let pass."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -69,7 +76,7 @@ class ChatMessage(BaseModel):
         )
 
 
-class _Function(BaseModel):
+class _Function(_Strict):
     model_config = ConfigDict(extra="forbid")
 
     name: str
@@ -78,7 +85,7 @@ class _Function(BaseModel):
     strict: bool | None = None
 
 
-class Tool(BaseModel):
+class Tool(_Strict):
     """A tool; its calls are always held to its schema, so ``strict`` changes nothing."""
 
     model_config = ConfigDict(extra="forbid")
@@ -91,18 +98,18 @@ class Tool(BaseModel):
         return self.model_dump(exclude_none=True, exclude={"function": {"strict"}})
 
 
-class _Name(BaseModel):
+class _Name(_Strict):
     name: str
 
 
-class NamedTool(BaseModel):
+class NamedTool(_Strict):
     """``tool_choice`` of one function."""
 
     type: Literal["function"]
     function: _Name
 
 
-class _JsonSchema(BaseModel):
+class _JsonSchema(_Strict):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     name: str | None = None
@@ -111,7 +118,7 @@ class _JsonSchema(BaseModel):
     of: dict[str, Any] = Field(alias="schema")
 
 
-class ResponseFormat(BaseModel):
+class ResponseFormat(_Strict):
     """``text``, any ``json_object``, or the object of a ``json_schema``."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -130,7 +137,7 @@ class ResponseFormat(BaseModel):
         return self.json_schema.of if self.json_schema else None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(_Strict):
     """Whether the last event of a stream counts the tokens."""
 
     model_config = ConfigDict(extra="forbid")
@@ -139,21 +146,40 @@ class StreamOptions(BaseModel):
     include_obfuscation: Literal[False] | None = None
 
 
-class AnswerRequest(BaseModel):
+class _Request(_Strict):
+    """What all requests share: no unknown fields, and text that is text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        """Refuse lone surrogates, which JSON can write and UTF-8 cannot."""
+        if not isinstance(value, dict):  # another media type's bytes; refused as no object
+            return value
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("a string holds half of a surrogate pair, which is no text") from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        return value
+
+
+class AnswerRequest(_Request):
     """What both kinds of completion share.
 
     The fields at its end have no effect on the text, or are accepted only at the value that
     has none.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
-    max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=100)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(strict=True)] | None = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    seed: int | None = None
+    stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -173,16 +199,6 @@ class AnswerRequest(BaseModel):
     def _whole(cls, value: Any) -> Any:
         """0.0 is 0."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_unicode(cls, value: Any) -> Any:
-        """Refuse lone surrogates, which JSON can write and UTF-8 cannot."""
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError("a string holds half of a surrogate pair, which is no text") from error
-        return value
 
     def sampling(self) -> dict[str, Any]:
         """The options that both ``stream`` and ``stream_chat`` take; unset ones are left out."""
@@ -209,8 +225,9 @@ class ChatRequest(AnswerRequest):
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    max_completion_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
-    logprobs: Literal[False] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs | None = None
 
     def to_messages(self) -> list[Message]:
         """The conversation in our form."""
@@ -225,6 +242,8 @@ class ChatRequest(AnswerRequest):
             options["tools"] = [tool.to_schema() for tool in self.tools]
         if self.response_format is not None:
             options["response_schema"] = self.response_format.to_schema()
+        if self.logprobs:
+            options["top_logprobs"] = self.top_logprobs or 0
         if isinstance(self.tool_choice, NamedTool):
             options["tool_choice"] = self.tool_choice.model_dump()
         elif self.tool_choice is not None:
@@ -237,37 +256,55 @@ class ChatRequest(AnswerRequest):
             raise ValueError("tool_choice asks for a call, and there are no tools")
         return self
 
+    @model_validator(mode="after")
+    def _top_has_logprobs(self) -> ChatRequest:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true")
+        return self
+
 
 class CompletionRequest(AnswerRequest):
     """``POST /v1/completions``: plain text, continued."""
 
-    prompt: Annotated[str, Field(min_length=1)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
     response_format: ResponseFormat | None = None
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None
     suffix: None = None
-    logprobs: None = None
+    logprobs: TopLogprobs | None = None
 
-    @field_validator("prompt", mode="before")
-    @classmethod
-    def _one_prompt(cls, value: Any) -> Any:
+    @property
+    def text(self) -> str:
         """OpenAI's list of prompts may hold one."""
-        return value[0] if isinstance(value, list) and len(value) == 1 else value
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
 
     def options(self) -> dict[str, Any]:
         """What ``stream`` takes beside the prompt."""
         options = self.sampling()
         if self.response_format is not None:
             options["response_schema"] = self.response_format.to_schema()
+        if self.logprobs is not None:
+            options["top_logprobs"] = self.logprobs
         return options
 
 
-class TokenizeRequest(BaseModel):
+class EmbeddingRequest(_Request):
+    """``POST /v1/embeddings``; token ids are refused, for they are of another tokenizer."""
+
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    user: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What is turned into vectors, one for each."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+class TokenizeRequest(_Request):
     """``POST /tokenize``: plain ``content``, or ``messages`` as a chat would prefill them."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
     content: str | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     tools: list[Tool] | None = None

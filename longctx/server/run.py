@@ -2,37 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import uvicorn
 
+from longctx.errors import LongCtxError
 from longctx.llm import LongContextLLM
 from longctx.server.app import create_app
+from longctx.server.embedder import TextEmbedder
 from longctx.server.settings import ServerSettings
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with an orderly end: what is not answered in time is told so.
+
+    Args:
+        llm: the model, which stays its caller's to close.
+        settings: who may ask, how much, for how long.
+        embedder: of ``/v1/embeddings``; None has none.
+        host: an address of this machine.
+        port: of TCP; 0 takes a free one.
+        log_level: of uvicorn.
+    """
+
+    def __init__(
+        self,
+        llm: LongContextLLM,
+        settings: ServerSettings,
+        embedder: TextEmbedder | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log_level: str = "info",
+    ) -> None:
+        self._app = create_app(llm, settings, embedder)
+        self._grace_s = settings.grace_s
+        config = uvicorn.Config(
+            self._app,
+            host=host,
+            port=port,
+            log_level=log_level,
+            server_header=False,
+            # For those who do not even read what they are told.
+            timeout_graceful_shutdown=settings.grace_s + 5,
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests; answers under way and waiting get their grace, then a 503."""
+        loop = asyncio.get_running_loop()
+        ending = loop.call_later(self._grace_s, self._app.state.worker.end_all)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
 
 
 def serve(
     llm: LongContextLLM,
     settings: ServerSettings | None = None,
+    embedder: TextEmbedder | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
 ) -> None:
     """Answer requests until SIGINT or SIGTERM.
 
-    Then no new ones are taken, those under way get ``settings.grace_s`` seconds, and the
-    signal is raised again for whoever handled it before.
+    Then no new ones are taken, those under way get ``settings.grace_s`` seconds. SIGTERM is
+    raised again for whoever handled it before; after SIGINT this returns.
 
     Args:
         llm: the model, which stays its caller's to close.
         settings: who may ask, how much, for how long.
+        embedder: of ``/v1/embeddings``; None has none.
         host: an address of this machine; the default is reached from this machine alone.
-        port: of TCP.
+        port: of TCP; 0 takes a free one.
+
+    Raises:
+        LongCtxError: it cannot listen there.
     """
-    settings = settings or ServerSettings()
-    uvicorn.run(
-        create_app(llm, settings),
-        host=host,
-        port=port,
-        log_level="info",
-        server_header=False,
-        timeout_graceful_shutdown=settings.grace_s,
-    )
+    server = Server(llm, settings or ServerSettings(), embedder, host=host, port=port)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as stop:
+        if not stop.code:  # of whoever handles SIGTERM
+            raise
+        raise LongCtxError(
+            f"cannot listen on {host}, port {port} (the log says why); give another --host, or "
+            "another --port, such as 0 for a free one"
+        ) from stop

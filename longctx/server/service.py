@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from longctx.answers import answer_grammar
 from longctx.errors import BackendError
 from longctx.llm import LongContextLLM
+from longctx.server.connection import while_connected
+from longctx.server.embedder import TextEmbedder
 from longctx.server.errors import ApiError
 from longctx.server.event_stream import EventStream
 from longctx.server.formats import AnswerFormat
@@ -32,6 +34,7 @@ class Service:
     settings: ServerSettings
     worker: ModelWorker
     metrics: Metrics
+    embedder: TextEmbedder | None = None
     started: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -40,17 +43,22 @@ class Service:
         own = re.sub(r"[^A-Za-z0-9._-]+", "-", self.llm.info.name).strip("-")
         return self.settings.model_id or own or "model"
 
-    def check_model(self, name: str | None) -> None:
+    def check_model(self, name: str | None, known: Sequence[str] = ()) -> None:
         """Refuse a request for another model; one that names none means this.
+
+        Args:
+            name: what the client asks for.
+            known: the names that will do; by default that of the model that answers.
 
         Raises:
             ApiError: 404.
         """
-        if name not in (None, self.model_id):
+        known = known or [self.model_id]
+        if name is not None and name not in known:
             raise ApiError(
                 404,
-                f"this server has no model {name!r:.100}, it has {self.model_id!r} "
-                "(GET /v1/models); --model-id gives it another name",
+                f"there is no model {name!r:.100} here, but {' and '.join(map(repr, known))} "
+                "(GET /v1/models); --model-id gives the one that answers another name",
                 code="model_not_found",
                 param="model",
             )
@@ -71,17 +79,12 @@ class Service:
 
         if asked.stream:
             return EventStream(job, form, include_usage=asked.include_usage, done=done)
-        answer = asyncio.ensure_future(job.result())
-        gone = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                return Response(status_code=499)  # nobody reads it; the log does
-            result = answer.result()
+            result = await while_connected(request, job.result())
         finally:
             job.cancel()
-            answer.cancel()
-            gone.cancel()
+        if result is None:
+            return Response(status_code=499)  # nobody reads it; the log does
         done(result)
         return JSONResponse(form.whole(result))
 
@@ -98,8 +101,3 @@ def check_schema(schema: dict[str, Any] | None) -> None:
         answer_grammar(None, "none", schema)
     except BackendError as error:
         raise ApiError(400, str(error), code="invalid_schema", param="response_format") from error
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

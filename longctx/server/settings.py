@@ -12,10 +12,11 @@ class ServerSettings(Frozen):
 
     ``model_id`` is the name that clients give (None: the model's own name); ``api_key`` the
     bearer token they must send (None asks for none); ``allowed_hosts`` the names in the
-    ``Host`` header that are answered, without ports (empty: all), which keeps web pages that
-    rebind their DNS name away from a server on loopback. ``max_waiting`` answers may wait for
-    the one under way; ``timeout_s`` bounds one answer, its wait included; ``max_body_bytes``
-    bounds a request; ``grace_s`` is what answers under way get when the server stops.
+    ``Host`` and ``Origin`` headers that are answered, without ports (empty: all hosts, and pages
+    of their own), which keeps foreign web pages away from a server on loopback. ``max_waiting``
+    answers may wait for the one under way; ``timeout_s`` bounds one answer, its wait included;
+    ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get when the server
+    stops.
     """
 
     model_id: str | None = None

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
 
-from longctx.server.errors import ApiError
+from longctx.server.errors import ApiError, queue_full, timed_out
 from longctx.types import Chunk, Completion, Progress, ProgressCallback
 
 Event: TypeAlias = Chunk | Progress
@@ -54,12 +54,7 @@ class Job:
                 event = await asyncio.wait_for(self._events.get(), max(0.0, left_s))
             except asyncio.TimeoutError:
                 self.cancel()
-                raise ApiError(
-                    504,
-                    f"no complete answer within {self._timeout_s:g} s; ask for fewer max_tokens, "
-                    "or start the server with a longer --timeout",
-                    code="timeout",
-                ) from None
+                raise timed_out(self._timeout_s, "ask for fewer max_tokens") from None
             if isinstance(event, Exception):
                 raise event
             yield event
@@ -78,6 +73,11 @@ class Job:
         self._cancelled.set()
         if self.future is not None:
             self.future.cancel()
+
+    def end(self, error: Exception) -> None:
+        """Give the answer up and let its reader know why."""
+        self.cancel()
+        self._events.put_nowait(error)
 
     def progress(self, progress: Progress) -> None:
         """Called by the model after each prefilled batch."""
@@ -136,13 +136,7 @@ class ModelWorker:
         """
         if len(self._jobs) > self._max_waiting:
             retry_s = max(1, math.ceil(self._mean_s))
-            raise ApiError(
-                429,
-                f"one answer is under way and {len(self._jobs) - 1} wait for it, of at most "
-                f"{self._max_waiting}; try again in {retry_s} s",
-                code="queue_full",
-                headers={"Retry-After": str(retry_s)},
-            )
+            raise queue_full(len(self._jobs) - 1, self._max_waiting, retry_s=retry_s)
         job = Job(self._timeout_s)
         self._jobs.add(job)
         try:
@@ -153,6 +147,18 @@ class ModelWorker:
             raise
         job.future.add_done_callback(lambda _: self._jobs.discard(job))
         return job
+
+    def end_all(self) -> None:
+        """Tell all who have no answer yet that they get none (503)."""
+        for job in tuple(self._jobs):
+            job.end(
+                ApiError(
+                    503,
+                    "the server stops, and this answer was not complete in time; ask again when "
+                    "it runs, or stop it with a longer --grace",
+                    code="shutting_down",
+                )
+            )
 
     async def close(self) -> None:
         """Give up what waits, and wait for the model's thread to end."""

@@ -36,7 +36,7 @@ def test_they_are_those_of_score(llm: LongContextLLM, temperature: float) -> Non
     answer = llm.generate(PROMPT, max_tokens=12, temperature=temperature, seed=3, top_logprobs=0)
     assert len(answer.logprobs) == answer.usage.completion_tokens
     assert all(token.top == () for token in answer.logprobs)
-    assert [t.logprob for t in answer.logprobs] == pytest.approx(_scored(llm, answer), abs=2e-2)
+    assert [t.logprob for t in answer.logprobs] == pytest.approx(_scored(llm, answer), abs=5e-3)
 
 
 def test_the_most_likely_are_found(llm: LongContextLLM) -> None:
@@ -49,9 +49,9 @@ def test_the_most_likely_are_found(llm: LongContextLLM) -> None:
     all_of_them = np.array([-with_end.next_nll([i])[0] for i in range(n_vocab)])
     with_end.close()
     best = np.sort(all_of_them)[::-1][:5]
-    assert [t.logprob for t in first.top] == pytest.approx(best.tolist(), abs=2e-2)
+    assert [t.logprob for t in first.top] == pytest.approx(best.tolist(), abs=5e-3)
     assert [t.logprob for t in first.top] == pytest.approx(
-        [all_of_them[t.id] for t in first.top], abs=2e-2
+        [all_of_them[t.id] for t in first.top], abs=5e-3
     )
     for token in answer.logprobs:
         assert (token.id, token.logprob) == (token.top[0].id, token.top[0].logprob)
@@ -69,7 +69,7 @@ def test_a_grammar_does_not_change_them(llm: LongContextLLM) -> None:
     """What it forbids stays as likely as the model thinks; what it forces may be unlikely."""
     answer = llm.generate(PROMPT, max_tokens=8, response_schema={"const": True}, top_logprobs=1)
     assert answer.text.strip() == "true"
-    assert [t.logprob for t in answer.logprobs] == pytest.approx(_scored(llm, answer), abs=2e-2)
+    assert [t.logprob for t in answer.logprobs] == pytest.approx(_scored(llm, answer), abs=5e-3)
     assert any(token.id != token.top[0].id for token in answer.logprobs)
 
 

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import httpx
-import uvicorn
 from openai import OpenAI
 
 from longctx import LongContextLLM
-from longctx.server import ServerSettings, create_app
+from longctx.server import Server, ServerSettings, TextEmbedder
 
 
 class LiveServer:
@@ -49,14 +48,12 @@ class LiveServer:
 
 
 @contextmanager
-def serving(llm: object, **settings: Any) -> Iterator[LiveServer]:
+def serving(
+    llm: object, embedder: TextEmbedder | None = None, **settings: Any
+) -> Iterator[LiveServer]:
     """Serve a model on a free port; on the way out stop as SIGTERM would."""
     chosen = ServerSettings(**settings)
-    app = create_app(cast(LongContextLLM, llm), chosen)
-    config = uvicorn.Config(
-        app, port=0, log_level="warning", timeout_graceful_shutdown=chosen.grace_s
-    )
-    server = uvicorn.Server(config)
+    server = Server(cast(LongContextLLM, llm), chosen, embedder, log_level="warning")
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -1,0 +1,246 @@
+"""What clients get: OpenAI's documents, and our own beside them.
+
+These types are what mypy holds :mod:`longctx.server.formats` to, and what ``/openapi.json`` says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, TypedDict
+
+from longctx.types import FinishReason
+
+
+class CalledFunction(TypedDict):
+    """A call's name and its arguments, as JSON in a string."""
+
+    name: str
+    arguments: str
+
+
+class Call(TypedDict):
+    """A tool call."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class CallDelta(Call):
+    """A tool call in a stream; it comes whole."""
+
+    index: int
+
+
+class TokenLikelihood(TypedDict):
+    """A token; ``bytes`` tell what it is where it is a part of a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class AnswerToken(TokenLikelihood):
+    """A token of the answer, and the most likely ones in its place."""
+
+    top_logprobs: list[TokenLikelihood]
+
+
+class ChatLogprobs(TypedDict):
+    """Each token of a message, or of a chunk of it."""
+
+    content: list[AnswerToken]
+    refusal: None
+
+
+class TextLogprobs(TypedDict):
+    """The same in columns; ``text_offset`` counts characters of the answer."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class CachedTokens(TypedDict):
+    """Tokens of a prompt that were not prefilled again."""
+
+    cached_tokens: int
+
+
+class UsageDocument(TypedDict):
+    """Tokens of one answer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class Report(TypedDict):
+    """What happened to the window, and the seconds each phase took."""
+
+    window: dict[str, Any]
+    timings: dict[str, float]
+
+
+class AssistantMessage(TypedDict):
+    """What the model said."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: None
+    tool_calls: NotRequired[list[Call]]
+
+
+class ChatChoice(TypedDict):
+    """The one choice of a chat completion."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class Delta(TypedDict, total=False):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"]
+    content: str
+    tool_calls: list[CallDelta]
+
+
+class ChatChunkChoice(TypedDict):
+    """The one choice of a chunk; the last has its ``finish_reason``."""
+
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class TextChoice(TypedDict):
+    """The one choice of a text completion, or of a chunk of it."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class Head(TypedDict):
+    """What every document of one answer begins with."""
+
+    id: str
+    created: int
+    model: str
+
+
+class ChatCompletion(Head):
+    """A whole answer."""
+
+    object: Literal["chat.completion"]
+    choices: list[ChatChoice]
+    usage: UsageDocument
+    longctx: Report
+
+
+class ChatChunk(Head):
+    """A piece of a streamed answer."""
+
+    object: Literal["chat.completion.chunk"]
+    choices: list[ChatChunkChoice]
+    usage: NotRequired[UsageDocument]
+    longctx: NotRequired[Report]
+
+
+class TextCompletion(Head):
+    """Text continued, or a piece of it."""
+
+    object: Literal["text_completion"]
+    choices: list[TextChoice]
+    usage: NotRequired[UsageDocument]
+    longctx: NotRequired[Report]
+
+
+class EmbeddingData(TypedDict):
+    """One vector of length 1: numbers, or little-endian float32 in base64."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(TypedDict):
+    """Tokens of all inputs, by the embedder's own tokenizer, its special tokens included."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(TypedDict):
+    """A vector for each input, in order."""
+
+    object: Literal["list"]
+    model: str
+    data: list[EmbeddingData]
+    usage: EmbeddingUsage
+
+
+class ModelDocument(TypedDict):
+    """A model; ``max_model_len`` (as vLLM has it) is its window in tokens, None where unknown."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    max_model_len: int | None
+    longctx: dict[str, Any]
+
+
+class ModelList(TypedDict):
+    """The model that answers, and the embedder if there is one."""
+
+    object: Literal["list"]
+    data: list[ModelDocument]
+
+
+class Tokens(TypedDict):
+    """Token ids, their number, and the window they must fit."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+
+
+class Health(TypedDict):
+    """``jobs`` counts answers under way and waiting."""
+
+    status: Literal["ok"]
+    jobs: int
+
+
+class ErrorObject(TypedDict):
+    """What happened; the numbers of tokens come with ``context_length_exceeded``."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    needed: NotRequired[int]
+    available: NotRequired[int]
+    n_ctx: NotRequired[int]
+
+
+class ErrorDocument(TypedDict):
+    """An error in OpenAI's shape."""
+
+    error: ErrorObject
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorDocument, "description": "The request was refused."},
+    "5XX": {"model": ErrorDocument, "description": "The server failed, or ran out of time."},
+}
+"""What any route may answer."""

@@ -1,0 +1,43 @@
+"""A model whose answers have no end, so that a test decides when they do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from longctx import LongContextLLM
+from longctx.types import Chunk
+
+ENDLESS: Any = [{"role": "user", "content": "Talk without end."}]
+SHORT: Any = [{"role": "user", "content": "Be brief."}]
+
+
+class EndlessLLM:
+    """A real model, except that what :data:`ENDLESS` asks goes on until it is closed.
+
+    ``closed`` is set when such an answer was closed, ``n_started`` counts them.
+    """
+
+    def __init__(self, llm: LongContextLLM) -> None:
+        self._llm = llm
+        self.closed = threading.Event()
+        self.n_started = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._llm, name)
+
+    def stream_chat(self, messages: Any, **options: Any) -> Iterator[Chunk]:
+        """As the model's, or without end."""
+        if messages[-1].content == ENDLESS[0]["content"]:
+            return self._without_end()
+        return self._llm.stream_chat(messages, **options)
+
+    def _without_end(self) -> Iterator[Chunk]:
+        self.n_started += 1
+        try:
+            while True:
+                yield Chunk(text="on and ")
+                threading.Event().wait(0.01)
+        finally:
+            self.closed.set()

@@ -1,0 +1,78 @@
+"""Requests made up from the server's own description of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+
+from longctx import LongContextLLM
+from tests.server.live_server import LiveServer, serving
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tiny_llm: LongContextLLM) -> Iterator[LiveServer]:
+    """A server of its own, whose clients are in no hurry."""
+    with serving(tiny_llm, model_id="tiny", max_body_bytes=200_000) as live:
+        yield live
+
+
+ROUTES = {
+    "/": "GET",
+    "/health": "GET",
+    "/metrics": "GET",
+    "/tokenize": "POST",
+    "/v1/chat/completions": "POST",
+    "/v1/completions": "POST",
+    "/v1/embeddings": "POST",
+    "/v1/models": "GET",
+    "/v1/models/{model_id}": "GET",
+}
+# A description cannot say that two fields exclude each other, or that a prompt must fit.
+NOT_CHECKED = [schemathesis.checks.positive_data_acceptance]
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("path", ROUTES)
+def test_no_request_makes_it_fail(fuzzed: LiveServer, path: str, mode: GenerationMode) -> None:
+    """No 5xx; statuses, content types and bodies are as described; wrong requests are refused."""
+    description = schemathesis.openapi.from_url(f"{fuzzed.url}/openapi.json")
+    operation = description[path][ROUTES[path]]
+    n_answered = 0
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case) -> None:
+        nonlocal n_answered
+        case.call_and_validate(timeout=60, excluded_checks=NOT_CHECKED)
+        n_answered += 1
+
+    try:
+        ask()
+    except Unsatisfiable:
+        assert "requestBody" not in operation.definition.raw  # nothing to get wrong
+    else:
+        assert n_answered > 0
+
+
+def test_every_route_is_described(fuzzed: LiveServer) -> None:
+    """With what it takes, and errors in OpenAI's shape."""
+    document = httpx.get(f"{fuzzed.url}/openapi.json").json()
+    paths = document["paths"]
+    assert set(paths) == set(ROUTES)
+    for operations in paths.values():
+        for operation in operations.values():
+            assert set(operation["responses"]) == {"200", "4XX", "5XX"}
+            (content,) = operation["responses"]["4XX"]["content"].values()
+            assert content["schema"]["$ref"].endswith("/ErrorDocument")

@@ -1,0 +1,137 @@
+"""``longctx serve`` as a process: it starts, and it ends in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import TinyGguf
+
+CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+COMMAND = (sys.executable, "-c", CODE, "serve")
+OPTIONS = ("--target-ctx", "2048", "--reserve-output", "16", "--port", "0")
+LIST = {"type": "array", "items": {"enum": ["yes", "no"]}, "minItems": 200}
+LONG: Any = {
+    "messages": [{"role": "user", "content": "Talk."}],
+    "response_format": {"type": "json_schema", "json_schema": {"schema": LIST}},
+    "max_tokens": 1900,
+    "stream": True,
+}
+
+
+@contextmanager
+def _served(model: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address, once it listens."""
+    with subprocess.Popen(
+        [*COMMAND, str(model), *OPTIONS, *options], stderr=PIPE, stdout=PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if found := re.search(r"running on (http://\S+)", line):
+                    yield process, found[1]
+                    break
+            else:
+                pytest.fail("it ended before it listened")
+        finally:
+            process.kill()
+
+
+def _events(lines: Iterator[str]) -> Iterator[Any]:
+    for line in lines:
+        if line.startswith("data: {"):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_sigterm_lets_the_answer_under_way_finish(tiny_gguf: TinyGguf) -> None:
+    """To its last event; then the process ends with 0, and no traceback."""
+    with _served(tiny_gguf()) as (process, url):
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=LONG, timeout=60) as reply:
+            lines = reply.iter_lines()
+            next(line for line in lines if "content" in line and '""' not in line)
+            process.send_signal(signal.SIGTERM)
+            rest = list(lines)
+        assert rest[-2:] == ["data: [DONE]", ""]
+        *_, last = _events(iter(rest))
+        assert last["choices"][0]["finish_reason"] == "stop"
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_without_grace_the_answer_ends_with_an_error(tiny_gguf: TinyGguf) -> None:
+    """The client learns that it is not whole; the process ends with 0."""
+    with _served(tiny_gguf(), "--grace", "0") as (process, url):
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=LONG, timeout=60) as reply:
+            lines = reply.iter_lines()
+            next(line for line in lines if "content" in line and '""' not in line)
+            process.send_signal(signal.SIGTERM)
+            *_, last = _events(lines)
+        assert last["error"]["code"] == "shutting_down"
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_ends_an_idle_server(tiny_gguf: TinyGguf) -> None:
+    """It is how one stops a server: no error."""
+    with _served(tiny_gguf()) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
+    """Name, key, host, and the sizes."""
+    options = ("--model-id", "mine", "--api-key", "k", "--allowed-host", "my.name")
+    with _served(tiny_gguf(), *options, "--max-body", "1000") as (process, url):
+        asked = {"headers": {"Host": "my.name", "Authorization": "Bearer k"}}
+        models = httpx.get(f"{url}/v1/models", **asked).json()  # type: ignore[arg-type]
+        assert [model["id"] for model in models["data"]] == ["mine"]
+        assert httpx.get(f"{url}/v1/models", headers={"Host": "my.name"}).status_code == 401
+        assert httpx.get(f"{url}/health").status_code == 421
+        assert (
+            httpx.post(f"{url}/tokenize", json={"content": "x" * 1000}, **asked).status_code  # type: ignore[arg-type]
+            == 413
+        )
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_the_key_comes_from_the_environment_and_is_not_shown(tiny_gguf: TinyGguf) -> None:
+    """A warning where other machines may ask and there is none."""
+    environment = {**os.environ, "LONGCTX_API_KEY": "hush hush"}
+    command = [*COMMAND, str(tiny_gguf()), *OPTIONS, "--host", "203.0.113.1"]
+    # An address that no machine has: it says what it would do, and cannot.
+    for env, warns in ((environment, False), (dict(os.environ), True)):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert ("no --api-key" in done.stderr) is warns
+        assert "cannot listen on 203.0.113.1" in " ".join(done.stderr.split())
+        assert "hush" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_embedder_that_cannot_be_loaded_stops_it_at_once(
+    tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """Not at the first request; exit status 1 and what to do."""
+    command = [*COMMAND, str(tiny_gguf()), *OPTIONS, "--embedder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
