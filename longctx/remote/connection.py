@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -13,6 +14,7 @@ from longctx.remote.failures import failure
 
 _LONGEST_WAIT_S = 60.0
 _CONNECT_S = 10.0
+_KEY = re.compile(r"[ -~]+")
 
 
 class Connection:
@@ -25,7 +27,7 @@ class Connection:
         retries: how often a request is sent again while the server says that it is busy.
 
     Raises:
-        BackendError: the URL is none.
+        BackendError: the URL is none, or another argument is nonsense.
         MissingExtraError: httpx is not installed.
     """
 
@@ -37,6 +39,14 @@ class Connection:
                 f"base_url is {base_url!r}; give the server's address, such as "
                 "'http://localhost:8000/v1'"
             )
+        if api_key is not None and not (isinstance(api_key, str) and _KEY.fullmatch(api_key)):
+            raise BackendError(
+                "api_key holds what no HTTP header may; use printable ASCII, or None"
+            )
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or timeout_s <= 0:
+            raise BackendError(f"timeout_s is {timeout_s!r}; use seconds, more than 0")
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            raise BackendError(f"retries is {retries!r}; use a whole number of 0 or more")
         self.root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
         self._httpx = _httpx()
         self._retries = retries
@@ -105,7 +115,11 @@ class Connection:
                     return response
                 response.read()
                 response.close()
-            except self._httpx.RemoteProtocolError as error:
+            except (
+                self._httpx.RemoteProtocolError,
+                self._httpx.ReadError,
+                self._httpx.WriteError,
+            ) as error:
                 # The server had closed a connection that was kept open since the last request.
                 if was_dropped:
                     raise self._lost(error) from error

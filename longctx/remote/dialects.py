@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-from longctx.errors import RemoteError
+from longctx.errors import BackendError, RemoteError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
     TEMPLATE_TOKENS,
@@ -140,7 +140,7 @@ class UnknownServer:
         return sum(map(estimate_tokens, texts)) + around
 
 
-_OWNERS: dict[object, Counting] = {
+_OWNERS: dict[str, Counting] = {
     "longctx": "longctx",
     "vllm": "vllm",
     "llamacpp": "llama-server",
@@ -150,8 +150,16 @@ _OWNERS: dict[object, Counting] = {
 def dialect_of(
     connection: Connection, model: Mapping[str, Any], counting: Counting | None
 ) -> Dialect:
-    """The dialect asked for, or the one of the server that says who it is in ``owned_by``."""
-    kind = counting or _OWNERS.get(model.get("owned_by"), "estimate")
+    """The dialect asked for, or the one of the server that says who it is in ``owned_by``.
+
+    Raises:
+        BackendError: ``counting`` is unknown.
+    """
+    if counting is not None and counting not in get_args(Counting):
+        raise BackendError(
+            f"counting {counting!r} is unknown; use {', '.join(get_args(Counting))}, or None"
+        )
+    kind = counting or _OWNERS.get(str(model.get("owned_by")), "estimate")
     name = str(model.get("id", ""))
     if kind == "longctx":
         return LongctxServer(connection, name)

@@ -89,15 +89,16 @@ class RemoteLLM:
         except BaseException:
             self.close()
             raise
-        if not 0 <= reserve_output < self.target_ctx:
+        if not _is_count(reserve_output) or reserve_output >= self.target_ctx:
             self.close()
             raise PlanError(
-                f"reserve_output={reserve_output:,} leaves nothing of a window of "
-                f"{self.target_ctx:,} tokens for the prompt; lower it"
+                f"reserve_output is {reserve_output!r}; use a whole number of tokens below the "
+                f"window of {self.target_ctx:,}"
             )
         self.reserve_output = reserve_output
         # Ours may slide, and says so; agents then leave it to the window.
-        self.overflow = str((entry.get("longctx") or {}).get("overflow", "error"))
+        own = entry.get("longctx")
+        self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
         self._seed = seed
         self._count_text = lru_cache(_REMEMBERED)(self._dialect.count_text)
         if not self._dialect.exact:
@@ -238,7 +239,7 @@ class RemoteLLM:
         """
         self._check_open()
         wanted = self.reserve_output if max_tokens is None else max_tokens
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+        if not _is_count(wanted) or wanted < 1:
             raise BackendError(
                 f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
             )
@@ -290,15 +291,14 @@ class RemoteLLM:
             next(events)
             yield Chunk()  # taken by stream_chat
             for event in events:
-                if progress := _progress(event, time.monotonic() - started):
-                    if on_progress is not None:
-                        on_progress(progress)
-                    continue
+                progress = _progress(event, time.monotonic() - started)
+                if progress is not None and on_progress is not None:
+                    on_progress(progress)
                 if isinstance(event, str):
                     continue
                 if isinstance(event.get("error"), dict):
                     raise self._failed(event["error"], body["max_tokens"])
-                if text := answer.take(event):
+                if text := self._taken(answer, event):
                     yield Chunk(text=text)
         finally:
             events.close()  # type: ignore[attr-defined]  # a generator
@@ -324,6 +324,15 @@ class RemoteLLM:
                 available=self.target_ctx,
                 n_ctx=self.target_ctx,
             )
+
+    def _taken(self, answer: StreamedAnswer, chunk: dict[str, Any]) -> str:
+        try:
+            return answer.take(chunk)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise RemoteError(
+                f"{self._connection.root} sent a chunk that is none of OpenAI's "
+                f"({str(chunk)[:120]}); is it an OpenAI-compatible server?"
+            ) from error
 
     def _ask_why(self, body: dict[str, Any]) -> None:
         """Some servers refuse a stream by an empty one, and say why only where none is asked."""
@@ -376,19 +385,23 @@ def connect(base_url: str, model: str | None = None, **options: Any) -> RemoteLL
 
 def _progress(event: str | dict[str, Any], elapsed_s: float) -> Progress | None:
     """How far the prefill has come: our server tells it in comments, llama-server in chunks."""
+    told: tuple[Any, Any] | None = None
     if isinstance(event, str):
-        match = _PREFILL.fullmatch(event)
-        numbers = (int(match[1]), int(match[2])) if match else None
-    else:
-        told = event.get("prompt_progress")
-        numbers = (told["processed"], told["total"]) if isinstance(told, dict) else None
-    if numbers is None:
+        if match := _PREFILL.fullmatch(event):
+            told = int(match[1]), int(match[2])
+    elif isinstance(progress := event.get("prompt_progress"), dict):
+        told = progress.get("processed"), progress.get("total")
+    if told is None or not all(map(_is_count, told)):
         return None
-    return Progress(done_tokens=numbers[0], total_tokens=numbers[1], elapsed_s=elapsed_s)
+    return Progress(done_tokens=told[0], total_tokens=told[1], elapsed_s=elapsed_s)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _window(told: int | None, wanted: int | None, connection: Connection) -> int:
-    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int)):
+    if wanted is not None and not _is_count(wanted):
         raise PlanError(f"target_ctx is {wanted!r}; give a whole number of tokens, or None")
     if wanted is None:
         if told is None:

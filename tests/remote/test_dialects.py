@@ -274,6 +274,26 @@ def test_an_answer_that_breaks_off_is_an_error(served: Callable[..., RemoteLLM])
             llm.chat(HI)
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": "none"},
+        {"choices": [7]},
+        {"choices": [{"delta": []}, 1]},
+        {"choices": [{"delta": {"tool_calls": [3]}}]},
+        {"choices": [{"delta": {"tool_calls": [{"index": "first"}]}}]},
+        {"choices": [{"delta": {"content": {"type": "text"}}}]},
+        {"choices": [], "usage": {"prompt_tokens": "many"}},
+        {"prompt_progress": {"total": None}, "choices": {"a": 1}},
+    ],
+)
+def test_chunks_that_are_none(served: Callable[..., RemoteLLM], chunk: dict[str, Any]) -> None:
+    """Whatever a server sends, the error is one of ours."""
+    routes = {"/v1/models": models("somebody"), "/v1/chat/completions": stream(chunk)}
+    with pytest.raises(RemoteError):
+        served(routes, target_ctx=4096).chat(HI, on_progress=lambda _: None)
+
+
 def test_one_of_several_models_must_be_named(served: Callable[..., RemoteLLM]) -> None:
     """The names are in the message."""
     two = {"data": [{"id": "one"}, {"id": "two"}]}

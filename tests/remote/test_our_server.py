@@ -172,6 +172,17 @@ def test_no_server_is_said_to_be_none(server: LiveServer) -> None:
     for url in ("localhost:8000", "", None, "http://", "http://[bad"):
         with pytest.raises(BackendError):
             RemoteLLM(url)  # type: ignore[arg-type]
+    nonsense: Any
+    for nonsense in (
+        {"api_key": "line\nbreak"},
+        {"api_key": "ключ"},
+        {"timeout_s": 0},
+        {"timeout_s": "long"},
+        {"retries": -1},
+        {"counting": "tiktoken"},
+    ):
+        with pytest.raises(BackendError, match=next(iter(nonsense))):
+            RemoteLLM(server.url, **nonsense)
 
 
 def test_a_busy_server_is_asked_again(tiny_llm: LongContextLLM) -> None:
@@ -246,6 +257,7 @@ def test_windows_that_cannot_be(server: LiveServer) -> None:
         ({"target_ctx": 0}, "2,048"),
         ({"target_ctx": "2k"}, "whole number"),
         ({"target_ctx": 512, "reserve_output": 512}, "reserve_output"),
+        ({"reserve_output": "all"}, "reserve_output"),
     ):
         with pytest.raises(PlanError, match=said):
             connect(server.url, **options)
