@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -16,13 +15,19 @@ from longctx.errors import BackendError, ContextOverflowError, PlanError, Remote
 from longctx.protocols import ToolChoice
 from longctx.remote.connection import Connection
 from longctx.remote.dialects import Counting, Dialect, dialect_of
+from longctx.remote.discovery import choose_window, find_model, is_count
 from longctx.remote.failures import refusal
-from longctx.remote.wire import StreamedAnswer, wire_messages, wire_schema, wire_tools
+from longctx.remote.wire import (
+    StreamedAnswer,
+    progress_in,
+    wire_messages,
+    wire_schema,
+    wire_tools,
+)
 from longctx.types import (
     Chunk,
     Completion,
     Messages,
-    Progress,
     ProgressCallback,
     ToolSchema,
     Usage,
@@ -32,7 +37,6 @@ logger = logging.getLogger("longctx.remote")
 
 _CHAT = "/v1/chat/completions"
 _REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
-_PREFILL = re.compile(r"prefill (\d+)/(\d+)")
 
 
 class RemoteLLM:
@@ -82,14 +86,15 @@ class RemoteLLM:
         )
         self._closed = False
         try:
-            entry = self._find(model)
+            entry = find_model(self._connection, model)
             self.model = str(entry["id"])
             self._dialect: Dialect = dialect_of(self._connection, entry, counting)
-            self.target_ctx = _window(self._dialect.window(entry), target_ctx, self._connection)
+            told = self._dialect.window(entry)
+            self.target_ctx = choose_window(told, target_ctx, self._connection.root)
         except BaseException:
             self.close()
             raise
-        if not _is_count(reserve_output) or reserve_output >= self.target_ctx:
+        if not is_count(reserve_output) or reserve_output >= self.target_ctx:
             self.close()
             raise PlanError(
                 f"reserve_output is {reserve_output!r}; use a whole number of tokens below the "
@@ -239,7 +244,7 @@ class RemoteLLM:
         """
         self._check_open()
         wanted = self.reserve_output if max_tokens is None else max_tokens
-        if not _is_count(wanted) or wanted < 1:
+        if not is_count(wanted) or wanted < 1:
             raise BackendError(
                 f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
             )
@@ -291,7 +296,7 @@ class RemoteLLM:
             next(events)
             yield Chunk()  # taken by stream_chat
             for event in events:
-                progress = _progress(event, time.monotonic() - started)
+                progress = progress_in(event, time.monotonic() - started)
                 if progress is not None and on_progress is not None:
                     on_progress(progress)
                 if isinstance(event, str):
@@ -355,19 +360,6 @@ class RemoteLLM:
             "why; ask again"
         )
 
-    def _find(self, name: str | None) -> Mapping[str, Any]:
-        found = self._connection.get("/v1/models").get("data")
-        listed = found if isinstance(found, list) else []
-        entries = [entry for entry in listed if isinstance(entry, dict) and "id" in entry]
-        names = ", ".join(repr(entry["id"]) for entry in entries[:20]) or "none"
-        if name is None and len(entries) == 1:
-            return entries[0]
-        for entry in entries:
-            if entry["id"] == name:
-                return entry
-        wanted = "pass one as model=" if name is None else f"{name!r} is none of them"
-        raise RemoteError(f"{self._connection.root} has these models: {names}; {wanted}")
-
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("this RemoteLLM is closed; connect again")
@@ -381,38 +373,3 @@ def connect(base_url: str, model: str | None = None, **options: Any) -> RemoteLL
         >>> llm.chat([{"role": "user", "content": "Hello!"}]).text      # doctest: +SKIP
     """
     return RemoteLLM(base_url, model, **options)
-
-
-def _progress(event: str | dict[str, Any], elapsed_s: float) -> Progress | None:
-    """How far the prefill has come: our server tells it in comments, llama-server in chunks."""
-    told: tuple[Any, Any] | None = None
-    if isinstance(event, str):
-        if match := _PREFILL.fullmatch(event):
-            told = int(match[1]), int(match[2])
-    elif isinstance(progress := event.get("prompt_progress"), dict):
-        told = progress.get("processed"), progress.get("total")
-    if told is None or not all(map(_is_count, told)):
-        return None
-    return Progress(done_tokens=told[0], total_tokens=told[1], elapsed_s=elapsed_s)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _window(told: int | None, wanted: int | None, connection: Connection) -> int:
-    if wanted is not None and not _is_count(wanted):
-        raise PlanError(f"target_ctx is {wanted!r}; give a whole number of tokens, or None")
-    if wanted is None:
-        if told is None:
-            raise RemoteError(
-                f"{connection.root} does not tell how large its window is; pass target_ctx="
-            )
-        return told
-    if wanted < 1 or (told is not None and wanted > told):
-        raise PlanError(
-            f"target_ctx is {wanted:,}, and the server's window {told or 0:,} tokens; ask for 1 "
-            "to that many, or serve a larger one",
-            largest_ctx=told,
-        )
-    return wanted

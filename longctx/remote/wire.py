@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from longctx.errors import BackendError, ToolError
+from longctx.remote.discovery import is_count
 from longctx.types import (
     Completion,
     FinishReason,
     Message,
     Messages,
+    Progress,
     Timings,
     ToolCall,
     ToolSchema,
@@ -22,6 +25,8 @@ from longctx.types import (
     WindowReport,
     as_messages,
 )
+
+_PREFILL = re.compile(r"prefill (\d+)/(\d+)")
 
 
 def wire_messages(messages: Messages) -> list[dict[str, Any]]:
@@ -60,6 +65,19 @@ def wire_schema(response_schema: Any) -> dict[str, Any]:
         )
     schema = {"name": "answer", "schema": response_schema, "strict": True}
     return {"type": "json_schema", "json_schema": schema}
+
+
+def progress_in(event: str | dict[str, Any], elapsed_s: float) -> Progress | None:
+    """How far the prefill has come: our server tells it in comments, llama-server in chunks."""
+    told: tuple[Any, Any] | None = None
+    if isinstance(event, str):
+        if match := _PREFILL.fullmatch(event):
+            told = int(match[1]), int(match[2])
+    elif isinstance(progress := event.get("prompt_progress"), dict):
+        told = progress.get("processed"), progress.get("total")
+    if told is None or not all(map(is_count, told)):
+        return None
+    return Progress(done_tokens=told[0], total_tokens=told[1], elapsed_s=elapsed_s)
 
 
 class StreamedAnswer:
