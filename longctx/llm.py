@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native import check_grammar
 from longctx.answers import answer_grammar, completion_of, outcome_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
 from longctx.cache import Composer, KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
@@ -284,6 +285,7 @@ class LongContextLLM:
             TemplateError: the messages are no conversation.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
             ToolError: a tool schema or ``tool_choice`` is wrong.
+            BackendError: a setting is out of its range, or the schema makes no grammar.
         """
         return result_of(
             self.stream_chat(
@@ -596,6 +598,8 @@ class LongContextLLM:
         grammar: str | None,
         top_logprobs: int | None,
     ) -> GenerationSettings:
+        if grammar is not None:
+            check_grammar(self._backend.model, grammar)
         return GenerationSettings(
             max_tokens=self.plan.reserve_output if max_tokens is None else max_tokens,
             temperature=temperature,

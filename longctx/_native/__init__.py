@@ -16,7 +16,7 @@ from longctx._native.library import (
 )
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
 from longctx._native.numbers import NumberType, number_type
-from longctx._native.sampler import Sampler, SamplerParams
+from longctx._native.sampler import Sampler, SamplerParams, check_grammar
 
 __all__ = [
     "KV_TYPES",
@@ -30,6 +30,7 @@ __all__ = [
     "TokenAttr",
     "build_id",
     "captured_log",
+    "check_grammar",
     "cpu_features",
     "json_schema_to_grammar",
     "number_type",

@@ -28,6 +28,23 @@ class SamplerParams:
     grammar: str | None = None
 
 
+def check_grammar(model: Model, grammar: str) -> None:
+    """Parse a grammar whose root is ``root``, and forget it.
+
+    Raises:
+        BackendError: it is malformed.
+    """
+    lib.llama_sampler_free(_grammar(model, grammar))
+
+
+def _grammar(model: Model, grammar: str) -> Any:
+    vocabulary = lib.llama_model_get_vocab(model.handle)
+    sampler = lib.llama_sampler_init_grammar(vocabulary, grammar.encode(), b"root")
+    if not sampler:
+        raise BackendError(f"llama.cpp refuses the grammar: {last_errors()}")
+    return sampler
+
+
 class Sampler:
     """A sampler chain; it holds the grammar's state, so use one for each answer.
 
@@ -38,12 +55,7 @@ class Sampler:
     def __init__(self, model: Model, params: SamplerParams) -> None:
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         if params.grammar is not None:
-            grammar = lib.llama_sampler_init_grammar(
-                lib.llama_model_get_vocab(model.handle), params.grammar.encode(), b"root"
-            )
-            if not grammar:
-                raise BackendError(f"llama.cpp refuses the grammar: {last_errors()}")
-            lib.llama_sampler_chain_add(self._chain, grammar)
+            lib.llama_sampler_chain_add(self._chain, _grammar(model, params.grammar))
         if params.temperature <= 0:
             lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_greedy())
         else:

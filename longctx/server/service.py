@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from longctx.answers import answer_grammar
 from longctx.errors import BackendError
 from longctx.llm import LongContextLLM
 from longctx.server.connection import while_connected
@@ -89,15 +88,15 @@ class Service:
         return JSONResponse(form.whole(result))
 
 
-def check_schema(schema: dict[str, Any] | None) -> None:
-    """Refuse a schema that cannot hold an answer: the request's fault, not the server's.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the model refuses before it works is the request's fault, such as a schema that makes
+    no grammar.
 
     Raises:
         ApiError: 400.
     """
-    if schema is None:
-        return
     try:
-        answer_grammar(None, "none", schema)
+        yield
     except BackendError as error:
-        raise ApiError(400, str(error), code="invalid_schema", param="response_format") from error
+        raise ApiError(400, str(error), code="invalid_value") from error

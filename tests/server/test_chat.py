@@ -203,6 +203,12 @@ def test_another_model_is_not_there(client: OpenAI) -> None:
 TURN = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
+def _held(schema: dict[str, Any]) -> dict[str, Any]:
+    """A turn whose answer is held to a schema."""
+    form = {"type": "json_schema", "json_schema": {"schema": schema}}
+    return {**TURN, "response_format": form}
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -242,16 +248,11 @@ TURN = {"messages": [{"role": "user", "content": "Hi"}]}
         ({**TURN, "tools": [{"type": "function", "function": {"name": "no space"}}]}, "name"),
         ({**TURN, "tools": [WEATHER], "tool_choice": {"type": "function"}}, "tool_choice"),
         ({**TURN, "response_format": {"type": "json_schema"}}, "json_schema"),
-        (
-            {
-                **TURN,
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"schema": {"$ref": "file:///etc/passwd"}},
-                },
-            },
-            "schema",
-        ),
+        (_held({"$ref": "file:///etc/passwd"}), "schema"),
+        (_held({"enum": []}), "grammar"),
+        (_held({"type": "array", "items": {"type": "null"}, "maxItems": 10**9}), "maxItems"),
+        (_held({"type": "string", "minLength": 2001}), "minLength is 2001"),
+        (_held({"type": "string", "pattern": "^a{3,65536}$"}), "65536"),
     ],
 )
 def test_nonsense_is_a_400(server: LiveServer, body: dict[str, Any], said: str) -> None:

@@ -219,7 +219,7 @@ def test_a_schema_fetches_nothing(server: LiveServer) -> None:
             form = {"type": "json_schema", "json_schema": {"schema": schema}}
             reply = _post(server.url, json.dumps({**TURN, "response_format": form}).encode())
             assert reply.status_code == 400
-            assert reply.json()["error"]["code"] == "invalid_schema"
+            assert reply.json()["error"]["code"] == "invalid_value"
         listener.settimeout(0.2)
         with pytest.raises(TimeoutError):
             listener.accept()
