@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -216,7 +217,7 @@ def edges(options: argparse.Namespace, embedder: SentenceTransformersEmbedder) -
                     qa.add(text, doc_id=f"part-{i}")
                     facts.append((f"What is the access code of the {room}?", str(code)))
                 for i, (question, code) in enumerate(facts):
-                    answer, seconds = timed(lambda question=question: qa.ask(question))
+                    answer, seconds = timed(partial(qa.ask, question))
                     rows.append(
                         {
                             "order": order,
