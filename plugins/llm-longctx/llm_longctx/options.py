@@ -1,0 +1,56 @@
+"""What ``-o NAME VALUE`` takes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import llm
+from pydantic import Field
+
+# Descriptions are what `llm models --options` prints.
+OF_THE_MODEL = (
+    "target_ctx", "window", "overflow", "n_keep", "method", "kv_type", "memory_limit",
+    "reserve_output", "n_threads", "n_gpu_layers",
+)  # fmt: skip
+OF_A_CALL = ("max_tokens", "temperature", "top_p", "seed", "stop")
+
+
+class LongCtxOptions(llm.Options):
+    """Options of a prompt. None leaves longctx's default; see ``longctx.LongContextLLM``."""
+
+    model: str | None = Field(default=None, description="A GGUF file instead of this model's")
+    target_ctx: int | None = Field(default=None, gt=0, description="Window in tokens (32768)")
+    window: Literal["elastic", "fixed"] | None = Field(
+        default=None,
+        description="elastic grows with the text; fixed is scaled at once",
+    )
+    overflow: Literal["error", "slide"] | None = Field(
+        default=None, description="What a full window does: error, or slide to lose the oldest text"
+    )
+    n_keep: int | None = Field(default=None, ge=0, description="Attention sinks, with slide")
+    method: str | None = Field(
+        default=None,
+        description="auto, none, linear, ntk, dynamic, ntk-by-parts, yarn or self-extend",
+    )
+    kv_type: str | None = Field(default=None, description="KV cache: auto, f16, bf16, q8_0 or q4_0")
+    memory_limit: str | None = Field(default=None, description="Such as 6GiB (what is free)")
+    reserve_output: int | None = Field(
+        default=None, gt=0, description="Room for an answer without max_tokens, in tokens (1024)"
+    )
+    n_threads: int | None = Field(default=None, gt=0, description="Threads (measured)")
+    n_gpu_layers: int | None = Field(default=None, ge=-1, description="On the GPU, -1 for all (0)")
+    max_tokens: int | None = Field(default=None, gt=0, description="Longest answer in tokens")
+    temperature: float | None = Field(default=None, ge=0, description="0 is greedy (0)")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Nucleus sampling (1)")
+    seed: int | None = Field(default=None, description="Of sampling; drawn anew without one")
+    stop: str | None = Field(default=None, description="A string that ends the answer")
+    tool_choice: Literal["auto", "none", "required"] | None = Field(
+        default=None, description="required: a question is answered by a tool call first"
+    )
+    cache: bool | None = Field(
+        default=None, description="Keep conversations of 1,024 tokens or more on disk (true)"
+    )
+
+    def given(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Those of the named options that are set."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
