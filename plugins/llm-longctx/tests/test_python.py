@@ -73,25 +73,17 @@ def test_schemas_hold() -> None:
 
 
 def test_a_tool_is_called_and_its_result_read() -> None:
-    """The whole chain: call, result, answer."""
-    seen: list[str] = []
-    chain = (
-        llm.get_model("longctx")
-        .conversation(chain_limit=4)
-        .chain(
-            "What is the weather in Bremen?",
-            tools=[weather],
-            options={**SHORT, "max_tokens": 48, "tool_choice": "required"},
-            after_call=lambda _tool, _call, result: seen.append(result.output),
-        )
-    )
-    text = chain.text()
-    first, *_, last = chain._responses
+    """Call, result, answer; the tool's turn is in the prompt of the last."""
+    conversation = llm.get_model("longctx").conversation(tools=[weather])
+    options = {**SHORT, "max_tokens": 48}
+    first = conversation.prompt("What is the weather in Bremen?", **options, tool_choice="required")
+    results = first.execute_tool_calls()
     assert first.tool_calls()[0].name == "weather"
-    assert seen
-    assert seen[0].startswith("It is raining in ")
-    assert last.prompt.messages[-1].role == "tool"
-    assert text
+    assert results[0].output.startswith("It is raining in ")
+    last = conversation.prompt(tool_results=results, **options, tool_choice="none")
+    assert last.text()
+    assert [message.role for message in last.prompt.messages] == ["user", "assistant", "tool"]
+    assert last.usage().input > first.usage().input
 
 
 async def test_async_tools() -> None:
