@@ -1,0 +1,299 @@
+"""``LongCtx``: a local GGUF model as an LLM of LlamaIndex."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+    ToolCallBlock,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
+from llama_index.llms.longctx.messages import response_of, to_longctx
+from pydantic import ConfigDict, PrivateAttr
+
+from longctx import Chunk, LongContextLLM, Message, ToolError
+from longctx.protocols import ToolChoice
+from longctx.shared_models import shared_model
+
+_OF_A_CALL = frozenset(
+    {"max_tokens", "temperature", "top_p", "seed", "stop", "tools", "tool_choice"}
+    | {"response_schema"}
+)
+
+
+class LongCtx(FunctionCallingLLM):
+    """A local GGUF model with the window you ask for.
+
+    Models with the same settings share their weights; an unchanged prefix of a conversation is
+    not prefilled again (``response.additional_kwargs["cached_tokens"]``). What does not fit
+    raises :class:`longctx.ContextOverflowError`; nothing is cut.
+
+    Args:
+        model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
+        target_ctx: the window wanted, in tokens.
+        window, overflow, method, kv_type, memory_limit, reserve_output, n_threads, n_gpu_layers,
+            cache_dir: as in :class:`longctx.LongContextLLM`.
+        temperature: 0 is greedy.
+        top_p: nucleus sampling, above temperature 0.
+        max_tokens: room for the answer; None is ``reserve_output``.
+        seed: of sampling; None draws a new one each call.
+        stop: strings that end the answer.
+
+    Raises:
+        ModelFileError: the file is missing or damaged.
+        PlanError: no window satisfies the request.
+        MissingExtraError: ``model=None`` and the demo model is not installed.
+    """
+
+    # A misspelt setting is an error, not a window that stays small.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str | None = None
+    target_ctx: int = 32_768
+    window: Literal["elastic", "fixed"] = "elastic"
+    overflow: Literal["error", "slide"] = "error"
+    method: str = "auto"
+    kv_type: str = "auto"
+    memory_limit: int | str | None = None
+    reserve_output: int = 1024
+    n_threads: int | None = None
+    n_gpu_layers: int = 0
+    cache_dir: str | None = None
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+
+    _llm: LongContextLLM = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Load the weights, or take those that are loaded already."""
+        super().model_post_init(context)
+        self._llm = shared_model(
+            self.model,
+            self.target_ctx,
+            window=self.window,
+            overflow=self.overflow,
+            method=self.method,
+            kv_type=self.kv_type,
+            memory_limit=self.memory_limit,
+            reserve_output=self.reserve_output,
+            n_threads=self.n_threads,
+            n_gpu_layers=self.n_gpu_layers,
+            cache_dir=self.cache_dir,
+        )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """What LlamaIndex stores it as."""
+        return "LongCtx"
+
+    @property
+    def llm(self) -> LongContextLLM:
+        """The model itself, for sessions, documents and agents of longctx."""
+        return self._llm
+
+    @property
+    def tokenizer(self) -> Callable[[str], list[int]]:
+        """Text to the model's own token ids: ``Settings.tokenizer = llm.tokenizer``."""
+        return self._llm.tokenize
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """The window, as LlamaIndex packs it.
+
+        ``context_window`` is the whole window less what the chat template puts around a system
+        message and a question, because LlamaIndex fills it to the last token.
+        """
+        user = Message(role="user")
+        frame = max(self._llm.count([user]), self._llm.count([Message(role="system"), user]))
+        return LLMMetadata(
+            context_window=self._llm.target_ctx - frame,
+            num_output=self._llm.reserve_output if self.max_tokens is None else self.max_tokens,
+            is_chat_model=True,
+            is_function_calling_model=True,
+            model_name=self._llm.info.name or "longctx",
+        )
+
+    # Chat
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation."""
+        return self._chat(messages, kwargs)
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer piece by piece; the last piece has calls and usage."""
+        return self._stream(messages, kwargs)  # type: ignore[return-value]  # an iterator is read
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """:meth:`chat` in a thread; calls queue."""
+        return await self._achat(messages, kwargs)
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """:meth:`stream_chat` in threads; calls queue."""
+        return self._astream(messages, kwargs)  # type: ignore[return-value]
+
+    # Completions: a question in the chat template
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a prompt."""
+        return _completion(self._chat(_asked(prompt), kwargs))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Answer a prompt piece by piece."""
+        return (_completion(piece) for piece in self._stream(_asked(prompt), kwargs))
+
+    @llm_completion_callback()
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """:meth:`complete` in a thread."""
+        return _completion(await self._achat(_asked(prompt), kwargs))
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """:meth:`stream_complete` in threads."""
+        return (_completion(piece) async for piece in self._astream(_asked(prompt), kwargs))
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """What :meth:`chat` takes; an answer holds one call, the next follows its result."""
+        messages = list(chat_history or [])
+        if user_msg is not None:
+            messages += _asked(user_msg) if isinstance(user_msg, str) else [user_msg]
+        schemas = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        choice = _choice(tool_choice, tool_required)
+        return {"messages": messages, "tools": schemas or None, "tool_choice": choice, **kwargs}
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The calls of an answer.
+
+        Raises:
+            ToolError: there is none, and ``error_on_no_tool_call``.
+        """
+        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        if error_on_no_tool_call and not calls:
+            raise ToolError(
+                "the answer calls no tool; pass tool_required=True to hold it to one, or "
+                "error_on_no_tool_call=False"
+            )
+        return [
+            ToolSelection(
+                tool_id=call.tool_call_id or "",
+                tool_name=call.tool_name,
+                tool_kwargs=call.tool_kwargs,  # type: ignore[arg-type]  # a dict: response_of
+            )
+            for call in calls
+        ]
+
+    # Inside
+
+    def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        return response_of(self._llm.chat(to_longctx(messages), **self._options(given)))
+
+    async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        return await asyncio.to_thread(self._chat, messages, given)
+
+    def _stream(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> Iterator[ChatResponse]:
+        text = ""
+        for chunk in self._llm.stream_chat(to_longctx(messages), **self._options(given)):
+            text += chunk.text
+            yield _piece(text, chunk)
+
+    async def _astream(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> AsyncIterator[ChatResponse]:
+        text = ""
+        async for chunk in self._llm.astream_chat(to_longctx(messages), **self._options(given)):
+            text += chunk.text
+            yield _piece(text, chunk)
+
+    def _options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """This model's settings, and those of the call above them."""
+        if unknown := sorted(given.keys() - _OF_A_CALL):
+            raise ToolError(
+                f"LongCtx has no option {', '.join(unknown)} of a call; a call takes "
+                f"{', '.join(sorted(_OF_A_CALL))}"
+            )
+        settings = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": self.stop,
+        }
+        return {**settings, **given}
+
+
+def _asked(prompt: str) -> list[ChatMessage]:
+    return [ChatMessage(role=MessageRole.USER, content=prompt)]
+
+
+def _piece(text: str, chunk: Chunk) -> ChatResponse:
+    if chunk.result is not None:
+        return response_of(chunk.result, delta=chunk.text)
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=text)
+    return ChatResponse(message=message, delta=chunk.text)
+
+
+def _completion(response: ChatResponse) -> CompletionResponse:
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        additional_kwargs=response.additional_kwargs,
+    )
+
+
+def _choice(choice: str | dict[str, Any] | None, required: bool) -> ToolChoice:
+    """LlamaIndex's words for what to call in OpenAI's."""
+    if choice is None:
+        return "required" if required else "auto"
+    if choice == "any":
+        return "required"
+    if isinstance(choice, dict) or choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
