@@ -1,0 +1,42 @@
+"""One set of weights for all who ask for the same model with the same settings."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from longctx.llm import LongContextLLM
+
+_lock = threading.Lock()
+_open: WeakValueDictionary[tuple[object, ...], LongContextLLM] = WeakValueDictionary()
+
+
+def shared_model(
+    model: str | Path | None = None, target_ctx: int = 32_768, **settings: Any
+) -> LongContextLLM:
+    """Open a model, or return the one that is open already with these settings.
+
+    For adapters, whose objects are made and dropped freely. Whoever holds the returned model
+    keeps it open; it is freed with the last of them, or for all of them by ``close()``.
+
+    Args:
+        model: path of a GGUF file; None is the packaged demo model.
+        target_ctx: the window wanted, in tokens.
+        settings: the other arguments of :class:`longctx.LongContextLLM`.
+
+    Raises:
+        ModelFileError: the file is missing or damaged.
+        UnsupportedModelError: the model cannot be scaled and the target needs it.
+        PlanError: no window satisfies the request.
+        MissingExtraError: ``model=None`` and the demo model is not installed.
+    """
+    path = None if model is None else Path(model).expanduser().resolve()
+    key = (path, target_ctx, *sorted((name, str(value)) for name, value in settings.items()))
+    with _lock:
+        llm = _open.get(key)
+        if llm is None or llm._closed:
+            llm = LongContextLLM(path, target_ctx, **settings)
+            _open[key] = llm
+        return llm
