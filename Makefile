@@ -9,12 +9,15 @@ DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py))
 
-.PHONY: help demo test test-all lint docs format bench tiny-model clean
+PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
+
+.PHONY: help demo test test-all plugins lint docs format bench tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
 	@echo "make test      what CI runs; about 3 minutes"
 	@echo "make test-all  the slow tests too"
+	@echo "make plugins   install the plugins with what their tests need, and test them"
 	@echo "make lint      ruff, mypy --strict, import contracts"
 	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make format    let ruff rewrite"
@@ -32,6 +35,14 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest $(ARGS)
+
+# Each with its own configuration of pytest and mypy.
+plugins: $(DEV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	  $(foreach plugin,$(PLUGINS),-e "plugins/$(plugin)[test]")
+	for plugin in $(PLUGINS); do \
+	  (cd plugins/$$plugin && ../../$(BIN)/python -m pytest && ../../$(BIN)/mypy) || exit 1; \
+	done
 
 lint: $(DEV)
 	$(BIN)/ruff check .

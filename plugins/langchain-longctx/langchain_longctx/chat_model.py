@@ -1,0 +1,376 @@
+"""``ChatLongCtx``: a local GGUF model as a LangChain chat model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from typing_extensions import Self
+
+from langchain_longctx.errors import in_langchains_words
+from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
+from longctx import Chunk, LongContextLLM, ToolError
+from longctx.protocols import ToolChoice
+from longctx.shared_models import shared_model
+
+_OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")
+_CALL_OPTIONS = frozenset(
+    {"max_tokens", "temperature", "top_p", "seed", "tools", "tool_choice", "response_schema"}
+)
+
+
+class ChatLongCtx(BaseChatModel):
+    """A local GGUF model with the window you ask for.
+
+    The weights are loaded once for all instances with the same model and window; an unchanged
+    prefix of a conversation is not prefilled again (``usage_metadata["input_token_details"]
+    ["cache_read"]``). What does not fit raises :class:`LongCtxOverflowError`; nothing is cut.
+
+    Args:
+        model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
+        target_ctx: the window wanted, in tokens.
+        window, overflow, method, kv_type, memory_limit, reserve_output, n_threads, n_gpu_layers,
+            cache_dir: as in :class:`longctx.LongContextLLM`.
+        temperature: 0 is greedy.
+        top_p: nucleus sampling, above temperature 0.
+        max_tokens: room for the answer; None is ``reserve_output``.
+        seed: of sampling; None draws a new one each call.
+        stop: strings that end the answer.
+
+    Raises:
+        ModelFileError: the file is missing or damaged.
+        PlanError: no window satisfies the request.
+        MissingExtraError: ``model=None`` and the demo model is not installed.
+
+    Example:
+        >>> from langchain_longctx import ChatLongCtx                      # doctest: +SKIP
+        >>> ChatLongCtx(target_ctx=16_384).invoke("Hello!").text           # doctest: +SKIP
+    """
+
+    model: str | None = None
+    target_ctx: int = 32_768
+    window: Literal["elastic", "fixed"] = "elastic"
+    overflow: Literal["error", "slide"] = "error"
+    method: str = "auto"
+    kv_type: str = "auto"
+    memory_limit: int | str | None = None
+    reserve_output: int = 1024
+    n_threads: int | None = None
+    n_gpu_layers: int = 0
+    cache_dir: str | None = None
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    streaming: bool = False
+    """Let ``invoke`` stream too, so that callbacks see each piece."""
+
+    # A misspelt setting is an error, not a window that stays small.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    _llm: LongContextLLM = PrivateAttr()
+
+    # Life
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_the_network(cls, values: Any) -> Any:
+        """Take paths, and settings of remote models, which programs pass to any model."""
+        if not isinstance(values, dict):
+            return values
+        values = {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
+        for name in _OF_REMOTE_MODELS:
+            if values.pop(name, None) is not None:
+                warnings.warn(
+                    f"{name} has no effect on ChatLongCtx: it runs in this process, without a "
+                    "network; leave it out",
+                    stacklevel=2,
+                )
+        return values
+
+    @model_validator(mode="after")
+    def _load(self) -> Self:
+        self._llm = shared_model(
+            self.model,
+            self.target_ctx,
+            window=self.window,
+            overflow=self.overflow,
+            method=self.method,
+            kv_type=self.kv_type,
+            memory_limit=self.memory_limit,
+            reserve_output=self.reserve_output,
+            n_threads=self.n_threads,
+            n_gpu_layers=self.n_gpu_layers,
+            cache_dir=self.cache_dir,
+        )
+        if self.profile is None:  # the base class asks for it before the model is loaded
+            self.profile = self._true_profile()
+        return self
+
+    @property
+    def llm(self) -> LongContextLLM:
+        """The model itself, for sessions, documents and agents of longctx."""
+        return self._llm
+
+    @property
+    def model_name(self) -> str:
+        """What the file calls itself."""
+        return self._llm.info.name or Path(self.model or "demo").stem
+
+    @property
+    def _llm_type(self) -> str:
+        return "longctx"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model_name": self.model_name,
+            **self.model_dump(exclude={"cache", "callbacks", "metadata", "tags", "verbose"}),
+        }
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """The settings are plain values; the weights are found by path again."""
+        return True
+
+    def _true_profile(self) -> ModelProfile:
+        plan = self._llm.plan
+        room = plan.reserve_output if self.max_tokens is None else self.max_tokens
+        return ModelProfile(
+            name=self.model_name,
+            open_weights=True,
+            # The longest prompt that is taken, so that middleware acts before an overflow.
+            max_input_tokens=plan.n_ctx - room,
+            max_output_tokens=room,
+            text_inputs=True,
+            image_inputs=False,
+            image_url_inputs=False,
+            pdf_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            text_outputs=True,
+            reasoning_output=False,
+            tool_calling=True,
+            tool_choice=True,
+            tool_call_streaming=True,
+            # with_structured_output holds answers to a grammar. Agents read this as "tools and a
+            # schema in one request", which one grammar cannot serve; at False they use a tool.
+            structured_output=False,
+            temperature=True,
+        )
+
+    # Tokens
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids of plain text, by the model's own vocabulary."""
+        return self._llm.tokenize(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of plain text, exactly."""
+        return self._llm.count(text)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """Tokens that a call would prefill: template, tools and generation prompt included."""
+        schemas = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return self._llm.count(to_longctx(messages), schemas or None)
+
+    # Generating
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with in_langchains_words():
+            result = self._llm.chat(to_longctx(messages), **self._options(stop, kwargs))
+        return _result(answer_of(result, self.model_name))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with in_langchains_words():
+            result = await self._llm.achat(to_longctx(messages), **self._options(stop, kwargs))
+        return _result(answer_of(result, self.model_name))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with in_langchains_words():
+            for piece in self._llm.stream_chat(to_longctx(messages), **self._options(stop, kwargs)):
+                chunk = self._chunk(piece)
+                if run_manager and chunk.text:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with in_langchains_words():
+            async for piece in self._llm.astream_chat(
+                to_longctx(messages), **self._options(stop, kwargs)
+            ):
+                chunk = self._chunk(piece)
+                if run_manager and chunk.text:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _chunk(self, piece: Chunk) -> ChatGenerationChunk:
+        message = (
+            AIMessageChunk(content=piece.text)
+            if piece.result is None
+            else last_chunk_of(piece.text, piece.result, self.model_name)
+        )
+        return ChatGenerationChunk(message=message)
+
+    def _options(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+        """What ``chat`` takes: this model's settings, and those of the call above them."""
+        options = dict(given)
+        if (wanted := options.pop("response_format", None)) is not None:
+            options["response_schema"] = _schema_of(wanted)
+        if unknown := sorted(options.keys() - _CALL_OPTIONS):
+            raise ToolError(
+                f"ChatLongCtx has no option {', '.join(unknown)} of a call; a call takes stop, "
+                f"{', '.join(sorted(_CALL_OPTIONS))}. For another model construct another "
+                "ChatLongCtx: equal ones share their weights"
+            )
+        settings = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": self.stop if stop is None else stop,
+        }
+        return {**settings, **options}
+
+    # Tools and schemas
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the model call tools; a grammar holds each call to its schema.
+
+        Args:
+            tools: functions, tools, pydantic classes, ``TypedDict`` classes or schemas.
+            tool_choice: ``"auto"``, ``"none"``, ``"any"`` (or ``"required"``, or True) for some
+                tool, or the name of one.
+            strict: no effect: calls are always strict.
+            parallel_tool_calls: no effect: an answer holds one call, and the next follows its
+                result.
+            kwargs: bound with them, such as ``max_tokens``.
+        """
+        schemas = [convert_to_openai_tool(tool) for tool in tools]
+        return self.bind(tools=schemas, tool_choice=_choice(tool_choice), **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Hold answers to a schema by a grammar, so that they always parse if they end.
+
+        Args:
+            schema: a pydantic class (answers are its instances), a ``TypedDict`` class or a JSON
+                schema (answers are dicts).
+            include_raw: return ``{"raw", "parsed", "parsing_error"}``.
+            method: ``"json_schema"``; ``"json_mode"`` is the same, for the schema is known; with
+                ``"function_calling"`` the schema is shown to the model, as a tool.
+            strict: no effect: answers are always strict.
+            kwargs: bound with it, such as ``max_tokens``.
+
+        Raises:
+            OutputParserException: the answer was ended by ``max_tokens``, so it is half a JSON.
+        """
+        if method == "function_calling":
+            return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        model = self.bind(
+            response_schema=convert_to_json_schema(schema),
+            ls_structured_output_format={"kwargs": {"method": method}, "schema": schema},
+            **kwargs,
+        )
+        parser: JsonOutputParser | PydanticOutputParser[Any] = (
+            PydanticOutputParser(pydantic_object=schema)
+            if isinstance(schema, type) and is_basemodel_subclass(schema)
+            else JsonOutputParser()
+        )
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(
+            parsed=lambda made: parser.invoke(made["raw"]), parsing_error=lambda _: None
+        )
+        unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parsed.with_fallbacks(
+            [unparsed], exception_key="parsing_error"
+        )
+
+
+def _result(message: AIMessage) -> ChatResult:
+    return ChatResult(
+        generations=[ChatGeneration(message=message)],
+        llm_output={"model_name": message.response_metadata["model_name"]},
+    )
+
+
+def _choice(choice: dict[str, Any] | str | bool | None) -> ToolChoice:
+    """LangChain's words for what to call in OpenAI's."""
+    if choice is None:
+        return "auto"
+    if choice is True or choice == "any":
+        return "required"
+    if choice is False:
+        return "none"
+    if isinstance(choice, dict) or choice in ("auto", "none", "required"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
+
+
+def _schema_of(wanted: Any) -> Any:
+    """The JSON schema in OpenAI's ``response_format``."""
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind == "json_schema":
+        return wanted["json_schema"]["schema"]
+    if kind in ("json_object", "text"):
+        return {"type": "object"} if kind == "json_object" else None
+    return wanted  # a pydantic class or a schema itself
