@@ -50,11 +50,10 @@ def completion_routes(service: Service) -> APIRouter:
 
 
 def _answers(whole: type) -> dict[int | str, dict[str, Any]]:
-    events = {"schema": {"type": "string"}}
     return {
         200: {
             "model": whole,
             "description": "The answer; with `stream` its chunks, as server-sent events.",
-            "content": {"text/event-stream": events},
+            "content": {"text/event-stream": {}},
         }
     }

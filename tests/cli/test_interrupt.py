@@ -7,7 +7,11 @@ import subprocess
 import sys
 from subprocess import PIPE
 
-CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+# A shell that starts tests in the background has them ignore Ctrl-C, and they would hand that on.
+CODE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from longctx.cli import main; main(sys.argv[1:])"
+)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
