@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pydoc_data.topics import topics
@@ -44,6 +45,8 @@ def test_a_call_inside_an_open_stream_is_no_deadlock(demo_llm: LongContextLLM) -
 
 def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -> None:
     """A real interrupt in the middle; then the answer is that of an untouched model."""
+    # A shell that starts us in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     document = "".join(topics[key] for key in sorted(topics))[:16_000]
     question = [{"role": "user", "content": document + "\nSummarise."}]
     expected = demo_llm.chat(ask("France")).text
@@ -53,8 +56,11 @@ def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -
             _thread.interrupt_main()
 
     assert threading.current_thread() is threading.main_thread()
-    with pytest.raises(KeyboardInterrupt):
-        demo_llm.chat(question, on_progress=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            demo_llm.chat(question, on_progress=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     held = demo_llm._pool._sessions[-1]
     assert 1024 <= held.n_tokens < demo_llm.count(question)
     assert held._cells._lease.context.last_position() == held.n_tokens - 1
