@@ -18,8 +18,9 @@ from machine import save
 from longctx import LongContextLLM, ModelInfo
 from longctx.evaluate import calibrate, python_reference
 from longctx.evaluate.measure_trial import run_trial
-from longctx.evaluate.search import Candidate, formula
+from longctx.evaluate.search import Candidate, Searched, formula
 from longctx.planner import profile_path
+from longctx.rope import TrainedRope
 
 TINY = Path(__file__).parents[1] / "tests/models/tiny-longctx.gguf"
 
@@ -50,12 +51,18 @@ def main() -> None:
             mine.write_bytes(before)
     with LongContextLLM(options.model, 256, reserve_output=0) as llm:
         unseen = llm.tokenize(text[half:])
+    rope = TrainedRope(info.n_rot, info.rope_freq_base, info.n_ctx_train)
+    at = Searched(rope, info.n_ctx_train, windows[-1])
     contenders = {
         "calibrated": Candidate(profile.method, profile.parameters),
-        "NTK by its formula": formula("ntk", info.n_ctx_train),
-        "YaRN by its formula": formula("yarn", info.n_ctx_train),
-        "Self-Extend, not calibrated": formula("self-extend", info.n_ctx_train),
+        "NTK by its formula": formula("ntk", at),
+        "YaRN by its formula": formula("yarn", at),
+        "Self-Extend, not calibrated": formula("self-extend", at),
     }
+    factors = [row for row in profile.results if row.method == "longrope"]
+    if factors:
+        best = min((row for row in factors if row.window == windows[-1]), key=lambda row: row.loss)
+        contenders["longrope, as searched"] = Candidate("longrope", best.parameters)
     print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
     print("| plan | window | perplexity | recall (nats a token) | loss |")
     print("| --- | --- | --- | --- | --- |")

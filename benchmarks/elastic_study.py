@@ -97,6 +97,11 @@ WAYS = {
     "self-extend g=16 to 32k": Way("self-extend", plan=self_extend(16, 2048, 6144)),
     "ntk elastic to 32k": Way("ntk"),
     "ntk fixed s=4": Way("ntk", "fixed"),
+    "linear fixed s=2": Way("linear", "fixed", 16_384, last=16_384),
+    "ntk-by-parts fixed s=2": Way("ntk-by-parts", "fixed", 16_384, last=16_384),
+    "none to 32k": Way("none", "fixed"),
+    "linear fixed s=4": Way("linear", "fixed"),
+    "ntk-by-parts fixed s=4": Way("ntk-by-parts", "fixed"),
 }
 
 

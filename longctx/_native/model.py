@@ -42,6 +42,8 @@ class Model:
             hyper-parameters abort the process then, so they are refused here.
         n_gpu_layers: layers to place on the GPU.
         overrides: metadata keys to replace, e.g. ``{"llama.rope.scaling.attn_factor": 0.9}``.
+        parts: more files whose tensors belong to the model; the metadata must count them
+            (``split.count``, ``split.tensors.count``).
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
@@ -54,6 +56,7 @@ class Model:
         vocab_only: bool = False,
         n_gpu_layers: int = 0,
         overrides: Mapping[str, float | int | bool | str] | None = None,
+        parts: Sequence[Path] = (),
     ) -> None:
         params = lib.llama_model_default_params()
         params.vocab_only = vocab_only
@@ -61,7 +64,12 @@ class Model:
         self._overrides = _override_array(overrides or {})
         if overrides:
             params.kv_overrides = self._overrides
-        self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if parts:
+            names = [os.fsencode(part) for part in (path, *parts)]
+            array = (ctypes.c_char_p * len(names))(*names)
+            self._model = lib.llama_model_load_from_splits(array, len(names), params)
+        else:
+            self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
             raise ModelFileError(
                 f"llama.cpp cannot load {path}: {last_errors()}. "

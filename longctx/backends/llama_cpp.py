@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from longctx._native import Context, ContextParams, Model
+from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
 from longctx.errors import BackendError
 from longctx.model_info import ModelInfo
@@ -47,7 +48,7 @@ class LlamaCppBackend:
         self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
         self._n_gpu_layers = n_gpu_layers
         self.model = Model(Path(info.path), n_gpu_layers=n_gpu_layers)
-        self._tempered: tuple[float, Model] | None = None
+        self._with_metadata: tuple[RopeConfig, Model] | None = None
 
     def open(self, n_ctx: int, rope: RopeConfig, *, n_outputs: int) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
@@ -69,22 +70,32 @@ class LlamaCppBackend:
         return Context(self._model_for(rope), params)
 
     def _model_for(self, rope: RopeConfig) -> Model:
-        """NTK-by-parts is YaRN without its temperature, which only metadata can cancel."""
-        if rope.method != "ntk-by-parts" or rope.scale == 1:
+        """The weights, mapped once more where a context's parameters cannot say it all.
+
+        NTK-by-parts is YaRN without its temperature, which only metadata can cancel; longrope's
+        factors are a tensor.
+        """
+        if rope.method not in ("ntk-by-parts", "longrope") or rope.scale == 1:
             return self.model
-        if self._tempered is None or self._tempered[0] != rope.scale:
-            key = f"{self.info.architecture}.rope.scaling.attn_factor"
-            factor = rope.attention_factor / rope.yarn_attention_factor
-            model = Model(
-                Path(self.info.path), n_gpu_layers=self._n_gpu_layers, overrides={key: factor}
-            )
-            self._tempered = (rope.scale, model)
-        return self._tempered[1]
+        if self._with_metadata is None or self._with_metadata[0] != rope:
+            self._with_metadata = (rope, self._load_for(rope))
+        return self._with_metadata[1]
+
+    def _load_for(self, rope: RopeConfig) -> Model:
+        if rope.method == "longrope":
+            return load_with_factors(self.info, rope, n_gpu_layers=self._n_gpu_layers)
+        return Model(
+            Path(self.info.path),
+            n_gpu_layers=self._n_gpu_layers,
+            overrides=attention_factor_override(
+                self.info, rope.attention_factor / rope.yarn_attention_factor
+            ),
+        )
 
     def close(self) -> None:
         """Free the weights; close every context before."""
-        if self._tempered is not None:
-            self._tempered[1].close()
+        if self._with_metadata is not None:
+            self._with_metadata[1].close()
         self.model.close()
 
 
@@ -100,7 +111,8 @@ def context_params(
     """Translate a :class:`RopeConfig` into what llama.cpp takes.
 
     ``none`` passes nothing at all, so that a file which is already scaled keeps its own
-    values. YaRN needs an explicit frequency scale: the type alone does nothing.
+    values; nor does longrope, which is in the model (:func:`load_with_factors`). YaRN needs an
+    explicit frequency scale: the type alone does nothing.
     """
     params = ContextParams(
         n_ctx=n_ctx,
@@ -111,7 +123,7 @@ def context_params(
         n_batch=N_BATCH,
         n_ubatch=N_BATCH,
     )
-    if rope.method == "none" or rope.scale == 1:
+    if rope.method in ("none", "longrope") or rope.scale == 1:
         return params
     params = replace(params, rope_freq_base=rope.freq_base)
     if rope.method in ("ntk", "dynamic"):

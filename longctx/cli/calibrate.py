@@ -26,7 +26,7 @@ def calibrate(
     ] = None,
     methods: Annotated[
         str, typer.Option(help="To choose from, by commas.")
-    ] = "none,linear,ntk,yarn,self-extend",
+    ] = "none,linear,ntk,yarn,longrope,self-extend",
     budget: Annotated[str, typer.Option(help="Time to spend, such as 10min, 90s, 2h.")] = "10min",
     file: Annotated[
         str | None, typer.Option(help="A text like those you will read with the model.")

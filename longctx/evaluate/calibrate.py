@@ -15,16 +15,24 @@ from pydantic import TypeAdapter, ValidationError
 
 from longctx.errors import PlanError
 from longctx.evaluate.measure_trial import run_trial
-from longctx.evaluate.search import CalibratedMethod, Candidate, propose, survivors
+from longctx.evaluate.search import CalibratedMethod, Candidate, Searched, propose, survivors
 from longctx.evaluate.texts import python_reference
 from longctx.llm import LongContextLLM
-from longctx.model_info import ModelInfo
+from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.planner import Profile, TrialResult, profile_path
+from longctx.rope import TrainedRope
 from longctx.types import ProgressCallback
 
 logger = logging.getLogger("longctx")
 
-METHODS: tuple[CalibratedMethod, ...] = ("none", "linear", "ntk", "yarn", "self-extend")
+METHODS: tuple[CalibratedMethod, ...] = (
+    "none",
+    "linear",
+    "ntk",
+    "yarn",
+    "longrope",
+    "self-extend",
+)
 TrialCallback = Callable[[TrialResult], None]
 _ROWS = TypeAdapter(list[TrialResult])
 
@@ -52,7 +60,7 @@ def calibrate(
     Args:
         llm_or_path: the model, or one that is open already.
         windows: in tokens; None is twice and four times the trained window.
-        methods: to choose from.
+        methods: to choose from; longrope is left out where the model cannot have factors.
         text: prose like what you will read with the model; None is the Python reference.
         budget_s: seconds; a trial that would not end in time is not begun, but the first.
         seed: draws facts and the stretch of text.
@@ -97,15 +105,25 @@ def calibrate(
                 on_trial(row)
         return True
 
+    def searched(window: int) -> Searched:
+        rope = TrainedRope(info.n_rot, info.rope_freq_base, n_train)
+        return Searched(rope, n_train, window)
+
     remaining = list(methods)
+    obstacle = longrope_obstacle(info)
+    if obstacle is not None and "longrope" in remaining:
+        logger.info("longrope is not tried: %s", obstacle)
+        remaining.remove("longrope")
+        if not remaining:
+            raise PlanError(f"longrope cannot be tried: {obstacle}; choose other methods")
     for window in windows[:-1]:
         for method in remaining:
-            first = propose([method], (), n_train)
+            first = propose([method], (), searched(window))
             if first is None or not try_out(window, first):
                 break
         remaining = survivors(remaining, journal.at(window))
     largest = windows[-1]
-    while (candidate := propose(remaining, journal.at(largest), n_train)) is not None:
+    while (candidate := propose(remaining, journal.at(largest), searched(largest))) is not None:
         if not try_out(largest, candidate):
             break
     profile = _best(journal, info, prose_text, [w for w in windows if journal.at(w)][-1])

@@ -11,8 +11,9 @@ from math import sqrt
 from typing import Literal
 
 from longctx.errors import PlanError
+from longctx.evaluate.factors import next_factors, starting_factors
 from longctx.planner import ProfileParameters, SelfExtendConfig, TrialResult
-from longctx.rope import Method
+from longctx.rope import Method, TrainedRope
 
 CalibratedMethod = Method | Literal["self-extend"]
 
@@ -33,8 +34,30 @@ class Candidate:
     parameters: ProfileParameters = field(default_factory=ProfileParameters)
 
 
-def formula(method: CalibratedMethod, n_ctx_train: int) -> Candidate:
-    """What the planner would take without a calibration."""
+@dataclass(frozen=True)
+class Searched:
+    """What is searched for: the model's trained RoPE, its trained window and the one wanted."""
+
+    rope: TrainedRope
+    n_ctx_train: int
+    window: int
+
+    @property
+    def scale(self) -> float:
+        """s of the window."""
+        return self.window / self.n_ctx_train
+
+    def with_factors(self, factors: tuple[float, ...]) -> Candidate:
+        """Longrope with these factors."""
+        parameters = ProfileParameters(frequency_factors=factors, factors_scale=self.scale)
+        return Candidate("longrope", parameters)
+
+
+def formula(method: CalibratedMethod, searched: Searched) -> Candidate:
+    """What the planner would take without a calibration; for longrope, where its search begins."""
+    n_ctx_train = searched.n_ctx_train
+    if method == "longrope":
+        return searched.with_factors(starting_factors(searched.rope, searched.scale))
     if method != "self-extend":
         return Candidate(method)
     far = _self_extend(n_ctx_train, 2, 3, 2)
@@ -55,24 +78,25 @@ def survivors(
 
 
 def propose(
-    methods: Sequence[CalibratedMethod], rows: Sequence[TrialResult], n_ctx_train: int
+    methods: Sequence[CalibratedMethod], rows: Sequence[TrialResult], searched: Searched
 ) -> Candidate | None:
     """What to try next at one window.
 
     First each method by its formula; then the best method's parameters, and those of methods
-    close behind it, by bisection (a factor on s) or step by step (group, block and start).
+    close behind it, by bisection (a factor on s) or step by step (group, block and start; the
+    knots of a vector of factors).
 
     Args:
         methods: to choose from.
         rows: what was measured at this window.
-        n_ctx_train: the trained window in tokens.
+        searched: the model and this window.
 
     Returns:
         None when nothing is left that would tell much.
     """
     tried = {(row.method, row.parameters) for row in rows}
     for method in methods:
-        candidate = formula(method, n_ctx_train)
+        candidate = formula(method, searched)
         if (candidate.method, candidate.parameters) not in tried:
             return candidate
     best = {m: min((r for r in rows if r.method == m), key=lambda r: r.loss) for m in methods}
@@ -83,7 +107,9 @@ def propose(
         if best[method].loss > least + _WORTH_REFINING:
             break
         if method == "self-extend":
-            found = _step(best[method], tried, n_ctx_train)
+            found = _step(best[method], tried, searched.n_ctx_train)
+        elif method == "longrope":
+            found = _move_factors(best[method], rows, searched)
         elif method == "none":
             found = None
         else:
@@ -91,6 +117,17 @@ def propose(
         if found is not None:
             return found
     return None
+
+
+def _move_factors(
+    best: TrialResult, rows: Sequence[TrialResult], searched: Searched
+) -> Candidate | None:
+    """A neighbour of the best vector."""
+    vectors = [row.parameters.frequency_factors for row in rows]
+    here = best.parameters.frequency_factors
+    assert here is not None
+    found = next_factors(here, [v for v in vectors if v is not None], searched.scale)
+    return None if found is None else searched.with_factors(found)
 
 
 def _bisect(best: TrialResult, rows: Sequence[TrialResult]) -> Candidate | None:

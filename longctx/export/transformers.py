@@ -12,7 +12,15 @@ from longctx.export.vllm import REPOSITORY
 from longctx.planner import ContextPlan
 from longctx.rope import Method
 
-_METHODS: tuple[Method, ...] = ("none", "linear", "ntk", "dynamic", "ntk-by-parts", "yarn")
+_METHODS: tuple[Method, ...] = (
+    "none",
+    "linear",
+    "ntk",
+    "dynamic",
+    "ntk-by-parts",
+    "yarn",
+    "longrope",
+)
 
 
 def export_transformers(plan: ContextPlan, model: str | None) -> Export:

@@ -19,7 +19,7 @@ REPOSITORY = "ORIGINAL_REPOSITORY"
 def export_vllm(plan: ContextPlan, model: str | None) -> Export:
     """The command of ``vllm serve``, and its overrides of the model's configuration."""
     # Its "dynamic" is a fixed base, and not ours: at s it scales by s² - s + 1.
-    to_run = served(plan, "vLLM", ("none", "linear", "ntk", "ntk-by-parts", "yarn"))
+    to_run = served(plan, "vLLM", ("none", "linear", "ntk", "ntk-by-parts", "yarn", "longrope"))
     overrides = _overrides(to_run)
     text = json.dumps(overrides, indent=2)
     flags = ["--max-model-len", str(plan.n_ctx)]

@@ -2,6 +2,7 @@
 
 from longctx.model_info.info import ModelInfo, RopeScaling
 from longctx.model_info.layers import Layer
+from longctx.model_info.longrope import longrope_obstacle
 from longctx.model_info.tables import format_bytes, format_table
 
-__all__ = ["Layer", "ModelInfo", "RopeScaling", "format_bytes", "format_table"]
+__all__ = ["Layer", "ModelInfo", "RopeScaling", "format_bytes", "format_table", "longrope_obstacle"]

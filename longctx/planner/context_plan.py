@@ -131,4 +131,5 @@ def rope_for_window(
         frequency_factors=info.frequency_factors_at(n_ctx),
         beta_fast=parameters.beta_fast or (scaling and scaling.beta_fast) or BETA_FAST,
         beta_slow=parameters.beta_slow or (scaling and scaling.beta_slow) or BETA_SLOW,
+        searched_factors=profile.factors_at(n_ctx / info.n_ctx_train) if profile else None,
     )

@@ -53,6 +53,8 @@ def choose_method(
             f"{info.notes[-1][0].lower()}{info.notes[-1][1:]} Ask for at most "
             f"{info.n_ctx_train:,}, or pass method='none' to go past it as it is."
         )
+    if request.method == "longrope":
+        return "longrope", _longrope_profile(info, request, reasons)
     if request.method is not None:
         reasons.append(
             f"{request.method}, as asked for: {request.n_ctx:,} tokens are {ratio:.3g} times "
@@ -91,6 +93,19 @@ def choose_method(
         return "self-extend", None
     reasons.append(f"{FALLBACK}: {ratio_text}; self-extend is out, because {obstacle}.")
     return FALLBACK, None
+
+
+def _longrope_profile(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> Profile:
+    """The calibration that found longrope's factors; no formula gives them."""
+    profile = request.profile or find_profile(info)[0]
+    if profile is None or profile.method != "longrope":
+        raise PlanError(
+            "longrope divides each frequency by a factor that must be searched for, and no "
+            f"calibration of {info.name} has chosen such: run `longctx calibrate MODEL --methods "
+            "longrope`, or take method='yarn'"
+        )
+    reasons.append(f"longrope{profile.parameters}, as asked for.")
+    return profile
 
 
 def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...]) -> str:

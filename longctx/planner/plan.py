@@ -39,9 +39,10 @@ def plan_context(
     Args:
         model: what the file says about itself, or its path.
         target_ctx: the window wanted, in tokens; rounded up to a multiple of 256.
-        method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend; auto takes a
-            calibration profile of this model if there is one, else self-extend for an elastic
-            window (yarn where the model cannot), ntk for a fixed one.
+        method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend, or longrope once a
+            calibration has searched its factors; auto takes a calibration profile of this model
+            if there is one, else self-extend for an elastic window (yarn where the model
+            cannot), ntk for a fixed one.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for the answer.

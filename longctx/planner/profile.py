@@ -21,18 +21,24 @@ class ProfileParameters(Frozen):
 
     ``scale_factor`` multiplies n_ctx / n_ctx_train to give the method's s: NTK-aware gives out
     before s times the window, so its s must be larger than the ratio. The YaRN betas are None
-    for llama.cpp's own. ``self_extend`` has the group, block and start of that method.
+    for llama.cpp's own. ``self_extend`` has the group, block and start of that method,
+    ``frequency_factors`` longrope's divisors [n_rot/2] at ``factors_scale``.
     """
 
     scale_factor: float = Field(default=1.0, ge=1, le=16)
     beta_fast: float | None = Field(default=None, gt=0)
     beta_slow: float | None = Field(default=None, gt=0)
     self_extend: SelfExtendConfig | None = None
+    frequency_factors: tuple[float, ...] | None = None
+    factors_scale: float = Field(default=2.0, gt=1)
 
     def __str__(self) -> str:
         far = self.self_extend
         if far is not None:
             return f" (group {far.group}, block {far.block:,}, start {far.start:,})"
+        factors = self.frequency_factors
+        if factors is not None:
+            return f" ({len(factors)} factors from {min(factors):.3g} to {max(factors):.3g})"
         return f" (s times {self.scale_factor:.3g})" if self.scale_factor != 1 else ""
 
 
@@ -86,6 +92,18 @@ class Profile(Frozen):
             and other.parameters == ProfileParameters()
         ]
         return f"{text} against {plain[0].perplexity:.1f} by NTK's formula" if plain else text
+
+    def factors_at(self, scale: float) -> tuple[float, ...] | None:
+        """Longrope's divisors at a scale of 1 or more: the measured ones, to a power.
+
+        The power ln(scale) / ln(factors_scale) leaves 1 at the trained window, and keeps the
+        form of the vector: NTK-aware's own factors change with s just so.
+        """
+        factors = self.parameters.frequency_factors
+        if factors is None:
+            return None
+        power = log(scale) / log(self.parameters.factors_scale)
+        return tuple(factor**power for factor in factors)
 
     def _chose(self, row: TrialResult) -> bool:
         return (row.method, row.parameters) == (self.method, self.parameters)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from longctx.errors import PlanError
-from longctx.rope.frequencies import TrainedRope, check_scale, divided, ntk_base
+from longctx.rope.frequencies import TrainedRope, check_scale, divided, longrope, ntk_base
 from longctx.rope.yarn import BETA_FAST, BETA_SLOW, yarn_attention_factor, yarn_ramp
 from longctx.types import Frozen
 
-Method: TypeAlias = Literal["none", "linear", "ntk", "dynamic", "ntk-by-parts", "yarn"]
+Method: TypeAlias = Literal["none", "linear", "ntk", "dynamic", "ntk-by-parts", "yarn", "longrope"]
 
 
 class RopeConfig(Frozen):
@@ -32,7 +32,8 @@ class RopeConfig(Frozen):
         beta_slow: turns in L below which YaRN divides a frequency by s.
         ramp: whether llama.cpp runs YaRN's ramp, be it our choice or the file's.
         frequency_factors: divisors of the frequencies [n_rot/2], from the file's
-            ``rope_freqs.weight`` or its long or short factors; they apply under every method.
+            ``rope_freqs.weight`` or its long or short factors, which apply under every method;
+            under longrope those that a calibration found.
     """
 
     method: Method = "none"
@@ -88,6 +89,7 @@ def rope_config(
     frequency_factors: Sequence[float] | NDArray[np.floating] | None = None,
     beta_fast: float = BETA_FAST,
     beta_slow: float = BETA_SLOW,
+    searched_factors: Sequence[float] | None = None,
 ) -> RopeConfig:
     """Compute what a method needs at a scale, on top of what the file already applies.
 
@@ -107,9 +109,11 @@ def rope_config(
         frequency_factors: the file's own divisors [n_rot/2].
         beta_fast: see :class:`RopeConfig`.
         beta_slow: see :class:`RopeConfig`.
+        searched_factors: longrope's divisors [n_rot/2] for this scale; only there, and only
+            where the file has none of its own.
 
     Raises:
-        PlanError: the method is unknown or a number is out of range.
+        PlanError: the method is unknown, a number is out of range, or longrope lacks factors.
     """
     if method not in get_args(Method):
         raise PlanError(f"method {method!r} is unknown; use one of {', '.join(get_args(Method))}")
@@ -128,6 +132,14 @@ def rope_config(
     if ramp and not (divides and method == "ntk-by-parts"):
         attention_factor *= yarn_attention_factor(1 / freq_scale)
     factors = None
+    if method == "longrope" and stretched:
+        if searched_factors is None or frequency_factors is not None:
+            raise PlanError(
+                "longrope needs a factor for each frequency, from a calibration of this model, and "
+                "a file without factors of its own; run `longctx calibrate --methods longrope`"
+            )
+        frequency_factors = searched_factors
+        attention_factor *= longrope(rope, scale, searched_factors).attention_factor
     if frequency_factors is not None:
         divided(rope, frequency_factors)  # refuses a wrong count before llama.cpp does
         factors = tuple(float(factor) for factor in frequency_factors)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import exp, log
 
+import numpy as np
 import pytest
 
 from longctx import PlanError
-from longctx.evaluate.search import Candidate, formula, propose, survivors
+from longctx.evaluate.factors import N_KNOTS, starting_factors
+from longctx.evaluate.search import Candidate, Searched, formula, propose, survivors
 from longctx.planner import ProfileParameters, TrialResult
+from longctx.rope import TrainedRope
 
 N_TRAIN = 8192
+AT = Searched(TrainedRope(64, 100_000.0, N_TRAIN), N_TRAIN, 16_384)
 
 
 def row(candidate: Candidate, loss: float) -> TrialResult:
@@ -27,7 +31,7 @@ def search(
 ) -> list[TrialResult]:
     """Try what is proposed until nothing is."""
     rows: list[TrialResult] = []
-    while (candidate := propose(methods, rows, N_TRAIN)) is not None:
+    while (candidate := propose(methods, rows, AT)) is not None:
         rows.append(row(candidate, loss(candidate)))
         assert len(rows) < limit
     tried = [(r.method, r.parameters) for r in rows]
@@ -75,6 +79,25 @@ def test_hopeless_methods_do_not_reach_the_next_window() -> None:
 
 def test_too_short_a_window_has_no_blocks() -> None:
     """Said, not divided by zero."""
-    assert formula("ntk", 16).parameters == ProfileParameters()
+    short = Searched(TrainedRope(64, 100_000.0, 16), 16, 32)
+    assert formula("ntk", short).parameters == ProfileParameters()
     with pytest.raises(PlanError, match="too short"):
-        formula("self-extend", 16)
+        formula("self-extend", short)
+
+
+def test_factors_walk_from_yarns_to_better_ones() -> None:
+    """Knot by knot; every vector on the way is one that LongRoPE allows."""
+    wanted = np.linspace(0, log(3), 32)
+
+    def loss(candidate: Candidate) -> float:
+        factors = candidate.parameters.frequency_factors
+        assert factors is not None
+        assert min(factors) >= 1
+        assert list(factors) == sorted(factors)
+        return 3 + float(np.abs(np.log(factors) - wanted).mean())
+
+    rows = search(["longrope"], loss, limit=200)
+    assert rows[0].parameters.frequency_factors == starting_factors(AT.rope, 2.0)
+    best = min(row.loss for row in rows)
+    assert best < 3 + (rows[0].loss - 3) / 2
+    assert len(rows) > 4 * N_KNOTS
