@@ -17,6 +17,7 @@ from machine import save
 
 from longctx import LongContextLLM, ModelInfo
 from longctx.evaluate import calibrate, python_reference
+from longctx.evaluate.calibrate import METHODS
 from longctx.evaluate.measure_trial import run_trial
 from longctx.evaluate.search import Candidate, Searched, formula
 from longctx.planner import profile_path
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=TINY)
     parser.add_argument("--windows", type=int, nargs="+", help="default: 2 and 4 times the trained")
     parser.add_argument("--budget", type=float, default=120.0, help="seconds")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--save-as", default="calibration")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -42,8 +45,8 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             profile = calibrate(
-                options.model, windows, text=text[:half], budget_s=options.budget,
-                n_threads=options.threads, cache_dir=folder,
+                options.model, windows, options.methods.split(","), text=text[:half],
+                budget_s=options.budget, n_threads=options.threads, cache_dir=folder,
             )  # fmt: skip
     finally:
         mine.unlink(missing_ok=True)
@@ -60,7 +63,7 @@ def main() -> None:
         "Self-Extend, not calibrated": formula("self-extend", at),
     }
     factors = [row for row in profile.results if row.method == "longrope"]
-    if factors:
+    if factors and profile.method != "longrope":
         best = min((row for row in factors if row.window == windows[-1]), key=lambda row: row.loss)
         contenders["longrope, as searched"] = Candidate("longrope", best.parameters)
     print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
@@ -86,7 +89,7 @@ def main() -> None:
                 flush=True,
             )
     figures = {"profile": profile.model_dump(mode="json"), "rows": rows}
-    print("raw figures:", save("calibration", figures))
+    print("raw figures:", save(options.save_as, figures))
 
 
 if __name__ == "__main__":

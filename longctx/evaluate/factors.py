@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.rope import TrainedRope, ntk_by_parts
+from longctx.rope import TrainedRope, rope_config
 
 N_KNOTS = 5
 _STEPS = (0.3, 0.15)  # of the factor's logarithm
@@ -25,8 +25,11 @@ Factors = tuple[float, ...]
 
 
 def starting_factors(rope: TrainedRope, scale: float) -> Factors:
-    """λᵢ = θᵢ/θ'ᵢ of NTK-by-parts at ``scale``: [n_rot/2]."""
-    return _tidy(rope.frequencies / ntk_by_parts(rope, scale).frequencies, scale)
+    """λᵢ = θᵢ/θ'ᵢ of YaRN at ``scale``, with the ramp that llama.cpp runs: [n_rot/2]."""
+    yarn = rope_config(
+        "yarn", scale=scale, n_rot=rope.n_rot, base=rope.base, original_ctx=rope.original_ctx
+    )
+    return _tidy(rope.frequencies / yarn.frequencies(rope.n_rot), scale)
 
 
 def next_factors(best: Factors, tried: Collection[Factors], scale: float) -> Factors | None:
