@@ -30,8 +30,9 @@ def load_with_factors(info: ModelInfo, rope: RopeConfig, *, n_gpu_layers: int = 
         ModelFileError: llama.cpp cannot load it.
     """
     obstacle = longrope_obstacle(info)
-    if obstacle is not None or rope.frequency_factors is None:
+    if obstacle is not None:
         raise UnsupportedModelError(f"longrope cannot serve {info.name}: {obstacle}")
+    assert rope.frequency_factors is not None  # rope_config refuses longrope without
     headers = read_shards(info.path)
     overrides = {
         "split.no": 0,

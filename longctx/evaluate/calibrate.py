@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from math import pow
 from pathlib import Path
+from typing import get_args
 
 import platformdirs
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +21,7 @@ from longctx.evaluate.texts import python_reference
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.planner import Profile, TrialResult, profile_path
-from longctx.rope import TrainedRope
+from longctx.rope import Method, TrainedRope
 from longctx.types import ProgressCallback
 
 logger = logging.getLogger("longctx")
@@ -85,6 +86,11 @@ def calibrate(
         raise PlanError(
             f"calibration needs methods, and windows past the trained {n_train:,} tokens, not "
             f"{', '.join(map(str, windows))}"
+        )
+    known = (*get_args(Method), "self-extend")
+    if unknown := [method for method in methods if method not in known]:
+        raise PlanError(
+            f"{', '.join(map(str, unknown))} cannot be calibrated; choose from {', '.join(METHODS)}"
         )
     prose_text = python_reference() if text is None else text
     prose = _tokenize(llm_or_path, path, prose_text)

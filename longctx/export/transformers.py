@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from longctx.export.result import Export
 from longctx.export.rope_parameters import by_layer_type, rope_parameters
@@ -12,20 +12,10 @@ from longctx.export.vllm import REPOSITORY
 from longctx.planner import ContextPlan
 from longctx.rope import Method
 
-_METHODS: tuple[Method, ...] = (
-    "none",
-    "linear",
-    "ntk",
-    "dynamic",
-    "ntk-by-parts",
-    "yarn",
-    "longrope",
-)
-
 
 def export_transformers(plan: ContextPlan, model: str | None) -> Export:
     """``rope_parameters`` and ``max_position_embeddings``, and a script that loads with them."""
-    to_run = served(plan, "transformers", _METHODS)
+    to_run = served(plan, "transformers", get_args(Method))
     config = _config(to_run)
     quantized = plan.kv_type_k in ("q8_0", "q4_0")
     return Export(

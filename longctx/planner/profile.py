@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -29,7 +29,7 @@ class ProfileParameters(Frozen):
     beta_fast: float | None = Field(default=None, gt=0)
     beta_slow: float | None = Field(default=None, gt=0)
     self_extend: SelfExtendConfig | None = None
-    frequency_factors: tuple[float, ...] | None = None
+    frequency_factors: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     factors_scale: float = Field(default=2.0, gt=1)
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 
 METHODS = ("ntk", "self-extend")
+TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 TEXT = "the cat sat on the mat and the dog saw it run to the hill. " * 400
 
 
@@ -72,6 +73,22 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
         calibrate(path, (1024,), ())
     with pytest.raises(PlanError, match="profile is a str"):
         LongContextLLM(path, 1024, profile="yarn")  # type: ignore[arg-type]  # nonsense on purpose
+
+
+def test_unknown_methods_are_refused() -> None:
+    """By name, before a trial; it was pydantic's own error."""
+    with pytest.raises(PlanError, match="foo cannot be calibrated; choose from none, linear"):
+        calibrate(TINY, (1024,), ("ntk", "foo"))  # type: ignore[arg-type]  # what is under test
+
+
+def test_the_factors_are_searched_on_a_real_model() -> None:
+    """Vectors of 32 factors, the best of which the planner then uses."""
+    profile = calibrate(TINY, (1024,), ("longrope",), budget_s=3, n_threads=1)
+    assert len(profile.results) > 1
+    assert {len(row.parameters.frequency_factors or ()) for row in profile.results} == {32}
+    plan = plan_context(TINY, 1024, reserve_output=16)
+    assert plan.method == "longrope"
+    assert plan.rope.frequency_factors == pytest.approx(profile.parameters.frequency_factors)
 
 
 def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:

@@ -1,12 +1,19 @@
 """Longrope: factors that llama.cpp runs from a second file, and turning between them."""
 
+import json
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 
-from longctx import LongContextLLM, PlanError, UnsupportedModelError, plan_context
+from longctx import (
+    LongContextLLM,
+    PlanError,
+    UnsupportedModelError,
+    export_plan,
+    plan_context,
+)
 from longctx._native import Context, Model
 from longctx.backends.frequency_factors import factors_file, load_with_factors
 from longctx.model_info import ModelInfo
@@ -96,3 +103,26 @@ def test_models_that_cannot_have_factors(tiny_gguf: TinyGguf, case: str) -> None
     rope = rope_config("longrope", scale=3.0, searched_factors=FACTORS, **SHAPE)
     with pytest.raises(UnsupportedModelError, match="longrope cannot serve"):
         load_with_factors(ModelInfo.from_gguf(path), rope)
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_the_factors_are_exported(engine: str) -> None:
+    """As transformers' own longrope: the divisors of the plan, and its temperature."""
+    info = ModelInfo.from_gguf(TINY)
+    profile = longrope_profile(info, info.n_rot)
+    plan = plan_context(info, 2048, profile=profile, reserve_output=0)
+    found = json.loads(export_plan(plan, engine).text)
+    parameters = found["rope_parameters"]
+    assert parameters["rope_type"] == "longrope"
+    assert parameters["long_factor"] == pytest.approx(plan.rope.frequency_factors)
+    assert parameters["attention_factor"] == plan.rope.attention_factor
+
+
+@pytest.mark.parametrize("engine", ["llama-server", "ollama", "koboldcpp"])
+def test_engines_without_factors_say_so(engine: str) -> None:
+    """Another method stands in, by name."""
+    info = ModelInfo.from_gguf(TINY)
+    plan = plan_context(info, 2048, profile=longrope_profile(info, 64), reserve_output=0)
+    found = export_plan(plan, engine)
+    assert found.method == "yarn"
+    assert "longrope" in found.cannot[0]
