@@ -1,10 +1,10 @@
-"""From a prompt's token ids to a streamed answer: prefill, sample, stop."""
+"""From a prompt's token ids to its answer: prefill, sample, stop."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native import Model, Sampler, SamplerParams
-from longctx.cache import Session
+from longctx.cache import Session, advance_each
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.tokens import TextStream
@@ -178,16 +178,14 @@ def check_fit(n_prompt: int, max_tokens: int, n_ctx: int) -> None:
     )
 
 
-def generate(
-    session: Session,
-    model: Model,
-    prompt: Sequence[int],
-    settings: GenerationSettings,
-    *,
-    pinned: int = 0,
-    on_progress: ProgressCallback | None = None,
-) -> Generator[Chunk, None, Outcome]:
-    """Answer a prompt in a session, reusing what the session already holds.
+class Writing:
+    """One answer on its way: prefilled when constructed, then drawn token by token.
+
+    ::
+
+        while not writing.ended:
+            writing.draw()                      # the next token, and the text that it shows
+            session.advance(writing.last)       # unless that was the end
 
     Args:
         session: what stands in the cache.
@@ -196,6 +194,123 @@ def generate(
         settings: how the answer is drawn.
         pinned: tokens at the front that a sliding window keeps.
         on_progress: called after each prefilled batch.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model: Model,
+        prompt: Sequence[int],
+        settings: GenerationSettings,
+        *,
+        pinned: int = 0,
+        on_progress: ProgressCallback | None = None,
+    ) -> None:
+        if not prompt:
+            raise BackendError("the prompt is empty; give at least one character")
+        self.session = session
+        self._model = model
+        self._settings = settings
+        self._n_prompt = len(prompt)
+        self._started = time.monotonic()
+        self._rescale_before, again_before = session.rescale_s, session.prefilled_again
+        self._window_before, session.window.fallback = session.n_ctx, None
+        matched = session.match(prompt)
+        session.pin(pinned)
+        # It grows when it must, and back when prompt and answer would do with less.
+        session.shrink(session.n_tokens + len(prompt) - matched + settings.max_tokens)
+        session.feed(prompt[matched:], on_progress=on_progress)
+        prefilled_again = session.prefilled_again - again_before
+        self._n_cached = max(0, min(matched, len(prompt) - 1) - prefilled_again)
+        self._prefilled_at = time.monotonic()
+        self._sampler = Sampler(
+            model,
+            SamplerParams(
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                seed=random.getrandbits(32)
+                if settings.seed is None
+                else settings.seed & 0xFFFFFFFF,
+                grammar=settings.grammar,
+            ),
+        )
+        self._stream, self._watcher = TextStream(model), StopWatcher(settings.stop)
+        self._shown = _Shown()
+        self._ids: list[int] = []
+        self._n_decoded = 0
+        self._finish: Literal["stop", "length"] = "length"
+        self._first_token_at: float | None = None
+        self._stopped = False
+        self.ended = False
+
+    @property
+    def last(self) -> int:
+        """The token drawn last, which the session does not hold yet."""
+        return self._ids[-1]
+
+    def draw(self) -> Chunk | None:
+        """Draw the token that follows; return what it lets be shown."""
+        token = self.session.sample(self._sampler)
+        self._first_token_at = self._first_token_at or time.monotonic()
+        if self._model.is_end(token):
+            self._finish, self.ended = "stop", True
+            return None
+        self._ids.append(token)
+        if self._settings.top_logprobs is not None:
+            logits, n_top = self.session.next_logits(), self._settings.top_logprobs
+            self._shown.held.append(_sampled(self._model, logits, token, n_top, self._n_decoded))
+        decoded = self._stream.feed([token])
+        self._n_decoded += len(decoded)
+        text, self._stopped = self._watcher.push(decoded)
+        if self._stopped:
+            self._finish = "stop"
+        self.ended = self._stopped or len(self._ids) == self._settings.max_tokens
+        return self._shown.show(text) if text else None
+
+    def rest(self) -> Chunk | None:
+        """After the end: what was held back, unless a stop string cut it off."""
+        if self._stopped:
+            return None
+        rest = self._watcher.push(self._stream.flush())[0] + self._watcher.flush()
+        return self._shown.end(rest) if rest or self._shown.held else None
+
+    def outcome(self) -> Outcome:
+        """What it was and cost, after :meth:`rest`."""
+        ended, session = time.monotonic(), self.session
+        return Outcome(
+            text="".join(self._shown.pieces),
+            ids=tuple(self._ids),
+            logprobs=tuple(self._shown.logprobs),
+            finish_reason=self._finish,
+            usage=Usage(
+                prompt_tokens=self._n_prompt,
+                cached_tokens=self._n_cached,
+                prefilled_tokens=self._n_prompt - self._n_cached,
+                completion_tokens=len(self._ids),
+            ),
+            timings=Timings(
+                prefill_s=self._prefilled_at - self._started,
+                decode_s=ended - self._prefilled_at,
+                ttft_s=(self._first_token_at or ended) - self._started,
+                rescale_s=session.rescale_s - self._rescale_before,
+            ),
+            window=WindowReport(
+                n_ctx=session.n_ctx,
+                scale=session.scale,
+                method=session.method,
+                grew_from=self._window_before if session.n_ctx > self._window_before else None,
+                dropped_tokens=session.dropped_tokens,
+                method_changed=session.fallback,
+            ),
+        )
+
+    def close(self) -> None:
+        """Free the sampler. Idempotent."""
+        self._sampler.close()
+
+
+def generate(writing: Writing) -> Generator[Chunk, None, Outcome]:
+    """Write one answer to its end.
 
     Yields:
         Text, each piece valid UTF-8, and the likelihood of the tokens that it shows.
@@ -203,88 +318,44 @@ def generate(
     Returns:
         The :class:`Outcome`, as the generator's value.
     """
-    if not prompt:
-        raise BackendError("the prompt is empty; give at least one character")
-    started = time.monotonic()
-    rescale_before, again_before = session.rescale_s, session.prefilled_again
-    window_before, session.window.fallback = session.n_ctx, None
-    matched = session.match(prompt)
-    session.pin(pinned)
-    # It grows when it must, and back when prompt and answer would do with less.
-    session.shrink(session.n_tokens + len(prompt) - matched + settings.max_tokens)
-    session.feed(prompt[matched:], on_progress=on_progress)
-    prefilled_again = session.prefilled_again - again_before
-    cached = max(0, min(matched, len(prompt) - 1) - prefilled_again)
-    prefilled_at = time.monotonic()
-
-    sampler = Sampler(
-        model,
-        SamplerParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=random.getrandbits(32) if settings.seed is None else settings.seed & 0xFFFFFFFF,
-            grammar=settings.grammar,
-        ),
-    )
-    stream, watcher = TextStream(model), StopWatcher(settings.stop)
-    ids: list[int] = []
-    n_decoded = 0
-    shown = _Shown()
-    finish: Literal["stop", "length"] = "length"
-    first_token_at: float | None = None
-    stopped = False
     try:
-        while len(ids) < settings.max_tokens:
-            token = session.sample(sampler)
-            first_token_at = first_token_at or time.monotonic()
-            if model.is_end(token):
-                finish = "stop"
+        while True:
+            if chunk := writing.draw():
+                yield chunk
+            if writing.ended:
                 break
-            ids.append(token)
-            if settings.top_logprobs is not None:
-                logits = session.next_logits()
-                n_top = settings.top_logprobs
-                shown.held.append(_sampled(model, logits, token, n_top, n_decoded))
-            decoded = stream.feed([token])
-            n_decoded += len(decoded)
-            text, stopped = watcher.push(decoded)
-            if text:
-                yield shown.show(text)
-            if stopped:
-                finish = "stop"
-                break
-            if len(ids) < settings.max_tokens:
-                session.advance(token)
+            writing.session.advance(writing.last)
     finally:
-        sampler.close()
-    if not stopped:
-        rest = watcher.push(stream.flush())[0] + watcher.flush()
-        if rest or shown.held:
-            yield shown.end(rest)
-    ended = time.monotonic()
-    return Outcome(
-        text="".join(shown.pieces),
-        ids=tuple(ids),
-        logprobs=tuple(shown.logprobs),
-        finish_reason=finish,
-        usage=Usage(
-            prompt_tokens=len(prompt),
-            cached_tokens=cached,
-            prefilled_tokens=len(prompt) - cached,
-            completion_tokens=len(ids),
-        ),
-        timings=Timings(
-            prefill_s=prefilled_at - started,
-            decode_s=ended - prefilled_at,
-            ttft_s=(first_token_at or ended) - started,
-            rescale_s=session.rescale_s - rescale_before,
-        ),
-        window=WindowReport(
-            n_ctx=session.n_ctx,
-            scale=session.scale,
-            method=session.method,
-            grew_from=window_before if session.n_ctx > window_before else None,
-            dropped_tokens=session.dropped_tokens,
-            method_changed=session.fallback,
-        ),
-    )
+        writing.close()
+    if chunk := writing.rest():
+        yield chunk
+    return writing.outcome()
+
+
+def generate_together(begin: Iterable[Writing]) -> list[Outcome]:
+    """Write several answers, a token of each at a time; those in one cache share a batch.
+
+    Args:
+        begin: makes each, which prefills it; its first token is drawn before the next is made,
+            while its logits are there.
+    """
+    writings: list[Writing] = []
+    done: dict[int, Outcome] = {}
+    try:
+        for writing in begin:
+            writings.append(writing)
+            writing.draw()
+        while True:
+            for i, writing in enumerate(writings):
+                if writing.ended and i not in done:
+                    writing.rest()
+                    done[i] = writing.outcome()
+            going = [writing for writing in writings if not writing.ended]
+            if not going:
+                return [done[i] for i in range(len(writings))]
+            advance_each([w.session for w in going], [w.last for w in going])
+            for writing in going:
+                writing.draw()
+    finally:
+        for writing in writings:
+            writing.close()

@@ -15,13 +15,30 @@ from numpy.typing import NDArray
 from longctx._native import check_grammar
 from longctx.answers import answer_grammar, completion_of, outcome_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
-from longctx.cache import Composer, KeyTurner, Session, SessionPool, SnapshotStore, snapshot_key
+from longctx.cache import (
+    Cells,
+    Composer,
+    KeyTurner,
+    Session,
+    SessionPool,
+    SideBySide,
+    SnapshotStore,
+    snapshot_key,
+)
 from longctx.call_queue import CallQueue, in_thread
 from longctx.errors import BackendError
-from longctx.generation import GenerationSettings, check_fit, generate
+from longctx.generation import (
+    GenerationSettings,
+    Outcome,
+    Writing,
+    check_fit,
+    generate,
+    generate_together,
+)
 from longctx.model_info import ModelInfo
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, Profile, estimate_memory, plan_context
+from longctx.progress import Meter
 from longctx.protocols import ToolChoice
 from longctx.remote import RemoteLLM
 from longctx.tokens import (
@@ -171,6 +188,12 @@ class LongContextLLM:
                 if cache_dir is not None
                 else None
             ),
+        )
+        self._side_by_side = SideBySide(
+            self._backend,
+            self._turner,
+            lambda cells: self._new_session(cells=cells),
+            self._pool,
         )
         self._closed = False
 
@@ -331,6 +354,55 @@ class LongContextLLM:
         names = tool_names(tools) if tools and tool_choice != "none" else ()
         pinned = self._pinned(messages, tools, prompt) if self._slides else 0
         return self._answer(prompt, settings, names, on_progress, pinned)
+
+    def chat_batch(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        response_schema: Any = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> list[Completion]:
+        """Answer several conversations at once, eight at most; return the answers in their order.
+
+        What all begin with is prefilled once, and a batch writes a token of each answer, as far
+        as memory bears their windows beside each other. A batch rounds otherwise than a token
+        alone, so where two tokens are nearly as likely an answer may differ from
+        :meth:`chat`'s. Arguments and errors as there, but for a window that slides: nothing
+        slides out here, each prompt must fit. All are checked before the first is prefilled.
+        """
+        prompts = [self._render(messages, None) for messages in conversations]
+        grammar = answer_grammar(None, "none", response_schema)
+        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, None)
+        for prompt in prompts:
+            check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
+        if not prompts:
+            return []
+        meter = Meter(on_progress, sum(len(prompt.ids) for prompt in prompts))
+        results: dict[int, Completion] = {}
+        with self._queue.turn():
+            self._check_open()
+            ids = [prompt.ids for prompt in prompts]
+            for sessions in self._side_by_side.rounds(ids, settings.max_tokens):
+                outcomes = generate_together(
+                    Writing(
+                        session,
+                        self._backend.model,
+                        ids[i],
+                        settings,
+                        on_progress=meter.prompt(len(ids[i])),
+                    )
+                    for i, session in sessions.items()
+                )
+                for (i, session), outcome in zip(sessions.items(), outcomes, strict=True):
+                    self._keep(prompts[i], outcome, session)
+                    results[i] = completion_of(outcome, outcome.text, ())
+            meter.finish()
+        return [results[i] for i in range(len(prompts))]
 
     def generate(
         self,
@@ -546,13 +618,14 @@ class LongContextLLM:
 
     # Inside
 
-    def _new_session(self, n_outputs: int = 1) -> Session:
+    def _new_session(self, n_outputs: int = 1, cells: Cells | None = None) -> Session:
         return Session(
             self._backend,
             self._turner,
             self._encode,
             owner=self._pool,
             n_outputs=n_outputs,
+            cells=cells,
         )
 
     def _open_beside(self) -> Session:
@@ -621,7 +694,7 @@ class LongContextLLM:
         with self._queue.turn():
             self._check_open()
             session = self._pool.pick(prompt.ids)
-            pieces = generate(
+            writing = Writing(
                 session,
                 self._backend.model,
                 prompt.ids,
@@ -629,12 +702,10 @@ class LongContextLLM:
                 pinned=pinned,
                 on_progress=on_progress,
             )
+            pieces = generate(writing)
             # A tool call is no prose: with tools the text is shown when it is known which it is.
             outcome = outcome_of(pieces) if tool_names else (yield from pieces)
-            # A stop string cuts text that the ids still hold: such ids do not stand for it.
-            if self.detokenize(outcome.ids) == outcome.text:
-                self._template.remember(prompt, outcome.text, outcome.ids)
-            self._pool.keep(session)
+            self._keep(prompt, outcome, session)
         calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
         text = "" if calls else outcome.text
         result = completion_of(outcome, text, tuple(calls))
@@ -642,6 +713,13 @@ class LongContextLLM:
             yield Chunk(text=text, logprobs=result.logprobs, result=result)
         else:
             yield Chunk(result=result)
+
+    def _keep(self, prompt: RenderedPrompt, outcome: Outcome, session: Session) -> None:
+        """Remember an answer for the prompts that continue it."""
+        # A stop string cuts text that the ids still hold: such ids do not stand for it.
+        if self.detokenize(outcome.ids) == outcome.text:
+            self._template.remember(prompt, outcome.text, outcome.ids)
+        self._pool.keep(session)
 
     def _check_open(self) -> None:
         if self._closed:

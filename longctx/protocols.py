@@ -94,6 +94,20 @@ class ChatModel(Protocol):
 
 
 @runtime_checkable
+class BatchChatModel(Protocol):
+    """A chat model that can answer several conversations at once."""
+
+    def chat_batch(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        max_tokens: int | None = None,
+        on_progress: ProgressCallback | None = None,
+    ) -> list[Completion]:
+        """Answer several conversations, in their order."""
+
+
+@runtime_checkable
 class ComposingModel(Protocol):
     """A chat model that can put prompts together from passages cached alone."""
 

@@ -26,7 +26,8 @@ class ContextParams:
 
     0 for ``n_ctx``, ``rope_freq_base``, ``rope_freq_scale`` and ``yarn_orig_ctx``, and negative
     values for the YaRN betas, mean "from the model". ``n_ctx`` is rounded up to 256 by
-    llama.cpp; ask for multiples.
+    llama.cpp; ask for multiples. ``kv_unified`` lets all sequences share ``n_ctx`` cells;
+    without it each has so many of its own, and attention looks at no others.
     """
 
     n_ctx: int
@@ -43,6 +44,7 @@ class ContextParams:
     n_ubatch: int = 512
     n_outputs: int = 1
     n_seq_max: int = 1
+    kv_unified: bool = True
     n_threads: int = 1
     swa_full: bool = False
     offload_kv: bool = True
@@ -63,7 +65,7 @@ class Context:
         self.model = model
         self.params = params
         native = lib.llama_context_default_params()
-        native.n_ctx = params.n_ctx
+        native.n_ctx = params.n_ctx * (1 if params.kv_unified else params.n_seq_max)
         native.n_batch = params.n_batch
         native.n_ubatch = params.n_ubatch
         # llama.cpp aborts the process where there are fewer rows than sequences.
@@ -81,7 +83,7 @@ class Context:
         native.type_v = KV_TYPES[params.kv_type_v]
         native.flash_attn_type = _FLASH[params.flash_attention]
         native.swa_full = params.swa_full
-        native.kv_unified = True
+        native.kv_unified = params.kv_unified
         native.offload_kqv = params.offload_kv
         native.no_perf = True
         self._ctx = lib.llama_init_from_model(model.handle, native)
@@ -92,7 +94,7 @@ class Context:
                 "Ask for a smaller target_ctx or kv_type='q8_0'."
             )
         self._memory = lib.llama_get_memory(self._ctx)
-        self.n_ctx = int(lib.llama_n_ctx(self._ctx))
+        self.n_ctx = int(lib.llama_n_ctx_seq(self._ctx))
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
         # Views on the batch's own arrays, so that filling it is numpy and not a loop.
@@ -117,6 +119,11 @@ class Context:
     def n_sequences(self) -> int:
         """Sequences that may stand in the cache."""
         return self.params.n_seq_max
+
+    @property
+    def is_unified(self) -> bool:
+        """Whether sequences share cells; else a copied sequence is a copy of its cells."""
+        return self.params.kv_unified
 
     @property
     def handle(self) -> Any:
@@ -148,11 +155,7 @@ class Context:
             raise BackendError(f"a batch takes 1 to {self.n_batch} tokens, not {n}")
         if first_position < 0:
             raise BackendError(f"first_position is {first_position}; positions begin at 0")
-        ids = np.asarray(tokens, dtype=np.int32)
-        if int(ids.min()) < 0 or int(ids.max()) >= self.model.n_vocab:
-            raise BackendError(
-                f"a token id lies outside the vocabulary (0 to {self.model.n_vocab - 1})"
-            )
+        ids = self._checked(tokens)
         if outputs == "all" and n > self.params.n_outputs:
             raise BackendError(
                 f"this context keeps logits of {self.params.n_outputs} tokens a batch, not {n}"
@@ -167,19 +170,57 @@ class Context:
             for i in range(self.n_batch):
                 batch.seq_id[i][0] = seq_id
             self._seq_id = seq_id
-        status = lib.llama_decode(self.handle, batch)
+        self._run(first_position)
+
+    def decode_each(
+        self, tokens: Sequence[int], positions: Sequence[int], seq_ids: Sequence[int]
+    ) -> None:
+        """Run one batch with one token of each of several sequences.
+
+        Row i of its logits follows token i: ``logits(row=i)``.
+
+        Raises:
+            CacheFullError: there are too few free cells; nothing was decoded.
+            BackendError: there are more tokens than sequences, or a token id is wrong.
+        """
+        n = len(tokens)
+        if not 0 < n <= self.n_sequences:
+            raise BackendError(f"a batch takes a token of 1 to {self.n_sequences} sequences")
+        batch = self._batch
+        batch.n_tokens = n
+        self._tokens[:n] = self._checked(tokens)
+        self._positions[:n] = positions
+        self._outputs[:n] = True
+        for i, seq_id in enumerate(seq_ids):
+            batch.seq_id[i][0] = seq_id
+        self._seq_id = -1
+        self._run(max(positions))
+
+    def _checked(self, tokens: Sequence[int] | NDArray[np.int32]) -> NDArray[np.int32]:
+        ids = np.asarray(tokens, dtype=np.int32)
+        if int(ids.min()) < 0 or int(ids.max()) >= self.model.n_vocab:
+            raise BackendError(
+                f"a token id lies outside the vocabulary (0 to {self.model.n_vocab - 1})"
+            )
+        return ids
+
+    def _run(self, position: int) -> None:
+        status = lib.llama_decode(self.handle, self._batch)
         if status == 1:
             raise CacheFullError(
-                f"the KV cache of {self.n_ctx} tokens has no room for {n} more at position "
-                f"{first_position}"
+                f"the KV cache of {self.n_ctx} tokens has no room for {self._batch.n_tokens} more "
+                f"at position {position}"
             )
         if status != 0:
             raise BackendError(f"llama.cpp failed to decode (status {status}): {last_errors()}")
 
-    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
-        """Return float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
+    def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
+        """Return float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next.
+
+        A single row is the last, or ``row``.
+        """
         pointer = (
-            lib.llama_get_logits_ith(self.handle, -1)
+            lib.llama_get_logits_ith(self.handle, row)
             if n_rows == 1
             else lib.llama_get_logits(self._ctx)
         )
@@ -205,7 +246,7 @@ class Context:
         return bool(lib.llama_memory_seq_rm(self._memory, seq_id, first_position, end_position))
 
     def copy_sequence(self, source: int, target: int) -> None:
-        """Let ``target`` share all cells of ``source``."""
+        """Let ``target`` have all cells of ``source``: shared, or copied where each has its own."""
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def can_shift(self) -> bool:
@@ -232,13 +273,9 @@ class Context:
 
     # The state of one sequence
 
-    def state_bytes(self, seq_id: int = 0) -> int:
-        """Size of :meth:`get_state`."""
-        return int(lib.llama_state_seq_get_size(self.handle, seq_id))
-
     def get_state(self, seq_id: int = 0) -> NDArray[np.uint8]:
-        """Copy a sequence's state out: uint8[state_bytes]; DESIGN section 4 has the layout."""
-        size = self.state_bytes(seq_id)
+        """Copy a sequence's state out: uint8[n], as of a cache that has but this one."""
+        size = int(lib.llama_state_seq_get_size(self.handle, seq_id))
         out = np.empty(size, dtype=np.uint8)
         pointer = out.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         written = int(lib.llama_state_seq_get_data(self.handle, pointer, size, seq_id))
@@ -246,7 +283,7 @@ class Context:
             raise BackendError(
                 f"llama.cpp wrote {written} of {size} bytes of state: {last_errors()}"
             )
-        return out
+        return out if self.is_unified else _without_empty_streams(out, seq_id)
 
     def set_state(self, state: NDArray[np.uint8], seq_id: int = 0) -> None:
         """Put a state in place of a sequence.
@@ -254,10 +291,35 @@ class Context:
         Raises:
             BackendError: it is damaged, of another shape, or does not fit.
         """
-        data = np.ascontiguousarray(state)
+        data = np.ascontiguousarray(
+            state if self.is_unified else _with_empty_streams(state, self.n_sequences)
+        )
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         read = int(lib.llama_state_seq_set_data(self.handle, pointer, data.size, seq_id))
         if read != data.size:
             raise BackendError(
                 f"llama.cpp took {read} of {data.size} bytes of state: {last_errors()}"
             )
+
+
+# A cache whose sequences have cells of their own writes a count of cells for each, 0 for all but
+# the one asked for, behind the state's head (magic, sequence) and the number of such streams.
+_HEAD_BYTES = 8
+_COUNT = np.dtype("<u4")
+
+
+def _without_empty_streams(state: NDArray[np.uint8], seq_id: int) -> NDArray[np.uint8]:
+    """The state of a stream as that of a cache with one, in place: uint8[m]."""
+    head, counts = state[:_HEAD_BYTES].copy(), state[_HEAD_BYTES:]
+    n_streams = int(counts[:4].view(_COUNT)[0])
+    alone = state[4 * seq_id : state.size - 4 * (n_streams - 1 - seq_id)]
+    alone[:_HEAD_BYTES] = head
+    alone[_HEAD_BYTES : _HEAD_BYTES + 4] = np.ones(1, _COUNT).view(np.uint8)
+    return alone
+
+
+def _with_empty_streams(state: NDArray[np.uint8], n_streams: int) -> NDArray[np.uint8]:
+    """The state of a cache with one stream as that of one with several: uint8[n]."""
+    count = np.array([n_streams], _COUNT).view(np.uint8)
+    empty = np.zeros(4 * (n_streams - 1), np.uint8)
+    return np.concatenate([state[:_HEAD_BYTES], count, state[_HEAD_BYTES + 4 :], empty])

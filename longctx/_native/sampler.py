@@ -68,9 +68,9 @@ class Sampler:
             )
             lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(params.seed))
 
-    def sample(self, context: HasHandle) -> int:
-        """Draw the token that follows the last batch, and advance the grammar past it."""
-        return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
+    def sample(self, context: HasHandle, row: int = -1) -> int:
+        """Draw the token that follows a row of the last batch; advance the grammar past it."""
+        return int(lib.llama_sampler_sample(self._chain, context.handle, row))
 
     def close(self) -> None:
         """Free the chain. Idempotent."""

@@ -50,8 +50,20 @@ class LlamaCppBackend:
         self.model = Model(Path(info.path), n_gpu_layers=n_gpu_layers)
         self._with_metadata: tuple[RopeConfig, Model] | None = None
 
-    def open(self, n_ctx: int, rope: RopeConfig, *, n_outputs: int) -> Context:
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether a cache can hold several sequences at no cost but their cells.
+
+        Sliding caches and recurrent states take their full size once for each.
+        """
+        return set(self.info.layer_kinds) <= {"full", "mla", "none"}
+
+    def open(
+        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_separate: int | None = None
+    ) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
+
+        With ``n_separate``, so many sequences have ``n_ctx`` cells each.
 
         Raises:
             BackendError: llama.cpp cannot allocate it.
@@ -64,8 +76,9 @@ class LlamaCppBackend:
             n_threads=self.n_threads,
             n_outputs=n_outputs,
         )
-        # Sliding caches and recurrent states take their full size once for each sequence.
-        if set(self.info.layer_kinds) <= {"full", "mla", "none"}:
+        if n_separate is not None:
+            params = replace(params, n_seq_max=n_separate, kv_unified=False)
+        elif self.holds_sequences:
             params = replace(params, n_seq_max=N_SEQUENCES)
         return Context(self._model_for(rope), params)
 

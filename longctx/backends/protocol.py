@@ -23,11 +23,15 @@ class KVContext(Protocol):
 
     @property
     def n_ctx(self) -> int:
-        """Cells of the cache."""
+        """Cells that a sequence may take."""
 
     @property
     def n_sequences(self) -> int:
         """Sequences that may stand in the cache; 1 where they cannot share cells."""
+
+    @property
+    def is_unified(self) -> bool:
+        """Whether sequences share cells; else a copied sequence is a copy of its cells."""
 
     @property
     def n_batch(self) -> int:
@@ -43,8 +47,13 @@ class KVContext(Protocol):
     ) -> None:
         """Run one batch at consecutive positions."""
 
-    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
-        """float32[n_rows, n_vocab] of the last batch."""
+    def decode_each(
+        self, tokens: Sequence[int], positions: Sequence[int], seq_ids: Sequence[int]
+    ) -> None:
+        """Run one batch with one token of each of several sequences."""
+
+    def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
+        """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads."""
@@ -53,7 +62,7 @@ class KVContext(Protocol):
         """Drop what stands at ``first_position`` and behind; False if it cannot be done."""
 
     def copy_sequence(self, source: int, target: int) -> None:
-        """Let ``target`` share all cells of ``source``."""
+        """Let ``target`` have all cells of ``source``, shared or copied."""
 
     def first_position(self, seq_id: int = 0) -> int:
         """Smallest position of a sequence; -1 when empty."""
@@ -90,8 +99,14 @@ class Backend(Protocol):
     def decode_threads(self) -> DecodeThreads | None:
         """Chooses the threads of decode; None where the user did."""
 
-    def open(self, n_ctx: int, rope: RopeConfig, *, n_outputs: int) -> KVContext:
-        """Create a KV cache."""
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether a cache can hold several sequences at no cost but their cells."""
+
+    def open(
+        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_separate: int | None = None
+    ) -> KVContext:
+        """Create a KV cache; with ``n_separate`` so many sequences have ``n_ctx`` cells each."""
 
     def close(self) -> None:
         """Free the weights."""

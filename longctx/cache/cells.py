@@ -32,6 +32,8 @@ class Cells:
         n_ctx: cells of that context.
         rope: the positional encoding of either.
         n_outputs: tokens of a batch whose logits can be read at once.
+        n_separate: so many sequences have ``n_ctx`` cells each in that context; None lets them
+            share.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Cells:
         n_ctx: int,
         rope: RopeConfig,
         n_outputs: int,
+        n_separate: int | None = None,
     ) -> None:
         self._backend = backend
         self._turner = turner
@@ -50,15 +53,15 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
-        self._lease = lease or self._open(n_ctx, rope)
+        self._lease = lease or self._open(n_ctx, rope, n_separate)
 
-    def _open(self, n_ctx: int, rope: RopeConfig) -> Lease:
-        context = self._backend.open(n_ctx, rope, n_outputs=self.n_outputs)
+    def _open(self, n_ctx: int, rope: RopeConfig, n_separate: int | None = None) -> Lease:
+        context = self._backend.open(n_ctx, rope, n_outputs=self.n_outputs, n_separate=n_separate)
         return Lease(SharedContext(context))
 
     @property
     def n_ctx(self) -> int:
-        """Cells of the context."""
+        """Cells of the context that the sequence may take."""
         return self._lease.context.n_ctx
 
     @property
@@ -74,7 +77,16 @@ class Cells:
     @property
     def has_logits(self) -> bool:
         """Whether the logits in the context are those of the last token here."""
-        return self._lease.shared.logits_of is self
+        return self in self._lease.shared.logits_of
+
+    def is_beside(self, other: Cells) -> bool:
+        """Whether both stand in one context."""
+        return self.is_open and other.is_open and self._lease.shared is other._lease.shared
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other sequence stands in the context."""
+        return not self._lease.shared.is_shared
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -92,36 +104,69 @@ class Cells:
         try:
             self._decode(ids, outputs)
         except CacheFullError:
-            if not self._lease.shared.is_shared:
+            if not self._lease.shared.shares_cells:
                 raise
             # Forks have filled the cache that this sequence shares with them.
             self.rearrange(np.arange(len(self.tokens)), self.positions)
             self._decode(ids, outputs)
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
-        n, lease = len(self.tokens), self._lease
-        first = int(self.positions[-1]) + 1 if n else 0
-        lease.shared.logits_of = None
+        n, first, lease = len(self.tokens), self._next_position, self._lease
+        lease.shared.logits_of = {}
         try:
             lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
-            self.tokens.extend(int(token) for token in ids)
-            added = np.arange(first, first + len(ids), dtype=np.int32)
-            self.positions = np.concatenate([self.positions, added])
+            self._note(ids, first)
         except BaseException:
             # Ctrl-C may fall between llama.cpp's work and our note of it.
             self._keep(n)
             lease.context.remove(first, seq_id=lease.sequence)
             raise
         if outputs != "none":
-            lease.shared.logits_of = self
+            lease.shared.logits_of = {self: -1}
+
+    @staticmethod
+    def decode_each(members: Sequence[Cells], ids: Sequence[int]) -> None:
+        """Append one token to each of several sequences of one context, in one batch.
+
+        Raises:
+            BackendError: llama.cpp refuses them; nothing was appended.
+        """
+        shared = members[0]._lease.shared
+        ends = [(len(member.tokens), member._next_position) for member in members]
+        shared.logits_of = {}
+        try:
+            sequences = [member._lease.sequence for member in members]
+            shared.context.decode_each(ids, [first for _, first in ends], sequences)
+            for member, token, (_, first) in zip(members, ids, ends, strict=True):
+                member._note([token], first)
+        except BaseException:
+            for member, (n, first) in zip(members, ends, strict=True):
+                member._keep(n)
+                shared.context.remove(first, seq_id=member._lease.sequence)
+            raise
+        shared.logits_of = {member: row for row, member in enumerate(members)}
+
+    @property
+    def _next_position(self) -> int:
+        return int(self.positions[-1]) + 1 if self.tokens else 0
+
+    def _note(self, ids: Ids, first: int) -> None:
+        """Remember tokens that llama.cpp has decoded."""
+        self.tokens.extend(int(token) for token in ids)
+        added = np.arange(first, first + len(ids), dtype=np.int32)
+        self.positions = np.concatenate([self.positions, added])
 
     def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
-        return self._lease.context.logits(n_rows)
+        return self._lease.context.logits(n_rows, row=self._row)
 
     def sample(self, sampler: Sampler) -> int:
         """Draw the token that follows from the logits."""
-        return sampler.sample(self._lease.context)
+        return sampler.sample(self._lease.context, self._row)
+
+    @property
+    def _row(self) -> int:
+        return self._lease.shared.logits_of.get(self, -1)
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads from the next batch on."""
@@ -155,8 +200,7 @@ class Cells:
         self.positions = self.positions[:n]
 
     def _forget_logits(self) -> None:
-        if self.has_logits:
-            self._lease.shared.logits_of = None
+        self._lease.shared.logits_of.pop(self, None)
 
     # Places
 
@@ -230,8 +274,8 @@ class Cells:
         """Stand in a context of our own, of this size and RoPE; the tokens are in ``state``."""
         self._forget_logits()
         same = (n_ctx, rope) == (self.n_ctx, self.rope)
-        if same and not self._lease.shared.is_shared:
-            self._lease.context.remove(0, seq_id=0)
+        if same and not self._lease.shared.shares_cells:
+            self._lease.context.remove(0, seq_id=self._lease.sequence)
             return
         old_n_ctx = self.n_ctx
         # Two caches and a copy between them would be three; the old one goes first.
@@ -283,12 +327,12 @@ class Cells:
             None; or why it cannot be done: then nothing was.
         """
         lease = self._lease
-        first = int(self.positions[-1]) + 1 if self.tokens else 0
+        first = self._next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         reason = self._turner.obstacle(old_rope, self.rope, moves=True)
         if reason is not None:
             return reason
-        beside = lease.shared.take()
+        beside = lease.shared.take() if lease.context.is_unified else None
         if beside is None:
             return "its cache cannot hold a second sequence"
         try:
@@ -305,7 +349,7 @@ class Cells:
         return None
 
     def fork(self) -> Cells:
-        """Copy the sequence: sharing the cells where the cache can, else into one of its own."""
+        """Copy the sequence: within the context where that can, else into one of its own."""
         lease = self._lease.fork()
         twin = Cells(
             self._backend, self._turner, lease,

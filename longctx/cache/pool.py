@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from longctx.cache.session import Session
 from longctx.cache.store import MIN_TOKENS, SnapshotStore
@@ -45,6 +46,7 @@ class SessionPool:
         self._sessions: list[Session] = []
         self._lent: list[Session] = []
         self._saved: dict[Session, int] = {}
+        self._in_use: Sequence[Session] = ()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -80,10 +82,42 @@ class SessionPool:
         found = max(self._sessions, key=lambda s: s.shared(ids), default=None)
         return found if found and found.shared(ids) else None
 
+    def holding_each(self, prompts: Sequence[Sequence[int]], *, beyond: int) -> dict[int, Session]:
+        """Live sessions that have more than ``beyond`` tokens of some prompts, one for each."""
+        found: dict[int, Session] = {}
+        for i, ids in enumerate(prompts):
+            free = [s for s in self._sessions if s not in found.values()]
+            best = max(free, key=lambda s: s.shared(ids), default=None)
+            if best and best.shared(ids) >= max(beyond + 1, len(ids) // 2):
+                found[i] = best
+        return found
+
+    def has_saved(self, prompts: Sequence[Sequence[int]], beyond: int) -> bool:
+        """Whether the folder has much more than ``beyond`` tokens of one of some prompts."""
+        if self._store is None:
+            return False
+        return any(self._store.best(ids)[1] >= beyond + MIN_TOKENS for ids in prompts)
+
+    def n_fitting(self, n_ctx: int) -> int:
+        """How many windows of ``n_ctx`` tokens fit the memory, once others have made way."""
+        lent = sum(self._cost_bytes(other.n_ctx) for other in self._lent if other.is_open)
+        return (self._limit_bytes - self._besides_bytes() - lent) // self._cost_bytes(n_ctx)
+
     def add(self, session: Session) -> None:
         """Take a session in as the most recently used."""
+        if session in self._lent:
+            self._lent.remove(session)
         self.make_room(session.n_ctx)
         self._sessions.append(session)
+
+    @contextmanager
+    def using(self, sessions: Sequence[Session]) -> Iterator[None]:
+        """While several answer at once, none of them makes way for another."""
+        self._in_use = sessions
+        try:
+            yield
+        finally:
+            self._in_use = ()
 
     def keep(self, session: Session) -> None:
         """After an answer: save the session if it prefilled much that is not saved yet."""
@@ -107,16 +141,26 @@ class SessionPool:
     def make_room(self, n_ctx: int, window: Window | None = None) -> None:
         """Before a session has a window of ``n_ctx``: let others go where not all fit."""
         self._lent = [lent for lent in self._lent if lent.is_open]
-        others = [other for other in self._sessions if other.window is not window]
+        others = [
+            other
+            for other in self._sessions
+            if other.window is not window and other not in self._in_use
+        ]
 
         def used() -> int:
-            held = [*others, *(lent for lent in self._lent if lent.window is not window)]
+            in_use = [*self._lent, *self._in_use]
+            held = [*others, *(other for other in in_use if other.window is not window)]
             return self._besides_bytes() + sum(self._cost_bytes(other.n_ctx) for other in held)
 
         while others and (
             used() + self._cost_bytes(n_ctx) > self._limit_bytes or len(others) >= MAX_SESSIONS
         ):
-            self._evict(others.pop(0))
+            oldest = others.pop(0)
+            # The memory of a cache comes back with the last session in it.
+            beside = [other for other in others if other.is_beside(oldest)]
+            for session in [oldest, *beside]:
+                self._evict(session)
+            others = [other for other in others if other not in beside]
 
     def _evict(self, session: Session) -> None:
         if self._store and session.n_tokens >= max(MIN_TOKENS, self._saved.get(session, 0) + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -113,6 +113,10 @@ class Session:
     def is_open(self) -> bool:
         """Whether it still has a cache."""
         return self._cells.is_open
+
+    def is_beside(self, other: Session) -> bool:
+        """Whether both stand in one cache, whose memory comes back when both are closed."""
+        return self._cells.is_beside(other._cells)
 
     @property
     def is_stitched(self) -> bool:
@@ -239,12 +243,12 @@ class Session:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
         dropped = self._window.dropped
         sinks, n_dropped = self.n_keep if dropped else 0, len(dropped)
-        shared = _common(self._cells.tokens[:sinks], ids[:sinks])
+        shared = common_prefix(self._cells.tokens[:sinks], ids[:sinks])
         if shared == sinks:
-            shared += _common(dropped, ids[sinks : sinks + n_dropped])
+            shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
         if shared < sinks + n_dropped:
             return min(shared, sinks)
-        return shared + _common(self._cells.tokens[sinks:], ids[shared:])
+        return shared + common_prefix(self._cells.tokens[sinks:], ids[shared:])
 
     @in_turn
     def match(self, ids: Ids) -> int:
@@ -287,7 +291,25 @@ class Session:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
 
+    @staticmethod
+    def advance_beside(sessions: Sequence[Session], tokens: Sequence[int]) -> None:
+        """Append one generated token to each of several sessions in one cache, in one batch.
+
+        Their windows have admitted it; :func:`longctx.cache.advance_each` sees to that.
+        """
+        Cells.decode_each([session._cells for session in sessions], tokens)
+
     # The window
+
+    @in_turn
+    def admit(self, n_more: int) -> None:
+        """Grow, slide or compress as appending so many more tokens needs it.
+
+        Raises:
+            ContextOverflowError: they do not fit the largest window.
+        """
+        self._window.grow_for(self.n_tokens + n_more)
+        self._window.admit(n_more)
 
     @in_turn
     def grow(self, n_ctx: int) -> None:
@@ -303,6 +325,8 @@ class Session:
     def shrink(self, n_ctx: int) -> None:
         """Move to the smallest window that holds ``n_ctx`` tokens and the text.
 
+        One that shares its cache with others stays there: leaving it would free nothing.
+
         Raises:
             ContextOverflowError: the text is longer than ``n_ctx``.
         """
@@ -314,7 +338,7 @@ class Session:
                 n_ctx=self.n_ctx,
             )
         step = self._window.step_for(n_ctx)
-        if step < self.n_ctx:
+        if step < self.n_ctx and self._cells.is_alone:
             self._window.resize(step)
 
     @in_turn
@@ -501,7 +525,7 @@ class Session:
         self._window.append([last], "last")
 
 
-def _common(held: Ids | array[int], wanted: Ids) -> int:
+def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
     """Length of the longest common prefix."""
     n = min(len(held), len(wanted))
     differs = np.flatnonzero(np.asarray(held[:n]) != np.asarray(wanted[:n]))

@@ -1,4 +1,4 @@
-"""One KV cache in which several sequences stand, sharing the cells of what they have in common."""
+"""One KV cache in which several sequences stand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from longctx.errors import BackendError
 class SharedContext:
     """A native context, and which of its sequences are taken.
 
-    llama.cpp keeps a set of sequences with every cell, so that a copied sequence costs no
-    memory until the two differ. Its logits are those of the last batch, whoever decoded it.
+    In a unified cache llama.cpp keeps a set of sequences with every cell, so that a copied
+    sequence costs no memory until the two differ. ``logits_of`` has whose logits are in the
+    context, and in which row: they are those of the last batch.
     """
 
     def __init__(self, context: KVContext) -> None:
         self.context = context
-        self.logits_of: object | None = None
+        self.logits_of: dict[object, int] = {}
         self._taken = {0}
 
     def take(self) -> int | None:
@@ -39,6 +40,11 @@ class SharedContext:
     def is_shared(self) -> bool:
         """Whether more than one sequence stands in it."""
         return len(self._taken) > 1
+
+    @property
+    def shares_cells(self) -> bool:
+        """Whether one sequence's cells may be another's too."""
+        return self.is_shared and self.context.is_unified
 
 
 class Lease:
@@ -70,7 +76,7 @@ class Lease:
         return self.shared.context
 
     def fork(self) -> Lease | None:
-        """Take another sequence with the same cells; None where the cache has none free."""
+        """Take another sequence with the same tokens; None where the cache has none free."""
         sequence = self.shared.take()
         if sequence is None:
             return None

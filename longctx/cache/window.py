@@ -111,13 +111,17 @@ class Window:
 
     def append(self, ids: Ids, outputs: Outputs) -> None:
         """Decode one batch; the window slides, or the oldest keys move together, if they must."""
-        n_tokens = self.n_tokens + len(ids)
+        self.admit(len(ids))
+        self.cells.decode(ids, outputs)
+
+    def admit(self, n_more: int) -> None:
+        """Slide, or let the oldest keys move together, as so many more tokens need it."""
+        n_tokens = self.n_tokens + n_more
         if n_tokens > self.cells.n_ctx:
             self.slide(max(1, self._discard))
-            n_tokens = self.n_tokens + len(ids)
+            n_tokens = self.n_tokens + n_more
         if self.far is not None:
             self.compress(self.far.compressed(n_tokens, self.groups))
-        self.cells.decode(ids, outputs)
 
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens; prefill again what the cache could not keep of them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from longctx.documents.layout import Block
 from longctx.errors import ContextOverflowError
-from longctx.protocols import ChatModel, ComposingModel
+from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
 from longctx.types import Message, Progress, ProgressCallback, Usage
 
 
@@ -66,9 +66,43 @@ class Asking:
             max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
             on_progress=self._relay(tokens) if self.on_progress else None,
         )
+        self._account(completion.usage, tokens, blocks)
+        return completion.text
+
+    def chat_each(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        blocks: Sequence[Sequence[Block]],
+        *,
+        max_tokens: int,
+    ) -> list[str]:
+        """Call the model with several conversations, side by side where it can.
+
+        Args:
+            conversations: the prompts.
+            blocks: what of the documents stands in each.
+            max_tokens: of each answer.
+        """
+        if len(conversations) == 1 or not isinstance(self.llm, BatchChatModel):
+            return [
+                self.chat(messages, of, max_tokens=max_tokens)
+                for messages, of in zip(conversations, blocks, strict=True)
+            ]
+        tokens = [self.llm.count(messages) for messages in conversations]
+        self.expected_tokens = max(self.expected_tokens, self._done_tokens + sum(tokens))
+        completions = self.llm.chat_batch(
+            conversations,
+            max_tokens=max_tokens,
+            on_progress=self._relay(sum(tokens)) if self.on_progress else None,
+        )
+        for completion, n, of in zip(completions, tokens, blocks, strict=True):
+            self._account(completion.usage, n, of)
+        return [completion.text for completion in completions]
+
+    def _account(self, used: Usage, tokens: int, blocks: Sequence[Block]) -> None:
+        """Add what a call cost: its prompt in tokens, and what of the documents stood in it."""
         self._done_tokens += tokens
         self.calls += 1
-        used = completion.usage
         if self._composed_tokens:  # prefilled a moment ago, and cached since
             cached = max(0, used.cached_tokens - self._composed_tokens)
             prefilled = used.prefilled_tokens + self._composed_tokens
@@ -79,7 +113,6 @@ class Asking:
         )
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
-        return completion.text
 
     def compose(
         self, messages: Sequence[Message], blocks: Sequence[Block], *, recompute: int

@@ -9,7 +9,8 @@
 
 Each window has the system prompt and a part first, the question last; where a part ends does not
 depend on the question. So a second question finds the parts in the model's sessions, or on disk
-(``LongContextLLM(cache_dir=…)``), as far as these are kept.
+(``LongContextLLM(cache_dir=…)``), as far as these are kept. A local model takes the notes of
+several parts side by side: the system prompt is prefilled once, and a batch writes a token of each.
 """
 
 from __future__ import annotations
@@ -57,15 +58,10 @@ def map_reduce(
         return asking.chat(window(parts[0], asking.question), parts[0]), parts[0]
     steps = [window(part, asking.question, _MAP) for part in parts]
     asking.expected_tokens = sum(map(asking.llm.count, steps)) + note_tokens * len(parts)
-    notes = [
-        asking.chat(step, part, max_tokens=note_tokens)
-        for step, part in zip(steps, parts, strict=True)
-    ]
+    notes = asking.chat_each(steps, parts, max_tokens=note_tokens)
     while len(groups := _groups(asking, notes)) > 1:
-        notes = [
-            asking.chat(window(group, asking.question, _CONDENSE), max_tokens=note_tokens)
-            for group in groups
-        ]
+        condensing = [window(group, asking.question, _CONDENSE) for group in groups]
+        notes = asking.chat_each(condensing, [()] * len(groups), max_tokens=note_tokens)
     return asking.chat(window(groups[0], asking.question, _REDUCE)), _all(parts)
 
 

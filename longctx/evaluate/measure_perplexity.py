@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.plots import Curve, draw_curves
-from longctx.evaluate.progress import Meter, feed_along
+from longctx.evaluate.progress import feed_along
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import stretch, text_ids
 from longctx.generation import check_fit
+from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import numpy as np
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.decoding import greedy_continuation
 from longctx.evaluate.plots import Curve, draw_curves
-from longctx.evaluate.progress import Meter, feed_along
+from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import text_ids
 from longctx.generation import check_fit
+from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 
 if TYPE_CHECKING:

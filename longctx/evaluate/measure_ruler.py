@@ -14,12 +14,12 @@ from longctx.errors import DocumentError, PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.plots import HeatMap, draw_heat_maps
-from longctx.evaluate.progress import Meter
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.retrieval import check_lengths
 from longctx.evaluate.ruler_tasks import TASKS, Material, RulerTask, Sample, string_match_all
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import prose, python_reference
+from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.measure_perplexity import PerplexityResult, points_of
-from longctx.evaluate.progress import Meter
 from longctx.evaluate.result import Subject
 from longctx.evaluate.texts import stretch, text_ids
+from longctx.progress import Meter
 from longctx.types import ProgressCallback
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from longctx.evaluate.progress import Meter, feed_along
+from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import RecallText, build_facts, build_recall_text
 from longctx.evaluate.search import Candidate
 from longctx.llm import LongContextLLM
 from longctx.planner import Profile, TrialResult
+from longctx.progress import Meter
 from longctx.types import ProgressCallback
 
 N_FACTS = 16

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.confidence import wilson_interval
-from longctx.evaluate.progress import Meter
 from longctx.evaluate.result import EvaluationResult
 from longctx.evaluate.tables import format_columns
 from longctx.generation import check_fit
+from longctx.progress import Meter
 from longctx.types import Completion, Frozen, Messages, ProgressCallback
 
 if TYPE_CHECKING:

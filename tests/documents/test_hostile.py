@@ -31,6 +31,11 @@ class Recorder:
         self.prompts.append(self._llm.prompt_ids(messages))
         return self._llm.chat(messages, **options)
 
+    def chat_batch(self, conversations, **options):
+        """As the model's."""
+        self.prompts += map(self._llm.prompt_ids, conversations)
+        return self._llm.chat_batch(conversations, **options)
+
 
 @pytest.fixture(scope="module")
 def llm(tiny_gguf) -> Iterator[LongContextLLM]:

@@ -10,10 +10,10 @@ from longctx import ContextOverflowError, DocumentError, PlanError, Progress
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.measure_ruler import RulerScore, effective_window
-from longctx.evaluate.progress import Meter
 from longctx.evaluate.retrieval import first_number
 from longctx.evaluate.tables import format_columns
 from longctx.evaluate.texts import python_reference, stretch
+from longctx.progress import Meter
 
 
 @pytest.mark.parametrize(

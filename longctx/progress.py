@@ -1,0 +1,45 @@
+"""Several prefills reported as one."""
+
+from __future__ import annotations
+
+import time
+
+from longctx.types import Progress, ProgressCallback
+
+
+class Meter:
+    """Counts tokens over many prompts and reports them as one prefill.
+
+    Args:
+        callback: what to call; None reports nothing.
+        total_tokens: of all prompts together.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, total_tokens: int) -> None:
+        self._callback = callback
+        self._total = total_tokens
+        self._begun = 0
+        self._started = time.monotonic()
+
+    def prompt(self, n_tokens: int) -> ProgressCallback:
+        """Begin the next prompt (the one before is done), and take its own progress.
+
+        A prefill that finds part of the prompt in the cache counts that part as done.
+        """
+        begun = self._begun
+        self._report(begun)
+        self._begun += n_tokens
+
+        def report(progress: Progress) -> None:
+            self._report(begun + n_tokens - progress.total_tokens + progress.done_tokens)
+
+        return report
+
+    def finish(self) -> None:
+        """Say that all is done."""
+        self._report(self._total)
+
+    def _report(self, done: int) -> None:
+        if self._callback is not None:
+            elapsed = time.monotonic() - self._started
+            self._callback(Progress(done_tokens=done, total_tokens=self._total, elapsed_s=elapsed))

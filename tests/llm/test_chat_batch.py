@@ -1,0 +1,131 @@
+"""Several conversations at once: the answers of each alone, the common beginning read once."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+import pytest
+
+from longctx import BackendError, ContextOverflowError, LongContextLLM, Progress
+
+TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
+ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
+PROSE = topics["while"]
+
+
+def asked(room: int, prose: str = PROSE) -> list[dict[str, str]]:
+    """A conversation of some 300 tokens, of which most are the same in all."""
+    fact = f"The code of room {room} is {ROOMS[room]}."
+    question = f"What is the code of room {room}?"
+    return [{"role": "user", "content": f"{prose}\n{fact}\n{PROSE[:200]}\n{question}"}]
+
+
+@pytest.fixture
+def llm() -> Iterator[LongContextLLM]:
+    """The small trained model, which answers such questions."""
+    with LongContextLLM(TINY, 1024, reserve_output=16, n_threads=1) as model:
+        yield model
+
+
+def test_each_gets_its_own_answer(llm: LongContextLLM) -> None:
+    """In their order, as alone, although written side by side."""
+    results = llm.chat_batch([asked(room) for room in ROOMS])
+    for room, result in zip(ROOMS, results, strict=True):
+        assert str(ROOMS[room]) in result.text
+        assert result.text == llm.chat(asked(room)).text
+        assert result.finish_reason == "stop"
+        assert result.message.content == result.text
+
+
+def test_the_common_beginning_is_prefilled_once(llm: LongContextLLM) -> None:
+    """Usage adds up, and the next time all of it is cached."""
+    conversations = [asked(room) for room in ROOMS]
+    alone = [llm.count(messages) for messages in conversations]
+    first = [result.usage for result in llm.chat_batch(conversations)]
+    assert [usage.prompt_tokens for usage in first] == alone
+    assert sum(usage.prefilled_tokens for usage in first) < 0.6 * sum(alone)
+    again = [result.usage for result in llm.chat_batch(conversations)]
+    assert [usage.prefilled_tokens for usage in again] == [1] * len(again)
+
+
+def test_an_answer_can_be_continued(llm: LongContextLLM) -> None:
+    """The next question of one of them prefills what is new."""
+    conversation = asked(7)
+    (answer, _) = llm.chat_batch([conversation, asked(12)])
+    follow_up = {"role": "user", "content": "What is the code of room 7?"}
+    result = llm.chat([*conversation, answer.message.model_dump(), follow_up])
+    assert result.usage.prefilled_tokens < 40
+
+
+def test_all_are_checked_before_any_begins(llm: LongContextLLM) -> None:
+    """The one that does not fit is named in numbers, and nothing was prefilled."""
+    seen: list[Progress] = []
+    with pytest.raises(ContextOverflowError) as caught:
+        llm.chat_batch([asked(7), asked(12, PROSE * 30)], on_progress=seen.append)
+    assert caught.value.available == 1024
+    assert seen == []
+    with pytest.raises(BackendError, match="temperature"):
+        llm.chat_batch([asked(7)], temperature=-1)
+    assert llm.chat_batch([]) == []
+
+
+def test_progress_is_of_all_prompts(llm: LongContextLLM) -> None:
+    """It rises to the tokens of all."""
+    seen: list[Progress] = []
+    conversations = [asked(room) for room in ROOMS]
+    llm.chat_batch(conversations, on_progress=seen.append)
+    total = sum(llm.count(messages) for messages in conversations)
+    done = [progress.done_tokens for progress in seen]
+    assert done == sorted(done)
+    assert (done[-1], {progress.total_tokens for progress in seen}) == (total, {total})
+
+
+def test_each_answer_keeps_to_the_schema(llm: LongContextLLM) -> None:
+    """The grammar advances with each answer on its own."""
+    schema = {"enum": ["yes", "no", "perhaps"]}
+    results = llm.chat_batch([asked(room) for room in ROOMS], response_schema=schema)
+    assert {json.loads(result.text) for result in results} <= {"yes", "no", "perhaps"}
+
+
+def test_answers_of_different_lengths(llm: LongContextLLM) -> None:
+    """Those that go on are not held up by those that ended."""
+    conversations = [asked(7), [{"role": "user", "content": PROSE}], asked(31)]
+    results = llm.chat_batch(conversations, max_tokens=40)
+    assert str(ROOMS[7]) in results[0].text
+    assert str(ROOMS[31]) in results[2].text
+    lengths = [result.usage.completion_tokens for result in results]
+    assert lengths[1] > max(lengths[0], lengths[2])
+
+
+def test_ctrl_c_leaves_the_model_usable(llm: LongContextLLM) -> None:
+    """Interrupted between two prompts; then the answers are those of an untouched model."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    conversations = [asked(room) for room in ROOMS]
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done_tokens > progress.total_tokens // 2:
+            _thread.interrupt_main()
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            llm.chat_batch(conversations, on_progress=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for room, result in zip(ROOMS, llm.chat_batch(conversations), strict=True):
+        assert str(ROOMS[room]) in result.text
+
+
+def test_a_window_that_slides_takes_what_fits(llm: LongContextLLM) -> None:
+    """Nothing slides out of a conversation among others; one too long is refused."""
+    options: dict[str, Any] = {"overflow": "slide", "reserve_output": 16, "n_threads": 1}
+    with LongContextLLM(TINY, 512, **options) as sliding:
+        results = sliding.chat_batch([asked(7), asked(12)])
+        assert [result.window.dropped_tokens for result in results] == [0, 0]
+        with pytest.raises(ContextOverflowError):
+            sliding.chat_batch([asked(7), asked(12, PROSE * 10)])
