@@ -20,6 +20,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def first_problem(error: ValidationError, whole: str) -> str:
+    """Say where a document is not what it should be, and why.
+
+    Args:
+        error: of its validation.
+        whole: what to call it where no field is to blame.
+    """
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
+
+
 class ToolCall(Frozen):
     """One call of a tool that the model asked for."""
 

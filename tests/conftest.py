@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.tiny_gguf import write_tiny_gguf
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 TinyGguf = Callable[..., Path]
 
@@ -35,3 +38,11 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> TinyGguf:
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, no longer than a module: its event loop is in the way of tests with their own."""
+    from tests.support.browser import launch
+
+    yield from launch()

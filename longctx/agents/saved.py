@@ -14,7 +14,7 @@ from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
 from longctx.agents.view import READ_RESULT, Shown
 from longctx.errors import LongCtxError, SnapshotMismatchError
-from longctx.types import Frozen, Message, Messages
+from longctx.types import Frozen, Message, Messages, first_problem
 
 logger = logging.getLogger("longctx")
 
@@ -158,9 +158,8 @@ def parse(kind: type[S], data: bytes | str, source: str) -> S:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise SnapshotMismatchError(
-            f"{source} is no agent saved in format 'longctx-agent' version 1 ({where}: "
-            f"{first['msg']}); save the agent again with this version of longctx"
+            f"{source} is no agent saved in format 'longctx-agent' version 1 "
+            f"({first_problem(error, 'the file')}); save the agent again with this version of "
+            "longctx"
         ) from error

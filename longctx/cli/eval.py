@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -49,6 +52,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with every ans
 Plot = Annotated[
     str | None, typer.Option(help="Draw into this file: .png, .svg, .pdf (extra `eval`).")
 ]
+Html = Annotated[
+    str | None,
+    typer.Option(help="Write one page with figure, table and settings (extra `eval`)."),
+]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How results are shown besides a table: as JSON in its place, drawn, as a page."""
+
+    as_json: bool = False
+    plot: str | None = None
+    html: str | None = None
+
+    def check(self) -> None:
+        """Refuse files that could not be written, before the measurement."""
+        from longctx.evaluate import check_plot, check_report
+
+        if self.plot is not None:
+            check_plot(self.plot)
+        if self.html is not None:
+            check_report(self.html)
 
 
 @evaluate.command()
@@ -69,6 +94,7 @@ def perplexity(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """Perplexity by position: lower is better, and where it explodes the window ends.
 
@@ -90,7 +116,7 @@ def perplexity(
         )  # fmt: skip
 
     window = target_ctx or context or length
-    _measure(PerplexityResult, run, model, methods, window, as_json=as_json, plot=plot)
+    _measure(PerplexityResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -104,6 +130,7 @@ def recall(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """Facts in one prefill, each asked for at the end: nats a token, 2.30 is chance.
 
@@ -118,7 +145,9 @@ def recall(
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RecallResult:
         return measure(llm, length, n_facts=facts, text=text, seed=seed, on_progress=progress)
 
-    _measure(RecallResult, run, model, methods, target_ctx or length, as_json=as_json, plot=plot)
+    _measure(
+        RecallResult, run, model, methods, target_ctx or length, shown=Shown(as_json, plot, html)
+    )
 
 
 @evaluate.command()
@@ -132,6 +161,7 @@ def passkey(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """One number hidden in four sentences that repeat, as in the YaRN paper.
 
@@ -148,7 +178,7 @@ def passkey(
         return measure(llm, sizes, depths=at, trials=trials, seed=seed, on_progress=progress)
 
     window = target_ctx or max(sizes)
-    _measure(PasskeyResult, run, model, methods, window, as_json=as_json, plot=plot)
+    _measure(PasskeyResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -163,6 +193,7 @@ def needle(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """One sentence hidden in prose, asked in the chat template; --plot draws the heat map.
 
@@ -182,7 +213,7 @@ def needle(
         )
 
     window = target_ctx or max(sizes)
-    _measure(NeedleResult, run, model, methods, window, as_json=as_json, plot=plot)
+    _measure(NeedleResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -206,6 +237,7 @@ def ruler(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """RULER's synthetic tasks, and the effective window: how far the model really reads.
 
@@ -226,7 +258,7 @@ def ruler(
         )  # fmt: skip
 
     window = target_ctx or max(sizes)
-    _measure(RulerResult, run, model, methods, window, as_json=as_json, plot=plot)
+    _measure(RulerResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -241,6 +273,7 @@ def stream(
     seed: Seed = 0,
     as_json: AsJson = False,
     plot: Plot = None,
+    html: Html = None,
 ) -> None:
     """Perplexity along a text that slides through a window: flat is good.
 
@@ -255,9 +288,25 @@ def stream(
         return measure(llm, length, stride=stride, text=text, seed=seed, on_progress=progress)
 
     _measure(
-        StreamResult, run, model, methods, target_ctx, as_json=as_json, plot=plot,
+        StreamResult, run, model, methods, target_ctx, shown=Shown(as_json, plot, html),
         overflow="slide", n_keep=n_keep,
     )  # fmt: skip
+
+
+@evaluate.command()
+def report(
+    files: Annotated[list[str], typer.Argument(help="What measures printed with --json.")],
+    html: Annotated[str, typer.Option(help="The page to write (extra `eval`).")] = "report.html",
+) -> None:
+    """One page of several measures, each measured before with --json.
+
+    Example: `longctx eval recall --json > recall.json`, the same for `needle`, then
+    `longctx eval report recall.json needle.json --html report.html`
+    """
+    from longctx.evaluate import load_run, write_report
+
+    write_report(html, [load_run(file) for file in files])
+    errors.print(f"written: {html}", markup=False)
 
 
 def _measure(
@@ -267,18 +316,15 @@ def _measure(
     methods: str,
     target_ctx: int,
     *,
-    as_json: bool,
-    plot: str | None,
+    shown: Shown,
     **opening: Any,
 ) -> None:
     """Run one measure by each method, and show what came of it, also of an interrupted run."""
-    from longctx.evaluate import check_plot
     from longctx.llm import LongContextLLM
 
     if not (names := _entries(methods)):
         raise typer.BadParameter("--methods is empty; give at least one, such as ntk")
-    if plot is not None:
-        check_plot(plot)
+    shown.check()
     results: list[Result] = []
     try:
         for name in names:
@@ -291,9 +337,9 @@ def _measure(
     except KeyboardInterrupt:
         if results:
             errors.print("stopped; this much was measured:")
-            _show(kind, results, as_json=as_json, plot=plot)
+            _show(kind, results, shown)
         raise
-    _show(kind, results, as_json=as_json, plot=plot)
+    _show(kind, results, shown)
 
 
 def _opening(name: str) -> dict[str, Any]:
@@ -305,16 +351,20 @@ def _opening(name: str) -> dict[str, Any]:
     return {"method": name, "window": "fixed"}
 
 
-def _show(
-    kind: type[Result], results: Sequence[Result], *, as_json: bool, plot: str | None
-) -> None:
-    if as_json:
-        print_json({"results": [result.model_dump(mode="json") for result in results]})
+def _show(kind: type[Result], results: Sequence[Result], shown: Shown) -> None:
+    from longctx.evaluate import EvaluationRun, write_report
+
+    run = EvaluationRun.of(results, command=shlex.join(["longctx", *sys.argv[1:]]))
+    if shown.as_json:
+        print_json(run)
     else:
         out.print(kind.table(results), markup=False, soft_wrap=True)
-    if plot is not None:
-        kind.plot_all(results, plot)
-        errors.print(f"drawn into {plot}", markup=False)
+    if shown.plot is not None:
+        kind.plot_all(results, shown.plot)
+        errors.print(f"drawn into {shown.plot}", markup=False)
+    if shown.html is not None:
+        write_report(shown.html, [run])
+        errors.print(f"written: {shown.html}", markup=False)
 
 
 def _text(file: str | None) -> str | None:

@@ -16,12 +16,15 @@ from longctx.evaluate.measure_recall import FactScore, RecallResult, recall
 from longctx.evaluate.measure_ruler import RulerResult, RulerSample, RulerScore, ruler
 from longctx.evaluate.measure_stream import StreamResult, stream
 from longctx.evaluate.plots import check_plot
+from longctx.evaluate.report import check_report, write_report
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.retrieval import RetrievalCell, RetrievalResult, Trial
+from longctx.evaluate.runs import EvaluationRun, load_run
 from longctx.evaluate.texts import python_reference
 
 __all__ = [
     "EvaluationResult",
+    "EvaluationRun",
     "FactScore",
     "NeedleResult",
     "PasskeyResult",
@@ -38,6 +41,8 @@ __all__ = [
     "Trial",
     "calibrate",
     "check_plot",
+    "check_report",
+    "load_run",
     "needle",
     "passkey",
     "perplexity",
@@ -45,4 +50,5 @@ __all__ = [
     "recall",
     "ruler",
     "stream",
+    "write_report",
 ]

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from longctx.errors import ContextOverflowError
 
 
-def largest_fitting(count: Callable[[int], int], limit: int, upper: int) -> int:
+def largest_fitting(
+    count: Callable[[int], int], limit: int, upper: int, what: str = "the prompt"
+) -> int:
     """Find the largest size of a prompt that fits.
 
     Args:
@@ -15,6 +17,7 @@ def largest_fitting(count: Callable[[int], int], limit: int, upper: int) -> int:
             tokens by which a tokenizer may differ at a seam.
         limit: tokens that it may have.
         upper: the largest n to consider.
+        what: the prompt's name, for the error.
 
     Returns:
         n with ``count(n) <= limit``, and n + 1 is too long or more than ``upper``.
@@ -24,7 +27,7 @@ def largest_fitting(count: Callable[[int], int], limit: int, upper: int) -> int:
     """
     if (needed := count(0)) > limit:
         raise ContextOverflowError(
-            f"the prompt takes {needed} tokens without any filler, and {limit} are left for it; "
+            f"{what} takes {needed} tokens without any filler, and {limit} are left for it; "
             "measure a longer length",
             needed=needed,
             available=limit,

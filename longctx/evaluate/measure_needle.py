@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.needle_text import CITIES, MAX_NUMBER, MIN_NUMBER, needle_prompt
-from longctx.evaluate.plots import HeatMap, draw_heat_maps
+from longctx.evaluate.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.result import Subject
 from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.evaluate.texts import prose
 from longctx.types import Message, ProgressCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from longctx.llm import LongContextLLM
 
 ANSWER_TOKENS = 32
@@ -25,11 +26,12 @@ DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 class NeedleResult(RetrievalResult):
     """Needles found, by length and depth."""
 
+    measure: ClassVar[str] = "needle"
+
     @classmethod
-    def plot_all(cls, results: Sequence[NeedleResult], path: str | Path) -> None:
+    def figure(cls, results: Sequence[NeedleResult]) -> Figure:
         """A heat map for each measurement: lengths across, depths down."""
-        draw_heat_maps(
-            path,
+        return heat_maps_figure(
             title=f"Needles found, {results[0].subject.model}",
             x_label="length (tokens)",
             y_label="depth of the needle (% of the text)",

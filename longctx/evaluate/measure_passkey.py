@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.passkey_text import MAX_KEY, passkey_prompt
-from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.result import Subject
 from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.types import ProgressCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from longctx.llm import LongContextLLM
 
 ANSWER_TOKENS = 16
@@ -25,26 +26,24 @@ _BOS = 1  # generate() may put it before the text, and count() does not count it
 class PasskeyResult(RetrievalResult):
     """Pass keys found, by length and depth."""
 
+    measure: ClassVar[str] = "passkey"
+
     @classmethod
-    def plot_all(cls, results: Sequence[PasskeyResult], path: str | Path) -> None:
-        """Share found against depth, one curve a measurement and length, 95 % bands."""
-        draw_curves(
-            path,
+    def figure(cls, results: Sequence[PasskeyResult]) -> Figure:
+        """One heat map: a row for each measurement and length, depths across."""
+        return heat_maps_figure(
             title=f"Pass keys found by depth, {results[0].subject.model}",
             x_label="depth of the key (% of the text)",
-            y_label="share of trials that found it (95 % band)",
-            curves=[
-                Curve(
-                    f"{result.subject.label}, {length:,} tokens",
-                    tuple(100 * cell.depth for cell in result.at(length)),
-                    tuple(cell.accuracy for cell in result.at(length)),
-                    tuple(cell.low for cell in result.at(length)),
-                    tuple(cell.high for cell in result.at(length)),
+            y_label="",
+            value_label="share of trials that found it",
+            maps=[
+                HeatMap(
+                    "",
+                    [f"{r.subject.label}, {n:,} tokens" for r in results for n in r.lengths],
+                    [f"{100 * depth:g}" for depth in results[0].depths],
+                    [[cell.accuracy for cell in r.at(n)] for r in results for n in r.lengths],
                 )
-                for result in results
-                for length in result.lengths
             ],
-            share_y=True,
         )
 
 

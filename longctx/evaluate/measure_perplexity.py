@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
-from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.result import EvaluationResult, Subject
-from longctx.evaluate.tables import format_columns
+from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import stretch, text_ids
 from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from longctx.llm import LongContextLLM
 
 Scores = list[NDArray[np.float32]]
@@ -45,6 +46,8 @@ class PerplexityResult(EvaluationResult):
     the sliding window. ``perplexity`` is that of all scored tokens together.
     """
 
+    measure: ClassVar[str] = "perplexity"
+
     length: int
     stride: int
     context: int | None
@@ -59,7 +62,7 @@ class PerplexityResult(EvaluationResult):
         return f"{self.subject.label}, last {self.context:,} tokens"
 
     @classmethod
-    def table(cls, results: Sequence[PerplexityResult]) -> str:
+    def tabulate(cls, results: Sequence[PerplexityResult]) -> Table:
         """One row a measurement, one column a mark (nine of them, where there are more)."""
         marks = sorted({point.mark for result in results for point in result.points})
         if len(marks) > _TABLE_COLUMNS:
@@ -70,7 +73,7 @@ class PerplexityResult(EvaluationResult):
             cells = (at.get(mark, "") for mark in marks)
             rows.append((result.label, *cells, f"{result.perplexity:.2f}"))
         first = results[0]
-        return format_columns(
+        return Table(
             f"Perplexity of the {first.stride} tokens that end at each mark, {first.subject.model}"
             f" (trained on {first.subject.n_ctx_train:,} tokens)",
             ("window", *(f"{mark:,}" for mark in marks), "all"),
@@ -78,12 +81,11 @@ class PerplexityResult(EvaluationResult):
         )
 
     @classmethod
-    def plot_all(cls, results: Sequence[PerplexityResult], path: str | Path) -> None:
+    def figure(cls, results: Sequence[PerplexityResult]) -> Figure:
         """Perplexity against position, logarithmic, with the trained window marked."""
         subject = results[0].subject
         furthest = max(result.length for result in results)
-        draw_curves(
-            path,
+        return curves_figure(
             title=f"Perplexity by position, {subject.model}",
             x_label="position in the text (tokens)",
             y_label=f"perplexity of {results[0].stride} tokens (lower is better)",

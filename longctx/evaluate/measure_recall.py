@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.decoding import greedy_continuation
-from longctx.evaluate.plots import Curve, draw_curves
+from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
 from longctx.evaluate.result import EvaluationResult, Subject
-from longctx.evaluate.tables import format_columns
+from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import text_ids
 from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from longctx.cache import Session
     from longctx.llm import LongContextLLM
 
@@ -47,6 +48,8 @@ class RecallResult(EvaluationResult):
     that knows only that a number comes; ``exact`` is the share that greedy decoding gets right.
     """
 
+    measure: ClassVar[str] = "recall"
+
     length: int
     facts: tuple[FactScore, ...]
     mean_nats: float
@@ -54,7 +57,7 @@ class RecallResult(EvaluationResult):
     exact: float
 
     @classmethod
-    def table(cls, results: Sequence[RecallResult]) -> str:
+    def tabulate(cls, results: Sequence[RecallResult]) -> Table:
         """One row a measurement: mean, exact match, and the mean of each fifth of the text."""
         first = results[0]
         parts = [f"{100 * i // _PARTS}-{100 * (i + 1) // _PARTS} %" for i in range(_PARTS)]
@@ -68,7 +71,7 @@ class RecallResult(EvaluationResult):
             )
             for result in results
         ]
-        return format_columns(
+        return Table(
             f"Recall of {len(first.facts)} facts, {first.subject.model}: nats a token by depth "
             f"(chance {first.chance_nats:.2f})",
             ("window", "tokens", "exact", "nats", *parts),
@@ -76,10 +79,9 @@ class RecallResult(EvaluationResult):
         )
 
     @classmethod
-    def plot_all(cls, results: Sequence[RecallResult], path: str | Path) -> None:
+    def figure(cls, results: Sequence[RecallResult]) -> Figure:
         """Nats a token against depth, one curve a measurement, chance as a line."""
-        draw_curves(
-            path,
+        return curves_figure(
             title=f"Recall by depth, {results[0].subject.model}",
             x_label="depth of the fact (% of the text)",
             y_label="nats a token of the answer (lower is better)",

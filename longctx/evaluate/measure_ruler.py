@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from longctx.errors import DocumentError, PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.fitting import largest_fitting
-from longctx.evaluate.plots import HeatMap, draw_heat_maps
+from longctx.evaluate.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.retrieval import check_lengths
 from longctx.evaluate.ruler_tasks import TASKS, Material, RulerTask, Sample, string_match_all
-from longctx.evaluate.tables import format_columns
+from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import prose, python_reference
 from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from longctx.llm import LongContextLLM
 
 THRESHOLD = 85.6
@@ -54,6 +55,8 @@ class RulerResult(EvaluationResult):
     ``threshold``, as it does at every shorter one measured; None if it nowhere does.
     """
 
+    measure: ClassVar[str] = "ruler"
+
     scores: tuple[RulerScore, ...]
     threshold: float
     effective_window: int | None
@@ -73,7 +76,7 @@ class RulerResult(EvaluationResult):
         return float(np.mean([score.score for score in self.scores if score.length == length]))
 
     @classmethod
-    def table(cls, results: Sequence[RulerResult]) -> str:
+    def tabulate(cls, results: Sequence[RulerResult]) -> Table:
         """One row a measurement and length, one column a task; then the effective windows."""
         first = results[0]
         rows = [
@@ -87,18 +90,17 @@ class RulerResult(EvaluationResult):
             for length in result.lengths
         ]
         n_samples = len(first.scores[0].samples)
-        table = format_columns(
+        return Table(
             f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
             ("window", "tokens", *first.tasks, "mean"),
             rows,
+            notes=[result._verdict() for result in results],
         )
-        return "\n".join([table, *(f"  {result._verdict()}" for result in results)])
 
     @classmethod
-    def plot_all(cls, results: Sequence[RulerResult], path: str | Path) -> None:
+    def figure(cls, results: Sequence[RulerResult]) -> Figure:
         """A heat map for each measurement: tasks and their mean down, lengths across."""
-        draw_heat_maps(
-            path,
+        return heat_maps_figure(
             title=f"RULER, {results[0].subject.model}",
             x_label="length (tokens)",
             y_label="task",
@@ -223,7 +225,8 @@ def _build(llm: LongContextLLM, task: RulerTask, material: Material, seed: str) 
     upper = task.upper(material)
     size = upper
     if upper > 0:
-        size = largest_fitting(count, material.length - task.answer_tokens, upper)
+        limit = material.length - task.answer_tokens
+        size = largest_fitting(count, limit, upper, f"the prompt of {task.name}")
     if size == upper:
         raise DocumentError(
             f"the text has {len(material.words):,} distinct words, too few for {task.name} at "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class StreamResult(PerplexityResult):
 
     ``n_keep`` attention sinks stayed at the window's beginning while ``dropped_tokens`` slid out.
     """
+
+    measure: ClassVar[str] = "stream"
 
     n_keep: int
     dropped_tokens: int

@@ -17,21 +17,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+PALETTE = {
+    "ink": ("#000000", "#e8e8e8"),
+    "grey": ("#666666", "#a0a0a0"),
+    "rule": ("#dddddd", "#3a3d42"),
+    "blue": ("#0072b2", "#3f97d8"),
+    "orange": ("#e69f00", "#e69f00"),
+    "green": ("#009e73", "#14b387"),
+    "red": ("#d55e00", "#e5702a"),
+    "pink": ("#cc79a7", "#d48cb4"),
+    "sky": ("#56b4e9", "#8fd0f5"),
+}
+"""Each colour of a figure: as drawn, on white, and on a dark page."""
+
+_INK, _GREY, _RULE, *_COLOURS = (light for light, _dark in PALETTE.values())
+_COLOURS.append(_INK)
 _MARKERS = "osD^vPX"
 _DASHES = ("-", "--", "-.", ":")
-_GREY = "#666666"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a figure; ``low`` and ``high`` bound it where the figure shows how sure it is."""
+    """One line of a figure."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,7 @@ class HeatMap:
     values: Sequence[Sequence[float]]
 
 
-def draw_curves(
-    path: str | Path,
+def curves_figure(
     *,
     title: str,
     x_label: str,
@@ -54,12 +64,10 @@ def draw_curves(
     levels: Mapping[str, float] | None = None,
     marks: Mapping[str, float] | None = None,
     log_y: bool = False,
-    share_y: bool = False,
-) -> None:
+) -> Figure:
     """Draw curves over one pair of axes.
 
     Args:
-        path: the file to write; its suffix says the format.
         title: above the axes.
         x_label: with its unit.
         y_label: with its unit.
@@ -67,63 +75,54 @@ def draw_curves(
         levels: horizontal lines, by label.
         marks: vertical lines, by label.
         log_y: logarithmic, for figures that explode.
-        share_y: y is a share; the axis shows all of 0 to 1, as percent.
 
     Raises:
         MissingExtraError: the extra ``eval`` is not installed.
-        PlanError: such a file cannot be written.
     """
     figure = _new_figure(7.5, 4.6)
     axes = figure.subplots()
     for i, curve in enumerate(curves):
-        colour = _COLOURS[i % len(_COLOURS)]
         axes.plot(
             curve.x,
             curve.y,
             label=curve.label,
-            color=colour,
+            color=_COLOURS[i % len(_COLOURS)],
             marker=_MARKERS[i % len(_MARKERS)],
             linestyle=_DASHES[i % len(_DASHES)],
             markersize=5,
         )
-        if curve.low is not None and curve.high is not None:
-            axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, lw=0)
     for label, y in (levels or {}).items():
         axes.axhline(y, color=_GREY, linestyle=":", label=label)
     for label, x in (marks or {}).items():
         axes.axvline(x, color=_GREY, linestyle="--", linewidth=1, label=label)
     if log_y:
         _plain_log_scale(axes)
-    elif share_y:
-        axes.set_ylim(-0.03, 1.03)
-        axes.yaxis.set_major_formatter(_percent)
     else:
         axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter(_thousands)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.set_title(title, loc="left")
-    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.grid(True, color=_RULE, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    _write(figure, path)
+    return figure
 
 
-def draw_heat_maps(
-    path: str | Path,
+def heat_maps_figure(
     *,
     title: str,
     x_label: str,
     y_label: str,
     value_label: str,
     maps: Sequence[HeatMap],
-) -> None:
+) -> Figure:
     """Draw grids of shares side by side, each cell with its number.
 
     Raises:
         MissingExtraError: the extra ``eval`` is not installed.
-        PlanError: such a file cannot be written.
     """
-    width = 1.6 + max(3.4, 0.75 * len(maps[0].columns))
+    names = max(len(row) for row in maps[0].rows)
+    width = 1.2 + 0.07 * names + max(3.4, 0.75 * len(maps[0].columns))
     figure = _new_figure(1.0 + width * len(maps), 2.0 + 0.42 * len(maps[0].rows))
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, grid in zip(all_axes, maps, strict=True):
@@ -135,11 +134,12 @@ def draw_heat_maps(
         axes.set_title(grid.label, loc="left", fontsize=9)
         for row, values in enumerate(grid.values):
             for column, value in enumerate(values):
-                colour = "black" if value > 0.55 else "white"
+                # A cell is as bright on a dark page, so this black is not the page's ink.
+                colour = "#010101" if value > 0.55 else "#fefefe"
                 axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour)
     figure.colorbar(image, ax=list(all_axes), format=_percent, label=value_label)
     figure.suptitle(title, x=0.02, ha="left", fontsize=11)
-    _write(figure, path)
+    return figure
 
 
 def check_plot(path: str | Path) -> None:
@@ -171,7 +171,12 @@ def _new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _write(figure: Figure, path: str | Path) -> None:
+def write_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure; the file's suffix says the format.
+
+    Raises:
+        PlanError: such a file cannot be written.
+    """
     check_plot(path)
     try:
         figure.savefig(path, dpi=150)

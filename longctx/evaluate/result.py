@@ -5,11 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from longctx.evaluate.plots import write_figure
+from longctx.evaluate.tables import Table
+from longctx.rope import RopeConfig, SelfExtendConfig
 from longctx.types import Frozen
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from typing_extensions import Self
 
     from longctx.llm import LongContextLLM
@@ -26,6 +30,9 @@ class Subject(Frozen):
     window: Literal["elastic", "fixed"]
     kv_type_k: str
     kv_type_v: str
+    rope: RopeConfig
+    self_extend: SelfExtendConfig | None
+    model_sha256: str
 
     @classmethod
     def of(cls, llm: LongContextLLM) -> Subject:
@@ -40,6 +47,9 @@ class Subject(Frozen):
             window=plan.window,
             kv_type_k=plan.kv_type_k,
             kv_type_v=plan.kv_type_v,
+            rope=plan.rope,
+            self_extend=plan.self_extend,
+            model_sha256=llm.info.sha256,
         )
 
     @property
@@ -55,23 +65,40 @@ class EvaluationResult(Frozen, ABC):
     ``seed`` with the same arguments gives the same text, facts and prompts again.
     """
 
+    measure: ClassVar[str]
+    """The name of the measure, as on the command line."""
+
     subject: Subject
     seed: int
 
     @classmethod
     @abstractmethod
-    def table(cls, results: Sequence[Self]) -> str:
+    def tabulate(cls, results: Sequence[Self]) -> Table:
         """Lay several measurements out in one table, for comparison."""
 
     @classmethod
     @abstractmethod
+    def figure(cls, results: Sequence[Self]) -> Figure:
+        """Draw several measurements in one figure.
+
+        Raises:
+            MissingExtraError: the extra ``eval`` is not installed.
+        """
+
+    @classmethod
+    def table(cls, results: Sequence[Self]) -> str:
+        """:meth:`tabulate` as text."""
+        return str(cls.tabulate(results))
+
+    @classmethod
     def plot_all(cls, results: Sequence[Self], path: str | Path) -> None:
-        """Draw several measurements in one figure; its suffix says the format (png, svg, pdf).
+        """Write :meth:`figure` to a file; its suffix says the format (png, svg, pdf).
 
         Raises:
             MissingExtraError: the extra ``eval`` is not installed.
             PlanError: matplotlib cannot write such a file there.
         """
+        write_figure(cls.figure(results), path)
 
     def plot(self, path: str | Path) -> None:
         """Draw this measurement; :meth:`plot_all` draws several in one figure."""

@@ -10,7 +10,7 @@ from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.result import EvaluationResult
-from longctx.evaluate.tables import format_columns
+from longctx.evaluate.tables import Table
 from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Completion, Frozen, Messages, ProgressCallback
@@ -67,7 +67,7 @@ class RetrievalResult(EvaluationResult):
         return tuple(cell for cell in self.cells if cell.length == length)
 
     @classmethod
-    def table(cls, results: Sequence[RetrievalResult]) -> str:
+    def tabulate(cls, results: Sequence[RetrievalResult]) -> Table:
         """One row a measurement and length, one column a depth."""
         first = results[0]
         n_trials = len(first.cells[0].trials)
@@ -85,7 +85,7 @@ class RetrievalResult(EvaluationResult):
                         f"{whole['low']:.0%}-{whole['high']:.0%}",
                     )
                 )
-        return format_columns(
+        return Table(
             f"{cls.what()}, {first.subject.model}: found by depth, {n_trials} trials each",
             ("window", "tokens", *(f"{d:.0%}" for d in first.depths), "all", "95 % sure"),
             rows,

@@ -1,18 +1,26 @@
-"""One plain-text table with several columns."""
+"""One table with several columns, to be read as text or in a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
-def format_columns(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out cells under a title; the first column is flush left, the others flush right."""
-    table = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = [title]
-    for row in table:
-        first, *rest = (cell for cell in row)
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Table:
+    """Cells under a title; ``notes`` stand below, a line each. ``str()`` lays it out as text."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """The first column flush left, the others flush right."""
+        cells = [tuple(self.header), *(tuple(row) for row in self.rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(self.header))]
+        lines = [self.title]
+        for first, *rest in cells:
+            others = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+            lines.append("  " + "  ".join([first.ljust(widths[0]), *others]).rstrip())
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])

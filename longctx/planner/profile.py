@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from longctx.model_info import ModelInfo
 from longctx.rope import Method, SelfExtendConfig
-from longctx.types import Frozen
+from longctx.types import Frozen, first_problem
 
 PROFILE_VERSION: Literal[1] = 1
 
@@ -152,8 +152,7 @@ def find_profile(info: ModelInfo) -> tuple[Profile | None, str | None]:
     try:
         profile = Profile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        why = first_problem(error, "the file") if isinstance(error, ValidationError) else error
         return None, (
             f"The calibration profile {path} is ignored: it cannot be read as version "
             f"{PROFILE_VERSION} ({why}). Calibrate again."

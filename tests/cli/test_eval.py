@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from longctx import LongContextLLM
-from longctx.cli.eval import _measure
+from longctx.cli.eval import Shown, _measure
 from longctx.evaluate import RecallResult, recall
 from longctx.types import ProgressCallback
 from tests.cli.test_commands import run
@@ -24,7 +24,7 @@ def test_help_teaches_every_measure() -> None:
         assert kind in listed
         shown = run("eval", kind, "--help").stdout
         assert f"longctx eval {kind}" in shown
-        for option in ("--seed", "--json", "--plot", "--methods"):
+        for option in ("--seed", "--json", "--plot", "--html", "--methods"):
             assert option in shown
 
 
@@ -53,6 +53,25 @@ def test_json_is_the_result(tiny_gguf: TinyGguf) -> None:
     assert (result.seed, result.length, len(result.facts)) == (3, 900, 4)
 
 
+def test_a_page_of_several_measures(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Each measure can write a page; those that printed JSON can share one."""
+    page, saved = tmp_path / "page.html", []
+    for kind, options in (("recall", ["--length", "900", "--facts", "2"]), ("passkey", [])):
+        if kind == "passkey":
+            options = ["--lengths", "900", "--depths", "0,100", "--trials", "1"]
+        model = str(tiny_gguf())
+        done = run(
+            "eval", kind, model, *options, "--methods", "none", "--json", "--html", str(page)
+        )
+        assert f"longctx eval {kind} {model}" in page.read_text()
+        saved.append(tmp_path / f"{kind}.json")
+        saved[-1].write_text(done.stdout)
+    run("eval", "report", *map(str, saved), "--html", str(page))
+    text = page.read_text()
+    assert "Recall of facts by depth" in text
+    assert "Pass keys by depth" in text
+
+
 def test_an_interrupted_run_shows_what_it_has(
     tiny_gguf: TinyGguf, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +84,7 @@ def test_an_interrupted_run_shows_what_it_has(
 
     path = str(tiny_gguf(n_ctx_train=512))
     with pytest.raises(KeyboardInterrupt):
-        _measure(RecallResult, measure, path, "ntk,linear,yarn", 1024, as_json=False, plot=None)
+        _measure(RecallResult, measure, path, "ntk,linear,yarn", 1024, shown=Shown())
     shown = capsys.readouterr()
     assert "stopped" in shown.err
     assert "ntk s=2" in shown.out
@@ -92,6 +111,9 @@ def test_a_text_of_ones_own(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
         (["perplexity", "{model}", "--methods", ","], 2, "--methods"),
         (["perplexity", "{model}", "--plot", "nowhere/plot.png"], 1, "no such folder"),
         (["perplexity", "{model}", "--plot", "plot.docx"], 1, "suffix"),
+        (["perplexity", "{model}", "--html", "report.txt"], 1, ".html"),
+        (["report", "nowhere.json"], 1, "nowhere.json"),
+        (["report"], 2, "files"),
         (["recall", "{model}", "--length", "10"], 1, "ContextOverflowError"),
         (["passkey", "{model}", "--lengths", "a"], 2, "--lengths"),
         (["passkey", "{model}", "--lengths", "900", "--depths", "150"], 1, "PlanError"),

@@ -11,7 +11,7 @@ from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.measure_ruler import RulerScore, effective_window
 from longctx.evaluate.retrieval import first_number
-from longctx.evaluate.tables import format_columns
+from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import python_reference, stretch
 from longctx.progress import Meter
 
@@ -112,5 +112,5 @@ def test_the_effective_window_ends_before_the_first_failure() -> None:
 
 def test_columns_line_up() -> None:
     """First column flush left, the others flush right, under the title."""
-    table = format_columns("T", ("window", "8"), [("ntk", "12.5"), ("none", "7")])
+    table = str(Table("T", ("window", "8"), [("ntk", "12.5"), ("none", "7")]))
     assert table.splitlines() == ["T", "  window     8", "  ntk     12.5", "  none       7"]

@@ -4,69 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from longctx import LongContextLLM
 from tests.conftest import TinyGguf
 from tests.server.endless import ENDLESS, EndlessLLM
 from tests.server.live_server import LiveServer, serving
+from tests.support.browser import Opened
 
 MARKUP = '<img src="x" onerror="window.ran = true"><script>window.ran = true</script>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"no browser: none of {', '.join(names)} is installed (apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser, server: LiveServer) -> Iterator[Page]:
     """The page of the tiny model; it must ask no other host and log no error."""
-    with _opened(browser, server.url) as page:
+    with Opened(browser, server.url) as page:
         yield page
-
-
-class _opened:
-    """A page in a profile of its own, watched."""
-
-    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
-        self._context = browser.new_context(viewport={"width": 900, "height": 800}, **options)
-        self._url = url
-        self._errors: list[str] = []
-        self._asked: list[str] = []
-
-    def __enter__(self) -> Page:
-        page = self._context.new_page()
-        page.on("pageerror", lambda error: self._errors.append(str(error)))
-        page.on("request", lambda request: self._asked.append(request.url))
-        page.on(
-            "console",
-            lambda said: (
-                self._errors.append(said.text)
-                if said.type == "error" and "Failed to load resource" not in said.text
-                else None
-            ),
-        )
-        page.goto(self._url)
-        return page
-
-    def __exit__(self, *_: object) -> None:
-        self._context.close()
-        assert self._errors == []
-        assert all(url.startswith((self._url, "data:")) for url in self._asked), self._asked
 
 
 def _say(page: Page, text: str) -> None:
@@ -202,7 +159,7 @@ def test_an_error_is_shown_in_full_and_the_message_kept(page: Page) -> None:
 def test_an_answer_is_stopped(browser: Browser, tiny_llm: LongContextLLM, by: str) -> None:
     """What was said stays, and the server gives the answer up."""
     endless = EndlessLLM(tiny_llm)
-    with serving(endless) as live, _opened(browser, live.url) as page:
+    with serving(endless) as live, Opened(browser, live.url) as page:
         page.locator("#text").fill(ENDLESS[0]["content"])
         page.locator("#text").press("Enter")
         expect(page.locator(".assistant .text")).to_contain_text("on and on and")
@@ -219,7 +176,7 @@ def test_an_answer_is_stopped(browser: Browser, tiny_llm: LongContextLLM, by: st
 def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
     """A wrong one says so; the right one is kept for the tab, not for the machine."""
     with serving(tiny_llm, api_key="open sesame") as live:
-        with _opened(browser, live.url) as page:
+        with Opened(browser, live.url) as page:
             key = page.locator("#key")
             expect(key).to_be_focused()
             key.fill("wrong")
@@ -232,7 +189,7 @@ def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
             page.reload()
             _say(page, "Still here.")
             assert page.evaluate("localStorage.length") == 0
-        with _opened(browser, live.url) as page:
+        with Opened(browser, live.url) as page:
             expect(page.locator("#key")).to_be_focused()
 
 
@@ -266,7 +223,7 @@ def test_dark_and_light_follow_the_system(browser: Browser, server: LiveServer) 
     """Ground and ink change places."""
     seen = {}
     for scheme in ("light", "dark"):
-        with _opened(browser, server.url, color_scheme=scheme) as page:
+        with Opened(browser, server.url, color_scheme=scheme) as page:
             seen[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert seen == {"light": "rgb(251, 251, 249)", "dark": "rgb(21, 23, 26)"}
 
@@ -291,7 +248,7 @@ def test_what_was_dropped_is_told(browser: Browser, tiny_gguf: TinyGguf) -> None
     with (
         LongContextLLM(tiny_gguf(), 512, overflow="slide", reserve_output=16, n_threads=1) as llm,
         serving(llm) as live,
-        _opened(browser, live.url) as page,
+        Opened(browser, live.url) as page,
     ):
         _say(page, "The first words. " * 8)
         for _ in range(2):
