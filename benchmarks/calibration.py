@@ -19,7 +19,7 @@ from longctx import LongContextLLM, ModelInfo
 from longctx.evaluate import calibrate, python_reference
 from longctx.evaluate.calibrate import METHODS
 from longctx.evaluate.measure_trial import run_trial
-from longctx.evaluate.search import Candidate, Searched, formula
+from longctx.evaluate.search import Candidate, Proposal, Searched, formula
 from longctx.planner import profile_path
 from longctx.rope import TrainedRope
 
@@ -74,8 +74,9 @@ def main() -> None:
         for name, candidate in contenders.items():
             trials = [
                 run_trial(
-                    options.model, window, candidate, unseen, model_sha256=info.sha256,
-                    seed=1000 + seed, n_threads=options.threads, on_progress=None,
+                    options.model, window, Proposal(candidate, 0), unseen,
+                    model_sha256=info.sha256, seed=100 + seed, n_threads=options.threads,
+                    on_progress=None,
                 )
                 for seed in range(options.repeats)
             ]  # fmt: skip

@@ -37,11 +37,13 @@ def calibrate(
     """Measure which method and parameters serve a model best, and let `auto` use them.
 
     Each trial reads a window of text with facts in it and sums two figures: the perplexity of
-    its last tokens, and how well the facts are recalled. Stop it with Ctrl-C: trials are kept,
-    and the same command goes on. Example: `longctx calibrate model.gguf --budget 30min`
+    its last tokens, and how well the facts are recalled. What is taken has won over three
+    stretches of the text. Stop it with Ctrl-C: trials are kept, and the same command goes on.
+    Example: `longctx calibrate model.gguf --budget 30min`
     """
     from longctx.documents import load_document
     from longctx.evaluate import calibrate as measure
+    from longctx.evaluate.search import N_STRETCHES
     from longctx.model_info import ModelInfo
     from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import profile_path
@@ -53,7 +55,7 @@ def calibrate(
         def show(row: TrialResult) -> None:
             recall = "" if row.recall_nats is None else f"recall {row.recall_nats:.2f} nats, "
             errors.print(
-                f"{row.window:,} {row.method}{row.parameters}: "
+                f"{row.window:,} {row.method}{row.parameters}, stretch {row.stretch + 1}: "
                 f"perplexity {row.perplexity:.2f}, {recall}{row.seconds:.0f} s",
                 markup=False,
             )
@@ -78,6 +80,11 @@ def calibrate(
     out.print(
         f"[bold]{profile.method}[/bold]{profile.parameters}, {profile.measured(profile.window)}"
     )
+    if profile.n_stretches < N_STRETCHES:
+        errors.print(
+            f"The time allowed {profile.n_stretches} of {N_STRETCHES} stretches of text; the same "
+            "command with a larger --budget goes on from here."
+        )
     out.print(f"method='auto' uses it from now on: {profile_path(ModelInfo.from_gguf(path))}")
 
 

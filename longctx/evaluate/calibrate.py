@@ -15,8 +15,16 @@ import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
 from longctx.errors import PlanError
-from longctx.evaluate.measure_trial import run_trial
-from longctx.evaluate.search import CalibratedMethod, Candidate, Searched, propose, survivors
+from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
+from longctx.evaluate.search import (
+    CalibratedMethod,
+    Proposal,
+    Searched,
+    best_candidate,
+    formula,
+    propose,
+    survivors,
+)
 from longctx.evaluate.texts import python_reference
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
@@ -55,8 +63,9 @@ def calibrate(
 
     Each trial prefills a window of the text with numbered facts in it, scores its last tokens
     and asks for the facts; the loss is the sum of both, in nats. Small windows sort out hopeless
-    methods; the rest of the budget refines the best at the largest window. Trials are kept as
-    they are made, so a calibration that was interrupted goes on where it stopped.
+    methods; the rest of the budget refines the best at the largest window, where what is taken
+    has won over several stretches of the text. Trials are kept as they are made, so a
+    calibration that was interrupted goes on where it stopped.
 
     Args:
         llm_or_path: the model, or one that is open already.
@@ -97,13 +106,13 @@ def calibrate(
     journal = _Journal(cache_dir, info, prose_text, seed)
     deadline = time.monotonic() + budget_s
 
-    def try_out(window: int, candidate: Candidate) -> bool:
+    def try_out(window: int, proposal: Proposal) -> bool:
         """Measure, unless it was measured before or would end too late."""
-        if journal.find(window, candidate) is None:
+        if journal.find(window, proposal) is None:
             if journal.rows and time.monotonic() + journal.expected_s(window) > deadline:
                 return False
             row = run_trial(
-                path, window, candidate, prose, model_sha256=info.sha256, seed=seed,
+                path, window, proposal, prose, model_sha256=info.sha256, seed=seed,
                 n_threads=n_threads, on_progress=on_progress,
             )  # fmt: skip
             journal.add(row)
@@ -122,17 +131,20 @@ def calibrate(
         remaining.remove("longrope")
         if not remaining:
             raise PlanError(f"longrope cannot be tried: {obstacle}; choose other methods")
-    for window in windows[:-1]:
-        for method in remaining:
-            first = propose([method], (), searched(window))
-            if first is None or not try_out(window, first):
+    judged = windows[0]
+    for window in windows:
+        formulas = [Proposal(formula(method, searched(window)), 0) for method in remaining]
+        if not all(try_out(window, proposal) for proposal in formulas):
+            break  # the best of some methods is not the best of all
+        judged = window
+        if window != windows[-1]:
+            remaining = survivors(remaining, journal.at(window))
+    else:
+        at = searched(windows[-1])
+        while (proposal := propose(remaining, journal.at(windows[-1]), at)) is not None:
+            if not try_out(windows[-1], proposal):
                 break
-        remaining = survivors(remaining, journal.at(window))
-    largest = windows[-1]
-    while (candidate := propose(remaining, journal.at(largest), searched(largest))) is not None:
-        if not try_out(largest, candidate):
-            break
-    profile = _best(journal, info, prose_text, [w for w in windows if journal.at(w)][-1])
+    profile = _best(journal, info, prose_text, judged)
     profile.save(profile_path(info))
     return profile
 
@@ -145,7 +157,7 @@ def _tokenize(llm_or_path: LongContextLLM | str | Path, path: Path, text: str) -
 
 
 def _best(journal: _Journal, info: ModelInfo, text: str, window: int) -> Profile:
-    best = min(journal.at(window), key=lambda row: row.loss)
+    best = best_candidate(journal.at(window))
     return Profile(
         model_sha256=info.sha256,
         method=best.method,
@@ -165,7 +177,7 @@ class _Journal:
 
     def __init__(self, cache_dir: str | Path | None, info: ModelInfo, text: str, seed: int) -> None:
         folder = Path(cache_dir or platformdirs.user_cache_dir("longctx", appauthor=False))
-        name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}.json"
+        name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
         self._path = folder / "calibrations" / name
         self.rows: list[TrialResult] = []
         if self._path.exists():
@@ -178,10 +190,11 @@ class _Journal:
         """The trials of one window."""
         return [row for row in self.rows if row.window == window]
 
-    def find(self, window: int, candidate: Candidate) -> TrialResult | None:
+    def find(self, window: int, proposal: Proposal) -> TrialResult | None:
         """A trial that was made."""
-        wanted = (candidate.method, candidate.parameters)
-        return next((r for r in self.at(window) if (r.method, r.parameters) == wanted), None)
+        wanted = (proposal.candidate.method, proposal.candidate.parameters, proposal.stretch)
+        made = ((row.method, row.parameters, row.stretch) for row in self.at(window))
+        return next((r for r, m in zip(self.at(window), made, strict=True) if m == wanted), None)
 
     def expected_s(self, window: int) -> float:
         """Seconds of a trial, from the last: attention makes a prefill grow faster than text."""

@@ -8,23 +8,27 @@ from math import exp
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import RecallText, build_facts, build_recall_text
-from longctx.evaluate.search import Candidate
+from longctx.evaluate.search import Proposal
 from longctx.llm import LongContextLLM
 from longctx.planner import Profile, TrialResult
 from longctx.progress import Meter
 from longctx.types import ProgressCallback
 
 N_FACTS = 16
-SCORED = 512
+SCORED = 1024
+_SEEDS_APART = 1000
+TRIAL_VERSION = 2
+"""Trials of other versions do not compare with these."""
 
 
 def run_trial(
     path: Path,
     window: int,
-    candidate: Candidate,
+    proposal: Proposal,
     prose: Sequence[int],
     *,
     model_sha256: str,
@@ -37,7 +41,7 @@ def run_trial(
     Args:
         path: the model.
         window: in tokens.
-        candidate: method and parameters.
+        proposal: method and parameters, and on which stretch of the prose.
         prose: token ids, at least ``window`` of them.
         model_sha256: of the model, for the profile that carries the parameters.
         seed: draws facts and the stretch of prose.
@@ -48,6 +52,7 @@ def run_trial(
         DocumentError: the prose is shorter than the window.
     """
     started = time.monotonic()
+    candidate = proposal.candidate
     profile = Profile(
         model_sha256=model_sha256,
         method=candidate.method,
@@ -63,19 +68,20 @@ def run_trial(
         reserve_output=0,
         n_threads=n_threads,
     ) as llm:
-        laid_out = _lay_out(llm, prose, window, seed)
-        n_scored = min(SCORED, len(laid_out.ids) // (2 * max(1, len(laid_out.facts))) // 2)
+        laid_out = _lay_out(llm, prose, window, seed + _SEEDS_APART * proposal.stretch)
+        n_scored = min(SCORED, window // 8)
         session = llm.session()
         session.feed("")  # a BOS, where the model wants one
         ids = laid_out.ids
         feed_along(session, ids[:-n_scored], Meter(on_progress, len(ids)))
-        scores = session.nll(list(ids[-n_scored:]))
+        scores = session.nll(list(ids[-n_scored:]))[_is_prose(laid_out)[-n_scored:]]
         nats = []
         for fact in laid_out.facts:
             asked = [*fact.question, *fact.answer]
             nats.append(float(session.next_nll(asked)[len(fact.question) :].mean()))
         return TrialResult(
             window=window,
+            stretch=proposal.stretch,
             method=candidate.method,
             parameters=candidate.parameters,
             perplexity=exp(float(scores.mean())),
@@ -92,3 +98,11 @@ def _lay_out(llm: LongContextLLM, prose: Sequence[int], window: int, seed: int) 
     n_facts = max(1, min(N_FACTS, room // (8 * len(one.statement))))
     facts = build_facts(llm.tokenize, n_facts, seed=seed)
     return build_recall_text(prose, facts, room, seed=seed)
+
+
+def _is_prose(laid_out: RecallText) -> NDArray[np.bool_]:
+    """bool[n]: the tokens that are not a fact's, whose numbers nothing predicts."""
+    mask = np.ones(len(laid_out.ids), dtype=bool)
+    for begin, fact in zip(laid_out.begins, laid_out.facts, strict=True):
+        mask[begin : begin + len(fact.statement)] = False
+    return mask

@@ -5,9 +5,10 @@ Pure: no model is run here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
+from statistics import mean
 from typing import Literal
 
 from longctx.errors import PlanError
@@ -17,9 +18,13 @@ from longctx.rope import Method, TrainedRope
 
 CalibratedMethod = Method | Literal["self-extend"]
 
+N_STRETCHES = 3
+"""Stretches of text, with facts of their own, over which a candidate must win."""
+
 MAX_FACTOR = 4.0
 _CLOSE = 1.08  # neighbouring factors beyond which a finer one tells nothing
-_WORTH_REFINING = 0.1  # nats behind the best
+_WORTH_CONFIRMING = 0.25  # nats behind the best on one stretch
+_WORTH_REFINING = 0.1  # nats behind the best over all
 _HOPELESS = 0.5  # nats behind the best at a smaller window
 _GROUPS = (2, 4, 8, 16, 32)
 _BLOCKS = (1 / 32, 1 / 16, 1 / 8, 1 / 4)
@@ -32,6 +37,14 @@ class Candidate:
 
     method: CalibratedMethod
     parameters: ProfileParameters = field(default_factory=ProfileParameters)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate to measure, and on which stretch of text."""
+
+    candidate: Candidate
+    stretch: int
 
 
 @dataclass(frozen=True)
@@ -70,21 +83,22 @@ def survivors(
     methods: Sequence[CalibratedMethod], rows: Sequence[TrialResult]
 ) -> list[CalibratedMethod]:
     """The methods worth trying at a larger window, after ``rows`` at a smaller one."""
-    best = {
-        method: min((r.loss for r in rows if r.method == method), default=0.0) for method in methods
-    }
-    least = min(best.values(), default=0.0)
-    return [method for method in methods if best[method] <= least + _HOPELESS]
+    least = min((row.loss for row in rows), default=0.0)
+    hopeless = {row.method for row in rows if row.loss > least + _HOPELESS}
+    return [method for method in methods if method not in hopeless]
 
 
 def propose(
     methods: Sequence[CalibratedMethod], rows: Sequence[TrialResult], searched: Searched
-) -> Candidate | None:
+) -> Proposal | None:
     """What to try next at one window.
 
-    First each method by its formula; then the best method's parameters, and those of methods
-    close behind it, by bisection (a factor on s) or step by step (group, block and start; the
-    knots of a vector of factors).
+    A single stretch of text flatters what happens to suit it, so nothing is taken that did not
+    win over :data:`N_STRETCHES` of them. First each method by its formula on the first stretch;
+    then those close to the best on the others. Then neighbours of the best: a factor on s by
+    bisection; group, block and start, and the knots of a vector of factors, step by step. Most
+    neighbours lose on the first stretch, which costs one trial; one that is ahead is tried on the
+    next as well, and takes the place of the best when it is ahead over all.
 
     Args:
         methods: to choose from.
@@ -94,61 +108,105 @@ def propose(
     Returns:
         None when nothing is left that would tell much.
     """
-    tried = {(row.method, row.parameters) for row in rows}
-    for method in methods:
-        candidate = formula(method, searched)
-        if (candidate.method, candidate.parameters) not in tried:
-            return candidate
-    best = {m: min((r for r in rows if r.method == m), key=lambda r: r.loss) for m in methods}
-    if not best:
+    formulas = {method: formula(method, searched) for method in methods}
+    losses = _losses(rows)
+    for candidate in formulas.values():
+        if candidate not in losses:
+            return Proposal(candidate, 0)
+    if not formulas:
         return None
-    least = min(row.loss for row in best.values())
-    for method in sorted(methods, key=lambda m: best[m].loss):
-        if best[method].loss > least + _WORTH_REFINING:
+    least = min(losses[candidate][0] for candidate in formulas.values())
+    close = [m for m in methods if losses[formulas[m]][0] <= least + _WORTH_CONFIRMING]
+    for stretch in range(1, N_STRETCHES):
+        for method in close:
+            if stretch not in losses[formulas[method]]:
+                return Proposal(formulas[method], stretch)
+    best = {method: _best_of(method, losses) for method in close}
+    for method in close:
+        for candidate, found in losses.items():
+            if candidate.method == method and len(found) < N_STRETCHES:
+                against = [losses[best[method]][stretch] for stretch in found]
+                if mean(found.values()) < mean(against):
+                    return Proposal(candidate, len(found))
+    over_all = {method: mean(losses[best[method]].values()) for method in close}
+    for method in sorted(close, key=lambda m: over_all[m]):
+        if over_all[method] > min(over_all.values()) + _WORTH_REFINING:
             break
-        if method == "self-extend":
-            found = _step(best[method], tried, searched.n_ctx_train)
-        elif method == "longrope":
-            found = _move_factors(best[method], rows, searched)
-        elif method == "none":
-            found = None
-        else:
-            found = _bisect(best[method], [r for r in rows if r.method == method])
-        if found is not None:
-            return found
+        tried = [c.parameters for c in losses if c.method == method]
+        neighbour = _neighbour(best[method], tried, searched)
+        if neighbour is not None:
+            return Proposal(neighbour, 0)
     return None
 
 
-def _move_factors(
-    best: TrialResult, rows: Sequence[TrialResult], searched: Searched
+def best_candidate(rows: Sequence[TrialResult]) -> Candidate:
+    """The best over all stretches; over the first where the budget reached no further."""
+    losses = _losses(rows)
+    whole = [c for c, found in losses.items() if len(found) == N_STRETCHES]
+    if whole:
+        return min(whole, key=lambda c: mean(losses[c].values()))
+    return min(losses, key=lambda c: losses[c][0])
+
+
+def _losses(rows: Sequence[TrialResult]) -> dict[Candidate, dict[int, float]]:
+    """The losses of each candidate by stretch, in the order in which they were measured."""
+    found: dict[Candidate, dict[int, float]] = {}
+    for row in rows:
+        found.setdefault(Candidate(row.method, row.parameters), {})[row.stretch] = row.loss
+    return found
+
+
+def _best_of(
+    method: CalibratedMethod, losses: Mapping[Candidate, Mapping[int, float]]
+) -> Candidate:
+    whole = [c for c, f in losses.items() if c.method == method and len(f) == N_STRETCHES]
+    return min(whole, key=lambda c: mean(losses[c].values()))
+
+
+def _neighbour(
+    best: Candidate, tried: Sequence[ProfileParameters], searched: Searched
 ) -> Candidate | None:
+    """Something close to the best of a method that was not tried."""
+    parameters: ProfileParameters | None = None
+    if best.method == "self-extend":
+        parameters = _step(best.parameters, tried, searched.n_ctx_train)
+    elif best.method == "longrope":
+        parameters = _move_factors(best.parameters, tried, searched)
+    elif best.method != "none":
+        parameters = _bisect(best.parameters, tried)
+    return None if parameters is None else Candidate(best.method, parameters)
+
+
+def _move_factors(
+    here: ProfileParameters, tried: Sequence[ProfileParameters], searched: Searched
+) -> ProfileParameters | None:
     """A neighbour of the best vector."""
-    vectors = [row.parameters.frequency_factors for row in rows]
-    here = best.parameters.frequency_factors
-    assert here is not None
-    found = next_factors(here, [v for v in vectors if v is not None], searched.scale)
-    return None if found is None else searched.with_factors(found)
+    assert here.frequency_factors is not None
+    vectors = [other.frequency_factors for other in tried if other.frequency_factors is not None]
+    found = next_factors(here.frequency_factors, vectors, searched.scale)
+    return None if found is None else searched.with_factors(found).parameters
 
 
-def _bisect(best: TrialResult, rows: Sequence[TrialResult]) -> Candidate | None:
+def _bisect(
+    here: ProfileParameters, tried: Sequence[ProfileParameters]
+) -> ProfileParameters | None:
     """Half way, as a ratio, into the wider gap beside the best factor on s."""
-    factor = best.parameters.scale_factor
-    factors = sorted({row.parameters.scale_factor for row in rows} | {1.0})
+    factor = here.scale_factor
+    factors = sorted({other.scale_factor for other in tried} | {1.0})
     below = max((f for f in factors if f < factor), default=factor)
     above = min((f for f in factors if f > factor), default=MAX_FACTOR)
     gaps = {below: factor / below, above: above / factor}
     towards = max(gaps, key=lambda f: gaps[f])
     if gaps[towards] < _CLOSE:
         return None
-    wanted = round(sqrt(towards * factor), 3)
-    return Candidate(best.method, ProfileParameters(scale_factor=wanted))
+    return ProfileParameters(scale_factor=round(sqrt(towards * factor), 3))
 
 
 def _step(
-    best: TrialResult, tried: set[tuple[CalibratedMethod, ProfileParameters]], n_ctx_train: int
-) -> Candidate | None:
+    here: ProfileParameters, tried: Sequence[ProfileParameters], n_ctx_train: int
+) -> ProfileParameters | None:
     """A neighbour of the best group, block and start that was not tried."""
-    at = best.parameters.self_extend
+    at = here.self_extend
     assert at is not None
     place = _Place(
         _GROUPS.index(at.group),
@@ -162,8 +220,8 @@ def _step(
             if far is None:
                 continue
             parameters = ProfileParameters(self_extend=far)
-            if ("self-extend", parameters) not in tried:
-                return Candidate("self-extend", parameters)
+            if parameters not in tried:
+                return parameters
     return None
 
 

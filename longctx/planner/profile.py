@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Annotated, Literal
 
 import platformdirs
@@ -46,10 +47,12 @@ class TrialResult(Frozen):
     """One measurement of a calibration.
 
     ``window`` in tokens, ``perplexity`` of its last tokens, ``recall_nats`` the mean negative
-    log-likelihood of a token of the facts asked for (None where none fit), ``seconds`` it took.
+    log-likelihood of a token of the facts asked for (None where none fit), ``seconds`` it took;
+    ``stretch`` numbers the stretch of text, each with facts of its own.
     """
 
     window: int
+    stretch: int = 0
     method: Method | Literal["self-extend"]
     parameters: ProfileParameters
     perplexity: float
@@ -78,20 +81,29 @@ class Profile(Frozen):
     text_sha256: str | None = None
 
     def measured(self, n_ctx: int) -> str | None:
-        """What was measured at the largest window up to ``n_ctx``, against the formula's."""
-        mine = [row for row in self.results if self._chose(row) and row.window <= n_ctx]
-        if not mine:
+        """What was measured at the largest window up to ``n_ctx``, against NTK's formula."""
+        windows = [row.window for row in self.results if self._chose(row) and row.window <= n_ctx]
+        if not windows:
             return None
-        row = max(mine, key=lambda row: row.window)
-        text = f"perplexity {row.perplexity:.1f} at {row.window:,} tokens"
-        plain = [
-            other
-            for other in self.results
-            if other.window == row.window
-            and other.method == "ntk"
-            and other.parameters == ProfileParameters()
-        ]
-        return f"{text} against {plain[0].perplexity:.1f} by NTK's formula" if plain else text
+        rows = [row for row in self.results if row.window == max(windows)]
+        mine = {row.stretch: row.perplexity for row in rows if self._chose(row)}
+        plain = {
+            row.stretch: row.perplexity
+            for row in rows
+            if row.method == "ntk" and row.parameters == ProfileParameters()
+        }
+        compared = [stretch for stretch in mine if stretch in plain] or list(mine)
+        perplexity = geometric_mean(mine[stretch] for stretch in compared)
+        text = f"perplexity {perplexity:.1f} at {max(windows):,} tokens"
+        if not plain or plain == mine:
+            return text
+        against = geometric_mean(plain[stretch] for stretch in compared)
+        return f"{text} against {against:.1f} by NTK's formula"
+
+    @property
+    def n_stretches(self) -> int:
+        """Stretches of text over which the choice was measured."""
+        return sum(self._chose(row) and row.window == self.window for row in self.results)
 
     def factors_at(self, scale: float) -> tuple[float, ...] | None:
         """Longrope's divisors at a scale of 1 or more: the measured ones, to a power.

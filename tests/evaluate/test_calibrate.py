@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import pytest
 
 from longctx import LongContextLLM, ModelInfo, PlanError
 from longctx.evaluate import calibrate
+from longctx.evaluate.search import N_STRETCHES, best_candidate
 from longctx.planner import Profile, TrialResult, plan_context, profile_path
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
@@ -35,12 +37,16 @@ def test_the_planner_uses_what_was_measured(tiny_gguf: TinyGguf) -> None:
     )
     assert profile.results == tuple(rows)
     assert {r.method for r in rows} == set(METHODS)
-    best = min(rows, key=lambda r: r.loss)
+    best = best_candidate(rows)
     assert (profile.method, profile.parameters) == (best.method, best.parameters)
+    assert profile.n_stretches == N_STRETCHES
+    mine = [
+        r.perplexity for r in rows if (r.method, r.parameters) == (best.method, best.parameters)
+    ]
     plan = plan_context(path, 1024, reserve_output=16)
     assert plan.profile == profile
     assert plan.method == best.method
-    assert f"perplexity {best.perplexity:.1f} at 1,024 tokens" in plan.reasons[0]
+    assert f"perplexity {geometric_mean(mine):.1f} at 1,024 tokens" in plan.reasons[0]
     profile_path(ModelInfo.from_gguf(path)).unlink()
     assert plan_context(path, 1024, reserve_output=16).profile is None
     with LongContextLLM(path, 1024, profile=profile, reserve_output=16, n_threads=1) as llm:
@@ -91,6 +97,16 @@ def test_the_factors_are_searched_on_a_real_model() -> None:
     assert plan.rope.frequency_factors == pytest.approx(profile.parameters.frequency_factors)
 
 
+def test_a_budget_of_a_second_is_an_honest_partial_result() -> None:
+    """One trial was made and is said to be one; a window that was not judged decides nothing."""
+    profile = calibrate(TINY, (1024, 2048), ("ntk", "yarn"), budget_s=1e-3, n_threads=1)
+    assert [row.method for row in profile.results] == ["ntk"]
+    assert (profile.window, profile.method, profile.n_stretches) == (1024, "ntk", 1)
+    more = calibrate(TINY, (1024, 2048), ("ntk", "yarn"), budget_s=60, n_threads=1)
+    assert more.results[0] == profile.results[0]
+    assert (more.window, more.n_stretches) == (2048, N_STRETCHES)
+
+
 def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """Prints each trial on stderr and the profile on stdout."""
     text = tmp_path / "text.txt"
@@ -101,6 +117,6 @@ def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     )  # fmt: skip
     profile = Profile.model_validate(json.loads(done.stdout))
     assert profile.window == 1024
-    assert "1,024 ntk: perplexity" in done.stderr
+    assert "1,024 ntk, stretch 1: perplexity" in done.stderr
     bad = run("calibrate", "--budget", "soon", ok=False)
     assert "--budget is 'soon'" in bad.stderr
