@@ -14,7 +14,7 @@ from typing import get_args
 import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
-from longctx.errors import PlanError
+from longctx.errors import PlanError, UnsupportedModelError
 from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
 from longctx.evaluate.search import (
     CalibratedMethod,
@@ -25,10 +25,10 @@ from longctx.evaluate.search import (
     propose,
     survivors,
 )
-from longctx.evaluate.texts import python_reference
+from longctx.evaluate.texts import python_reference, stretch
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
-from longctx.planner import Profile, TrialResult, profile_path
+from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
 from longctx.rope import Method, TrainedRope
 from longctx.types import ProgressCallback
 
@@ -69,8 +69,9 @@ def calibrate(
 
     Args:
         llm_or_path: the model, or one that is open already.
-        windows: in tokens; None is twice and four times the trained window.
-        methods: to choose from; longrope is left out where the model cannot have factors.
+        windows: in tokens; None is twice and four times the trained window. Those within the
+            trained one are left out: nothing is scaled there.
+        methods: to choose from; longrope and self-extend are left out where the model cannot.
         text: prose like what you will read with the model; None is the Python reference.
         budget_s: seconds; a trial that would not end in time is not begun, but the first.
         seed: draws facts and the stretch of text.
@@ -89,20 +90,11 @@ def calibrate(
     """
     path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
     info = ModelInfo.from_gguf(path)
-    n_train = info.n_ctx_train
-    windows = sorted(windows or (2 * n_train, 4 * n_train))
-    if not methods or windows[0] <= n_train:
-        raise PlanError(
-            f"calibration needs methods, and windows past the trained {n_train:,} tokens, not "
-            f"{', '.join(map(str, windows))}"
-        )
-    known = (*get_args(Method), "self-extend")
-    if unknown := [method for method in methods if method not in known]:
-        raise PlanError(
-            f"{', '.join(map(str, unknown))} cannot be calibrated; choose from {', '.join(METHODS)}"
-        )
+    windows = _past_the_training(windows, info)
+    remaining = _runnable(methods, windows, info)
     prose_text = python_reference() if text is None else text
     prose = _tokenize(llm_or_path, path, prose_text)
+    stretch(prose, windows[-1], seed)  # a text that is too short is refused before the first trial
     journal = _Journal(cache_dir, info, prose_text, seed)
     deadline = time.monotonic() + budget_s
 
@@ -120,33 +112,74 @@ def calibrate(
                 on_trial(row)
         return True
 
-    def searched(window: int) -> Searched:
-        rope = TrainedRope(info.n_rot, info.rope_freq_base, n_train)
-        return Searched(rope, n_train, window)
-
-    remaining = list(methods)
-    obstacle = longrope_obstacle(info)
-    if obstacle is not None and "longrope" in remaining:
-        logger.info("longrope is not tried: %s", obstacle)
-        remaining.remove("longrope")
-        if not remaining:
-            raise PlanError(f"longrope cannot be tried: {obstacle}; choose other methods")
     judged = windows[0]
     for window in windows:
-        formulas = [Proposal(formula(method, searched(window)), 0) for method in remaining]
+        formulas = [Proposal(formula(method, _searched(info, window)), 0) for method in remaining]
         if not all(try_out(window, proposal) for proposal in formulas):
             break  # the best of some methods is not the best of all
         judged = window
         if window != windows[-1]:
             remaining = survivors(remaining, journal.at(window))
     else:
-        at = searched(windows[-1])
+        at = _searched(info, windows[-1])
         while (proposal := propose(remaining, journal.at(windows[-1]), at)) is not None:
             if not try_out(windows[-1], proposal):
                 break
     profile = _best(journal, info, prose_text, judged)
     profile.save(profile_path(info))
     return profile
+
+
+def _past_the_training(windows: Sequence[int] | None, info: ModelInfo) -> list[int]:
+    """The windows to measure, smallest first; within the trained one nothing is scaled."""
+    n_train = info.n_ctx_train
+    if info.scaling_support == "none":
+        raise UnsupportedModelError(
+            f"{info.name} ({info.architecture}) cannot be scaled, so there is nothing to "
+            f"calibrate: {info.notes[-1]}"
+        )
+    past = sorted({w for w in windows or (2 * n_train, 4 * n_train) if w > n_train})
+    if not past:
+        raise PlanError(
+            f"calibration needs windows past the trained {n_train:,} tokens, not "
+            f"{', '.join(map(str, windows or ()))}"
+        )
+    return past
+
+
+def _runnable(
+    methods: Sequence[CalibratedMethod], windows: Sequence[int], info: ModelInfo
+) -> list[CalibratedMethod]:
+    """The methods that this model can run; what it cannot is logged, with the reason."""
+    known = (*get_args(Method), "self-extend")
+    if unknown := [method for method in methods if method not in known]:
+        raise PlanError(
+            f"{', '.join(map(str, unknown))} cannot be calibrated; choose from {', '.join(METHODS)}"
+        )
+    if not methods:
+        raise PlanError(f"calibration needs methods; choose from {', '.join(METHODS)}")
+    reasons = {"longrope": longrope_obstacle(info), "self-extend": self_extend_obstacle(info)}
+    if reasons["self-extend"] is None:
+        try:
+            formula("self-extend", _searched(info, windows[-1]))
+        except PlanError as error:
+            reasons["self-extend"] = str(error)
+    found: list[CalibratedMethod] = []
+    for method in dict.fromkeys(methods):
+        reason = reasons.get(method)
+        if reason is None:
+            found.append(method)
+        else:
+            logger.info("%s is not tried: %s", method, reason)
+    if not found:
+        said = "; ".join(f"{method}: {reasons[method]}" for method in methods)
+        raise PlanError(f"none of the methods can be tried ({said}); choose others")
+    return found
+
+
+def _searched(info: ModelInfo, window: int) -> Searched:
+    rope = TrainedRope(info.n_rot, info.rope_freq_base, info.n_ctx_train)
+    return Searched(rope, info.n_ctx_train, window)
 
 
 def _tokenize(llm_or_path: LongContextLLM | str | Path, path: Path, text: str) -> list[int]:

@@ -67,7 +67,11 @@ class Searched:
 
 
 def formula(method: CalibratedMethod, searched: Searched) -> Candidate:
-    """What the planner would take without a calibration; for longrope, where its search begins."""
+    """What the planner would take without a calibration; for longrope, where its search begins.
+
+    Raises:
+        PlanError: self-extend does not reach the window.
+    """
     n_ctx_train = searched.n_ctx_train
     if method == "longrope":
         return searched.with_factors(starting_factors(searched.rope, searched.scale))
@@ -76,6 +80,11 @@ def formula(method: CalibratedMethod, searched: Searched) -> Candidate:
     far = _self_extend(n_ctx_train, 2, 3, 2)
     if far is None:
         raise PlanError(f"a trained window of {n_ctx_train:,} tokens is too short for self-extend")
+    if far.max_tokens < searched.window:
+        raise PlanError(
+            f"self-extend reaches {far.max_tokens:,} tokens from a trained window of "
+            f"{n_ctx_train:,}, not {searched.window:,}"
+        )
     return Candidate(method, ProfileParameters(self_extend=far))
 
 
@@ -169,7 +178,7 @@ def _neighbour(
     """Something close to the best of a method that was not tried."""
     parameters: ProfileParameters | None = None
     if best.method == "self-extend":
-        parameters = _step(best.parameters, tried, searched.n_ctx_train)
+        parameters = _step(best.parameters, tried, searched)
     elif best.method == "longrope":
         parameters = _move_factors(best.parameters, tried, searched)
     elif best.method != "none":
@@ -203,9 +212,10 @@ def _bisect(
 
 
 def _step(
-    here: ProfileParameters, tried: Sequence[ProfileParameters], n_ctx_train: int
+    here: ProfileParameters, tried: Sequence[ProfileParameters], searched: Searched
 ) -> ProfileParameters | None:
-    """A neighbour of the best group, block and start that was not tried."""
+    """A neighbour of the best group, block and start that reaches the window, and was not tried."""
+    n_ctx_train = searched.n_ctx_train
     at = here.self_extend
     assert at is not None
     place = _Place(
@@ -217,7 +227,7 @@ def _step(
         for step in (1, -1):
             moved = replace(place, **{axis: getattr(place, axis) + step})
             far = _self_extend(n_ctx_train, moved.group, moved.block, moved.start)
-            if far is None:
+            if far is None or far.max_tokens < searched.window:
                 continue
             parameters = ProfileParameters(self_extend=far)
             if parameters not in tried:

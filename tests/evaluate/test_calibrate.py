@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from longctx import LongContextLLM, ModelInfo, PlanError
+from longctx import DocumentError, LongContextLLM, ModelInfo, PlanError, UnsupportedModelError
 from longctx.evaluate import calibrate
 from longctx.evaluate.search import N_STRETCHES, best_candidate
 from longctx.planner import Profile, TrialResult, plan_context, profile_path
@@ -75,10 +75,25 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
     path = tiny_gguf("llama", n_ctx_train=512)
     with pytest.raises(PlanError, match="past the trained"):
         calibrate(path, (512,))
+    with pytest.raises(DocumentError, match="longer text"):
+        calibrate(path, (1024, 4096), ("ntk",), text="too short " * 200)
+    with pytest.raises(UnsupportedModelError, match="nothing to calibrate"):
+        calibrate(tiny_gguf("mamba", n_ctx_train=512), (1024,))
+    with pytest.raises(PlanError, match=r"none of the methods .*self-extend: not every layer"):
+        calibrate(tiny_gguf("gemma3", n_ctx_train=512), (1024,), ("self-extend",))
     with pytest.raises(PlanError, match="needs methods"):
         calibrate(path, (1024,), ())
     with pytest.raises(PlanError, match="profile is a str"):
         LongContextLLM(path, 1024, profile="yarn")  # type: ignore[arg-type]  # nonsense on purpose
+
+
+def test_what_a_model_cannot_run_is_left_out(tiny_gguf: TinyGguf) -> None:
+    """Sliding layers take no Self-Extend; a window within the training needs no scaling."""
+    path = tiny_gguf("gemma3", n_ctx_train=512)
+    profile = calibrate(
+        path, (512, 1024), ("self-extend", "yarn"), text=TEXT, budget_s=1e-3, n_threads=1
+    )
+    assert [(row.window, row.method) for row in profile.results] == [(1024, "yarn")]
 
 
 def test_unknown_methods_are_refused() -> None:

@@ -123,6 +123,18 @@ def test_self_extend_walks_to_its_best_group_and_start() -> None:
     assert (best.group, best.start) == (16, 5120)
 
 
+def test_self_extend_is_not_walked_where_it_does_not_reach() -> None:
+    """A start of half the window with blocks of a quarter reaches three blocks."""
+
+    def loss(candidate: Candidate, _stretch: int) -> float:
+        far = candidate.parameters.self_extend
+        assert far is not None
+        assert far.max_tokens >= AT.window
+        return 3 + far.start / 8192 - far.block / 8192
+
+    search(["self-extend"], loss)
+
+
 def test_hopeless_methods_do_not_reach_the_next_window() -> None:
     """Half a nat behind is far; what was not tried is not judged."""
     rows = [row(Candidate("none"), 5.0), row(Candidate("ntk"), 3.2), row(Candidate("yarn"), 3.0)]
