@@ -56,8 +56,9 @@ def calibrate(
             recall = "" if row.recall_nats is None else f"recall {row.recall_nats:.2f} nats, "
             errors.print(
                 f"{row.window:,} {row.method}{row.parameters}, stretch {row.stretch + 1}: "
-                f"perplexity {row.perplexity:.2f}, {recall}{row.seconds:.0f} s",
+                f"perplexity {row.perplexity:.2f}, {recall}{row.seconds:.1f} s",
                 markup=False,
+                soft_wrap=True,
             )
 
         try:
@@ -77,15 +78,15 @@ def calibrate(
     if as_json:
         print_json(profile)
         return
-    out.print(
-        f"[bold]{profile.method}[/bold]{profile.parameters}, {profile.measured(profile.window)}"
-    )
+    found = f"[bold]{profile.method}[/bold]{profile.parameters}"
+    out.print(f"{found}, {profile.measured(profile.window)}", soft_wrap=True)
     if profile.n_stretches < N_STRETCHES:
         errors.print(
             f"The time allowed {profile.n_stretches} of {N_STRETCHES} stretches of text; the same "
             "command with a larger --budget goes on from here."
         )
-    out.print(f"method='auto' uses it from now on: {profile_path(ModelInfo.from_gguf(path))}")
+    stored = profile_path(ModelInfo.from_gguf(path))
+    out.print(f"method='auto' uses it from now on: {stored}", soft_wrap=True)
 
 
 def _number(name: str, text: str) -> int:
