@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from inspect import signature
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any
 
 from longctx.call_queue import in_thread
 from longctx.errors import BackendError, ContextOverflowError, PlanError, RemoteError
+from longctx.progress import Meter
 from longctx.protocols import ToolChoice
 from longctx.remote.connection import Connection
 from longctx.remote.dialects import Counting, Dialect, dialect_of
@@ -36,6 +38,7 @@ from longctx.types import (
 logger = logging.getLogger("longctx.remote")
 
 _CHAT = "/v1/chat/completions"
+_AT_ONCE = 8
 _REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
 
 
@@ -222,6 +225,38 @@ class RemoteLLM:
         )
         assert last.result is not None  # a stream ends with it, or raises
         return last.result
+
+    def chat_batch(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        on_progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> list[Completion]:
+        """Answer several conversations, eight requests at a time; the answers in their order.
+
+        Servers such as vLLM or llama-server with ``--parallel`` write them side by side. Options
+        and errors as :meth:`chat`; the first error ends it.
+
+        Args:
+            conversations: as in :meth:`chat`.
+            on_progress: called after each answer, with the tokens of all prompts.
+            options: other arguments of :meth:`chat`, the same for all.
+        """
+        total = sum(map(self.count, conversations)) if on_progress else 0
+        meter = Meter(on_progress, total)
+        results: list[Completion] = []
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            asked = [threads.submit(self.chat, each, **options) for each in conversations]
+            try:
+                for answer in asked:
+                    results.append(answer.result())
+                    meter.prompt(results[-1].usage.prompt_tokens)
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+        meter.finish()
+        return results
 
     def stream_chat(
         self,

@@ -75,6 +75,20 @@ def test_an_answer_is_what_the_model_says_here(remote: RemoteLLM, tiny_llm: Long
     assert there.timings.ttft_s > 0
 
 
+def test_several_conversations_at_once(remote: RemoteLLM, tiny_llm: LongContextLLM) -> None:
+    """Each gets its own answer, in order; progress is of all; the first error ends it."""
+    asked = [[{"role": "user", "content": f"Say {word}."}] for word in ("one", "two", "three")]
+    seen: list[Progress] = []
+    there = remote.chat_batch(asked, max_tokens=6, on_progress=seen.append)
+    own = [tiny_llm.chat(messages, max_tokens=6) for messages in asked]
+    assert [answer.text for answer in there] == [answer.text for answer in own]
+    total = sum(remote.count(messages) for messages in asked)
+    assert (seen[-1].done_tokens, seen[-1].total_tokens) == (total, total)
+    with pytest.raises(ContextOverflowError):
+        remote.chat_batch([*asked, [{"role": "user", "content": "word " * 3000}]], max_tokens=6)
+    assert remote.chat_batch([]) == []
+
+
 def test_options_reach_the_model(remote: RemoteLLM, tiny_llm: LongContextLLM) -> None:
     """Sampling, seed and stop strings; without max_tokens it is reserve_output."""
     for options in (
