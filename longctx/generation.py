@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native import Model, Sampler, SamplerParams
-from longctx.cache import Session, advance_each
+from longctx.cache import Session, SideBySide, advance_each
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.errors import BackendError, ContextOverflowError
+from longctx.progress import Meter
 from longctx.tokens import TextStream
 from longctx.types import (
     Chunk,
@@ -332,7 +333,31 @@ def generate(writing: Writing) -> Generator[Chunk, None, Outcome]:
     return writing.outcome()
 
 
-def generate_together(begin: Iterable[Writing]) -> list[Outcome]:
+def generate_each(
+    side_by_side: SideBySide,
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    on_progress: ProgressCallback | None,
+) -> Iterator[tuple[int, Session, Outcome]]:
+    """Answer several prompts, as many at once as there is room for.
+
+    Yields:
+        The prompt's index, the session that holds it and its answer, and the outcome.
+    """
+    meter = Meter(on_progress, sum(map(len, prompts)))
+    for sessions in side_by_side.rounds(prompts, settings.max_tokens):
+        begin = (
+            Writing(session, model, prompts[i], settings, on_progress=meter.prompt(len(prompts[i])))
+            for i, session in sessions.items()
+        )
+        outcomes = _write_together(begin)
+        for (i, session), outcome in zip(sessions.items(), outcomes, strict=True):
+            yield i, session, outcome
+    meter.finish()
+
+
+def _write_together(begin: Iterable[Writing]) -> list[Outcome]:
     """Write several answers, a token of each at a time; those in one cache share a batch.
 
     Args:

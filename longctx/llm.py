@@ -33,12 +33,11 @@ from longctx.generation import (
     Writing,
     check_fit,
     generate,
-    generate_together,
+    generate_each,
 )
 from longctx.model_info import ModelInfo
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, Profile, estimate_memory, plan_context
-from longctx.progress import Meter
 from longctx.protocols import ToolChoice
 from longctx.remote import RemoteLLM
 from longctx.tokens import (
@@ -382,26 +381,16 @@ class LongContextLLM:
             check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
         if not prompts:
             return []
-        meter = Meter(on_progress, sum(len(prompt.ids) for prompt in prompts))
         results: dict[int, Completion] = {}
         with self._queue.turn():
             self._check_open()
             ids = [prompt.ids for prompt in prompts]
-            for sessions in self._side_by_side.rounds(ids, settings.max_tokens):
-                outcomes = generate_together(
-                    Writing(
-                        session,
-                        self._backend.model,
-                        ids[i],
-                        settings,
-                        on_progress=meter.prompt(len(ids[i])),
-                    )
-                    for i, session in sessions.items()
-                )
-                for (i, session), outcome in zip(sessions.items(), outcomes, strict=True):
-                    self._keep(prompts[i], outcome, session)
-                    results[i] = completion_of(outcome, outcome.text, ())
-            meter.finish()
+            answers = generate_each(
+                self._side_by_side, self._backend.model, ids, settings, on_progress
+            )
+            for i, session, outcome in answers:
+                self._keep(prompts[i], outcome, session)
+                results[i] = completion_of(outcome, outcome.text, ())
         return [results[i] for i in range(len(prompts))]
 
     def generate(
