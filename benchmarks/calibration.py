@@ -1,29 +1,57 @@
 """Whether a calibrated plan beats the formulas on text that it was not calibrated on.
 
-Calibrates on the first half of the Python reference; then the calibrated plan, NTK by its formula
-and the planner's own choice read the second half, with other facts in it.
+Calibrates on the first half of the Python reference; then the calibrated plan, the formulas of NTK
+and YaRN, and the planner's own choice read the second half, with other facts in it. With
+``--shipped`` it is the profile that ships with the demo model, which was calibrated on all of the
+reference, and the text is the docstrings of Python's standard library.
 
     python benchmarks/calibration.py [--model tests/models/tiny-longctx.gguf] [--budget 120]
+    python benchmarks/calibration.py --shipped --windows 16384 --repeats 3
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from statistics import mean
 
 from machine import save
 
-from longctx import LongContextLLM, ModelInfo
+from longctx import LongContextLLM, ModelInfo, demo_model
 from longctx.evaluate import calibrate, python_reference
 from longctx.evaluate.calibrate import METHODS
 from longctx.evaluate.measure_trial import run_trial
 from longctx.evaluate.search import Candidate, Proposal, Searched, formula
-from longctx.planner import profile_path
+from longctx.packaged_model import fast_copy
+from longctx.planner import Profile, profile_path
+from longctx.planner.profile import find_profile
 from longctx.rope import TrainedRope
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tools.tiny_model.corpus import docstrings
+
 TINY = Path(__file__).parents[1] / "tests/models/tiny-longctx.gguf"
+
+
+def calibrated(
+    options: argparse.Namespace, info: ModelInfo, windows: list[int], text: str
+) -> Profile:
+    """Calibrate on a text, and leave the user's own profile as it was."""
+    mine = profile_path(info)
+    before = mine.read_bytes() if mine.exists() else None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return calibrate(
+                options.model, windows, options.methods.split(","), text=text,
+                budget_s=options.budget, n_threads=options.threads, cache_dir=folder,
+            )  # fmt: skip
+    finally:
+        mine.unlink(missing_ok=True)
+        if before is not None:
+            mine.write_bytes(before)
 
 
 def main() -> None:
@@ -35,25 +63,22 @@ def main() -> None:
     parser.add_argument("--save-as", default="calibration")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--shipped", action="store_true", help="the demo model and its profile")
     options = parser.parse_args()
+    if options.shipped:
+        options.model = fast_copy(demo_model())
     info = ModelInfo.from_gguf(options.model)
-    text = python_reference()
-    half = len(text) // 2
     windows = options.windows or [2 * info.n_ctx_train, 4 * info.n_ctx_train]
-    mine = profile_path(info)
-    before = mine.read_bytes() if mine.exists() else None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            profile = calibrate(
-                options.model, windows, options.methods.split(","), text=text[:half],
-                budget_s=options.budget, n_threads=options.threads, cache_dir=folder,
-            )  # fmt: skip
-    finally:
-        mine.unlink(missing_ok=True)
-        if before is not None:
-            mine.write_bytes(before)
+    if options.shipped:
+        profile, _ = find_profile(info)
+        assert profile is not None, "no profile of this model ships"
+        text = "\n\n".join(docstrings(Path(sysconfig.get_paths()["stdlib"])))
+    else:
+        reference = python_reference()
+        half = len(reference) // 2
+        profile, text = calibrated(options, info, windows, reference[:half]), reference[half:]
     with LongContextLLM(options.model, 256, reserve_output=0) as llm:
-        unseen = llm.tokenize(text[half:])
+        unseen = llm.tokenize(text[: 8 * 6 * windows[-1]])
     rope = TrainedRope(info.n_rot, info.rope_freq_base, info.n_ctx_train)
     at = Searched(rope, info.n_ctx_train, windows[-1])
     contenders = {

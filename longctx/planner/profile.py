@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log
 from pathlib import Path
-from statistics import geometric_mean
+from statistics import geometric_mean, mean
 from typing import Annotated, Literal
 
 import platformdirs
@@ -81,24 +82,26 @@ class Profile(Frozen):
     text_sha256: str | None = None
 
     def measured(self, n_ctx: int) -> str | None:
-        """What was measured at the largest window up to ``n_ctx``, against NTK's formula."""
+        """What was measured at the largest window up to ``n_ctx``, and by formula beside it.
+
+        By NTK's formula where that was measured there, else by the chosen method's own, which a
+        calibration tries first.
+        """
         windows = [row.window for row in self.results if self._chose(row) and row.window <= n_ctx]
         if not windows:
             return None
         rows = [row for row in self.results if row.window == max(windows)]
-        mine = {row.stretch: row.perplexity for row in rows if self._chose(row)}
-        plain = {
-            row.stretch: row.perplexity
-            for row in rows
-            if row.method == "ntk" and row.parameters == ProfileParameters()
-        }
-        compared = [stretch for stretch in mine if stretch in plain] or list(mine)
-        perplexity = geometric_mean(mine[stretch] for stretch in compared)
-        text = f"perplexity {perplexity:.1f} at {max(windows):,} tokens"
-        if not plain or plain == mine:
-            return text
-        against = geometric_mean(plain[stretch] for stretch in compared)
-        return f"{text} against {against:.1f} by NTK's formula"
+        mine = {row.stretch: row for row in rows if self._chose(row)}
+        for method, name in (("ntk", "NTK's formula"), (self.method, "its formula")):
+            first = next((row for row in rows if row.method == method), None)
+            if first is not None and not self._chose(first):
+                plain = {r.stretch: r for r in rows if _same(r, first) and r.stretch in mine}
+                both = _figures([mine[stretch] for stretch in plain])
+                return (
+                    f"{both} at {max(windows):,} tokens against "
+                    f"{_figures(list(plain.values()))} by {name}"
+                )
+        return f"{_figures(list(mine.values()))} at {max(windows):,} tokens"
 
     @property
     def n_stretches(self) -> int:
@@ -126,6 +129,17 @@ class Profile(Frozen):
         partial = path.with_suffix(".partial")
         partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
         partial.replace(path)
+
+
+def _same(row: TrialResult, other: TrialResult) -> bool:
+    return (row.method, row.parameters) == (other.method, other.parameters)
+
+
+def _figures(rows: Sequence[TrialResult]) -> str:
+    """Means over stretches of text."""
+    text = f"perplexity {geometric_mean(row.perplexity for row in rows):.1f}"
+    nats = [row.recall_nats for row in rows if row.recall_nats is not None]
+    return f"{text} and recall {mean(nats):.2f} nats" if nats else text
 
 
 def profiles_dir() -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from statistics import geometric_mean
 from typing import Any
 
 import pytest
@@ -40,13 +39,10 @@ def test_the_planner_uses_what_was_measured(tiny_gguf: TinyGguf) -> None:
     best = best_candidate(rows)
     assert (profile.method, profile.parameters) == (best.method, best.parameters)
     assert profile.n_stretches == N_STRETCHES
-    mine = [
-        r.perplexity for r in rows if (r.method, r.parameters) == (best.method, best.parameters)
-    ]
     plan = plan_context(path, 1024, reserve_output=16)
     assert plan.profile == profile
     assert plan.method == best.method
-    assert f"perplexity {geometric_mean(mine):.1f} at 1,024 tokens" in plan.reasons[0]
+    assert str(profile.measured(1024)) in plan.reasons[0]
     profile_path(ModelInfo.from_gguf(path)).unlink()
     assert plan_context(path, 1024, reserve_output=16).profile is None
     with LongContextLLM(path, 1024, profile=profile, reserve_output=16, n_threads=1) as llm:

@@ -20,7 +20,7 @@ def training_lines() -> list[str]:
     """Return the text to train on: lines without indentation, in a fixed order."""
     texts = [text for name, text in sorted(topics.items()) if name not in HELD_OUT]
     for folder in (Path(sysconfig.get_paths()["stdlib"]), _package("torch"), _package("numpy")):
-        texts += _docstrings(folder)
+        texts += docstrings(folder)
     seen = set(held_out_lines())  # topics quote one another
     return [line for text in texts for line in _lines(text) if line not in seen]
 
@@ -41,7 +41,8 @@ def _lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
-def _docstrings(folder: Path) -> Iterator[str]:
+def docstrings(folder: Path) -> Iterator[str]:
+    """The docstrings of the Python files below a folder, in a fixed order."""
     for path in sorted(folder.rglob("*.py")):
         if _SKIPPED.isdisjoint(path.relative_to(folder).parts):
             yield from _docstrings_of(path)
