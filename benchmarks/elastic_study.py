@@ -102,6 +102,9 @@ WAYS = {
     "none to 32k": Way("none", "fixed"),
     "linear fixed s=4": Way("linear", "fixed"),
     "ntk-by-parts fixed s=4": Way("ntk-by-parts", "fixed"),
+    "self-extend g=4 w=2048 start=7168, calibrated": Way(
+        "self-extend", plan=self_extend(4, 2048, 7168)
+    ),
 }
 
 
