@@ -68,7 +68,7 @@ def write_report(path: str | Path, runs: Sequence[EvaluationRun]) -> None:
             for run in runs
             for result in run.results
         },
-        drawn=[_inline_svg(run.figure, _TITLES[run.measure]) for run in runs],
+        drawn=[_inline_svg(run.figure, _TITLES[run.measure], i) for i, run in enumerate(runs)],
         titles=_TITLES,
         settings=_settings,
         data_url=_data_url,
@@ -110,17 +110,17 @@ def _data_url(run: EvaluationRun) -> str:
     return f"data:application/json;base64,{encoded}"
 
 
-def _inline_svg(figure: Figure, label: str) -> Markup:
+def _inline_svg(figure: Figure, title: str, number: int) -> Markup:
     """A figure whose colours are the page's variables, so that it is light or dark with it."""
     import matplotlib
 
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
         patch.set_alpha(0)
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{number}"}):
         figure.savefig(buffer, format="svg")
     svg = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    svg = svg[svg.index("<svg") :].replace("<svg", '<svg role="img"', 1)
+    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
     for name, (light, _dark) in PALETTE.items():
         svg = svg.replace(light.lower(), f"var(--{name})")
     return Markup(svg)

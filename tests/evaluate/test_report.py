@@ -90,6 +90,15 @@ def test_the_results_can_be_saved_from_the_page(page: Path, runs: list[Evaluatio
     assert saved == [run.model_dump(mode="json") for run in runs]
 
 
+def test_figures_do_not_share_names(runs: list[EvaluationRun], tmp_path: Path) -> None:
+    """What one refers to is its own, also where two are of one kind."""
+    path = tmp_path / "twice.html"
+    write_report(path, [runs[0], runs[0]])
+    names = re.findall(r'<(?:clipPath|path|image) id="(\w+)"', path.read_text())
+    assert names
+    assert len(names) == len(set(names))
+
+
 def test_colours_are_the_pages_own(page: Path) -> None:
     """Every colour of a figure is a variable with a light and a dark value."""
     for svg in re.findall(r"<svg.*?</svg>", page.read_text(), flags=re.DOTALL):
