@@ -135,8 +135,9 @@ def _score(llm: LongContextLLM, label: str, ids: list[int]) -> dict[str, Any]:
 
 def _show_table(rows: list[dict[str, Any]], n_ctx_train: int) -> None:
     table = Table(
-        "scaling", "rope_freq_base", "read", f"perplexity of the last {SCORED_TOKENS} tokens",
-        "took", title=f"The same text, a model trained on {n_ctx_train:,} tokens",
+        "scaling", "rope_freq_base", "read", "perplexity", "took",
+        title=f"The same text, and its last {SCORED_TOKENS} tokens' perplexity; "
+        f"trained on {n_ctx_train:,}",
         title_justify="left",
     )  # fmt: skip
     for row in rows:
