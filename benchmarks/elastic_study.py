@@ -26,6 +26,7 @@ import numpy as np
 from machine import RESULTS, save
 
 from longctx import LongContextLLM
+from longctx.evaluate.plots import PALETTE, write_figure
 from longctx.rope import SelfExtendConfig, Turn
 
 SCORED = 512
@@ -242,19 +243,12 @@ def control(marks: list[int], threads: int) -> list[dict[str, Any]]:
 
 
 def report(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
-    """The table, and a plot of recall by depth at the longest mark that most ways reached."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    """The table of all ways, and a plot of the main ones: perplexity, and recall by depth."""
     marks = sorted({row["mark"] for rows in figures.values() for row in rows})
     titles = [f"{mark // 1024}k" for mark in marks]
     print(f"| way | {' | '.join(f'perplexity {t}' for t in titles)} | ", end="")
     print(f"{' | '.join(f'recall {t}' for t in titles)} |")
     print("| --- |" + " --- |" * 2 * len(marks))
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2))
-    unscaled = {row["mark"]: row["perplexity"] for row in figures["control"]}
     for name, rows in figures.items():
         by_mark = {row["mark"]: row for row in rows}
         cells = [f"{by_mark[m]['perplexity']:.2f}" if m in by_mark else "" for m in marks]
@@ -262,24 +256,56 @@ def report(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
             f"{by_mark[m]['recall']:.2f}" if "recall" in by_mark.get(m, {}) else "" for m in marks
         ]
         print(f"| {name} | {' | '.join(cells)} |")
-        if name == "control" or name.removesuffix(" w=2048 start=6144") + " to 32k" in figures:
-            continue  # the ratio's own line; the beginning of another run
-        x = [mark / 1024 for mark in by_mark]
-        ratios = [row["perplexity"] / unscaled[mark] for mark, row in by_mark.items()]
-        left.plot(x, ratios, "o-", label=name, markersize=3)
-        if 16_384 in by_mark:
-            nats = np.array(by_mark[16_384]["recall_by_depth"]).reshape(5, 4).mean(1)
-            right.plot([10, 30, 50, 70, 90], nats, "o-", label=name, markersize=3)
-    left.axhline(1, color="black", linestyle="--", linewidth=1)
-    left.set(
-        xlabel="text so far (thousands of tokens)",
-        title="Perplexity of the next 512 tokens ÷ the control's",
-    )
-    right.axhline(2.3, color="grey", linestyle=":", label="chance")
-    right.set(xlabel="depth of the fact (% of 16k)", title="Nats a digit of the facts' numbers")
-    right.legend(fontsize=6)
-    figure.tight_layout()
-    figure.savefig(plot)
+    draw(figures, plot)
+
+
+DRAWN = {
+    "none to 32k": ("none", "ink", "v:"),
+    "linear fixed s=2": ("linear, s = 2", "grey", "x:"),
+    "ntk fixed s=2": ("NTK-aware, s = 2", "orange", "o-"),
+    "ntk fixed s=4": ("NTK-aware, s = 4", "orange", "o--"),
+    "ntk-by-parts fixed s=2": ("NTK-by-parts, s = 2", "pink", "P-"),
+    "yarn fixed s=2": ("YaRN, s = 2", "blue", "s-"),
+    "yarn fixed s=4": ("YaRN, s = 4", "blue", "s--"),
+    "self-extend g=8 to 32k": ("Self-Extend", "green", "D-"),
+    "self-extend g=4 w=2048 start=7168, calibrated": ("calibrated", "red", "^-"),
+}
+"""Ways that are drawn: their label, the name of their colour, marker and dash."""
+AT_MOST = 1.5, 2.6  # where the two plots end; what lies above is named in the legend
+
+
+def draw(figures: dict[str, list[dict[str, Any]]], plot: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    control = {row["mark"]: row["perplexity"] for row in figures["control"]}
+    for name, (label, colour, style) in DRAWN.items():
+        rows = figures[name]
+        options = {"color": PALETTE[colour][0], "markersize": 5}
+        ratios = [row["perplexity"] / control[row["mark"]] for row in rows]
+        above = [f"{ratio:,.1f}" for ratio in ratios if ratio > AT_MOST[0]]
+        left.plot([row["mark"] / 1024 for row in rows], ratios, style, **options)
+        at_16k = next(row for row in rows if row["mark"] == 16_384)
+        nats = np.array(at_16k["recall_by_depth"]).reshape(5, 4).mean(1)
+        if above:
+            label += f", above: {', '.join(above)} times"
+        if nats.max() > AT_MOST[1]:
+            label += f", {nats.min():.1f} to {nats.max():.1f} nats"
+        right.plot([10, 30, 50, 70, 90], nats, style, label=label, **options)
+    left.axhline(1, color=PALETTE["grey"][0], linestyle=":")
+    left.set(ylim=(0.9, AT_MOST[0]), xticks=[8, 12, 16, 32])
+    left.set(xlabel="text so far (thousands of tokens)", ylabel="times the control's perplexity")
+    left.set_title("What it costs: perplexity of the next 512 tokens", loc="left")
+    right.axhline(np.log(10), color=PALETTE["grey"][0], linestyle=":", label="chance")
+    right.set(ylim=(1, AT_MOST[1]), xticks=[10, 30, 50, 70, 90])
+    right.set(xlabel="depth of the fact (% of 16k tokens)", ylabel="nats a digit")
+    right.set_title("What it buys: facts recalled (lower is better)", loc="left")
+    for axes in (left, right):
+        axes.grid(True, color=PALETTE["rule"][0], linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    write_figure(figure, plot)
 
 
 def main() -> None:

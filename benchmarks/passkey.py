@@ -37,8 +37,8 @@ class Way:
 
 WAYS = {
     "none, 8k": Way("none", "fixed", 8192),
-    "none, 16k": Way("none", "fixed", 16_384),
-    "linear, s = 2, 16k": Way("linear", "fixed", 16_384),
+    "none, 16k": Way("none", "fixed", 16_384, FIVE),
+    "linear, s = 2, 16k": Way("linear", "fixed", 16_384, FIVE),
     "NTK-aware, s = 2, 16k": Way("ntk", "fixed", 16_384),
     "NTK-by-parts, s = 2, 16k": Way("ntk-by-parts", "fixed", 16_384),
     "YaRN, s = 2, 16k": Way("yarn", "fixed", 16_384),
