@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 TinyGguf = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_calibration_of_the_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``auto`` plans by what ships; profiles that somebody stored here are theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_gguf() -> Path:
     """The packaged SmolLM2-135M-Instruct, a real model of 98 MB."""

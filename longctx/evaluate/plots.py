@@ -157,8 +157,17 @@ def check_plot(path: str | Path) -> None:
             f"a plot cannot be written to {Path(path).name!r}: its suffix must be one of "
             f"{', '.join(sorted(known))}; use .png, .svg or .pdf"
         )
+    check_folder("plot", path)
+
+
+def check_folder(what: str, path: str | Path) -> None:
+    """Refuse a file in a folder that is not there; ``what`` names it.
+
+    Raises:
+        PlanError: the folder is missing.
+    """
     if not Path(path).parent.is_dir():
-        raise PlanError(f"a plot cannot be written to {path}: there is no such folder; make it")
+        raise PlanError(f"a {what} cannot be written to {path}: there is no such folder; make it")
 
 
 def _new_figure(width: float, height: float) -> Figure:

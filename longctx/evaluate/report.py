@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from longctx.errors import PlanError
-from longctx.evaluate.plots import PALETTE, check_plot
+from longctx.evaluate.plots import PALETTE, check_folder, check_plot
 from longctx.evaluate.result import Subject
 from longctx.evaluate.runs import EvaluationRun
 from longctx.evaluate.tables import Table
@@ -44,6 +44,7 @@ def check_report(path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise PlanError(f"a report is a page, but {Path(path).name!r} is no .html; name it so")
+    check_folder("report", path)
     check_plot(Path(path).with_suffix(".svg"))
 
 

@@ -64,6 +64,11 @@ def choose_method(
     profile, warning = (request.profile, None) if request.profile else find_profile(info)
     if warning:
         warnings.append(warning)
+    if profile is not None and profile.method == "self-extend":
+        obstacle = self_extend_obstacle(info, request.n_ctx, profile)
+        if obstacle is not None:
+            warnings.append(f"The calibration is ignored, which chose self-extend: {obstacle}.")
+            profile = None
     if profile is not None:
         measured = profile.measured(request.n_ctx)
         reasons.append(
@@ -84,7 +89,7 @@ def choose_method(
             "scaling needs no fine-tuning."
         )
         return "ntk", None
-    obstacle = self_extend_obstacle(info)
+    obstacle = self_extend_obstacle(info, request.n_ctx)
     if obstacle is None:
         reasons.append(
             f"self-extend: {ratio_text}, and of all ways to grow a window it kept perplexity and "

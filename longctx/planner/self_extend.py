@@ -10,12 +10,23 @@ from longctx.rope import SelfExtendConfig
 _GROUP = 8
 
 
-def self_extend_obstacle(info: ModelInfo) -> str | None:
-    """Why a model's keys cannot share positions; None if they can."""
+def self_extend_obstacle(
+    info: ModelInfo, n_ctx: int = 0, profile: Profile | None = None
+) -> str | None:
+    """Why a model's keys cannot share positions, or not up to a window; None if they can.
+
+    Args:
+        info: the model.
+        n_ctx: the window in tokens; 0 asks about the model alone.
+        profile: the calibration whose parameters are meant, if not the formula's.
+    """
     if set(info.layer_kinds) != {"full"} or info.rope_type not in ("norm", "neox"):
         return "not every layer sees the whole window with an ordinary RoPE"
     if _block(info) < _GROUP or info.n_ctx_train * 3 // 4 < 2 * _block(info):
         return f"its trained window of {info.n_ctx_train:,} tokens is too short for blocks"
+    reach = _config(info, profile).max_tokens
+    if reach < n_ctx:
+        return f"a trained window of {info.n_ctx_train:,} tokens reaches {reach:,} with it"
     return None
 
 
@@ -38,10 +49,7 @@ def choose_self_extend(
             f"{info.name} ({info.architecture}) cannot be self-extended: {obstacle}. Use "
             "method='ntk' or 'yarn'"
         )
-    measured = profile.parameters.self_extend if profile else None
-    config = measured or SelfExtendConfig(
-        group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4
-    )
+    config = _config(info, profile)
     if config.max_tokens < n_ctx:
         raise PlanError(
             f"Self-Extend reaches {config.max_tokens:,} tokens from a trained window of "
@@ -49,6 +57,13 @@ def choose_self_extend(
             largest_ctx=config.max_tokens,
         )
     return config
+
+
+def _config(info: ModelInfo, profile: Profile | None) -> SelfExtendConfig:
+    measured = profile.parameters.self_extend if profile else None
+    return measured or SelfExtendConfig(
+        group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4
+    )
 
 
 def _block(info: ModelInfo) -> int:

@@ -57,6 +57,9 @@ def test_an_elastic_window_extends_itself(smollm: ModelInfo, tiny_gguf: TinyGguf
     assert sliding.method == FALLBACK
     assert any("self-extend is out, because not every layer" in text for text in sliding.reasons)
     assert "2,048 tokens (s = 2)" in sliding.reasons[-1]
+    far = plan(tiny_gguf(n_ctx_train=512), 32_768)
+    assert far.method == FALLBACK
+    assert any("of 512 tokens reaches 16,767 with it" in text for text in far.reasons)
     assert "prefills the text again" in plan(tiny_gguf("deepseek2"), 2048).reasons[-1]
     with pytest.raises(PlanError, match="window"):
         plan(smollm, 16384, window="rubber")

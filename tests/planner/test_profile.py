@@ -6,6 +6,7 @@ import pytest
 
 from longctx.model_info import ModelInfo
 from longctx.planner import Profile, ProfileParameters, TrialResult, plan_context, profile_path
+from longctx.rope import SelfExtendConfig
 from tests.conftest import TinyGguf
 
 
@@ -50,6 +51,16 @@ def test_past_what_was_measured_is_warned_of(info: ModelInfo) -> None:
     plan = plan_context(info, 4096)
     assert plan.method == "yarn"
     assert "never measured" in plan.warnings[0]
+
+
+def test_a_measured_self_extend_that_does_not_reach_is_passed_over(info: ModelInfo) -> None:
+    """Calibrated for one window, asked for a far larger one: as without the calibration."""
+    short = ProfileParameters(self_extend=SelfExtendConfig(group=4, block=128, start=256))
+    profile(info, method="self-extend", parameters=short, window=2048).save(profile_path(info))
+    plan = plan_context(info, 8192)
+    assert (plan.method, plan.profile) == ("self-extend", None)
+    assert plan.self_extend != short.self_extend
+    assert "is ignored, which chose self-extend" in plan.warnings[0]
 
 
 @pytest.mark.parametrize(
