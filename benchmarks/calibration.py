@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shipped", action="store_true", help="the demo model and its profile")
+    parser.add_argument("--plans", nargs="+", help="only these of the table's")
     options = parser.parse_args()
     if options.shipped:
         options.model = fast_copy(demo_model())
@@ -91,6 +92,9 @@ def main() -> None:
     if factors and profile.method != "longrope":
         best = min((row for row in factors if row.window == windows[-1]), key=lambda row: row.loss)
         contenders["longrope, as searched"] = Candidate("longrope", best.parameters)
+    contenders = {
+        name: plan for name, plan in contenders.items() if name in (options.plans or contenders)
+    }
     print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
     print("| plan | window | perplexity | recall (nats a token) | loss |")
     print("| --- | --- | --- | --- | --- |")

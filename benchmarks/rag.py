@@ -92,8 +92,6 @@ def strategies(options: argparse.Namespace, embedder: SentenceTransformersEmbedd
                 row = {"does_not_fit": error.needed}
         rows.append({"ratio": ratio, "strategy": strategy, **row})
         print(strategy_row(ratio, strategy, row), flush=True)
-    if options.llama_index:
-        rows += [llama_index_facts(options, ratio, embedder) for ratio in options.ratios]
     return rows
 
 
@@ -276,13 +274,21 @@ def llama_index_engine(
     usages: list[Any] = []
     Settings.llm, Settings.embed_model, Settings.tokenizer = Model(), Vectors(), llm.tokenize
     # Its defaults; the splitter it keeps from an earlier call would count with a closed model.
-    Settings.node_parser = SentenceSplitter(tokenizer=llm.tokenize)
-    engine = VectorStoreIndex.from_documents([LlamaDocument(text=text)]).as_query_engine()
+    engine = VectorStoreIndex.from_documents(
+        [LlamaDocument(text=text)], transformations=[SentenceSplitter(tokenizer=llm.tokenize)]
+    ).as_query_engine()
     engine.usages = usages
     return engine
 
 
 def llama_index_facts(
+    options: argparse.Namespace, embedder: SentenceTransformersEmbedder
+) -> list[Any]:
+    """What ``strategies`` asks, through its pipeline."""
+    return [llama_index_row(options, ratio, embedder) for ratio in options.ratios]
+
+
+def llama_index_row(
     options: argparse.Namespace, ratio: float, embedder: SentenceTransformersEmbedder
 ) -> dict[str, Any]:
     with LongContextLLM(None, options.window, reserve_output=ANSWER_TOKENS) as llm:
@@ -340,6 +346,9 @@ def main() -> None:
         for part in options.parts:
             figures[part] = PARTS[part](options, embedder)
             path = save(options.save_as, figures)
+            if part == "strategies" and options.llama_index:
+                figures["llama_index"] = llama_index_facts(options, embedder)
+                path = save(options.save_as, figures)
     print("raw figures:", path)
 
 
