@@ -92,9 +92,10 @@ def main() -> None:
     if factors and profile.method != "longrope":
         best = min((row for row in factors if row.window == windows[-1]), key=lambda row: row.loss)
         contenders["longrope, as searched"] = Candidate("longrope", best.parameters)
-    contenders = {
-        name: plan for name, plan in contenders.items() if name in (options.plans or contenders)
-    }
+    wanted = options.plans or list(contenders)
+    if unknown := set(wanted) - set(contenders):
+        parser.error(f"no such plan: {', '.join(unknown)}; choose from {', '.join(contenders)}")
+    contenders = {name: contenders[name] for name in wanted}
     print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
     print("| plan | window | perplexity | recall (nats a token) | loss |")
     print("| --- | --- | --- | --- | --- |")

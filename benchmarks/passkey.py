@@ -25,7 +25,7 @@ FIVE = tuple(i / 4 for i in range(5))
 
 @dataclass(frozen=True)
 class Way:
-    """One contender: the method, its window in tokens, how it grows, and where keys are hidden."""
+    """One contender: its method, whether its window grows, its tokens, and where keys hide."""
 
     method: str
     window: Literal["elastic", "fixed"]

@@ -158,12 +158,10 @@ def _runnable(
         )
     if not methods:
         raise PlanError(f"calibration needs methods; choose from {', '.join(METHODS)}")
-    reasons = {"longrope": longrope_obstacle(info), "self-extend": self_extend_obstacle(info)}
-    if reasons["self-extend"] is None:
-        try:
-            formula("self-extend", _searched(info, windows[-1]))
-        except PlanError as error:
-            reasons["self-extend"] = str(error)
+    reasons = {
+        "longrope": longrope_obstacle(info),
+        "self-extend": self_extend_obstacle(info, windows[-1]),
+    }
     found: list[CalibratedMethod] = []
     for method in dict.fromkeys(methods):
         reason = reasons.get(method)
