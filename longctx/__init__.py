@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ModelFileError,
         PlanError,
         RemoteError,
+        RequestError,
         SnapshotMismatchError,
         TemplateError,
         ToolError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from longctx.model_info import ModelInfo
     from longctx.packaged_model import demo_model
     from longctx.planner import ContextPlan, plan_context
+    from longctx.remote import RemoteLLM, connect
     from longctx.rope import RopeConfig
     from longctx.types import Chunk, Completion, Message, Progress, ToolCall, Usage
 
@@ -44,6 +46,8 @@ _HOMES = {
     "ModelInfo": "longctx.model_info",
     "ContextPlan": "longctx.planner",
     "plan_context": "longctx.planner",
+    "RemoteLLM": "longctx.remote",
+    "connect": "longctx.remote",
     "RopeConfig": "longctx.rope",
     **dict.fromkeys(
         ("Chunk", "Completion", "Message", "Progress", "ToolCall", "Usage"), "longctx.types"
@@ -58,6 +62,7 @@ _HOMES = {
             "ModelFileError",
             "PlanError",
             "RemoteError",
+            "RequestError",
             "SnapshotMismatchError",
             "TemplateError",
             "ToolError",
@@ -84,6 +89,8 @@ __all__ = [
     "PlanError",
     "Progress",
     "RemoteError",
+    "RemoteLLM",
+    "RequestError",
     "RopeConfig",
     "SnapshotMismatchError",
     "TemplateError",
@@ -91,6 +98,7 @@ __all__ = [
     "ToolError",
     "UnsupportedModelError",
     "Usage",
+    "connect",
     "demo_model",
     "export_plan",
     "plan_context",

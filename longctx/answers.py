@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from longctx._native import json_schema_to_grammar
+from longctx._native import Model, check_grammar, json_schema_to_grammar
+from longctx.engine import GenerationSettings, Outcome
 from longctx.errors import BackendError, ToolError
-from longctx.generation import Outcome
-from longctx.protocols import ToolChoice
+from longctx.options import AnswerOptions, ToolChoice
+from longctx.planner import ContextPlan
 from longctx.tokens import CallFormat, tool_grammar
-from longctx.types import Chunk, Completion, Message, ToolCall, ToolSchema
+from longctx.types import Completion, Message, ToolCall, ToolSchema
 
 
 def answer_grammar(
@@ -49,14 +50,34 @@ def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     return tuple(tool["function"]["name"] for tool in tools)
 
 
-def outcome_of(chunks: Generator[Chunk, None, Outcome]) -> Outcome:
-    """Read a stream to its end, showing nothing of it."""
-    while True:
-        try:
-            next(chunks)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome
+def settings_of(
+    options: AnswerOptions, plan: ContextPlan, seed: int | None, grammar: str | None, model: Model
+) -> GenerationSettings:
+    """The settings that a call's options come to; None in any of them is the default.
+
+    Args:
+        options: of the call.
+        plan: has the room for an answer where the call says nothing.
+        seed: of the model, where the call has none.
+        grammar: that the answer is held to.
+        model: whose tokens the grammar is of.
+
+    Raises:
+        BackendError: a setting is out of its range, or llama.cpp refuses the grammar.
+    """
+    if grammar is not None:
+        check_grammar(model, grammar)
+    max_tokens, temperature = options.get("max_tokens"), options.get("temperature")
+    top_p, stop, own_seed = options.get("top_p"), options.get("stop"), options.get("seed")
+    return GenerationSettings(
+        max_tokens=plan.reserve_output if max_tokens is None else max_tokens,
+        temperature=0.0 if temperature is None else temperature,
+        top_p=1.0 if top_p is None else top_p,
+        seed=seed if own_seed is None else own_seed,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        grammar=grammar,
+        top_logprobs=options.get("top_logprobs"),
+    )
 
 
 def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
@@ -70,11 +91,3 @@ def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> C
         window=outcome.window,
         logprobs=() if calls else outcome.logprobs,
     )
-
-
-def result_of(chunks: Iterator[Chunk]) -> Completion:
-    """Read a stream to its end."""
-    *_, last = chunks
-    if last.result is None:
-        raise BackendError("the stream ended without a result")
-    return last.result

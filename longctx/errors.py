@@ -3,6 +3,7 @@
 The tree::
 
     LongCtxError
+    ├── RequestError           an argument is wrong, whatever the model
     ├── ModelFileError         the file is missing, truncated or not a GGUF
     ├── UnsupportedModelError  the file is fine, but this cannot be done with that model
     ├── PlanError              no window satisfies the request (.largest_ctx says what would)
@@ -23,6 +24,10 @@ from __future__ import annotations
 
 class LongCtxError(Exception):
     """Base of all errors that longctx raises on purpose."""
+
+
+class RequestError(LongCtxError):
+    """An argument is of the wrong type, out of its range, unknown, or contradicts another."""
 
 
 class ModelFileError(LongCtxError):
@@ -59,7 +64,14 @@ class ContextOverflowError(LongCtxError):
 
 
 class SnapshotMismatchError(LongCtxError):
-    """A saved state does not belong to this model, scale or build."""
+    """A saved state does not belong to this model, scale or build.
+
+    ``is_damaged`` says that nobody can ever load the file, whatever the model.
+    """
+
+    def __init__(self, message: str, *, is_damaged: bool = False) -> None:
+        super().__init__(message)
+        self.is_damaged = is_damaged
 
 
 class TemplateError(LongCtxError):

@@ -1,9 +1,9 @@
-"""``LongContextLLM``: the façade that wires the rooms together."""
+"""``LongContextLLM``: messages in, text out, over the engine."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -11,38 +11,24 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
-from longctx._native import check_grammar
-from longctx.answers import answer_grammar, completion_of, outcome_of, result_of, tool_names
-from longctx.backends import LlamaCppBackend
-from longctx.cache import (
-    Cells,
-    Composer,
-    KeyTurner,
-    Session,
-    SessionPool,
-    SideBySide,
-    SnapshotStore,
-    snapshot_key,
-)
-from longctx.call_queue import CallQueue, in_thread
-from longctx.errors import BackendError
-from longctx.generation import (
-    GenerationSettings,
-    Outcome,
-    Writing,
-    check_fit,
-    generate,
-    generate_each,
-)
+import longctx
+from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
+from longctx.channel import Channel
+from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, check_fit
+from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
+from longctx.model_thread import ModelThread
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOptions, check_names
 from longctx.packaged_model import demo_model, fast_copy
-from longctx.planner import ContextPlan, Profile, estimate_memory, plan_context
-from longctx.protocols import ToolChoice
-from longctx.remote import RemoteLLM
+from longctx.planner import ContextPlan, PlanOptions, plan_context
+from longctx.progress import Meter
+from longctx.stream import AsyncStream, Event, Stream
 from longctx.tokens import (
     ChatTemplate,
     ModelTokenizer,
+    Prompt,
     RenderedPrompt,
     parse_tool_calls,
 )
@@ -59,16 +45,21 @@ from longctx.types import (
 
 logger = logging.getLogger("longctx")
 
-HAND_OUTPUTS = 128
-"""Rows of logits of a session by hand: below 64 tokens a batch, llama.cpp is half as fast."""
+DEFAULT_CTX = 32_768
 
 
 class LongContextLLM:
     """A local model with the window you ask for.
 
+    It may be called from many threads and tasks: answers are written side by side, each a token
+    of every batch. Whatever becomes of a caller (a timeout, a cancelled task, Ctrl-C, a loop that
+    is left), its answer ends at the next batch and the others go on.
+
     Args:
         model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
         target_ctx: the window wanted, in tokens.
+        plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
+            ``target_ctx`` and the planning arguments, which are shorthand for it.
         window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
             up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
         overflow: ``"error"`` raises when a text does not fit; ``"slide"`` lets the oldest tokens
@@ -99,6 +90,7 @@ class LongContextLLM:
         ModelFileError: the file is missing or damaged.
         UnsupportedModelError: the model cannot be scaled and the target needs it.
         PlanError: no window satisfies the request.
+        RequestError: an argument is unknown, or contradicts another.
         MissingExtraError: ``model=None`` and the demo model is not installed.
 
     Examples:
@@ -114,96 +106,63 @@ class LongContextLLM:
         backend: str = "llama.cpp",
         **options: Any,
     ) -> Any:
-        """Open a model here, or on a server; what that has no use for is refused."""
+        """Open a model here; the older spelling of ``longctx.connect`` opens one on a server."""
         if backend == "openai":
-            return RemoteLLM.from_options(model, target_ctx, options)
+            return longctx.RemoteLLM.from_options(model, target_ctx, options)
         return super().__new__(cls)
 
     def __init__(
         self,
         model: str | Path | None = None,
-        target_ctx: int = 32_768,
+        target_ctx: int | None = None,
         *,
-        window: Literal["elastic", "fixed"] = "elastic",
-        overflow: Literal["error", "slide"] = "error",
-        n_keep: int | None = None,
-        method: str = "auto",
-        kv_type: str = "auto",
-        memory_limit: int | str | None = None,
-        reserve_output: int = 1024,
+        plan: ContextPlan | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int = 0,
         seed: int | None = None,
         cache_dir: str | Path | None = None,
-        profile: Profile | None = None,
         verbose: bool = False,
         backend: Literal["llama.cpp", "openai"] = "llama.cpp",
         base_url: str | None = None,
         api_key: str | None = None,
+        **planning: Unpack[PlanOptions],
     ) -> None:
         if backend != "llama.cpp":
-            raise BackendError(f"backend {backend!r} is unknown; use 'llama.cpp' or 'openai'")
+            raise RequestError(f"backend {backend!r} is unknown; use 'llama.cpp' or 'openai'")
         if base_url is not None or api_key is not None:
-            raise BackendError("base_url and api_key are a server's: pass backend='openai' too")
+            raise RequestError("base_url and api_key are a server's: use longctx.connect(base_url)")
         if verbose:
             _log_to_stderr()
         path = Path(model) if model is not None else _demo_copy(cache_dir)
         self.info = ModelInfo.from_gguf(path)
-        self.plan: ContextPlan = plan_context(
-            self.info,
-            target_ctx,
-            method=method,
-            kv_type=kv_type,
-            memory_limit=memory_limit,
-            reserve_output=reserve_output,
-            n_keep=n_keep,
-            overflow=overflow,
-            window=window,
-            profile=profile,
-        )
+        self.plan: ContextPlan = _planned(self.info, target_ctx, plan, planning)
         self._seed = seed
-        self._queue = CallQueue()
-        self._backend = LlamaCppBackend(
-            self.info, self.plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers
-        )
-        self._turner = KeyTurner(self._backend)
-        native = self._backend.model
-        self._tokenizer = ModelTokenizer(native)
-        self._template = ChatTemplate(native.chat_template(), self._tokenizer)
-        spare_bytes = self.plan.memory.limit_bytes - self.plan.memory.weights_bytes
-        far = self.plan.self_extend
-        self._composer = Composer(
-            self._open_beside,
-            max_tokens=far.start if far else self.plan.first_window,
-            limit_bytes=spare_bytes // 4,
-        )
-        self._pool = SessionPool(
-            self._new_session,
-            cost_bytes=self._session_bytes,
-            limit_bytes=spare_bytes,
-            besides_bytes=lambda: self._composer.n_bytes,
-            store=(
-                SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
-                if cache_dir is not None
-                else None
-            ),
-        )
-        self._side_by_side = SideBySide(
-            self._backend,
-            self._turner,
-            lambda cells: self._new_session(cells=cells),
-            self._pool,
-        )
-        self._closed = False
+        self._thread = ModelThread()
+        try:
+            self._engine = self._thread.call(
+                Engine,
+                self.info,
+                self.plan,
+                n_threads=n_threads,
+                n_gpu_layers=n_gpu_layers,
+                cache_dir=cache_dir,
+                checkpoint=self._thread.checkpoint,
+            )
+            self._tokenizer = ModelTokenizer(self._engine.model)
+            self._template = ChatTemplate(self._engine.model.chat_template(), self._tokenizer)
+        except BaseException:
+            self._thread.close()
+            raise
+        self._thread.serve(self._engine)
 
     # Life
 
     def close(self) -> None:
-        """Free the model and every cache, long ones saved first (``cache_dir``). Idempotent."""
-        with self._queue.turn():
-            self._closed = True
-            self._pool.close()
-            self._backend.close()
+        """Free the model and every cache, long ones saved first (``cache_dir``). Idempotent.
+
+        Answers under way end with a :class:`~longctx.BackendError`.
+        """
+        self._thread.close(self._engine.close)
 
     def __enter__(self) -> LongContextLLM:
         return self
@@ -217,11 +176,21 @@ class LongContextLLM:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else self.plan.window
+        state = self.plan.window if self._thread.is_open else "closed"
         return (
             f"LongContextLLM({self.info.name!r}, target_ctx={self.plan.n_ctx}, "
             f"method={self.plan.method!r}, {state})"
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return self._thread.is_open
+
+    @property
+    def engine(self) -> Engine:
+        """What it runs on, for those who look inside; its methods belong to the model's thread."""
+        return self._engine
 
     @property
     def target_ctx(self) -> int:
@@ -240,7 +209,37 @@ class LongContextLLM:
 
     # Tokens
 
-    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
+    def prompt(
+        self, messages: Messages | Prompt, tools: Sequence[ToolSchema] | None = None
+    ) -> Prompt:
+        """Render and count a conversation once; :meth:`chat` and :meth:`count` take the result.
+
+        Args:
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first; a prompt is
+                returned as it is.
+            tools: OpenAI-style schemas that the model may call.
+
+        Returns:
+            ``.ids``, exactly what :meth:`chat` would have in its cache before it answers,
+            ``.n_tokens``, and what of it is ``.pinned`` where the window slides.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+            ToolError: a tool's definition is wrong.
+        """
+        self._thread.check_open()
+        if isinstance(messages, Prompt):
+            if tools and tuple(tools) != messages.tools:
+                raise RequestError("this prompt was rendered with other tools; render it again")
+            return messages
+        turns = as_messages(messages)
+        rendered = self._template.render(turns, tools)
+        pinned = self._pinned(turns, tools, rendered) if self._slides else 0
+        return Prompt(rendered, tuple(tools or ()), pinned)
+
+    def count(
+        self, text: str | Messages | Prompt, tools: Sequence[ToolSchema] | None = None
+    ) -> int:
         """Count tokens exactly.
 
         Args:
@@ -252,209 +251,108 @@ class LongContextLLM:
             TemplateError: the messages are no conversation.
         """
         if isinstance(text, str):
-            return len(self._tokenizer.encode(text))
-        return len(self._render(text, tools).ids)
+            return len(self.tokenize(text))
+        return self.prompt(text, tools).n_tokens
 
     def prompt_ids(
         self, messages: Messages, tools: Sequence[ToolSchema] | None = None
     ) -> list[int]:
-        """The token ids that :meth:`chat` would have in its cache before it answers."""
-        return self._render(messages, tools).ids
+        """The token ids of :meth:`prompt`."""
+        return self.prompt(messages, tools).ids
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
+        self._thread.check_open()
         return self._tokenizer.encode(text)
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
-        return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
+        self._thread.check_open()
+        return self._text_of(ids)
 
     # Generating
 
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        top_logprobs: int | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Completion:
+    def chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Completion:
         """Answer a conversation.
 
         Args:
-            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first.
-            tools: OpenAI-style schemas; calls are held to them by a grammar.
-            tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
-            max_tokens: room for the answer; None is the plan's ``reserve_output``.
-            temperature: 0 is greedy.
-            top_p: nucleus sampling, above temperature 0.
-            stop: strings that end the answer; they are not part of it.
-            seed: of sampling.
-            response_schema: a JSON schema or pydantic model that the answer must satisfy.
-            top_logprobs: also say how likely each token of the answer was, and so many others in
-                its place (``Completion.logprobs``): the model's own distribution, before
-                grammar, temperature and top_p.
-            on_progress: called after each prefilled batch.
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first, or what
+                :meth:`prompt` made of them.
+            options: see :class:`longctx.options.ChatOptions`.
 
         Raises:
             TemplateError: the messages are no conversation.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
             ToolError: a tool schema or ``tool_choice`` is wrong.
-            BackendError: a setting is out of its range, or the schema makes no grammar.
+            RequestError: an option is unknown or out of its range.
+            BackendError: the schema makes no grammar, or the model was closed.
         """
-        return result_of(
-            self.stream_chat(
-                messages,
-                tools=tools,
-                tool_choice=tool_choice,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                stop=stop,
-                seed=seed,
-                response_schema=response_schema,
-                top_logprobs=top_logprobs,
-                on_progress=on_progress,
-            )
-        )
+        with self.stream_chat(messages, **options) as stream:
+            return stream.result
 
-    def stream_chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        top_logprobs: int | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Stream:
         """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
 
         The prompt is checked at once, not at the first chunk. The last chunk carries
-        ``result``. Other calls wait until the stream is read to its end or closed.
+        ``result``. Closing the stream, or dropping it, gives the answer up.
         """
+        check_names(options, CHAT_OPTIONS, "of chat()")
+        tools, choice = options.get("tools"), options.get("tool_choice") or "auto"
         # With "none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self._render(messages, tools)
-        grammar = answer_grammar(tools, tool_choice, response_schema, self._template.call_format)
-        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, top_logprobs)
-        self._check_fit(len(prompt.ids), settings.max_tokens)
-        names = tool_names(tools) if tools and tool_choice != "none" else ()
-        pinned = self._pinned(messages, tools, prompt) if self._slides else 0
-        return self._answer(prompt, settings, names, on_progress, pinned)
+        prompt = self.prompt(messages, tools)
+        grammar = answer_grammar(
+            prompt.tools, choice, options.get("response_schema"), self._template.call_format
+        )
+        names = tool_names(prompt.tools) if choice != "none" else ()
+        return self._answer(prompt, options, grammar, names)
 
     def chat_batch(
-        self,
-        conversations: Sequence[Messages],
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
+        self, conversations: Sequence[Messages | Prompt], **options: Unpack[AnswerOptions]
     ) -> list[Completion]:
-        """Answer several conversations at once, eight at most; return the answers in their order.
+        """Answer several conversations side by side; return the answers in their order.
 
-        What all begin with is prefilled once, and a batch writes a token of each answer, as far
-        as memory bears their windows beside each other. A batch rounds otherwise than a token
-        alone, so where two tokens are nearly as likely an answer may differ from
-        :meth:`chat`'s. Arguments and errors as there, but for a window that slides: nothing
-        slides out here, each prompt must fit. All are checked before the first is prefilled.
+        What they begin with is prefilled once. A batch rounds otherwise than a token alone, so
+        where two tokens are nearly as likely an answer may differ from :meth:`chat`'s. Arguments
+        and errors as there; all are checked before the first is prefilled.
         """
-        prompts = [self._render(messages, None) for messages in conversations]
-        grammar = answer_grammar(None, "none", response_schema)
-        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, None)
-        for prompt in prompts:
-            check_fit(len(prompt.ids), settings.max_tokens, self.plan.n_ctx)
-        if not prompts:
-            return []
-        results: dict[int, Completion] = {}
-        with self._queue.turn():
-            self._check_open()
-            ids = [prompt.ids for prompt in prompts]
-            answers = generate_each(
-                self._side_by_side, self._backend.model, ids, settings, on_progress
-            )
-            for i, session, outcome in answers:
-                self._keep(prompts[i], outcome, session)
-                results[i] = completion_of(outcome, outcome.text, ())
-        return [results[i] for i in range(len(prompts))]
+        check_names(options, ANSWER_OPTIONS, "of chat_batch()")
+        prompts = [self.prompt(messages) for messages in conversations]
+        meter = Meter(options.get("on_progress"), sum(prompt.n_tokens for prompt in prompts))
+        grammar = answer_grammar((), "none", options.get("response_schema"))
+        writings = [self._writing(prompt, options, grammar, ()) for prompt in prompts]
+        streams = [
+            self._start(writing, channel, meter.prompt(prompt.n_tokens))
+            for (writing, channel), prompt in zip(writings, prompts, strict=True)
+        ]
+        results = [stream.result for stream in streams]
+        meter.finish()
+        return results
 
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        top_logprobs: int | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Completion:
+    def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Completion:
         """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
-        return result_of(
-            self.stream(
-                prompt,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                stop=stop,
-                seed=seed,
-                response_schema=response_schema,
-                top_logprobs=top_logprobs,
-                on_progress=on_progress,
-            )
-        )
+        with self.stream(prompt, **options) as stream:
+            return stream.result
 
-    def stream(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        top_logprobs: int | None = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Iterator[Chunk]:
+    def stream(self, prompt: str, **options: Unpack[AnswerOptions]) -> Stream:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
-        self._check_open()
+        check_names(options, ANSWER_OPTIONS, "of generate()")
+        self._thread.check_open()
         ids = self._encode(prompt, True)
-        grammar = answer_grammar(None, "none", response_schema)
-        settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, top_logprobs)
-        self._check_fit(len(ids), settings.max_tokens)
-        return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
+        grammar = answer_grammar((), "none", options.get("response_schema"))
+        return self._answer(Prompt(RenderedPrompt(text=prompt, ids=ids)), options, grammar, ())
 
-    async def achat(self, messages: Messages, **options: Any) -> Completion:
-        """:meth:`chat` in a thread; calls queue."""
-        return await in_thread(self.chat, messages, **options)
+    async def achat(
+        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
+    ) -> Completion:
+        """:meth:`chat`, in an event loop; cancelling it gives the answer up."""
+        return await self.astream_chat(messages, **options).result()
 
-    async def astream_chat(self, messages: Messages, **options: Any) -> AsyncIterator[Chunk]:
-        """:meth:`stream_chat` in threads; calls queue."""
-        chunks = self.stream_chat(messages, **options)
-        end = object()
-        try:
-            while (chunk := await in_thread(next, chunks, end)) is not end:
-                yield chunk
-        finally:
-            await in_thread(_close, chunks)
+    def astream_chat(
+        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
+    ) -> AsyncStream:
+        """:meth:`stream_chat`, in an event loop: ``async for``, ``await ….result()``."""
+        unread = ChatOptions({**options, "on_progress": None})
+        return AsyncStream(lambda: self.stream_chat(messages, **unread), options.get("on_progress"))
 
     def score(
         self,
@@ -478,21 +376,18 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the text does not fit the window.
-            BackendError: fewer than 2 tokens.
+            RequestError: fewer than 2 tokens.
         """
-        self._check_open()
+        self._thread.check_open()
         ids = self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
         if len(ids) < 2:
-            raise BackendError(f"score needs at least 2 tokens, not {len(ids)}")
+            raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
         self._check_fit(len(ids), 0)
-        with self._queue.turn():
-            session = self._new_session(n_outputs=min(batch, 512))
-            self._pool.add(session)
-            return session.nll(ids, on_progress=on_progress)
+        return self._thread.call(self._engine.score, ids, batch=batch, on_progress=on_progress)
 
     def compose(
         self,
-        messages: Messages,
+        messages: Messages | Prompt,
         passages: Sequence[str],
         *,
         recompute: int = 16,
@@ -514,32 +409,30 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the prompt does not fit ``target_ctx``.
-            BackendError: ``recompute`` is negative.
+            RequestError: ``recompute`` is negative.
         """
         if recompute < 0:
-            raise BackendError(f"recompute is {recompute}; use 0 or more tokens")
-        with self._queue.turn():
-            ids = self._render(messages, None).ids
-            check_fit(len(ids), 0, self.plan.n_ctx)
-            return self._composer.compose(
-                ids,
-                [self.tokenize(text) for text in passages],
-                lambda: self._pool.pick(ids),
-                recompute=recompute,
-                on_progress=on_progress,
-            )
+            raise RequestError(f"recompute is {recompute}; use 0 or more tokens")
+        ids = self.prompt(messages).ids
+        check_fit(len(ids), 0, self.plan.n_ctx)
+        return self._thread.call(
+            self._engine.compose,
+            ids,
+            [self.tokenize(text) for text in passages],
+            recompute=recompute,
+            on_progress=on_progress,
+        )
 
     # The KV cache, by hand
 
-    def session(self) -> Session:
-        """Open a KV cache of your own. Close it with ``.close()``, or with the model."""
-        self._check_open()
-        with self._queue.turn():
-            session = self._new_session(n_outputs=HAND_OUTPUTS)
-            session.queue = self._queue
-            self._pool.make_room(session.n_ctx)
-            self._pool.lend(session)
-            return session
+    def session(self, *, n_outputs: int = HAND_OUTPUTS) -> Session:
+        """Open a KV cache of your own. Close it with ``.close()``, ``with``, or with the model.
+
+        Args:
+            n_outputs: tokens of a batch whose logits can be read at once
+                (``n_outputs * n_vocab`` floats).
+        """
+        return self._thread.call(self._engine.open_session, self._encode, self._thread, n_outputs)
 
     def load_session(self, path: str | Path) -> Session:
         """Open a session that ``session.save(path)`` wrote, at whatever scale it was saved.
@@ -558,7 +451,10 @@ class LongContextLLM:
         return session
 
     def save_chat(
-        self, path: str | Path, messages: Messages, tools: Sequence[ToolSchema] | None = None
+        self,
+        path: str | Path,
+        messages: Messages | Prompt,
+        tools: Sequence[ToolSchema] | None = None,
     ) -> int:
         """Write the cached session that has most of a conversation.
 
@@ -573,13 +469,8 @@ class LongContextLLM:
         Raises:
             BackendError: the file cannot be written.
         """
-        with self._queue.turn():
-            ids = self._render(messages, tools).ids
-            session = self._pool.holding(ids)
-            if session is None:
-                return 0
-            session.save(path)
-            return session.shared(ids)
+        ids = self.prompt(messages, tools).ids
+        return self._thread.call(self._engine.save_text, ids, Path(path))
 
     def load_chat(self, path: str | Path) -> int:
         """Take a session that :meth:`save_chat` wrote; chats that begin with its text reuse it.
@@ -592,39 +483,11 @@ class LongContextLLM:
                 is damaged.
             ContextOverflowError: it does not fit ``target_ctx``.
         """
-        with self._queue.turn():
-            self._check_open()
-            session = self._new_session()
-            try:
-                session.load(path)
-            except BaseException:
-                session.close()
-                raise
-            self._pool.add(session)
-            text = session.text_ids
-            self._template.recall(text)
-            return len(text)
+        text = self._thread.call(self._engine.load_text, Path(path))
+        self._template.recall(text)
+        return len(text)
 
     # Inside
-
-    def _new_session(self, n_outputs: int = 1, cells: Cells | None = None) -> Session:
-        return Session(
-            self._backend,
-            self._turner,
-            self._encode,
-            owner=self._pool,
-            n_outputs=n_outputs,
-            cells=cells,
-        )
-
-    def _open_beside(self) -> Session:
-        session = self._new_session()
-        self._pool.make_room(session.n_ctx)
-        return session
-
-    def _session_bytes(self, n_ctx: int) -> int:
-        memory = estimate_memory(self.info, n_ctx, kv_type=self.plan.kv_type_k)
-        return memory.kv_bytes + memory.compute_bytes
 
     @property
     def _slides(self) -> bool:
@@ -635,10 +498,10 @@ class LongContextLLM:
             check_fit(n_prompt, max_tokens, self.plan.n_ctx)
 
     def _pinned(
-        self, messages: Messages, tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
+        self, turns: Sequence[Message], tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
     ) -> int:
         """Tokens of system messages and tools, up to where the first user's text begins."""
-        system = list(takewhile(lambda m: m.role == "system", as_messages(messages)))
+        system = list(takewhile(lambda m: m.role == "system", turns))
         first = self._template.render([*system, Message(role="user", content="")], tools)
         pairs = zip(first.ids, prompt.ids, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -646,78 +509,70 @@ class LongContextLLM:
     def _encode(self, text: str, at_start: bool) -> list[int]:
         return self._tokenizer.encode(text, add_special=at_start)
 
-    def _render(self, messages: Messages, tools: Sequence[ToolSchema] | None) -> RenderedPrompt:
-        self._check_open()
-        return self._template.render(as_messages(messages), tools)
-
-    def _settings(
-        self,
-        max_tokens: int | None,
-        temperature: float,
-        top_p: float,
-        stop: str | Sequence[str] | None,
-        seed: int | None,
-        grammar: str | None,
-        top_logprobs: int | None,
-    ) -> GenerationSettings:
-        if grammar is not None:
-            check_grammar(self._backend.model, grammar)
-        return GenerationSettings(
-            max_tokens=self.plan.reserve_output if max_tokens is None else max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=self._seed if seed is None else seed,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-            grammar=grammar,
-            top_logprobs=top_logprobs,
-        )
+    def _text_of(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
     def _answer(
         self,
-        prompt: RenderedPrompt,
-        settings: GenerationSettings,
+        prompt: Prompt,
+        options: AnswerOptions,
+        grammar: str | None,
         tool_names: Sequence[str],
-        on_progress: ProgressCallback | None,
-        pinned: int = 0,
-    ) -> Generator[Chunk, None, None]:
-        with self._queue.turn():
-            self._check_open()
-            session = self._pool.pick(prompt.ids)
-            writing = Writing(
-                session,
-                self._backend.model,
-                prompt.ids,
-                settings,
-                pinned=pinned,
-                on_progress=on_progress,
-            )
-            pieces = generate(writing)
-            # A tool call is no prose: with tools the text is shown when it is known which it is.
-            outcome = outcome_of(pieces) if tool_names else (yield from pieces)
-            self._keep(prompt, outcome, session)
-        calls = (parse_tool_calls(outcome.text, tool_names) or ()) if tool_names else ()
-        text = "" if calls else outcome.text
-        result = completion_of(outcome, text, tuple(calls))
-        if tool_names:
-            yield Chunk(text=text, logprobs=result.logprobs, result=result)
-        else:
-            yield Chunk(result=result)
+    ) -> Stream:
+        writing, channel = self._writing(prompt, options, grammar, tool_names)
+        return self._start(writing, channel, options.get("on_progress"))
 
-    def _keep(self, prompt: RenderedPrompt, outcome: Outcome, session: Session) -> None:
-        """Remember an answer for the prompts that continue it."""
-        # A stop string cuts text that the ids still hold: such ids do not stand for it.
-        if self.detokenize(outcome.ids) == outcome.text:
-            self._template.remember(prompt, outcome.text, outcome.ids)
-        self._pool.keep(session)
+    def _writing(
+        self,
+        prompt: Prompt,
+        options: AnswerOptions,
+        grammar: str | None,
+        tool_names: Sequence[str],
+    ) -> tuple[Writing, Channel[Event]]:
+        """Check what is asked for, before any work."""
+        settings = settings_of(options, self.plan, self._seed, grammar, self._engine.model)
+        self._check_fit(prompt.n_tokens, settings.max_tokens)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise BackendError("this LongContextLLM is closed; construct a new one")
+        def finish(outcome: Outcome) -> Chunk:
+            # A stop string cuts text that the ids still hold: such ids do not stand for it.
+            if self._text_of(outcome.ids) == outcome.text:
+                self._template.remember(prompt.rendered, outcome.text, outcome.ids)
+            calls = parse_tool_calls(outcome.text, tool_names) if tool_names else None
+            text = "" if calls else outcome.text
+            result = completion_of(outcome, text, tuple(calls or ()))
+            if not tool_names:
+                return Chunk(result=result)
+            return Chunk(text=text, logprobs=result.logprobs, result=result)
+
+        channel: Channel[Event] = Channel()
+        # A tool call is no prose: with tools the text is shown when it is known which it is.
+        writing = Writing(
+            prompt.ids, settings, channel, finish, pinned=prompt.pinned, is_aloud=not tool_names
+        )
+        return writing, channel
+
+    def _start(
+        self, writing: Writing, channel: Channel[Event], on_progress: ProgressCallback | None
+    ) -> Stream:
+        stream = Stream(channel, on_progress)
+        self._thread.post(lambda: self._engine.add(writing))
+        return stream
 
 
-def _close(chunks: Iterator[Chunk]) -> None:
-    if isinstance(chunks, Generator):
-        chunks.close()
+def _planned(
+    info: ModelInfo, target_ctx: int | None, plan: ContextPlan | None, options: PlanOptions
+) -> ContextPlan:
+    if plan is None:
+        return plan_context(info, DEFAULT_CTX if target_ctx is None else target_ctx, **options)
+    if target_ctx is not None or options:
+        given = ", ".join([*(["target_ctx"] if target_ctx is not None else []), *options])
+        raise RequestError(f"the plan says it all already: pass plan= alone, without {given}")
+    if plan.info.sha256 != info.sha256:
+        raise RequestError(
+            f"the plan is of {plan.info.name} ({plan.info.path}), not of {info.path}; make one "
+            "with plan_context(model, target_ctx)"
+        )
+    return plan
 
 
 def _demo_copy(cache_dir: str | Path | None) -> Path:

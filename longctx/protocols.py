@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
+from longctx.options import AnswerOptions, ChatOptions
+from longctx.stream import Stream
 from longctx.types import (
-    Chunk,
     Completion,
     Composed,
     Messages,
     ProgressCallback,
     ToolSchema,
 )
-
-ToolChoice: TypeAlias = str | dict[str, Any]
-"""``"auto"``, ``"none"``, ``"required"``, or one function by name, in OpenAI's form
-``{"type": "function", "function": {"name": …}}``."""
 
 
 class Tokenizer(Protocol):
@@ -60,36 +58,10 @@ class ChatModel(Protocol):
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Exact tokens of a text, or of what :meth:`chat` would prefill."""
 
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Completion:
+    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """Answer a conversation."""
 
-    def stream_chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
         """Answer a conversation piece by piece; the last chunk carries the result."""
 
 
@@ -98,11 +70,7 @@ class BatchChatModel(Protocol):
     """A chat model that can answer several conversations at once."""
 
     def chat_batch(
-        self,
-        conversations: Sequence[Messages],
-        *,
-        max_tokens: int | None = None,
-        on_progress: ProgressCallback | None = None,
+        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
     ) -> list[Completion]:
         """Answer several conversations, in their order."""
 

@@ -36,7 +36,7 @@ def shared_model(
     key = (path, target_ctx, *sorted((name, str(value)) for name, value in settings.items()))
     with _lock:
         llm = _open.get(key)
-        if llm is None or llm._closed:
+        if llm is None or not llm.is_open:
             llm = LongContextLLM(path, target_ctx, **settings)
             _open[key] = llm
         return llm

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from longctx.errors import BackendError, ContextOverflowError
-from longctx.protocols import ToolChoice
+from longctx.options import ToolChoice
+from longctx.stream import Stream
 from longctx.types import (
     Chunk,
     Completion,
@@ -119,14 +120,13 @@ class ScriptedChatModel:
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
         **options: Any,
-    ) -> Iterator[Chunk]:
+    ) -> Stream:
         """:meth:`chat`, a word at a time."""
         result = self.chat(
             messages, tools=tools, tool_choice=tool_choice, max_tokens=max_tokens, **options
         )
-        for piece in re.findall(r"\S+\s*|\s+", result.text):
-            yield Chunk(text=piece)
-        yield Chunk(result=result)
+        pieces = re.findall(r"\S+\s*|\s+", result.text)
+        return Stream.of([*(Chunk(text=piece) for piece in pieces), Chunk(result=result)])
 
     def _complete(self, reply: str | ToolCall, prompt: list[str], cached: int) -> Completion:
         text = reply if isinstance(reply, str) else ""

@@ -182,8 +182,13 @@ class Usage(Frozen):
 
 
 class Timings(Frozen):
-    """Seconds that one call took, by phase. ``ttft_s`` is the time to the first token."""
+    """Seconds that one call took, by phase.
 
+    ``waited_s`` passed before its prefill began; ``ttft_s`` until its first token, that wait
+    included.
+    """
+
+    waited_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
     ttft_s: float = 0.0

@@ -6,7 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
-from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams
+from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
 from longctx._native.library import (
     build_id,
     captured_log,
@@ -25,6 +25,7 @@ __all__ = [
     "ContextParams",
     "Model",
     "NumberType",
+    "Part",
     "Sampler",
     "SamplerParams",
     "TokenAttr",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError
@@ -50,6 +51,15 @@ class ContextParams:
     offload_kv: bool = True
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a batch has of one sequence: tokens at ``first_position`` and the positions after."""
+
+    tokens: Sequence[int] | NDArray[np.int32]
+    first_position: int
+    seq_id: int
+
+
 class CacheFullError(BackendError):
     """The KV cache has no cells left for a batch; nothing was decoded."""
 
@@ -86,17 +96,18 @@ class Context:
         native.kv_unified = params.kv_unified
         native.offload_kqv = params.offload_kv
         native.no_perf = True
-        self._ctx = lib.llama_init_from_model(model.handle, native)
-        if not self._ctx:
+        pointer = lib.llama_init_from_model(model.handle, native)
+        if not pointer:
             raise BackendError(
                 f"llama.cpp cannot create a context of {params.n_ctx} tokens with "
                 f"{params.kv_type_k}/{params.kv_type_v} keys and values: {last_errors()}. "
                 "Ask for a smaller target_ctx or kv_type='q8_0'."
             )
-        self._memory = lib.llama_get_memory(self._ctx)
-        self.n_ctx = int(lib.llama_n_ctx_seq(self._ctx))
-        self.n_batch = int(lib.llama_n_batch(self._ctx))
+        self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_free, model.handle)
+        self.n_ctx = int(lib.llama_n_ctx_seq(self._handle))
+        self.n_batch = int(lib.llama_n_batch(self._handle))
         self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        self._batch_handle = NativeHandle(self._batch, lib.llama_batch_free)
         # Views on the batch's own arrays, so that filling it is numpy and not a loop.
         self._tokens = np.ctypeslib.as_array(self._batch.token, (self.n_batch,))
         self._positions = np.ctypeslib.as_array(self._batch.pos, (self.n_batch,))
@@ -106,14 +117,10 @@ class Context:
 
     def close(self) -> None:
         """Free the cache. Idempotent."""
-        if self._ctx:
-            lib.llama_batch_free(self._batch)
-            lib.llama_free(self._ctx)
-            self._ctx = None
-
-    def __del__(self) -> None:
-        if getattr(self, "_ctx", None):
-            self.close()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
+            self._batch_handle.close()
 
     @property
     def n_sequences(self) -> int:
@@ -121,16 +128,31 @@ class Context:
         return self.params.n_seq_max
 
     @property
+    def n_outputs(self) -> int:
+        """Tokens of a batch whose logits can be read at once."""
+        return self.params.n_outputs
+
+    @property
     def is_unified(self) -> bool:
         """Whether sequences share cells; else a copied sequence is a copy of its cells."""
         return self.params.kv_unified
 
     @property
-    def handle(self) -> Any:
-        """The ``llama_context *``."""
-        if not self._ctx:
-            raise BackendError("this context is closed")
-        return self._ctx
+    def handle(self) -> NativeHandle:
+        """The ``llama_context *``.
+
+        Raises:
+            BackendError: the context is closed.
+        """
+        handle = self._handle
+        if handle is None:
+            raise BackendError("this KV cache is closed; open a new session")
+        return handle
+
+    @property
+    def _memory(self) -> Borrowed:
+        handle = self.handle
+        return Borrowed(lib.llama_get_memory(handle), handle)
 
     # Decoding
 
@@ -172,29 +194,37 @@ class Context:
             self._seq_id = seq_id
         self._run(first_position)
 
-    def decode_each(
-        self, tokens: Sequence[int], positions: Sequence[int], seq_ids: Sequence[int]
-    ) -> None:
-        """Run one batch with one token of each of several sequences.
+    def decode_parts(self, parts: Sequence[Part]) -> list[int]:
+        """Run one batch with some tokens of each of several sequences.
 
-        Row i of its logits follows token i: ``logits(row=i)``.
+        Returns:
+            The row of the logits that follow the last token of each: ``logits(row=…)``.
 
         Raises:
             CacheFullError: there are too few free cells; nothing was decoded.
-            BackendError: there are more tokens than sequences, or a token id is wrong.
+            BackendError: there are more tokens than a batch takes, or a token id is wrong.
         """
-        n = len(tokens)
-        if not 0 < n <= self.n_sequences:
-            raise BackendError(f"a batch takes a token of 1 to {self.n_sequences} sequences")
-        batch = self._batch
-        batch.n_tokens = n
-        self._tokens[:n] = self._checked(tokens)
-        self._positions[:n] = positions
-        self._outputs[:n] = True
-        for i, seq_id in enumerate(seq_ids):
-            batch.seq_id[i][0] = seq_id
+        n = sum(len(part.tokens) for part in parts)
+        if not 0 < n <= self.n_batch or len(parts) > self.n_sequences:
+            raise BackendError(
+                f"a batch takes 1 to {self.n_batch} tokens of 1 to {self.n_sequences} sequences, "
+                f"not {n} of {len(parts)}"
+            )
+        self._batch.n_tokens = n
+        self._outputs[:n] = False
+        rows, end = [], 0
+        for part in parts:
+            begin, end = end, end + len(part.tokens)
+            self._tokens[begin:end] = self._checked(part.tokens)
+            first = part.first_position
+            self._positions[begin:end] = np.arange(first, first + end - begin, dtype=np.int32)
+            self._outputs[end - 1] = True
+            for i in range(begin, end):
+                self._batch.seq_id[i][0] = part.seq_id
+            rows.append(end - 1)
         self._seq_id = -1
-        self._run(max(positions))
+        self._run(max(part.first_position for part in parts))
+        return rows
 
     def _checked(self, tokens: Sequence[int] | NDArray[np.int32]) -> NDArray[np.int32]:
         ids = np.asarray(tokens, dtype=np.int32)
@@ -222,7 +252,7 @@ class Context:
         pointer = (
             lib.llama_get_logits_ith(self.handle, row)
             if n_rows == 1
-            else lib.llama_get_logits(self._ctx)
+            else lib.llama_get_logits(self.handle)
         )
         if not pointer:
             raise BackendError("the last batch kept no logits")

@@ -11,6 +11,7 @@ from enum import IntFlag
 from pathlib import Path
 from typing import Any
 
+from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx.errors import BackendError, ModelFileError
 
@@ -67,49 +68,54 @@ class Model:
         if parts:
             names = [os.fsencode(part) for part in (path, *parts)]
             array = (ctypes.c_char_p * len(names))(*names)
-            self._model = lib.llama_model_load_from_splits(array, len(names), params)
+            pointer = lib.llama_model_load_from_splits(array, len(names), params)
         else:
-            self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
-        if not self._model:
+            pointer = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not pointer:
             raise ModelFileError(
                 f"llama.cpp cannot load {path}: {last_errors()}. "
                 "The file may be truncated or damaged: compare its size with the original's, "
                 "or download it again."
             )
+        self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_model_free)
         self.path = path
         self.vocab_only = vocab_only
-        self._vocab = lib.llama_model_get_vocab(self._model)
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
 
     def close(self) -> None:
-        """Free the model. Close its contexts first."""
-        if self._model:
-            lib.llama_model_free(self._model)
-            self._model = None
+        """Let go of the weights. Idempotent.
 
-    def __del__(self) -> None:
-        if getattr(self, "_model", None):
-            self.close()
+        They are freed when no context stands on them any more and no thread is inside a call.
+        """
+        self._handle = None
 
     @property
-    def handle(self) -> Any:
-        """The ``llama_model *``."""
-        if not self._model:
+    def handle(self) -> NativeHandle:
+        """The ``llama_model *``.
+
+        Raises:
+            BackendError: the model is closed.
+        """
+        handle = self._handle
+        if handle is None:
             raise BackendError("this model is closed; construct a new LongContextLLM")
-        return self._model
+        return handle
+
+    @property
+    def _vocab(self) -> Borrowed:
+        handle = self.handle
+        return Borrowed(lib.llama_model_get_vocab(handle), handle)
 
     # Metadata
 
     def metadata(self) -> dict[str, str]:
         """Every scalar key of the file, as text."""
-        count = lib.llama_model_meta_count(self.handle)
+        handle = self.handle
         out = {}
-        for i in range(count):
-            key = _read_string(
-                lambda b, n, i=i: lib.llama_model_meta_key_by_index(self._model, i, b, n)
-            )
+        for i in range(lib.llama_model_meta_count(handle)):
+            key = _read_string(lambda b, n, i=i: lib.llama_model_meta_key_by_index(handle, i, b, n))
             out[key] = _read_string(
-                lambda b, n, i=i: lib.llama_model_meta_val_str_by_index(self._model, i, b, n)
+                lambda b, n, i=i: lib.llama_model_meta_val_str_by_index(handle, i, b, n)
             )
         return out
 
@@ -186,31 +192,31 @@ class Model:
                 f"the text holds a lone surrogate at index {error.start}, which no tokenizer can "
                 "read; decode its bytes with errors='replace'"
             ) from error
+        vocab = self._vocab
         size = len(data) + 8
         out = (lib.llama_token * size)()
-        n = lib.llama_tokenize(self._vocab, data, len(data), out, size, add_special, parse_special)
+        n = lib.llama_tokenize(vocab, data, len(data), out, size, add_special, parse_special)
         if n < 0:
             size = -n
             out = (lib.llama_token * size)()
-            n = lib.llama_tokenize(
-                self._vocab, data, len(data), out, size, add_special, parse_special
-            )
+            n = lib.llama_tokenize(vocab, data, len(data), out, size, add_special, parse_special)
         if n < 0:
             raise BackendError(f"llama.cpp cannot tokenise a text of {len(data)} bytes")
         return list(out[:n])
 
     def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
         """Return the tokens' bytes; control tokens are empty unless ``special``."""
+        vocab = self._vocab
         size = 256
         buffer = ctypes.create_string_buffer(size)
         pieces = []
         for token in ids:
             self._check_token(token)
-            n = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            n = lib.llama_token_to_piece(vocab, token, buffer, size, 0, special)
             if n < 0:
                 size = -n
                 buffer = ctypes.create_string_buffer(size)
-                n = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+                n = lib.llama_token_to_piece(vocab, token, buffer, size, 0, special)
             pieces.append(buffer.raw[:n])
         return b"".join(pieces)
 

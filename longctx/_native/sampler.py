@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from longctx._native.handle import NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError
@@ -14,7 +15,7 @@ class HasHandle(Protocol):
     """A context of llama.cpp, by whatever class."""
 
     @property
-    def handle(self) -> Any:
+    def handle(self) -> NativeHandle:
         """The ``llama_context *``."""
 
 
@@ -34,7 +35,7 @@ def check_grammar(model: Model, grammar: str) -> None:
     Raises:
         BackendError: it is malformed.
     """
-    lib.llama_sampler_free(_grammar(model, grammar))
+    NativeHandle(_grammar(model, grammar), lib.llama_sampler_free).close()
 
 
 def _grammar(model: Model, grammar: str) -> Any:
@@ -53,31 +54,38 @@ class Sampler:
     """
 
     def __init__(self, model: Model, params: SamplerParams) -> None:
-        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        # The grammar looks tokens up in the vocabulary.
+        self._handle = NativeHandle(chain, lib.llama_sampler_free, model.handle)
         if params.grammar is not None:
-            lib.llama_sampler_chain_add(self._chain, _grammar(model, params.grammar))
+            self._add(_grammar(model, params.grammar))
         if params.temperature <= 0:
-            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_greedy())
+            self._add(lib.llama_sampler_init_greedy())
         else:
             if params.top_p < 1:
-                lib.llama_sampler_chain_add(
-                    self._chain, lib.llama_sampler_init_top_p(params.top_p, 1)
-                )
-            lib.llama_sampler_chain_add(
-                self._chain, lib.llama_sampler_init_temp(params.temperature)
-            )
-            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(params.seed))
+                self._add(lib.llama_sampler_init_top_p(params.top_p, 1))
+            self._add(lib.llama_sampler_init_temp(params.temperature))
+            self._add(lib.llama_sampler_init_dist(params.seed))
+
+    @property
+    def handle(self) -> NativeHandle:
+        """The ``llama_sampler *``.
+
+        Raises:
+            BackendError: it is closed.
+        """
+        if not self._handle.is_open:
+            raise BackendError("this sampler is closed")
+        return self._handle
+
+    def _add(self, sampler: Any) -> None:
+        """Put a sampler at the chain's end; the chain frees it."""
+        lib.llama_sampler_chain_add(self._handle, sampler)
 
     def sample(self, context: HasHandle, row: int = -1) -> int:
         """Draw the token that follows a row of the last batch; advance the grammar past it."""
-        return int(lib.llama_sampler_sample(self._chain, context.handle, row))
+        return int(lib.llama_sampler_sample(self.handle, context.handle, row))
 
     def close(self) -> None:
         """Free the chain. Idempotent."""
-        if self._chain:
-            lib.llama_sampler_free(self._chain)
-            self._chain = None
-
-    def __del__(self) -> None:
-        if getattr(self, "_chain", None):
-            self.close()
+        self._handle.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from longctx.agents import policies, saved
+from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import AgentResult, Done, Event, StepEvent
@@ -17,9 +18,9 @@ from longctx.agents.read_back import read_result_tool
 from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.view import Transcript, as_shown
 from longctx.agents.watch import CacheWatch
-from longctx.call_queue import CallQueue
 from longctx.errors import BackendError, TemplateError, ToolError
-from longctx.protocols import ChatModel, ToolChoice
+from longctx.options import ToolChoice
+from longctx.protocols import ChatModel
 from longctx.types import (
     Message,
     ProgressCallback,

@@ -24,8 +24,9 @@ from longctx.agents.tools import Tool
 from longctx.agents.validity import check_view
 from longctx.agents.view import View
 from longctx.agents.watch import CacheWatch
-from longctx.errors import BackendError, ContextOverflowError
-from longctx.protocols import ChatModel, ToolChoice
+from longctx.errors import ContextOverflowError
+from longctx.options import ToolChoice
+from longctx.protocols import ChatModel
 from longctx.types import (
     Completion,
     Message,
@@ -130,8 +131,7 @@ class Run:
         self, tool_choice: ToolChoice, schema: Any, *, aloud: bool = True
     ) -> Generator[StepEvent, None, Completion]:
         messages = self._view().messages
-        completion = None
-        for chunk in self.llm.stream_chat(
+        with self.llm.stream_chat(
             messages,
             tools=self.schemas or None,
             tool_choice=tool_choice,
@@ -139,12 +139,11 @@ class Run:
             temperature=self.temperature,
             response_schema=schema,
             on_progress=self.options.on_progress,
-        ):
-            if chunk.text and aloud:
-                yield TextDelta(text=chunk.text)
-            completion = chunk.result or completion
-        if completion is None:
-            raise BackendError("the model's stream ended without a result")
+        ) as stream:
+            for chunk in stream:
+                if chunk.text and aloud:
+                    yield TextDelta(text=chunk.text)
+            completion = stream.result
         self.steps.append(completion)
         yield from self._window_events(completion)
         lost = self.watch.check(messages, completion, self._avoidable)

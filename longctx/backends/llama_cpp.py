@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from longctx.planner import ContextPlan
 from longctx.rope import RopeConfig
 
 N_BATCH = 512
-N_SEQUENCES = 16
+N_FORKS = 16
 """Forks that may share a cache; each costs only a row of logits."""
 
 
@@ -26,6 +27,7 @@ class LlamaCppBackend:
         plan: KV types come from here; window and RoPE are given with each context.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU (-1 = all).
+        checkpoint: called before each batch of one text; it may raise to end the work.
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
@@ -39,11 +41,13 @@ class LlamaCppBackend:
         *,
         n_threads: int | None = None,
         n_gpu_layers: int = 0,
+        checkpoint: Callable[[], None] = lambda: None,
     ) -> None:
         if n_threads is not None and (isinstance(n_threads, bool) or n_threads < 1):
             raise BackendError(f"n_threads is {n_threads}; use 1 or more, or None to measure")
         self.info = info
         self.plan = plan
+        self.checkpoint = checkpoint
         self.n_threads = n_threads or default_threads()
         self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
         self._n_gpu_layers = n_gpu_layers
@@ -59,11 +63,11 @@ class LlamaCppBackend:
         return set(self.info.layer_kinds) <= {"full", "mla", "none"}
 
     def open(
-        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_separate: int | None = None
+        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = N_FORKS
     ) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
 
-        With ``n_separate``, so many sequences have ``n_ctx`` cells each.
+        So many sequences share its cells, where the model's layers let several stand in it.
 
         Raises:
             BackendError: llama.cpp cannot allocate it.
@@ -76,10 +80,8 @@ class LlamaCppBackend:
             n_threads=self.n_threads,
             n_outputs=n_outputs,
         )
-        if n_separate is not None:
-            params = replace(params, n_seq_max=n_separate, kv_unified=False)
-        elif self.holds_sequences:
-            params = replace(params, n_seq_max=N_SEQUENCES)
+        if self.holds_sequences:
+            params = replace(params, n_seq_max=n_sequences)
         return Context(self._model_for(rope), params)
 
     def _model_for(self, rope: RopeConfig) -> Model:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native import Part
 from longctx.backends.threads import DecodeThreads
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan
@@ -30,6 +31,10 @@ class KVContext(Protocol):
         """Sequences that may stand in the cache; 1 where they cannot share cells."""
 
     @property
+    def n_outputs(self) -> int:
+        """Tokens of a batch whose logits can be read at once."""
+
+    @property
     def is_unified(self) -> bool:
         """Whether sequences share cells; else a copied sequence is a copy of its cells."""
 
@@ -47,10 +52,8 @@ class KVContext(Protocol):
     ) -> None:
         """Run one batch at consecutive positions."""
 
-    def decode_each(
-        self, tokens: Sequence[int], positions: Sequence[int], seq_ids: Sequence[int]
-    ) -> None:
-        """Run one batch with one token of each of several sequences."""
+    def decode_parts(self, parts: Sequence[Part]) -> list[int]:
+        """Run one batch with tokens of several sequences; the row of the logits of each."""
 
     def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
@@ -103,10 +106,13 @@ class Backend(Protocol):
     def holds_sequences(self) -> bool:
         """Whether a cache can hold several sequences at no cost but their cells."""
 
+    def checkpoint(self) -> None:
+        """Called before each batch of one text; raises where nobody waits for it any more."""
+
     def open(
-        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_separate: int | None = None
+        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = ...
     ) -> KVContext:
-        """Create a KV cache; with ``n_separate`` so many sequences have ``n_ctx`` cells each."""
+        """Create a KV cache whose cells so many sequences share."""
 
     def close(self) -> None:
         """Free the weights."""

@@ -8,15 +8,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import CacheFullError, Sampler
+from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
-from longctx.cache.shared import Lease, SharedContext
+from longctx.cache.shared import Contexts, Labels, Lease, OwnContexts, SharedContext
 from longctx.cache.state import select_tokens
 from longctx.cache.turning import KeyTurner
+from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
 Ids = Sequence[int] | NDArray[np.int32]
 Outputs = Literal["none", "last", "all"]
+_NO_LABELS: Labels = np.empty(0, np.int64)
 
 
 class Cells:
@@ -26,48 +28,42 @@ class Cells:
     should is the session's business.
 
     Args:
-        backend: where contexts come from.
+        backend: the model.
         turner: turns cached keys.
-        lease: an empty sequence to begin in; None opens a context.
-        n_ctx: cells of that context.
-        rope: the positional encoding of either.
-        n_outputs: tokens of a batch whose logits can be read at once.
-        n_separate: so many sequences have ``n_ctx`` cells each in that context; None lets them
-            share.
+        contexts: where the sequence finds a cache, and another one when it must move.
+        n_ctx: tokens that it may hold.
+        rope: the positional encoding.
+        lease: a sequence to stand in; None takes one from ``contexts``.
     """
 
     def __init__(
         self,
         backend: Backend,
         turner: KeyTurner,
-        lease: Lease | None = None,
+        contexts: Contexts,
         *,
         n_ctx: int,
         rope: RopeConfig,
-        n_outputs: int,
-        n_separate: int | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._backend = backend
         self._turner = turner
-        self.n_outputs = n_outputs
+        self._contexts = contexts
+        self.n_ctx = n_ctx
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
-        self._lease = lease or self._open(n_ctx, rope, n_separate)
-
-    def _open(self, n_ctx: int, rope: RopeConfig, n_separate: int | None = None) -> Lease:
-        context = self._backend.open(n_ctx, rope, n_outputs=self.n_outputs, n_separate=n_separate)
-        return Lease(SharedContext(context))
-
-    @property
-    def n_ctx(self) -> int:
-        """Cells of the context that the sequence may take."""
-        return self._lease.context.n_ctx
+        self._lease = lease or contexts.lease(n_ctx, rope)
 
     @property
     def n_batch(self) -> int:
         """Tokens that one :meth:`decode` takes at most."""
         return self._lease.context.n_batch
+
+    @property
+    def n_outputs(self) -> int:
+        """Tokens of a batch whose logits can be read at once."""
+        return self._lease.context.n_outputs
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +78,16 @@ class Cells:
     def is_beside(self, other: Cells) -> bool:
         """Whether both stand in one context."""
         return self.is_open and other.is_open and self._lease.shared is other._lease.shared
+
+    @property
+    def sequence(self) -> int:
+        """Which sequence of :attr:`shared` it is."""
+        return self._lease.sequence
+
+    @property
+    def shared(self) -> SharedContext:
+        """The context that the sequence stands in."""
+        return self._lease.shared
 
     @property
     def is_alone(self) -> bool:
@@ -106,18 +112,19 @@ class Cells:
         except CacheFullError:
             if not self._lease.shared.shares_cells:
                 raise
-            # Forks have filled the cache that this sequence shares with them.
-            self.rearrange(np.arange(len(self.tokens)), self.positions)
+            # Others have filled the cache that this sequence shares with them.
+            self._move_out()
             self._decode(ids, outputs)
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
+        self._backend.checkpoint()
         n, first, lease = len(self.tokens), self._next_position, self._lease
         lease.shared.logits_of = {}
         try:
             lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
             self._note(ids, first)
         except BaseException:
-            # Ctrl-C may fall between llama.cpp's work and our note of it.
+            # Nothing interrupts the model's thread, but a session may be used outside one.
             self._keep(n)
             lease.context.remove(first, seq_id=lease.sequence)
             raise
@@ -125,26 +132,33 @@ class Cells:
             lease.shared.logits_of = {self: -1}
 
     @staticmethod
-    def decode_each(members: Sequence[Cells], ids: Sequence[int]) -> None:
-        """Append one token to each of several sequences of one context, in one batch.
+    def decode_beside(pieces: Sequence[tuple[Cells, Ids]]) -> None:
+        """Append tokens to each of several sequences of one context, in one batch.
+
+        The logits of the last token of each can be read afterwards.
 
         Raises:
+            CacheFullError: there are too few free cells; nothing was appended.
             BackendError: llama.cpp refuses them; nothing was appended.
         """
-        shared = members[0]._lease.shared
-        ends = [(len(member.tokens), member._next_position) for member in members]
+        shared = pieces[0][0]._lease.shared
+        ends = [(len(cells.tokens), cells._next_position) for cells, _ in pieces]
         shared.logits_of = {}
         try:
-            sequences = [member._lease.sequence for member in members]
-            shared.context.decode_each(ids, [first for _, first in ends], sequences)
-            for member, token, (_, first) in zip(members, ids, ends, strict=True):
-                member._note([token], first)
+            rows = shared.context.decode_parts(
+                [
+                    Part(ids, first, cells._lease.sequence)
+                    for (cells, ids), (_, first) in zip(pieces, ends, strict=True)
+                ]
+            )
+            for (cells, ids), (_, first) in zip(pieces, ends, strict=True):
+                cells._note(ids, first)
         except BaseException:
-            for member, (n, first) in zip(members, ends, strict=True):
-                member._keep(n)
-                shared.context.remove(first, seq_id=member._lease.sequence)
+            for (cells, _), (n, first) in zip(pieces, ends, strict=True):
+                cells._keep(n)
+                shared.context.remove(first, seq_id=cells._lease.sequence)
             raise
-        shared.logits_of = {member: row for row, member in enumerate(members)}
+        shared.logits_of = {cells: row for (cells, _), row in zip(pieces, rows, strict=True)}
 
     @property
     def _next_position(self) -> int:
@@ -155,6 +169,14 @@ class Cells:
         self.tokens.extend(int(token) for token in ids)
         added = np.arange(first, first + len(ids), dtype=np.int32)
         self.positions = np.concatenate([self.positions, added])
+        self._add_labels(len(ids))
+
+    def _add_labels(self, n: int) -> None:
+        """So many cells more are this sequence's."""
+        shared, sequence = self._lease.shared, self._lease.sequence
+        labels = shared.labels.get(sequence)
+        new = shared.new_labels(n)
+        shared.labels[sequence] = new if labels is None else np.concatenate([labels, new])
 
     def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
@@ -198,6 +220,9 @@ class Cells:
     def _keep(self, n: int) -> None:
         del self.tokens[n:]
         self.positions = self.positions[:n]
+        if self._lease.is_held:
+            labels = self._lease.shared.labels
+            labels[self._lease.sequence] = labels.get(self._lease.sequence, _NO_LABELS)[:n]
 
     def _forget_logits(self) -> None:
         self._lease.shared.logits_of.pop(self, None)
@@ -235,13 +260,22 @@ class Cells:
             reason = self._turner.obstacle(old_rope, rope, moves=moves)
         if tokens and reason is None:
             state = self.export()
+        stands = not moves and rope == old_rope and len(tokens) == len(old_positions)
+        if stands and self._lease.shared.is_common and n_ctx <= self._lease.context.n_ctx:
+            self.n_ctx = n_ctx  # only a limit: the cells are there
+            return None
         self._enter(n_ctx, rope, state)
-        self.rope = rope
+        self.rope, self.n_ctx = rope, n_ctx
         self._keep(0)
         if state is not None:
             self._put(state, old_rope, old_positions, kept, positions)
-            self.tokens, self.positions = tokens, positions
+            self._take_note(tokens, positions)
         return reason
+
+    def _take_note(self, tokens: list[int], positions: NDArray[np.int32]) -> None:
+        """A state was put into the empty sequence: these tokens, there."""
+        self.tokens, self.positions = tokens, positions
+        self._add_labels(len(tokens))
 
     def export(self) -> NDArray[np.uint8]:
         """The state of the sequence: uint8[n]."""
@@ -267,28 +301,43 @@ class Cells:
                 return reason
         self._forget_logits()
         self._put(state, old_rope, old_positions, np.arange(len(tokens)), positions)
-        self.tokens, self.positions = list(tokens), positions
+        self._take_note(list(tokens), positions)
         return None
 
     def _enter(self, n_ctx: int, rope: RopeConfig, state: NDArray[np.uint8] | None) -> None:
-        """Stand in a context of our own, of this size and RoPE; the tokens are in ``state``."""
+        """Stand in an empty sequence of this size and RoPE; the tokens are in ``state``."""
         self._forget_logits()
-        same = (n_ctx, rope) == (self.n_ctx, self.rope)
-        if same and not self._lease.shared.shares_cells:
+        shared = self._lease.shared
+        if shared.is_common:
+            stays = rope == shared.rope and n_ctx <= shared.context.n_ctx
+        else:
+            stays = (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.shares_cells
+        if stays:
             self._lease.context.remove(0, seq_id=self._lease.sequence)
             return
-        old_n_ctx = self.n_ctx
         # Two caches and a copy between them would be three; the old one goes first.
         self._lease.release()
         try:
-            self._lease = self._open(n_ctx, rope)
+            self._lease = self._contexts.lease(n_ctx, rope)
         except BaseException:
-            self._lease = self._open(old_n_ctx, self.rope)
+            self._lease = self._contexts.lease(self.n_ctx, self.rope)
             if state is None:
                 self._keep(0)
             else:
-                self._lease.context.set_state(state)
+                self._lease.context.set_state(state, self._lease.sequence)
+                self._add_labels(len(self.tokens))
             raise
+
+    def _move_out(self) -> None:
+        """Leave a cache that others have filled, for one of our own."""
+        state = self.export() if self.tokens else None
+        n_outputs = self.n_outputs
+        self._forget_logits()
+        self._lease.release()
+        self._lease = OwnContexts(self._backend, n_outputs).lease(self.n_ctx, self.rope)
+        if state is not None:
+            self._lease.context.set_state(state, self._lease.sequence)
+            self._add_labels(len(self.tokens))
 
     def _put(
         self,
@@ -303,7 +352,14 @@ class Cells:
         if self.rope != old_rope or not np.array_equal(old_kept, positions):
             state = select_tokens(state, kept)
             self._turner.turn(state, old_rope, self.rope, old_kept, positions)
-        self._lease.context.set_state(state, self._lease.sequence)
+        try:
+            self._lease.context.set_state(state, self._lease.sequence)
+        except BackendError:
+            if not self._lease.shared.shares_cells:
+                raise
+            # What was freed is not enough: other sequences stand in those cells, too.
+            self._move_out()
+            self._lease.context.set_state(state, self._lease.sequence)
 
     def attach(
         self,
@@ -344,6 +400,7 @@ class Cells:
             self._forget_logits()
             self.tokens += tokens[skip:]
             self.positions = np.concatenate([self.positions, positions])
+            self._add_labels(len(positions))
         finally:
             lease.shared.release(beside)
         return None
@@ -352,10 +409,14 @@ class Cells:
         """Copy the sequence: within the context where that can, else into one of its own."""
         lease = self._lease.fork()
         twin = Cells(
-            self._backend, self._turner, lease,
-            n_ctx=self.n_ctx, rope=self.rope, n_outputs=self.n_outputs,
+            self._backend, self._turner, self._contexts,
+            n_ctx=self.n_ctx, rope=self.rope, lease=lease,
         )  # fmt: skip
-        if lease is None and self.tokens:
-            twin._lease.context.set_state(self.export())
         twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
+        if lease is not None:
+            shared = lease.shared
+            shared.labels[lease.sequence] = shared.labels.get(self._lease.sequence, _NO_LABELS)
+        elif self.tokens:
+            twin._lease.context.set_state(self.export(), twin._lease.sequence)
+            twin._add_labels(len(self.tokens))
         return twin

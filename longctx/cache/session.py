@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -16,11 +17,12 @@ from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.passage import Passage
+from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner, report
-from longctx.call_queue import CallQueue, in_turn
 from longctx.errors import BackendError, ContextOverflowError, SnapshotMismatchError
+from longctx.model_thread import ModelThread, in_model_thread
 from longctx.rope import RopeConfig
 from longctx.types import ProgressCallback
 
@@ -40,16 +42,16 @@ class Session:
     Self-Extend the oldest keys move closer together instead. A window that slides drops the
     tokens behind its first ``n_keep``, the attention sinks, when it is full (StreamingLLM, Xiao
     et al. 2024, section 3.2). After any exception, Ctrl-C included, the session holds the
-    tokens it says it holds. It may be used from several threads: calls queue.
+    tokens it says it holds. It may be used from several threads: all calls run in the model's.
 
     Args:
         backend: where contexts come from.
         turner: turns cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
-        queue: whose turn each call waits for; None where the caller holds it already.
+        thread: where each call runs; None where the caller is in it already.
         owner: told of growth and forks.
-        n_outputs: tokens of a batch whose logits can be read at once.
-        cells: the cache of a fork; None opens one.
+        contexts: where the text finds its cache; None gives it one of its own.
+        cells: the cache of a fork; None takes one from ``contexts``.
     """
 
     def __init__(
@@ -58,9 +60,9 @@ class Session:
         turner: KeyTurner,
         encode: Callable[[str, bool], list[int]],
         *,
-        queue: CallQueue | None = None,
+        thread: ModelThread | None = None,
         owner: SessionOwner | None = None,
-        n_outputs: int = 16,
+        contexts: Contexts | None = None,
         cells: Cells | None = None,
     ) -> None:
         plan = backend.plan
@@ -68,10 +70,11 @@ class Session:
         self._backend = backend
         self._turner = turner
         self._encode = encode
-        self.queue = queue
+        self.thread = thread
         self._owner = owner
+        contexts = contexts or OwnContexts(backend, 1)
         self._cells = cells or Cells(
-            backend, turner, n_ctx=first, rope=plan.rope_at(first), n_outputs=n_outputs
+            backend, turner, contexts, n_ctx=first, rope=plan.rope_at(first)
         )
         self._window = Window(backend, self._cells, owner)
         self._exact_tokens: int | None = None
@@ -117,6 +120,17 @@ class Session:
     def is_beside(self, other: Session) -> bool:
         """Whether both stand in one cache, whose memory comes back when both are closed."""
         return self._cells.is_beside(other._cells)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def is_stitched(self) -> bool:
@@ -185,7 +199,7 @@ class Session:
 
     # Text in
 
-    @in_turn
+    @in_model_thread
     def feed(self, text_or_ids: str | Ids, *, on_progress: ProgressCallback | None = None) -> None:
         """Append tokens; only they are prefilled. The window grows first if it must.
 
@@ -196,7 +210,7 @@ class Session:
         self._window.grow_for(self.n_tokens + len(ids), on_progress)
         self._window.feed(ids, on_progress)
 
-    @in_turn
+    @in_model_thread
     def nll(
         self, text_or_ids: str | Ids, *, on_progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:
@@ -222,7 +236,7 @@ class Session:
             report(on_progress, begin + len(piece), n, started)
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
-    @in_turn
+    @in_model_thread
     def next_nll(self, ids: Ids) -> NDArray[np.float32]:
         """Score a continuation without keeping it: float32[len(ids)], nats.
 
@@ -242,7 +256,9 @@ class Session:
     def shared(self, ids: Ids) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
         dropped = self._window.dropped
-        sinks, n_dropped = self.n_keep if dropped else 0, len(dropped)
+        if not dropped:
+            return common_prefix(self._cells.tokens, ids)
+        sinks, n_dropped = self.n_keep, len(dropped)
         shared = common_prefix(self._cells.tokens[:sinks], ids[:sinks])
         if shared == sinks:
             shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
@@ -250,7 +266,7 @@ class Session:
             return min(shared, sinks)
         return shared + common_prefix(self._cells.tokens[sinks:], ids[shared:])
 
-    @in_turn
+    @in_model_thread
     def match(self, ids: Ids) -> int:
         """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
 
@@ -262,20 +278,40 @@ class Session:
 
     # Text out
 
-    @in_turn
+    @in_model_thread
     def sample(self, sampler: Sampler) -> int:
         """Draw the token that follows, without appending it."""
         self._refresh_logits()
         return self._cells.sample(sampler)
 
-    @in_turn
+    @in_model_thread
     def next_logits(self) -> NDArray[np.float32]:
         """float32[1, n_vocab], what predicts the token that follows: a view, gone with the next
         batch."""
         self._refresh_logits()
         return self._cells.logits()
 
-    @in_turn
+    @in_model_thread
+    def greedy(self, n_tokens: int) -> list[int]:
+        """The most likely ``n_tokens`` that follow, one after the other; nothing is kept of them.
+
+        To go on behind them, :meth:`feed` them.
+
+        Raises:
+            BackendError: the session is empty, so nothing predicts the first token.
+            ContextOverflowError: they do not fit the largest window.
+        """
+        n, ids = self.n_tokens, list[int]()
+        try:
+            while len(ids) < n_tokens:
+                if ids:
+                    self.advance(ids[-1])
+                ids.append(int(np.argmax(self.next_logits()[0])))
+        finally:
+            self.truncate(n)
+        return ids
+
+    @in_model_thread
     def advance(self, token: int) -> None:
         """Append one generated token."""
         self._window.grow_for(self.n_tokens + 1)
@@ -292,18 +328,37 @@ class Session:
             self._cells.set_threads(self._backend.n_threads)
 
     @staticmethod
-    def advance_beside(sessions: Sequence[Session], tokens: Sequence[int]) -> None:
-        """Append one generated token to each of several sessions in one cache, in one batch.
+    def decode_beside(pieces: Sequence[tuple[Session, Ids]]) -> None:
+        """Append tokens to each of several sessions in one cache, in one batch.
 
-        Their windows have admitted it; :func:`longctx.cache.advance_each` sees to that.
+        Their windows have admitted them (:meth:`admit`); the logits of the last token of each
+        can be read afterwards.
+
+        Raises:
+            CacheFullError: the cache has too few free cells; nothing was appended.
         """
-        Cells.decode_each([session._cells for session in sessions], tokens)
+        Cells.decode_beside([(session._cells, ids) for session, ids in pieces])
+
+    @property
+    def n_batch(self) -> int:
+        """Tokens that :meth:`admit` takes at most."""
+        return self._window.n_batch
+
+    @property
+    def sequence(self) -> int:
+        """Which sequence of :attr:`shared_context` it is."""
+        return self._cells.sequence
+
+    @property
+    def shared_context(self) -> SharedContext:
+        """The context that it stands in, with others or alone."""
+        return self._cells.shared
 
     # The window
 
-    @in_turn
+    @in_model_thread
     def admit(self, n_more: int) -> None:
-        """Grow, slide or compress as appending so many more tokens needs it.
+        """Grow, slide or compress as appending so many more tokens, a batch of them, needs it.
 
         Raises:
             ContextOverflowError: they do not fit the largest window.
@@ -311,7 +366,16 @@ class Session:
         self._window.grow_for(self.n_tokens + n_more)
         self._window.admit(n_more)
 
-    @in_turn
+    @in_model_thread
+    def reserve(self, n_more: int) -> None:
+        """Grow at once for tokens that will come in several batches.
+
+        Raises:
+            ContextOverflowError: they do not fit the largest window.
+        """
+        self._window.grow_for(self.n_tokens + n_more)
+
+    @in_model_thread
     def grow(self, n_ctx: int) -> None:
         """Move to a window of at least ``n_ctx`` tokens (a step of the plan).
 
@@ -321,7 +385,7 @@ class Session:
         self._window.check_fits(n_ctx)
         self._window.grow_for(n_ctx)
 
-    @in_turn
+    @in_model_thread
     def shrink(self, n_ctx: int) -> None:
         """Move to the smallest window that holds ``n_ctx`` tokens and the text.
 
@@ -338,10 +402,10 @@ class Session:
                 n_ctx=self.n_ctx,
             )
         step = self._window.step_for(n_ctx)
-        if step < self.n_ctx and self._cells.is_alone:
+        if step < self.n_ctx and (self._cells.is_alone or self._cells.shared.is_common):
             self._window.resize(step)
 
-    @in_turn
+    @in_model_thread
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens.
 
@@ -352,7 +416,7 @@ class Session:
         if self._exact_tokens is not None and n <= self._exact_tokens:
             self._exact_tokens = None
 
-    @in_turn
+    @in_model_thread
     def slide(self, n_discard: int) -> None:
         """Drop ``n_discard`` tokens behind the first ``n_keep`` and close the gap.
 
@@ -367,7 +431,7 @@ class Session:
 
     # Copies
 
-    @in_turn
+    @in_model_thread
     def fork(self) -> Session:
         """Copy the session; the two share the cached prefix until they differ.
 
@@ -376,7 +440,7 @@ class Session:
         """
         twin = Session(
             self._backend, self._turner, self._encode,
-            queue=self.queue, owner=self._owner, cells=self._cells.fork(),
+            thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
         twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
         twin._window.dropped.extend(self._window.dropped)
@@ -385,7 +449,7 @@ class Session:
             self._owner.lend(twin)
         return twin
 
-    @in_turn
+    @in_model_thread
     def passage(self) -> Passage:
         """Copy the text with its keys and values, to be attached elsewhere.
 
@@ -394,7 +458,7 @@ class Session:
         """
         return self._passage()
 
-    @in_turn
+    @in_model_thread
     def attach(self, other: Session | Passage, *, recompute: int = 0) -> None:
         """Append another session's text with its cached keys and values, without a prefill.
 
@@ -436,7 +500,7 @@ class Session:
             groups = self._window.far.compressed(self.n_tokens, self._window.groups)
             self._window.compress(groups)
 
-    @in_turn
+    @in_model_thread
     def save(self, path: str | Path) -> Path:
         """Write the session to a file: all of it or, whatever happens, what was there before.
 
@@ -456,7 +520,7 @@ class Session:
         )
         return write_snapshot(Path(path), snapshot)
 
-    @in_turn
+    @in_model_thread
     def load(self, path: str | Path) -> None:
         """Put a saved session in place of what is here, at whatever scale it was saved.
 
@@ -486,9 +550,13 @@ class Session:
         window.groups, window.n_keep = groups, snapshot.n_keep
         window.dropped = array("i", snapshot.dropped.tolist())
 
-    @in_turn
     def close(self) -> None:
         """Free the cache. Idempotent."""
+        if self.is_open:
+            self._close()
+
+    @in_model_thread
+    def _close(self) -> None:
         self._cells.close()
         self._window.groups = ()
         del self._window.dropped[:]
@@ -525,8 +593,19 @@ class Session:
         self._window.append([last], "last")
 
 
+_BLOCK = 256
+
+
 def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
-    """Length of the longest common prefix."""
+    """Length of the longest common prefix.
+
+    Block by block, since most texts differ early, and lists compare themselves faster than they
+    become arrays.
+    """
     n = min(len(held), len(wanted))
-    differs = np.flatnonzero(np.asarray(held[:n]) != np.asarray(wanted[:n]))
-    return int(differs[0]) if differs.size else n
+    for begin in range(0, n, _BLOCK):
+        one, other = list(held[begin : begin + _BLOCK]), list(wanted[begin : begin + _BLOCK])
+        if one[: n - begin] != other[: n - begin]:
+            pairs = zip(one, other, strict=False)
+            return begin + next((i for i, (a, b) in enumerate(pairs) if a != b), n - begin)
+    return n

@@ -1,9 +1,17 @@
-"""One KV cache in which several sequences stand."""
+"""Native contexts in which several sequences stand, and who has which."""
 
 from __future__ import annotations
 
-from longctx.backends import KVContext
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.backends import Backend, KVContext
 from longctx.errors import BackendError
+from longctx.rope import RopeConfig
+
+Labels = NDArray[np.int64]
 
 
 class SharedContext:
@@ -12,12 +20,44 @@ class SharedContext:
     In a unified cache llama.cpp keeps a set of sequences with every cell, so that a copied
     sequence costs no memory until the two differ. ``logits_of`` has whose logits are in the
     context, and in which row: they are those of the last batch.
+
+    Args:
+        context: the native one.
+        rope: the positional encoding of its keys.
+        is_common: whether texts of any window come and go in it and share its cells; else it is
+            the window of one text and its forks.
     """
 
-    def __init__(self, context: KVContext) -> None:
+    def __init__(self, context: KVContext, rope: RopeConfig, *, is_common: bool = False) -> None:
         self.context = context
+        self.rope = rope
+        self.is_common = is_common
         self.logits_of: dict[object, int] = {}
+        # llama.cpp does not say how many cells are taken. Every cell that is filled gets a
+        # number here, and a copied sequence has the numbers of the one that it is a copy of.
+        self.labels: dict[int, Labels] = {}
+        self._n_labels = 0
         self._taken = {0}
+        if is_common:
+            self._taken.clear()
+
+    @property
+    def n_free_sequences(self) -> int:
+        """Sequences that may still be taken."""
+        return self.context.n_sequences - len(self._taken)
+
+    @property
+    def n_used_cells(self) -> int:
+        """Cells in which some sequence stands; one that several share counts once."""
+        if len(self.labels) < 2:
+            return sum(map(len, self.labels.values()))
+        return len(np.unique(np.concatenate(list(self.labels.values()))))
+
+    def has_free_cells(self, n: int) -> bool:
+        """Whether no sequence stands in ``n`` cells."""
+        free = self.context.n_ctx - n
+        # Counting what is shared sorts everything; mostly there is room even if nothing is.
+        return sum(map(len, self.labels.values())) <= free or self.n_used_cells <= free
 
     def take(self) -> int | None:
         """Take a free sequence; None where there is none."""
@@ -29,17 +69,23 @@ class SharedContext:
         return sequence
 
     def release(self, sequence: int) -> None:
-        """Drop a sequence; the last one frees the cache."""
+        """Drop a sequence; the last one frees the cache, unless it is a common one."""
         self._taken.remove(sequence)
-        if self._taken:
+        self.labels.pop(sequence, None)
+        if self._taken or self.is_common:
             self.context.remove(0, seq_id=sequence)
         else:
             self.context.close()
 
+    def new_labels(self, n: int) -> Labels:
+        """Numbers for ``n`` cells that are being filled: int64[n]."""
+        self._n_labels += n
+        return np.arange(self._n_labels - n, self._n_labels)
+
     @property
     def is_shared(self) -> bool:
-        """Whether more than one sequence stands in it."""
-        return len(self._taken) > 1
+        """Whether more than one sequence stands in it, or may at any moment."""
+        return self.is_common or len(self._taken) > 1
 
     @property
     def shares_cells(self) -> bool:
@@ -67,7 +113,7 @@ class Lease:
             BackendError: the lease has ended.
         """
         if self._shared is None:
-            raise BackendError("this session is closed")
+            raise BackendError("this session is closed; open a new one")
         return self._shared
 
     @property
@@ -88,3 +134,32 @@ class Lease:
         if self._shared is not None:
             self._shared.release(self.sequence)
             self._shared = None
+
+
+class Contexts(Protocol):
+    """Where a text finds a cache of some size and RoPE."""
+
+    def lease(self, n_ctx: int, rope: RopeConfig) -> Lease:
+        """An empty sequence that may have ``n_ctx`` cells.
+
+        Raises:
+            BackendError: llama.cpp cannot allocate it.
+        """
+
+
+class OwnContexts:
+    """Gives each text a context of its own.
+
+    Args:
+        backend: opens contexts.
+        n_outputs: tokens of a batch whose logits can be read at once.
+    """
+
+    def __init__(self, backend: Backend, n_outputs: int) -> None:
+        self._backend = backend
+        self._n_outputs = n_outputs
+
+    def lease(self, n_ctx: int, rope: RopeConfig) -> Lease:
+        """Open a context."""
+        context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
+        return Lease(SharedContext(context, rope))

@@ -256,7 +256,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _damaged(path: Path, why: str) -> SnapshotMismatchError:
-    return SnapshotMismatchError(f"{path} is damaged ({why}); delete it, prefill the text again")
+    return SnapshotMismatchError(
+        f"{path} is damaged ({why}); delete it, prefill the text again", is_damaged=True
+    )
 
 
 def _unreadable(path: Path, why: str) -> SnapshotMismatchError:

@@ -93,7 +93,7 @@ def _prompt(
     llm: LongContextLLM, text: str, question: str, *, cut: bool
 ) -> tuple[Messages, list[int]]:
     """Build the conversation, and the ids of its part up to the document's end."""
-    from longctx.generation import check_fit
+    from longctx.engine import check_fit
 
     if cut:
         text = _first_tokens(llm, text, DOCUMENT_TOKENS)

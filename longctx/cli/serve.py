@@ -96,7 +96,7 @@ def serve(
         model,
         target_ctx,
         method=method,
-        overflow=overflow,  # type: ignore[arg-type]  # plan_context checks it
+        overflow=overflow,
         memory_limit=memory,
         reserve_output=reserve_output,
         cache_dir=cache_dir,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.engine import check_fit
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.plots import Curve, curves_figure
@@ -16,7 +17,6 @@ from longctx.evaluate.progress import feed_along
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import stretch, text_ids
-from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 

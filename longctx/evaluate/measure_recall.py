@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from longctx.engine import check_fit
 from longctx.evaluate.arguments import check_whole
-from longctx.evaluate.decoding import greedy_continuation
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
 from longctx.evaluate.result import EvaluationResult, Subject
 from longctx.evaluate.tables import Table
 from longctx.evaluate.texts import text_ids
-from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 
@@ -144,7 +143,7 @@ def recall(
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
         feed_along(session, laid_out.ids, Meter(on_progress, len(laid_out.ids)))
         scores = tuple(
-            _ask(llm, session, fact, begin / len(laid_out.ids))
+            _ask(session, fact, begin / len(laid_out.ids))
             for fact, begin in zip(facts, laid_out.begins, strict=True)
         )
     finally:
@@ -160,12 +159,12 @@ def recall(
     )
 
 
-def _ask(llm: LongContextLLM, session: Session, fact: Fact, depth: float) -> FactScore:
+def _ask(session: Session, fact: Fact, depth: float) -> FactScore:
     n = session.n_tokens
     session.feed(fact.question)
     try:
         nats = float(session.next_nll(fact.answer).mean())
-        written = greedy_continuation(llm, session, len(fact.answer))
+        written = session.greedy(len(fact.answer))
     finally:
         session.truncate(n)
     return FactScore(name=fact.name, depth=depth, nats=nats, exact=tuple(written) == fact.answer)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from longctx.engine import check_fit
 from longctx.errors import PlanError
 from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.result import EvaluationResult
 from longctx.evaluate.tables import Table
-from longctx.generation import check_fit
 from longctx.progress import Meter
 from longctx.types import Completion, Frozen, Messages, ProgressCallback
 

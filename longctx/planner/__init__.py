@@ -4,6 +4,7 @@ from longctx.planner.context_plan import ContextPlan, window_steps
 from longctx.planner.memory import CELL_PADDING, KvType, MemoryEstimate, estimate_memory
 from longctx.planner.plan import plan_context
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
+from longctx.planner.request import PlanOptions
 from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
@@ -12,6 +13,7 @@ __all__ = [
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
+    "PlanOptions",
     "Profile",
     "ProfileParameters",
     "SelfExtendConfig",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from os import PathLike
 
+from typing_extensions import Unpack
+
 from longctx.errors import PlanError
 from longctx.model_info import ModelInfo, format_bytes
 from longctx.planner.context_plan import ContextPlan, rope_for_window, window_steps
@@ -16,41 +18,19 @@ from longctx.planner.memory import (
 )
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
-from longctx.planner.profile import Profile
-from longctx.planner.request import PlanRequest, check_request
+from longctx.planner.request import PlanOptions, PlanRequest, check_request
 from longctx.planner.self_extend import choose_self_extend
 
 
 def plan_context(
-    model: ModelInfo | str | PathLike[str],
-    target_ctx: int,
-    *,
-    method: str = "auto",
-    kv_type: str = "auto",
-    memory_limit: int | str | None = None,
-    reserve_output: int = 1024,
-    n_keep: int | None = None,
-    overflow: str = "error",
-    window: str = "elastic",
-    profile: Profile | None = None,
+    model: ModelInfo | str | PathLike[str], target_ctx: int, **options: Unpack[PlanOptions]
 ) -> ContextPlan:
     """Plan a window.
 
     Args:
         model: what the file says about itself, or its path.
         target_ctx: the window wanted, in tokens; rounded up to a multiple of 256.
-        method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend, or longrope once a
-            calibration has searched its factors; auto takes a calibration profile of this model
-            if there is one, else self-extend for an elastic window (yarn where the model
-            cannot), ntk for a fixed one.
-        kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
-        memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
-        reserve_output: tokens kept free for the answer.
-        n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
-        overflow: what a full window does, ``error`` or ``slide``.
-        window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
-            scale from the first token.
-        profile: a calibration of this model to use instead of the stored one.
+        options: :class:`PlanOptions`.
 
     Raises:
         PlanError: the request is nonsense, or no window satisfies it; ``largest_ctx`` says what
@@ -58,17 +38,8 @@ def plan_context(
         UnsupportedModelError: scaling cannot reach this model.
         ModelFileError: the file cannot be read.
     """
-    request = check_request(
-        target_ctx,
-        method=method,
-        kv_type=kv_type,
-        reserve_output=reserve_output,
-        n_keep=n_keep,
-        overflow=overflow,
-        window=window,
-        profile=profile,
-    )
-    limit, limit_source = resolve_memory_limit(memory_limit)
+    request = check_request(target_ctx, options)
+    limit, limit_source = resolve_memory_limit(options.get("memory_limit"))
     info = _as_info(model)
     reasons: list[str] = []
     warnings: list[str] = []

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
+from typing_extensions import TypedDict
+
 from longctx.errors import PlanError
+from longctx.options import check_names
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
 from longctx.planner.memory import CELL_PADDING, KvType
 from longctx.planner.profile import Profile
 from longctx.rope import Method
 
 DEFAULT_SINKS = 4  # StreamingLLM (Xiao et al. 2023), section 3.2: four suffice
+DEFAULT_RESERVE = 1024
 _MAX_CTX = 1 << 30  # positions are int32 in llama.cpp
+
+
+class PlanOptions(TypedDict, total=False):
+    """How a window is planned; what is left out is the default.
+
+    Attributes:
+        method: none, linear, ntk, dynamic, ntk-by-parts, yarn, self-extend, or longrope once a
+            calibration has searched its factors; auto takes a calibration profile of this model
+            if there is one, else self-extend for an elastic window (yarn where the model
+            cannot), ntk for a fixed one.
+        kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
+        memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
+        reserve_output: tokens kept free for the answer; by default 1,024, or a quarter of the
+            window where that is less.
+        n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
+        overflow: what a full window does, ``error`` or ``slide``.
+        window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
+            scale from the first token.
+        profile: a calibration of this model to use instead of the stored one.
+    """
+
+    method: str
+    kv_type: str
+    memory_limit: int | str | None
+    reserve_output: int | None
+    n_keep: int | None
+    overflow: str
+    window: str
+    profile: Profile | None
 
 
 @dataclass(frozen=True)
@@ -30,22 +64,17 @@ class PlanRequest:
     profile: Profile | None = None
 
 
-def check_request(
-    target_ctx: Any,
-    *,
-    method: Any,
-    kv_type: Any,
-    reserve_output: Any,
-    n_keep: Any,
-    overflow: Any,
-    window: Any,
-    profile: Any = None,
-) -> PlanRequest:
+def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     """Check every argument of :func:`longctx.planner.plan_context` but model and memory.
 
     Raises:
         PlanError: an argument is of the wrong type, out of range, or unknown.
     """
+    check_names(options, frozenset(PlanOptions.__annotations__), "of a plan")
+    method, kv_type = options.get("method", "auto"), options.get("kv_type", "auto")
+    overflow, window = options.get("overflow", "error"), options.get("window", "elastic")
+    reserve_output, n_keep = options.get("reserve_output"), options.get("n_keep")
+    profile = options.get("profile")
     _check_count("target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768")
     if target_ctx > _MAX_CTX:
         raise PlanError(
@@ -64,6 +93,8 @@ def check_request(
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
     n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
+    if reserve_output is None:
+        reserve_output = min(DEFAULT_RESERVE, n_ctx // 4)
     _check_count("reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer")
     if n_keep is None:
         n_keep = DEFAULT_SINKS if overflow == "slide" else 0

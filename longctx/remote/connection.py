@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from socket import SHUT_RDWR
 from types import ModuleType
 from typing import Any
 
@@ -73,36 +76,22 @@ class Connection:
         :func:`~longctx.remote.failures.failure` makes of it."""
         return self._json("POST", path, body)
 
-    def events(self, path: str, body: dict[str, Any]) -> Iterator[str | dict[str, Any]]:
-        """Server-sent events: comments as text, documents as objects, until ``[DONE]``.
+    def events(self, path: str, body: dict[str, Any]) -> ServerEvents:
+        """Ask for a stream of server-sent events; it has been accepted when this returns.
 
-        The first one is empty: the request was accepted. Raises as :meth:`post`.
+        Raises as :meth:`post`.
         """
-        response = self._send("POST", path, body)
-        try:
-            yield ""
-            for line in response.iter_lines():
-                if line.startswith(":"):
-                    yield line[1:].strip()
-                elif line.startswith("data:"):
-                    text = line[5:].strip()
-                    if text == "[DONE]":
-                        return
-                    yield self._object(text, path)
-        except self._httpx.TransportError as error:
-            raise self._lost(error) from error
-        finally:
-            response.close()
+        return ServerEvents(self, path, self._send("POST", path, body))
 
     def _json(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         response = self._send(method, path, body)
         try:
             text = response.read().decode("utf-8", "replace")
         except self._httpx.TransportError as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
         finally:
             response.close()
-        return self._object(text, path)
+        return self.object_in(text, path)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """An answer of 200, its body not yet read."""
@@ -122,11 +111,11 @@ class Connection:
             ) as error:
                 # The server had closed a connection that was kept open since the last request.
                 if was_dropped:
-                    raise self._lost(error) from error
+                    raise self.lost(error) from error
                 was_dropped = True
                 continue
             except self._httpx.TransportError as error:
-                raise self._lost(error) from error
+                raise self.lost(error) from error
             except self._httpx.InvalidURL as error:
                 raise BackendError(f"base_url {self.root!r} is no address: {error}") from error
             except (TypeError, ValueError) as error:
@@ -144,7 +133,12 @@ class Connection:
             tries += 1
             time.sleep(wait_s)
 
-    def _object(self, text: str, path: str) -> dict[str, Any]:
+    def object_in(self, text: str, path: str) -> dict[str, Any]:
+        """The JSON object that a server wrote.
+
+        Raises:
+            RemoteError: it is none.
+        """
         try:
             found = json.loads(text)
         except ValueError:
@@ -156,7 +150,8 @@ class Connection:
             )
         return found
 
-    def _lost(self, error: Exception) -> RemoteError:
+    def lost(self, error: Exception) -> RemoteError:
+        """Say what became of the connection, and what to do."""
         if isinstance(error, self._httpx.ConnectError | self._httpx.ConnectTimeout):
             return RemoteError(
                 f"no connection to {self.root} ({error}); is the server running there, and is "
@@ -171,6 +166,46 @@ class Connection:
             f"the connection to {self.root} broke ({type(error).__name__}: {error}); the server "
             "may have stopped. Ask again"
         )
+
+
+class ServerEvents:
+    """Server-sent events of one answer: comments as text, documents as objects, until ``[DONE]``.
+
+    Iterating it raises :class:`~longctx.RemoteError` where the connection breaks.
+    """
+
+    def __init__(self, connection: Connection, path: str, response: Any) -> None:
+        self._connection = connection
+        self._path = path
+        self._response = response
+        # A connection that is given back serves somebody else, whom nobody may cut off.
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[str | dict[str, Any]]:
+        httpx = _httpx()
+        try:
+            for line in self._response.iter_lines():
+                if line.startswith(":"):
+                    yield line[1:].strip()
+                elif line.startswith("data:"):
+                    text = line[5:].strip()
+                    if text == "[DONE]":
+                        return
+                    yield self._connection.object_in(text, self._path)
+        except httpx.TransportError as error:
+            raise self._connection.lost(error) from error
+        finally:
+            with self._lock:
+                self._is_over = True
+            self._response.close()
+
+    def abort(self) -> None:
+        """Hang up, from any thread; whoever is reading is woken. Harmless when it is over."""
+        network = self._response.extensions.get("network_stream")
+        with self._lock, suppress(OSError):  # the server may have hung up first
+            if network is not None and not self._is_over:
+                network.get_extra_info("socket").shutdown(SHUT_RDWR)
 
 
 def _httpx() -> ModuleType:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from inspect import signature
 from types import TracebackType
 from typing import Any
 
-from longctx.call_queue import in_thread
-from longctx.errors import BackendError, ContextOverflowError, PlanError, RemoteError
+from typing_extensions import Unpack
+
+from longctx.channel import Cancelled, Channel
+from longctx.errors import (
+    BackendError,
+    ContextOverflowError,
+    PlanError,
+    RemoteError,
+    RequestError,
+)
+from longctx.options import CHAT_OPTIONS, ChatOptions, check_names
 from longctx.progress import Meter
-from longctx.protocols import ToolChoice
-from longctx.remote.connection import Connection
+from longctx.remote.connection import Connection, ServerEvents
 from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
 from longctx.remote.failures import refusal
@@ -26,6 +35,7 @@ from longctx.remote.wire import (
     wire_schema,
     wire_tools,
 )
+from longctx.stream import AsyncStream, Event, Stream
 from longctx.types import (
     Chunk,
     Completion,
@@ -189,42 +199,19 @@ class RemoteLLM:
 
     # Generating
 
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Completion:
-        """Answer a conversation; arguments as :meth:`longctx.LongContextLLM.chat`.
+    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
+        """Answer a conversation; options and errors as :meth:`longctx.LongContextLLM.chat`.
+
+        The server holds calls to their tools and answers to their schema as far as it can.
 
         Raises:
-            TemplateError: the messages are no conversation.
-            ContextOverflowError: prompt and answer do not fit; nothing was cut.
-            ToolError: a tool schema or ``tool_choice`` is wrong.
-            RemoteError: the server cannot be reached, is busy, or failed.
+            ContextOverflowError: prompt and answer do not fit the window.
+            ToolError: the model called a tool with what is no JSON.
+            RequestError: an option is unknown or out of its range.
+            RemoteError: the server is away, busy, or refuses.
         """
-        *_, last = self.stream_chat(
-            messages,
-            tools=tools,
-            tool_choice=tool_choice,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            stop=stop,
-            seed=seed,
-            response_schema=response_schema,
-            on_progress=on_progress,
-        )
-        assert last.result is not None  # a stream ends with it, or raises
-        return last.result
+        with self.stream_chat(messages, **options) as stream:
+            return stream.result
 
     def chat_batch(
         self,
@@ -258,37 +245,50 @@ class RemoteLLM:
         meter.finish()
         return results
 
-    def stream_chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
         """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
 
         The request is sent at once, and refused at once. The last chunk carries ``result``.
-        Close the stream to give the answer up.
+        Closing the stream, or dropping it, hangs up.
         """
         self._check_open()
+        check_names(options, CHAT_OPTIONS, "of chat()")
+        body = self._body(messages, options)
+        self._check_fit(body)
+        events = self._connection.events(_CHAT, body)
+        channel = _Listening(events.abort)
+        # A thread of its own, so that giving up never waits for a server that says nothing.
+        threading.Thread(
+            target=self._listen, args=(events, body, channel), name="longctx-remote", daemon=True
+        ).start()
+        return Stream(channel, options.get("on_progress"))
+
+    async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
+        """:meth:`chat`, in an event loop; cancelling it hangs up."""
+        return await self.astream_chat(messages, **options).result()
+
+    def astream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncStream:
+        """:meth:`stream_chat`, in an event loop."""
+        unread = ChatOptions({**options, "on_progress": None})
+        return AsyncStream(lambda: self.stream_chat(messages, **unread), options.get("on_progress"))
+
+    # Inside
+
+    def _body(self, messages: Messages, options: ChatOptions) -> dict[str, Any]:
+        """The request that options come to."""
+        max_tokens, temperature = options.get("max_tokens"), options.get("temperature")
         wanted = self.reserve_output if max_tokens is None else max_tokens
         if not is_count(wanted) or wanted < 1:
-            raise BackendError(
+            raise RequestError(
                 f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
             )
+        top_p, stop, seed = options.get("top_p"), options.get("stop"), options.get("seed")
         body: dict[str, Any] = {
             "model": self.model,
             "messages": wire_messages(messages),
             "max_tokens": wanted,
-            "temperature": temperature,
-            "top_p": top_p,
+            "temperature": 0.0 if temperature is None else temperature,
+            "top_p": 1.0 if top_p is None else top_p,
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._dialect.extra_fields,
@@ -297,57 +297,43 @@ class RemoteLLM:
             body["stop"] = [stop] if isinstance(stop, str) else list(stop)
         if (chosen := self._seed if seed is None else seed) is not None:
             body["seed"] = chosen
-        if tools:
-            body |= {"tools": wire_tools(tools), "tool_choice": tool_choice}
-        if response_schema is not None:
-            body["response_format"] = wire_schema(response_schema)
-        self._check_fit(body)
-        chunks = self._answer(body, on_progress)
-        next(chunks)  # sends the request; closing it from here on ends the answer
-        return chunks
+        if tools := options.get("tools"):
+            choice = options.get("tool_choice") or "auto"
+            body |= {"tools": wire_tools(tools), "tool_choice": choice}
+        if (schema := options.get("response_schema")) is not None:
+            body["response_format"] = wire_schema(schema)
+        if options.get("top_logprobs") is not None:
+            raise RequestError("top_logprobs is not asked of servers yet; leave it out")
+        return body
 
-    async def achat(self, messages: Messages, **options: Any) -> Completion:
-        """:meth:`chat` in a thread."""
-        return await in_thread(self.chat, messages, **options)
-
-    async def astream_chat(self, messages: Messages, **options: Any) -> AsyncIterator[Chunk]:
-        """:meth:`stream_chat` in threads."""
-        chunks = await in_thread(self.stream_chat, messages, **options)
-        end = object()
+    def _listen(self, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]) -> None:
+        """Tell a reader what the server tells, to the end or until it gives up."""
         try:
-            while (chunk := await in_thread(next, chunks, end)) is not end:
-                yield chunk
-        finally:
-            await in_thread(chunks.close)  # type: ignore[attr-defined]  # a generator
+            channel.finish(self._heard(events, body, channel))
+        except Cancelled:
+            pass
+        except BaseException as error:  # it is the reader's, whatever it is
+            channel.fail(error)
 
-    # Inside
-
-    def _answer(
-        self, body: dict[str, Any], on_progress: ProgressCallback | None
-    ) -> Generator[Chunk, None, None]:
+    def _heard(self, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]) -> Chunk:
         answer, started = StreamedAnswer(), time.monotonic()
-        events = self._connection.events(_CHAT, body)
-        try:
-            next(events)
-            yield Chunk()  # taken by stream_chat
-            for event in events:
-                progress = progress_in(event, time.monotonic() - started)
-                if progress is not None and on_progress is not None:
-                    on_progress(progress)
-                if isinstance(event, str):
-                    continue
-                if isinstance(event.get("error"), dict):
-                    raise self._failed(event["error"], body["max_tokens"])
-                if text := self._taken(answer, event):
-                    yield Chunk(text=text)
-        finally:
-            events.close()  # type: ignore[attr-defined]  # a generator
+        for event in events:
+            progress = progress_in(event, time.monotonic() - started)
+            if progress is not None:
+                channel.send(progress)
+            if isinstance(event, str):
+                continue
+            if isinstance(event.get("error"), dict):
+                raise self._failed(event["error"], body["max_tokens"])
+            if text := self._taken(answer, event):
+                channel.send(Chunk(text=text))
+        channel.check()
         if not answer.is_whole:
             if not answer.has_begun:
                 self._ask_why(body)
             raise RemoteError(f"{self._connection.root} ended its answer in the middle; ask again")
         usage = answer.usage or self._counted(body, answer.text)
-        yield Chunk(result=answer.completion(usage, self.target_ctx))
+        return Chunk(result=answer.completion(usage, self.target_ctx))
 
     def _check_fit(self, body: dict[str, Any]) -> None:
         """Refuse what the server would cut."""
@@ -398,6 +384,19 @@ class RemoteLLM:
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("this RemoteLLM is closed; connect again")
+
+
+class _Listening(Channel[Event]):
+    """Events of a server's answer; giving up hangs up."""
+
+    def __init__(self, hang_up: Callable[[], None]) -> None:
+        super().__init__()
+        self._hang_up = hang_up
+
+    def cancel(self) -> None:
+        """Give up; whoever listens is woken."""
+        super().cancel()
+        self._hang_up()
 
 
 def connect(base_url: str, model: str | None = None, **options: Any) -> RemoteLLM:

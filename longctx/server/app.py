@@ -32,7 +32,7 @@ def create_app(
     ``app.state.worker`` is the :class:`~longctx.server.worker.ModelWorker`.
 
     Args:
-        llm: the model; other threads may use it too, calls queue.
+        llm: the model; other threads may use it too.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``, used by this application alone; None has none.
     """
@@ -46,7 +46,7 @@ def create_app(
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        await worker.close()
+        worker.close()
         if embeddings is not None:
             await embeddings.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +11,7 @@ from longctx.server.formats import ChatFormat, TextFormat
 from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.server.responses import ChatCompletion, TextCompletion
 from longctx.server.service import Service, refusing
-from longctx.types import Chunk, ProgressCallback
+from longctx.stream import Stream
 
 
 def completion_routes(service: Service) -> APIRouter:
@@ -26,9 +25,9 @@ def completion_routes(service: Service) -> APIRouter:
         service.check_model(asked.model)
         messages, options = asked.to_messages(), asked.options()
 
-        def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
+        def start() -> Stream:
             with refusing():
-                return llm.stream_chat(messages, **options, on_progress=on_progress)
+                return llm.stream_chat(messages, **options)
 
         form = ChatFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)
@@ -39,9 +38,9 @@ def completion_routes(service: Service) -> APIRouter:
         service.check_model(asked.model)
         options = asked.options()
 
-        def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
+        def start() -> Stream:
             with refusing():
-                return llm.stream(asked.text, **options, on_progress=on_progress)
+                return llm.stream(asked.text, **options)
 
         form = TextFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)

@@ -15,6 +15,7 @@ from longctx.errors import (
     ContextOverflowError,
     LongCtxError,
     PlanError,
+    RequestError,
     TemplateError,
     ToolError,
 )
@@ -25,6 +26,7 @@ _CLIENT_ERRORS = {
     TemplateError: "invalid_messages",
     ToolError: "invalid_tool",
     PlanError: "invalid_plan",
+    RequestError: "invalid_value",
 }
 
 
@@ -82,7 +84,7 @@ def queue_full(n_waiting: int, max_waiting: int, *, retry_s: int) -> ApiError:
     """429, with ``Retry-After``."""
     return ApiError(
         429,
-        f"one answer is under way and {n_waiting} wait for it, of at most {max_waiting}; "
+        f"{n_waiting + 1} requests are under way, and at most {max_waiting + 1} may be; "
         f"try again in {retry_s} s",
         code="queue_full",
         headers={"Retry-After": str(retry_s)},

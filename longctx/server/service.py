@@ -74,7 +74,7 @@ class Service:
         job = await self.worker.submit(start)
 
         def done(result: Completion) -> None:
-            self.metrics.answered(result, job.waited_s)
+            self.metrics.answered(result, result.timings.waited_s)
 
         if asked.stream:
             return EventStream(job, form, include_usage=asked.include_usage, done=done)

@@ -1,65 +1,81 @@
-"""One answer at a time, in the order they were asked for; how many may wait is bounded.
+"""Answers under way, each with its reader: how many at once, for how long, and who gave up.
 
-llama.cpp decodes one text at a time here, so the model has one thread. A reader who is slow, or
-gone, never holds it: answers cross to the event loop as they come, and a cancelled one ends at
-its next token or prefilled batch, or never begins.
+The model writes them side by side in its own thread. A reader who is slow, or gone, never holds
+it up: what was written waits in memory, and an answer that nobody reads any more ends at its next
+token or prefilled batch.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 from longctx.server.errors import ApiError, queue_full, timed_out
-from longctx.types import Chunk, Completion, Progress, ProgressCallback
+from longctx.stream import Event, Stream
+from longctx.types import Chunk, Completion
 
-Event: TypeAlias = Chunk | Progress
-Start: TypeAlias = Callable[[ProgressCallback], Iterator[Chunk]]
-"""Checks a request and returns its answer as a stream that has not begun."""
-
-
-class _Cancelled(Exception):
-    """Ends a stream from inside, between two batches or tokens."""
+Start: TypeAlias = Callable[[], Stream]
+"""Checks a request and returns the stream of its answer."""
 
 
 class Job:
-    """One answer: asked for in the event loop, written by the model's thread."""
+    """One answer, read in the event loop.
 
-    def __init__(self, timeout_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event | Exception] = asyncio.Queue()
-        self._cancelled = threading.Event()
+    Args:
+        timeout_s: time from now to its end.
+        ended: called when it is over, however it ended.
+    """
+
+    def __init__(self, timeout_s: float, ended: Callable[[Job], None]) -> None:
         self._timeout_s = timeout_s
         self._created = time.monotonic()
-        self.future: Future[None] | None = None
-        self.waited_s = 0.0
-        """Seconds it stood in the queue."""
+        self._ended = ended
+        self._stream: Stream | None = None
+        self._reading: asyncio.Task[Event | None] | None = None
+        self._error: Exception | None = None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was asked for."""
+        return time.monotonic() - self._created
+
+    def read(self, stream: Stream) -> None:
+        """Its request was accepted: read this."""
+        self._stream = stream
 
     async def events(self) -> AsyncIterator[Event]:
         """Progress and chunks as they come; the last chunk carries the result.
 
         Raises:
-            ApiError: its time is up (504).
+            ApiError: its time is up (504), or it was ended (503).
             Exception: whatever the model raised.
         """
         while True:
-            left_s = self._created + self._timeout_s - time.monotonic()
-            try:
-                event = await asyncio.wait_for(self._events.get(), max(0.0, left_s))
-            except asyncio.TimeoutError:
-                self.cancel()
-                raise timed_out(self._timeout_s, "ask for fewer max_tokens") from None
-            if isinstance(event, Exception):
-                raise event
+            event = await self._next()
             yield event
             if isinstance(event, Chunk) and event.result is not None:
+                self.cancel()
                 return
+
+    async def _next(self) -> Event:
+        assert self._stream is not None  # submit() has given it
+        if self._error is not None:
+            raise self._error
+        self._reading = asyncio.ensure_future(self._stream.receive())
+        try:
+            event = await asyncio.wait_for(self._reading, self._timeout_s - self.age_s)
+        except asyncio.TimeoutError:
+            self.cancel()
+            raise timed_out(self._timeout_s, "ask for fewer max_tokens") from None
+        except asyncio.CancelledError:
+            if self._error is None:  # it is the reader that was cancelled
+                raise
+            raise self._error from None
+        assert event is not None  # the chunk with the result comes before the end
+        return event
 
     async def result(self) -> Completion:
         """Wait for the whole answer; raises as :meth:`events`."""
@@ -70,56 +86,29 @@ class Job:
 
     def cancel(self) -> None:
         """Give the answer up; harmless when it is done."""
-        self._cancelled.set()
-        if self.future is not None:
-            self.future.cancel()
+        if self._stream is not None:
+            self._stream.close()
+        self._ended(self)
 
     def end(self, error: Exception) -> None:
         """Give the answer up and let its reader know why."""
+        self._error = error
+        if self._reading is not None:
+            self._reading.cancel()
         self.cancel()
-        self._events.put_nowait(error)
-
-    def progress(self, progress: Progress) -> None:
-        """Called by the model after each prefilled batch."""
-        self._put(progress)
-
-    def run(self, chunks: Iterator[Chunk]) -> None:
-        """Read a stream in this thread, to its end or until it is cancelled."""
-        self.waited_s = time.monotonic() - self._created
-        try:
-            for chunk in chunks:
-                self._put(chunk)
-        except _Cancelled:
-            pass
-        except Exception as error:
-            self._tell(error)
-        finally:
-            if isinstance(chunks, Generator):
-                chunks.close()
-
-    def _put(self, event: Event) -> None:
-        if self._cancelled.is_set():
-            raise _Cancelled
-        self._tell(event)
-
-    def _tell(self, event: Event | Exception) -> None:
-        # The loop may have been closed under an answer that nobody waits for any more.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
 
 class ModelWorker:
-    """The model's thread and the queue before it.
+    """The answers under way.
 
     Args:
-        max_waiting: answers that may wait for the one under way.
+        max_waiting: answers that may be asked for besides the one that has come furthest.
         timeout_s: time of one answer, its wait included.
     """
 
     def __init__(self, *, max_waiting: int, timeout_s: float) -> None:
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="longctx-model")
         self._jobs: set[Job] = set()
         self._mean_s = 1.0
 
@@ -128,24 +117,23 @@ class ModelWorker:
         return len(self._jobs)
 
     async def submit(self, start: Start) -> Job:
-        """Check a request at once, and queue its answer.
+        """Check a request at once, and begin its answer.
 
         Raises:
-            ApiError: the queue is full (429, with ``Retry-After``).
+            ApiError: there are too many already (429, with ``Retry-After``).
             LongCtxError: ``start`` refused the request.
         """
         if len(self._jobs) > self._max_waiting:
             retry_s = max(1, math.ceil(self._mean_s))
             raise queue_full(len(self._jobs) - 1, self._max_waiting, retry_s=retry_s)
-        job = Job(self._timeout_s)
+        job = Job(self._timeout_s, self._ended)
         self._jobs.add(job)
         try:
-            chunks = await asyncio.to_thread(start, job.progress)
-            job.future = self._thread.submit(self._run, job, chunks)
+            # Rendering and tokenising a long text takes a while; others are served meanwhile.
+            job.read(await asyncio.to_thread(start))
         except BaseException:
-            self._jobs.discard(job)
+            job.cancel()
             raise
-        job.future.add_done_callback(lambda _: self._jobs.discard(job))
         return job
 
     def end_all(self) -> None:
@@ -160,15 +148,12 @@ class ModelWorker:
                 )
             )
 
-    async def close(self) -> None:
-        """Give up what waits, and wait for the model's thread to end."""
+    def close(self) -> None:
+        """Give up what is under way."""
         for job in tuple(self._jobs):
             job.cancel()
-        await asyncio.to_thread(self._thread.shutdown)
 
-    def _run(self, job: Job, chunks: Iterator[Chunk]) -> None:
-        started = time.monotonic()
-        try:
-            job.run(chunks)
-        finally:
-            self._mean_s += 0.3 * (time.monotonic() - started - self._mean_s)
+    def _ended(self, job: Job) -> None:
+        if job in self._jobs:
+            self._jobs.discard(job)
+            self._mean_s += 0.3 * (job.age_s - self._mean_s)

@@ -2,6 +2,7 @@
 
 from longctx.tokens.chat_template import CHATML, ChatTemplate, RenderedPrompt
 from longctx.tokens.fast import SERVED_PRE_TOKENIZERS, FastTokenizer
+from longctx.tokens.prompt import Prompt
 from longctx.tokens.text_stream import TextStream
 from longctx.tokens.tokenizer import ModelTokenizer
 from longctx.tokens.tool_calls import CallFormat, check_tools, parse_tool_calls
@@ -14,6 +15,7 @@ __all__ = [
     "ChatTemplate",
     "FastTokenizer",
     "ModelTokenizer",
+    "Prompt",
     "RenderedPrompt",
     "TextStream",
     "check_tools",

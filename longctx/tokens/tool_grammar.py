@@ -8,7 +8,7 @@ from typing import Any
 
 from longctx._native import json_schema_to_grammar
 from longctx.errors import BackendError, ToolError
-from longctx.protocols import ToolChoice
+from longctx.options import ToolChoice
 from longctx.tokens.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
 from longctx.types import ToolSchema
 

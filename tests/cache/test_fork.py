@@ -12,7 +12,7 @@ from tests.conftest import TinyGguf
 
 def same_cache(one: Session, other: Session) -> bool:
     """Whether two sessions stand in one native context."""
-    return one._cells._lease.shared is other._cells._lease.shared
+    return one.shared_context is other.shared_context
 
 
 @pytest.mark.parametrize("architecture", ["llama", "deepseek2", "gemma3", "mamba"])

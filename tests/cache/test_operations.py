@@ -66,7 +66,7 @@ def test_two_threads_four_sessions_two_hundred_operations(
                 elif held:
                     assert np.isfinite(session.next_nll([9, 10, 11])).all()
                 assert list(session.tokens) == held
-                last = session._cells._lease.context.last_position(session._cells._lease.sequence)
+                last = session.shared_context.context.last_position(session.sequence)
                 assert last == (session.positions[-1] if held else -1)
 
         def run(seed: int) -> None:

@@ -23,7 +23,7 @@ def opened(path: Any, target_ctx: int = 1024, **options: Any) -> LongContextLLM:
 
 def keys(session: Session, layer: int) -> np.ndarray:
     """The keys of one layer in the order of the tokens: float32[n_tokens, row]."""
-    state = session._cells.export()
+    state = session.shared_context.context.get_state(session.sequence)
     cache = parse_state(state).caches[0]
     return cache.keys[layer].read(state)[np.argsort(cache.positions, kind="stable")]
 
@@ -135,7 +135,7 @@ def test_self_extend_compresses_old_blocks_and_keeps_short_text_untouched(
         assert config.end(900, session.window.groups) <= config.start
         np.testing.assert_array_equal(session.positions, expected)
         assert session.positions.max() < config.start
-        held = np.sort(parse_state(session._cells.export()).caches[0].positions)
+        held = np.sort(parse_state(session.shared_context.context.get_state(session.sequence)).caches[0].positions)
         np.testing.assert_array_equal(held, expected)
 
 
@@ -179,7 +179,7 @@ def test_random_operations_against_a_list(tiny_gguf: TinyGguf, method: str) -> N
                 assert np.isfinite(session.next_nll([9, 10, 11])).all()
             assert list(session.tokens) == tokens
             assert len(session.positions) == len(tokens)
-            assert session._cells._lease.context.last_position() == (
+            assert session.shared_context.context.last_position(session.sequence) == (
                 session.positions[-1] if tokens else -1
             )
         assert session.prefilled_again < 100  # only ends of compressed groups

@@ -73,7 +73,7 @@ def test_self_extend_slides(tiny_gguf: TinyGguf) -> None:
         assert session.prefilled_again == 0
         expected = config.positions(session.n_tokens, session.window.groups)
         np.testing.assert_array_equal(session.positions, expected)
-        held = parse_state(session._cells.export()).caches[0].positions
+        held = parse_state(session.shared_context.context.get_state(session.sequence)).caches[0].positions
         np.testing.assert_array_equal(np.sort(held), expected)
 
 
@@ -104,7 +104,7 @@ def test_system_prompt_and_tools_are_pinned(tiny_gguf: TinyGguf) -> None:
             reply = llm.chat(talk, max_tokens=8)
             talk.append({"role": "assistant", "content": reply.text or "mat"})
         assert reply.window.dropped_tokens > 0
-        session = llm._pool._sessions[-1]
+        session = llm.engine.sessions[-1]
         alone = llm.prompt_ids([system, {"role": "user", "content": ""}])
         n_system = len(llm._template.render([llm_message(system)], None).ids)
         assert session.n_keep >= n_system // 2

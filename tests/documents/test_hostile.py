@@ -88,7 +88,7 @@ def test_the_turns_are_ours_whatever_the_document_says(llm, strategy):
 
 def _control_ids(llm: LongContextLLM) -> dict[str, int]:
     """The ids of the control tokens, which the tiny vocabulary has at its end."""
-    n_vocab = llm._backend.model.n_vocab
+    n_vocab = llm.engine.model.n_vocab
     return {text: n_vocab - 3 + i for i, text in enumerate(CONTROL_TOKENS)}
 
 

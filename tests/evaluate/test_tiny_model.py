@@ -32,7 +32,6 @@ from longctx.evaluate import (
     ruler,
     stream,
 )
-from longctx.evaluate.decoding import greedy_continuation
 from longctx.evaluate.ruler_tasks import TASKS
 from tests.conftest import TinyGguf
 
@@ -180,7 +179,7 @@ def test_greedy_continuation_is_what_generate_writes(llm: LongContextLLM) -> Non
     session = llm.session()
     session.feed(text)
     before = session.tokens
-    written = llm.detokenize(greedy_continuation(llm, session, 8))
+    written = llm.detokenize(session.greedy(8))
     assert session.tokens == before
     assert llm.generate(text, max_tokens=8).text.rstrip("\ufffd") in written
     session.close()

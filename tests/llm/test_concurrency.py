@@ -61,9 +61,9 @@ def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -
             demo_llm.chat(question, on_progress=interrupt)
     finally:
         signal.signal(signal.SIGINT, before)
-    held = demo_llm._pool._sessions[-1]
+    held = demo_llm.engine.sessions[-1]
     assert 1024 <= held.n_tokens < demo_llm.count(question)
-    assert held._cells._lease.context.last_position() == held.n_tokens - 1
+    assert held.shared_context.context.last_position(held.sequence) == held.n_tokens - 1
     assert demo_llm.chat(ask("France")).text == expected
 
 

@@ -44,7 +44,7 @@ def test_the_most_likely_are_found(llm: LongContextLLM) -> None:
     answer = llm.generate(PROMPT, max_tokens=3, top_logprobs=5)
     with_end = llm.session()
     with_end.feed(PROMPT)
-    n_vocab = llm._backend.model.n_vocab
+    n_vocab = llm.engine.model.n_vocab
     first = answer.logprobs[0]
     all_of_them = np.array([-with_end.next_nll([i])[0] for i in range(n_vocab)])
     with_end.close()
@@ -61,7 +61,7 @@ def test_all_of_them_sum_to_one(llm: LongContextLLM) -> None:
     """More than there are is all there are."""
     answer = llm.generate(PROMPT, max_tokens=1, top_logprobs=10**6)
     (token,) = answer.logprobs
-    assert len({t.id for t in token.top}) == llm._backend.model.n_vocab
+    assert len({t.id for t in token.top}) == llm.engine.model.n_vocab
     assert sum(math.exp(t.logprob) for t in token.top) == pytest.approx(1, abs=1e-4)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from longctx import LongContextLLM
+from longctx.channel import Cancelled, Channel
+from longctx.stream import Event, Stream
 from longctx.types import Chunk
 
 ENDLESS: Any = [{"role": "user", "content": "Talk without end."}]
@@ -27,17 +28,19 @@ class EndlessLLM:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._llm, name)
 
-    def stream_chat(self, messages: Any, **options: Any) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Any, **options: Any) -> Stream:
         """As the model's, or without end."""
         if messages[-1].content == ENDLESS[0]["content"]:
-            return self._without_end()
+            channel: Channel[Event] = Channel()
+            self.n_started += 1
+            threading.Thread(target=self._talk, args=(channel,), daemon=True).start()
+            return Stream(channel)
         return self._llm.stream_chat(messages, **options)
 
-    def _without_end(self) -> Iterator[Chunk]:
-        self.n_started += 1
+    def _talk(self, channel: Channel[Event]) -> None:
         try:
             while True:
-                yield Chunk(text="on and ")
+                channel.send(Chunk(text="on and "))
                 threading.Event().wait(0.01)
-        finally:
+        except Cancelled:
             self.closed.set()

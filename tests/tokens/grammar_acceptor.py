@@ -17,7 +17,7 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
         BackendError: llama.cpp refuses the grammar.
     """
     sampler = Sampler(model, SamplerParams(grammar=grammar))
-    rules = lib.llama_sampler_chain_get(sampler._chain, 0)
+    rules = lib.llama_sampler_chain_get(sampler.handle, 0)
     for token in [*model.encode(text), model.eos]:
         if not _allows(rules, token):
             return False

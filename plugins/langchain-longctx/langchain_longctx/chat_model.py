@@ -23,7 +23,7 @@ from typing_extensions import Self
 from langchain_longctx.errors import in_langchains_words
 from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
 from longctx import Chunk, LongContextLLM, ToolError
-from longctx.protocols import ToolChoice
+from longctx.options import ToolChoice
 from longctx.shared_models import shared_model
 
 _OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")

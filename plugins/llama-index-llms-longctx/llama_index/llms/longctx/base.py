@@ -26,7 +26,7 @@ from llama_index.llms.longctx.messages import response_of, to_longctx
 from pydantic import ConfigDict, PrivateAttr
 
 from longctx import Chunk, LongContextLLM, Message, ToolError
-from longctx.protocols import ToolChoice
+from longctx.options import ToolChoice
 from longctx.shared_models import shared_model
 
 _OF_A_CALL = frozenset(

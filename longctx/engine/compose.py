@@ -36,7 +36,7 @@ class Composer:
     def __init__(self, new: Callable[[], Session], *, max_tokens: int, limit_bytes: int) -> None:
         self._new = new
         self._max_tokens = max_tokens
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._passages: OrderedDict[tuple[int, ...], Passage] = OrderedDict()
 
     @property
@@ -114,7 +114,7 @@ class Composer:
                 passage = session.passage()
                 yield passage
                 self._passages[key] = passage
-                while self.n_bytes > self._limit_bytes:
+                while self.n_bytes > self.limit_bytes:
                     self._passages.popitem(last=False)
         finally:
             session.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from longctx import BackendError, ContextOverflowError, LongContextLLM
-from longctx.cache.compose import EDGE, spans_of
+from longctx.engine.compose import EDGE, spans_of
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
 
@@ -61,7 +61,7 @@ def test_keys_stand_where_the_prompt_has_them(tiny_gguf: TinyGguf) -> None:
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
         messages = asking(*TEXTS)
         llm.compose(messages, TEXTS)
-        (session,) = llm._pool._sessions
+        (session,) = llm.engine.sessions
         ids = llm.prompt_ids(messages)
         assert session.shared(ids) == session.n_tokens > 0.8 * len(ids)
         np.testing.assert_array_equal(session.positions, np.arange(session.n_tokens))
@@ -76,9 +76,9 @@ def test_old_passages_make_way(tiny_gguf: TinyGguf) -> None:
     """Memory has a limit; what went is prefilled again."""
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
         llm.compose(asking(TEXTS[0]), TEXTS[:1])
-        llm._composer._limit_bytes = llm._composer.n_bytes * 5 // 2
+        llm.engine.composer.limit_bytes = llm.engine.composer.n_bytes * 5 // 2
         llm.compose(asking(*TEXTS), TEXTS)
-        assert 0 < llm._composer.n_bytes <= llm._composer._limit_bytes
+        assert 0 < llm.engine.composer.n_bytes <= llm.engine.composer.limit_bytes
         lengths = [len(llm.tokenize(text)) - 2 * EDGE for text in TEXTS]
         kept = llm.compose(asking(TEXTS[3], TEXTS[2]), [TEXTS[3], TEXTS[2]])
         gone = llm.compose(asking(TEXTS[0]), [TEXTS[0]])

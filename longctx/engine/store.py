@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from longctx.cache.cells import Ids
 from longctx.cache.snapshot import SnapshotKey, read_header
 from longctx.errors import SnapshotMismatchError
 
@@ -33,12 +34,12 @@ class SnapshotStore:
         self._own = folder / hashlib.sha256(key.model_dump_json().encode()).hexdigest()[:16]
         self._max_bytes = max_bytes
 
-    def path_for(self, ids: Sequence[int]) -> Path:
+    def path_for(self, ids: Ids) -> Path:
         """Where the snapshot of a text lies, or will."""
         digest = hashlib.sha256(np.asarray(ids, dtype=np.int32).tobytes()).hexdigest()
         return self._own / f"{digest[:32]}.session"
 
-    def best(self, ids: Sequence[int]) -> tuple[Path | None, int]:
+    def best(self, ids: Ids) -> tuple[Path | None, int]:
         """Find the snapshot that shares the longest prefix with ``ids``, and its length."""
         best, longest = None, 0
         wanted = np.asarray(ids, dtype=np.int32)
@@ -61,7 +62,7 @@ class SnapshotStore:
         if path.exists():
             os.utime(path)
 
-    def trim(self, ids: Sequence[int], saved: Path) -> None:
+    def trim(self, ids: Ids, saved: Path) -> None:
         """After saving ``ids``: drop what they continue, and the least recently used beyond size.
 
         The newest snapshot stays even if it alone is larger than ``max_bytes``.

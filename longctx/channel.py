@@ -1,0 +1,121 @@
+"""What the thread that works tells whoever asked, who may give up at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Cancelled(BaseException):
+    """Ends work from inside, between two batches or tokens: nobody waits for it any more.
+
+    No ``Exception``, so that nothing which handles failures takes it for one.
+    """
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+class Channel(Generic[T]):
+    """Events from a working thread to one reader, in a thread or an event loop.
+
+    There is no lock of Python's in it: an exception that a signal handler raises in the reader
+    (Ctrl-C, a notebook's stop, an alarm) may fall between any two instructions, and would leave
+    such a lock taken for ever. ``SimpleQueue`` is C, and its calls are whole.
+    """
+
+    def __init__(self) -> None:
+        self._events: SimpleQueue[T | _Failure] = SimpleQueue()
+        self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+        self._cancelled = False
+
+    # The worker's end
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the reader gave up."""
+        return self._cancelled
+
+    def check(self) -> None:
+        """Come back only while somebody waits.
+
+        Raises:
+            Cancelled: nobody does.
+        """
+        if self._cancelled:
+            raise Cancelled
+
+    def send(self, event: T) -> None:
+        """Tell the reader something.
+
+        Raises:
+            Cancelled: the reader gave up.
+        """
+        self.check()
+        self._put(event)
+
+    def finish(self, event: T) -> None:
+        """Tell the reader the last thing, whether or not it still waits."""
+        self._put(event)
+
+    def fail(self, error: BaseException) -> None:
+        """Let the reader's next :meth:`receive` raise an error."""
+        self._put(_Failure(error))
+
+    def _put(self, event: T | _Failure) -> None:
+        self._events.put(event)
+        waiter = self._waiter
+        if waiter is not None:
+            loop, future = waiter
+            try:
+                loop.call_soon_threadsafe(_wake, future)
+            except RuntimeError:  # the loop was closed under an answer
+                self._cancelled = True
+
+    # The reader's end
+
+    def cancel(self) -> None:
+        """Give up; the worker learns of it before its next batch. Idempotent, never waits."""
+        self._cancelled = True
+
+    def receive(self) -> T:
+        """Wait for the next event.
+
+        Raises:
+            BaseException: whatever the worker failed with.
+        """
+        return self._opened(self._events.get())
+
+    async def areceive(self) -> T:
+        """:meth:`receive`, in an event loop and without a thread."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return self._opened(self._events.get_nowait())
+            except Empty:
+                pass
+            future = loop.create_future()
+            self._waiter = (loop, future)
+            try:
+                # What was sent before the worker could see the waiter wakes nobody.
+                if self._events.empty():
+                    await future
+            finally:
+                self._waiter = None
+
+    @staticmethod
+    def _opened(event: T | _Failure) -> T:
+        if isinstance(event, _Failure):
+            raise event.error
+        return event
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

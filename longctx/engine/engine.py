@@ -1,0 +1,231 @@
+"""Many texts over one model: what they share, and whose turn it is. It knows token ids only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx._native import Model
+from longctx.backends import LlamaCppBackend
+from longctx.cache import KeyTurner, Session, snapshot_key
+from longctx.cache.cells import Ids
+from longctx.cache.shared import OwnContexts
+from longctx.engine.common import CommonContexts
+from longctx.engine.compose import Composer
+from longctx.engine.pool import SessionPool
+from longctx.engine.scheduler import Scheduler
+from longctx.engine.store import SnapshotStore
+from longctx.engine.writing import Writing
+from longctx.errors import BackendError
+from longctx.model_info import ModelInfo
+from longctx.model_thread import ModelThread
+from longctx.planner import ContextPlan, estimate_memory
+from longctx.types import Composed, ProgressCallback
+
+HAND_OUTPUTS = 128
+"""Rows of logits of a session by hand: below 64 tokens a batch, llama.cpp is half as fast."""
+
+
+class Engine:
+    """The weights, the sessions and the answers of one model; all of it in its thread.
+
+    Args:
+        info: what the file says about itself.
+        plan: the windows, and the memory for all of them.
+        encode: text to token ids, for sessions by hand.
+        n_threads: None measures what the machine bears.
+        n_gpu_layers: layers to place on the GPU, -1 for all.
+        cache_dir: folder for sessions between runs; None keeps none.
+        checkpoint: called before each batch of a call; it may raise to end it.
+
+    Raises:
+        ModelFileError: llama.cpp cannot load the file.
+        BackendError: the thread count is not positive.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        plan: ContextPlan,
+        *,
+        n_threads: int | None = None,
+        n_gpu_layers: int = 0,
+        cache_dir: str | Path | None = None,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._info = info
+        self._plan = plan
+        self._backend = LlamaCppBackend(
+            info, plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers, checkpoint=checkpoint
+        )
+        self._turner = KeyTurner(self._backend)
+        self._common = CommonContexts(self._backend)
+        spare_bytes = plan.memory.limit_bytes - plan.memory.weights_bytes
+        far = plan.self_extend
+        self._composer = Composer(
+            self._open_beside,
+            max_tokens=far.start if far else plan.first_window,
+            limit_bytes=spare_bytes // 4,
+        )
+        store = None
+        if cache_dir is not None:
+            store = SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
+        self._pool = SessionPool(
+            self._new_session,
+            self._common,
+            cost_bytes=self._context_bytes,
+            limit_bytes=spare_bytes,
+            store=store,
+            besides_bytes=lambda: self._composer.n_bytes,
+        )
+        self._scheduler = Scheduler(self._backend, self._backend.model, self._pool)
+
+    @property
+    def model(self) -> Model:
+        """The loaded model, for its vocabulary."""
+        return self._backend.model
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The texts that are cached, most recently used last."""
+        return self._pool.sessions
+
+    @property
+    def n_answers(self) -> int:
+        """Answers that are waiting or under way."""
+        return len(self._scheduler)
+
+    @property
+    def composer(self) -> Composer:
+        """The passages that are cached alone."""
+        return self._composer
+
+    # Answers
+
+    def add(self, writing: Writing) -> None:
+        """Let an answer begin when there is room for it."""
+        self._scheduler.add(writing)
+
+    def round(self) -> bool:
+        """Do a batch of all answers; whether there is more to do."""
+        return self._scheduler.round()
+
+    def end(self, error: Exception) -> None:
+        """Tell all who wait that there is no more, and free everything; nothing is saved."""
+        self._scheduler.end(error)
+        self._free(save=False)
+
+    def close(self) -> None:
+        """End all answers and free everything, after long conversations were saved."""
+        self._scheduler.end(BackendError("the model was closed while it answered"))
+        self._free(save=True)
+
+    def _free(self, *, save: bool) -> None:
+        self._pool.close(save=save)
+        self._common.close()
+        self._backend.close()
+
+    # Texts by hand
+
+    def open_session(
+        self, encode: Callable[[str, bool], list[int]], thread: ModelThread, n_outputs: int
+    ) -> Session:
+        """Open a session that its user closes.
+
+        Args:
+            encode: text to token ids; a first text gets the model's BOS.
+            thread: where its methods run.
+            n_outputs: tokens of a batch whose logits can be read at once.
+        """
+        self._pool.make_room(self._plan.first_window)
+        session = Session(
+            self._backend,
+            self._turner,
+            encode,
+            thread=thread,
+            owner=self._pool,
+            contexts=OwnContexts(self._backend, n_outputs),
+        )
+        self._pool.lend(session)
+        return session
+
+    def score(
+        self, ids: Ids, *, batch: int, on_progress: ProgressCallback | None = None
+    ) -> NDArray[np.float32]:
+        """Negative log-likelihood of each token but the first: float32[n-1], nats."""
+        self._pool.make_room(self._plan.first_window)
+        session = Session(
+            self._backend,
+            self._turner,
+            _no_text,
+            owner=self._pool,
+            contexts=OwnContexts(self._backend, min(batch, 512)),
+        )
+        self._pool.add(session)
+        return session.nll(ids, on_progress=on_progress)
+
+    def compose(
+        self,
+        ids: Ids,
+        passages: Sequence[Ids],
+        *,
+        recompute: int,
+        on_progress: ProgressCallback | None = None,
+    ) -> Composed:
+        """Bring the cache to where all passages of a prompt are in it."""
+        picked: list[Session] = []
+
+        def pick() -> Session:
+            session = self._pool.pick(ids, must=True)
+            assert session is not None  # it must
+            picked.append(session)
+            return session
+
+        try:
+            return self._composer.compose(
+                ids, passages, pick, recompute=recompute, on_progress=on_progress
+            )
+        finally:
+            for session in picked:
+                self._pool.give_back(session)
+
+    def save_text(self, ids: Ids, path: Path) -> int:
+        """Write the session that has most of a text; how many of its tokens it holds."""
+        session = self._pool.holding(ids)
+        if session is None:
+            return 0
+        session.save(path)
+        return session.shared(ids)
+
+    def load_text(self, path: Path) -> list[int]:
+        """Take a saved session into the pool; its whole text."""
+        session = self._new_session()
+        try:
+            session.load(path)
+        except BaseException:
+            session.close()
+            raise
+        self._pool.add(session)
+        return session.text_ids
+
+    def _new_session(self) -> Session:
+        return Session(
+            self._backend, self._turner, _no_text, owner=self._pool, contexts=self._common
+        )
+
+    def _open_beside(self) -> Session:
+        """For passages: an empty session that no prompt is answered in."""
+        if not self._common.is_for_all:
+            self._pool.make_room(self._plan.first_window)
+        return self._new_session()
+
+    def _context_bytes(self, n_ctx: int) -> int:
+        memory = estimate_memory(self._info, n_ctx, kv_type=self._plan.kv_type_k)
+        return memory.kv_bytes + memory.compute_bytes
+
+
+def _no_text(_text: str, _at_start: bool) -> list[int]:
+    raise BackendError("the engine takes token ids; text is the façade's")

@@ -1,0 +1,215 @@
+"""Continuous batching: every answer under way gets a token of each batch, prompts the rest of it.
+
+Answers join and leave between batches (Orca, Yu et al. 2022, section 3.1), and a long prompt is
+prefilled in slices beside the tokens of the others (Sarathi, Agrawal et al. 2024, section 4), so
+that nobody stands still behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from longctx._native import CacheFullError, Model
+from longctx.backends import Backend
+from longctx.cache import Session, common_prefix
+from longctx.cache.shared import SharedContext
+from longctx.engine.pool import WORTH_COPYING, SessionPool
+from longctx.engine.writing import Writing
+from longctx.errors import BackendError
+
+logger = logging.getLogger("longctx")
+
+SLICE_TOKENS = 128
+"""Of prompts in a batch while others are being answered: more would make these wait longer for
+each token, less would prefill more slowly (docs/benchmarks.md)."""
+HEADROOM_TOKENS = 64
+"""Cells that an answer must find free beyond its prompt before it begins."""
+
+Piece = tuple[Writing, Sequence[int]]
+
+
+class Scheduler:
+    """Writes all answers that are asked for, a batch at a time.
+
+    Args:
+        backend: the threads of decode.
+        model: draws the tokens.
+        pool: where sessions come from.
+    """
+
+    def __init__(self, backend: Backend, model: Model, pool: SessionPool) -> None:
+        self._backend = backend
+        self._model = model
+        self._pool = pool
+        self._waiting: deque[Writing] = deque()
+        self._active: list[Writing] = []
+
+    def __len__(self) -> int:
+        """Answers asked for and not done."""
+        return len(self._waiting) + len(self._active)
+
+    def add(self, writing: Writing) -> None:
+        """Let an answer begin when there is room for it."""
+        self._waiting.append(writing)
+
+    def round(self) -> bool:
+        """Decode one batch for each context that answers stand in; whether there is more to do."""
+        for writing in [writing for writing in self._active if writing.is_cancelled]:
+            self._leave(writing)
+        self._admit()
+        done: list[SharedContext] = []
+        for writing in tuple(self._active):
+            shared = writing.session.shared_context if writing.session else None
+            if shared is not None and shared not in done:
+                done.append(shared)
+                self._step(shared)
+        return bool(self._active or self._waiting)
+
+    def end(self, error: Exception) -> None:
+        """Tell everybody who waits that there is no more."""
+        for writing in [*self._active, *self._waiting]:
+            writing.fail(error)
+        self._active.clear()
+        self._waiting.clear()
+
+    # Coming and going
+
+    def _admit(self) -> None:
+        """Begin the answers that there is room for, in the order in which they were asked for."""
+        for writing in tuple(self._waiting):
+            if writing.is_cancelled:
+                self._waiting.remove(writing)
+            elif not self._is_being_prefilled(writing.ids):
+                session = self._pool.pick(writing.ids, min(writing.n_left, HEADROOM_TOKENS))
+                if session is None:
+                    return  # nobody overtakes who waits for room, or a long prompt would starve
+                self._waiting.remove(writing)
+                self._active.append(writing)
+                writing.session = session
+                try:
+                    writing.begin(session, self._model)
+                except Exception as error:
+                    self._fail(writing, error)
+
+    def _is_being_prefilled(self, ids: Sequence[int]) -> bool:
+        """Whether an answer under way is just prefilling what this prompt begins with, too.
+
+        Waiting for it costs less than prefilling the same a second time beside it.
+        """
+        longest = max(
+            (
+                common_prefix(writing.ids, ids)
+                for writing in self._active
+                if writing.n_pending >= WORTH_COPYING
+            ),
+            default=0,
+        )
+        return longest >= WORTH_COPYING and longest >= self._pool.shared(ids) + WORTH_COPYING
+
+    def _leave(self, writing: Writing) -> None:
+        """Give the session of an answer that ended back; what it holds stays cached."""
+        if writing in self._active:
+            self._active.remove(writing)
+            if writing.session is not None:
+                self._pool.give_back(writing.session)
+
+    def _fail(self, writing: Writing, error: BaseException) -> None:
+        writing.fail(error)
+        self._leave(writing)
+
+    # A batch
+
+    def _step(self, shared: SharedContext) -> None:
+        pieces = self._pieces(shared)
+        if not pieces:
+            return
+        try:
+            self._decode(shared, pieces)
+        except CacheFullError as error:
+            self._make_cells(pieces, error)
+            return
+        except BackendError as error:
+            for writing, _ in pieces:
+                self._fail(writing, error)
+            return
+        for writing, ids in pieces:
+            try:
+                writing.took(len(ids))
+                if writing.has_ended:
+                    self._leave(writing)
+                    writing.end()
+                    self._pool.keep(writing.pause())
+            except BaseException as error:  # whatever it is, it is this answer's, and ends here
+                self._fail(writing, error)
+
+    def _pieces(self, shared: SharedContext) -> list[Piece]:
+        """The next batch: a token of each answer, then as much of the prompts as it takes."""
+        here = [
+            writing
+            for writing in self._active
+            if writing.session is not None and writing.session.shared_context is shared
+        ]
+        decoding = [writing for writing in here if not writing.n_pending]
+        prefilling = [writing for writing in here if writing.n_pending]
+        pieces = [piece for w in decoding if (piece := self._piece(w, 1, shared))]
+        left = shared.context.n_batch - len(pieces)
+        if pieces:
+            left = min(left, SLICE_TOKENS)
+        # The shortest first, for they are soon done; the oldest always gets a half of it.
+        for writing in sorted(prefilling, key=lambda w: w.n_pending):
+            is_first = writing is prefilling[0]
+            share = left if is_first or len(prefilling) == 1 else left - left // 2
+            if share and (piece := self._piece(writing, share, shared)):
+                pieces.append(piece)
+                left -= len(piece[1])
+        return pieces
+
+    def _piece(self, writing: Writing, limit: int, shared: SharedContext) -> Piece | None:
+        """What one answer gets of a batch; None where its window moved elsewhere for it."""
+        session = writing.session
+        assert session is not None  # it is active
+        ids = writing.next_ids(min(limit, session.n_batch))
+        try:
+            session.admit(len(ids))
+        except Exception as error:
+            self._fail(writing, error)
+            return None
+        return (writing, ids) if session.shared_context is shared else None
+
+    def _decode(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
+        threads = self._backend.decode_threads
+        is_decode = len(pieces) == 1 and not pieces[0][0].n_pending
+        if threads is None or not is_decode:
+            self._decode_all(pieces)
+            return
+        shared.context.set_threads(threads.current())
+        started = time.monotonic()
+        try:
+            self._decode_all(pieces)
+        finally:
+            threads.record(time.monotonic() - started)
+            shared.context.set_threads(self._backend.n_threads)
+
+    @staticmethod
+    def _decode_all(pieces: Sequence[Piece]) -> None:
+        sessions = [(w.session, ids) for w, ids in pieces if w.session is not None]
+        Session.decode_beside(sessions)
+
+    def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
+        """No cell is free: an idle session goes, else the answer that began last waits again."""
+        if self._pool.evict_idle():
+            return
+        youngest = max((w for w, _ in pieces), key=lambda w: w.asked)
+        if len(self._active) == 1:
+            self._fail(youngest, error)
+            return
+        logger.info(
+            "an answer of %d tokens waits: %d others have the cells of the KV cache",
+            len(youngest.ids), len(self._active) - 1,
+        )  # fmt: skip
+        self._active.remove(youngest)
+        self._pool.drop(youngest.pause())
+        self._waiting.appendleft(youngest)

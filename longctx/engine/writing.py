@@ -1,0 +1,293 @@
+"""One answer on its way from a prompt's token ids to its last token."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from longctx._native import Model, Sampler, SamplerParams
+from longctx.cache import Session
+from longctx.channel import Cancelled, Channel
+from longctx.engine.settings import GenerationSettings
+from longctx.engine.shown import Shown, sampled_token
+from longctx.engine.stops import StopWatcher
+from longctx.errors import BackendError
+from longctx.stream import Event
+from longctx.tokens import TextStream
+from longctx.types import Chunk, Progress, SampledToken, Timings, Usage, WindowReport
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one answer was and cost."""
+
+    text: str
+    ids: tuple[int, ...]
+    logprobs: tuple[SampledToken, ...]
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    timings: Timings
+    window: WindowReport
+
+
+class Writing:
+    """An answer that is asked for, under way, or done.
+
+    ::
+
+        writing.begin(session)
+        while not writing.has_ended:
+            ids = writing.next_ids(limit)       # of the prompt, then the token drawn last
+            ...                                 # the session gets them
+            writing.took(len(ids))              # draws the token that follows a whole prompt
+
+    Args:
+        prompt: token ids.
+        settings: how the answer is drawn.
+        channel: who reads it.
+        finish: makes the last chunk of the outcome.
+        pinned: tokens at the front that a sliding window keeps.
+        is_aloud: whether its text is told as it comes, or only with the result.
+
+    Raises:
+        BackendError: the prompt is empty.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        settings: GenerationSettings,
+        channel: Channel[Event],
+        finish: Callable[[Outcome], Chunk],
+        *,
+        pinned: int = 0,
+        is_aloud: bool = True,
+    ) -> None:
+        if not prompt:
+            raise BackendError("the prompt is empty; give at least one character")
+        self.settings = settings
+        self.asked = time.monotonic()
+        self.session: Session | None = None
+        self._prompt = list(prompt)
+        self._channel = channel
+        self._finish = finish
+        self._pinned = pinned
+        self._is_aloud = is_aloud
+        self._pending: Sequence[int] = ()
+        self._ids: list[int] = []
+        self._begun: _Begun | None = None
+        self._ended_by: Literal["stop", "length"] = "length"
+        self._stopped = False
+        self.has_ended = False
+
+    # Before
+
+    @property
+    def ids(self) -> list[int]:
+        """What must be in the cache before the next token is drawn: the prompt, and the tokens
+        of an answer that was begun elsewhere."""
+        return [*self._prompt, *self._ids]
+
+    @property
+    def n_left(self) -> int:
+        """Tokens that the answer may still take."""
+        return self.settings.max_tokens - len(self._ids)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._channel.is_cancelled
+
+    def begin(self, session: Session, model: Model) -> None:
+        """Take a session, and keep of it what the prompt begins with.
+
+        Raises:
+            ContextOverflowError: the pinned tokens leave too little of the window.
+        """
+        began = time.monotonic()
+        ids = self.ids
+        before = session.n_ctx
+        rescale_s, again = session.rescale_s, session.prefilled_again
+        session.window.fallback = None
+        # One token at least is decoded, for the logits that follow it.
+        matched = session.match(ids[:-1])
+        session.pin(self._pinned)
+        # It grows when it must, and back when prompt and answer would do with less.
+        session.shrink(session.n_tokens + len(ids) - matched + self.n_left)
+        self._pending = ids[matched:]
+        session.reserve(len(self._pending))
+        self.session = session
+        if self._begun is None:
+            again = session.prefilled_again - again
+            self._begun = _Begun(
+                at=began,
+                window=before,
+                rescale_s=rescale_s,
+                n_cached=max(0, min(matched, len(self._prompt)) - again),
+                n_to_prefill=len(self._pending),
+                sampler=_sampler(model, self.settings),
+                model=model,
+                text=TextStream(model),
+                stops=StopWatcher(self.settings.stop),
+            )
+
+    # Under way
+
+    @property
+    def n_pending(self) -> int:
+        """Tokens to prefill before the next is drawn; 0 while it is being decoded."""
+        return len(self._pending)
+
+    def next_ids(self, limit: int) -> Sequence[int]:
+        """What the session gets next, at most ``limit`` tokens."""
+        return self._pending[:limit] if self._pending else self._ids[-1:]
+
+    def took(self, n: int) -> None:
+        """The session has the next ``n`` tokens; where that was all, draw the one that follows.
+
+        Raises:
+            Cancelled: nobody reads the answer any more.
+        """
+        begun = self._running
+        if self._pending:
+            self._pending = self._pending[n:]
+            done = begun.n_to_prefill - len(self._pending)
+            if not self._ids:
+                elapsed = time.monotonic() - begun.at
+                total = begun.n_to_prefill
+                self._channel.send(
+                    Progress(done_tokens=done, total_tokens=total, elapsed_s=elapsed)
+                )
+            if self._pending:
+                return
+            begun.prefilled_at = begun.prefilled_at or time.monotonic()
+        self._draw(begun)
+
+    def _draw(self, begun: _Begun) -> None:
+        session = self._session
+        token = session.sample(begun.sampler)
+        begun.first_token_at = begun.first_token_at or time.monotonic()
+        if begun.model.is_end(token):
+            self._ended_by, self.has_ended = "stop", True
+            return
+        self._ids.append(token)
+        if self.settings.top_logprobs is not None:
+            logits, n_top = session.next_logits(), self.settings.top_logprobs
+            sampled = sampled_token(begun.model, logits, token, n_top, begun.n_decoded)
+            begun.shown.held.append(sampled)
+        decoded = begun.text.feed([token])
+        begun.n_decoded += len(decoded)
+        text, self._stopped = begun.stops.push(decoded)
+        if self._stopped:
+            self._ended_by = "stop"
+        self.has_ended = self._stopped or self.n_left == 0
+        self._tell(begun.shown.show(text) if text else None)
+
+    def _tell(self, chunk: Chunk | None) -> None:
+        if chunk is not None and self._is_aloud:
+            self._channel.send(chunk)
+        else:
+            self._channel.check()
+
+    def pause(self) -> Session:
+        """Give the session back; :meth:`begin` goes on in another."""
+        session = self._session
+        self.session = None
+        return session
+
+    # The end
+
+    def end(self) -> None:
+        """After the last token: tell the rest, and the result."""
+        begun = self._running
+        if not self._stopped:
+            rest = begun.stops.push(begun.text.flush())[0] + begun.stops.flush()
+            if rest or begun.shown.held:
+                chunk = begun.shown.end(rest)
+                if self._is_aloud:
+                    self._channel.finish(chunk)
+        self._channel.finish(self._finish(self._outcome(begun)))
+        begun.sampler.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the reader that there is no more, and why."""
+        if not isinstance(error, Cancelled):
+            self._channel.fail(error)
+        if self._begun is not None:
+            self._begun.sampler.close()
+
+    def _outcome(self, begun: _Begun) -> Outcome:
+        ended, session = time.monotonic(), self._session
+        prefilled_at = begun.prefilled_at or ended
+        return Outcome(
+            text="".join(begun.shown.pieces),
+            ids=tuple(self._ids),
+            logprobs=tuple(begun.shown.logprobs),
+            finish_reason=self._ended_by,
+            usage=Usage(
+                prompt_tokens=len(self._prompt),
+                cached_tokens=begun.n_cached,
+                prefilled_tokens=len(self._prompt) - begun.n_cached,
+                completion_tokens=len(self._ids),
+            ),
+            timings=Timings(
+                waited_s=begun.at - self.asked,
+                prefill_s=prefilled_at - begun.at,
+                decode_s=ended - prefilled_at,
+                ttft_s=(begun.first_token_at or ended) - self.asked,
+                rescale_s=max(0.0, session.rescale_s - begun.rescale_s),
+            ),
+            window=WindowReport(
+                n_ctx=session.n_ctx,
+                scale=session.scale,
+                method=session.method,
+                grew_from=begun.window if session.n_ctx > begun.window else None,
+                dropped_tokens=session.dropped_tokens,
+                method_changed=session.fallback,
+            ),
+        )
+
+    @property
+    def _session(self) -> Session:
+        assert self.session is not None, "the scheduler gives a session before anything else"
+        return self.session
+
+    @property
+    def _running(self) -> _Begun:
+        assert self._begun is not None, "the scheduler begins it before anything else"
+        return self._begun
+
+
+@dataclass
+class _Begun:
+    """What an answer has from its first session on: times, text, and the sampler's state."""
+
+    at: float
+    window: int
+    rescale_s: float
+    n_cached: int
+    n_to_prefill: int
+    sampler: Sampler
+    model: Model
+    text: TextStream
+    stops: StopWatcher
+    shown: Shown = field(default_factory=Shown)
+    n_decoded: int = 0
+    prefilled_at: float | None = None
+    first_token_at: float | None = None
+
+
+def _sampler(model: Model, settings: GenerationSettings) -> Sampler:
+    seed = settings.seed
+    return Sampler(
+        model,
+        SamplerParams(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=random.getrandbits(32) if seed is None else seed & 0xFFFFFFFF,
+            grammar=settings.grammar,
+        ),
+    )
