@@ -90,14 +90,14 @@ class Channel(Generic[T]):
         Raises:
             BaseException: whatever the worker failed with.
         """
-        return self._opened(self._events.get())
+        return _opened(self._events.get())
 
     async def areceive(self) -> T:
         """:meth:`receive`, in an event loop and without a thread."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return self._opened(self._events.get_nowait())
+                return _opened(self._events.get_nowait())
             except Empty:
                 pass
             future = loop.create_future()
@@ -109,13 +109,45 @@ class Channel(Generic[T]):
             finally:
                 self._waiter = None
 
-    @staticmethod
-    def _opened(event: T | _Failure) -> T:
-        if isinstance(event, _Failure):
-            raise event.error
-        return event
+
+def _opened(event: T | _Failure) -> T:
+    if isinstance(event, _Failure):
+        raise event.error
+    return event
 
 
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+class Merged(Generic[T]):
+    """Several channels with one reader, who gets their events as they come.
+
+    Args:
+        n: how many.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._events: SimpleQueue[tuple[int, T | _Failure]] = SimpleQueue()
+        self.channels: tuple[Channel[T], ...] = tuple(_Part(self._events, i) for i in range(n))
+
+    def receive(self) -> tuple[int, T]:
+        """Wait for the next event of any, and say whose it is; raises what a worker failed with."""
+        i, event = self._events.get()
+        return i, _opened(event)
+
+    def cancel(self) -> None:
+        """Give all up."""
+        for channel in self.channels:
+            channel.cancel()
+
+
+class _Part(Channel[T]):
+    def __init__(self, events: SimpleQueue[tuple[int, T | _Failure]], i: int) -> None:
+        super().__init__()
+        self._merged = events
+        self._i = i
+
+    def _put(self, event: T | _Failure) -> None:
+        self._merged.put((self._i, event))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing_extensions import Unpack
 
 import longctx
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
-from longctx.channel import Channel
+from longctx.channel import Channel, Merged
 from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, check_fit
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
@@ -23,7 +24,7 @@ from longctx.model_thread import ModelThread
 from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOptions, check_names
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
-from longctx.progress import Meter
+from longctx.progress import SideBySideMeter
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.tokens import (
     ChatTemplate,
@@ -38,6 +39,7 @@ from longctx.types import (
     Composed,
     Message,
     Messages,
+    Progress,
     ProgressCallback,
     ToolSchema,
     as_messages,
@@ -317,16 +319,26 @@ class LongContextLLM:
         """
         check_names(options, ANSWER_OPTIONS, "of chat_batch()")
         prompts = [self.prompt(messages) for messages in conversations]
-        meter = Meter(options.get("on_progress"), sum(prompt.n_tokens for prompt in prompts))
         grammar = answer_grammar((), "none", options.get("response_schema"))
-        writings = [self._writing(prompt, options, grammar, ()) for prompt in prompts]
-        streams = [
-            self._start(writing, channel, meter.prompt(prompt.n_tokens))
-            for (writing, channel), prompt in zip(writings, prompts, strict=True)
+        merged: Merged[Event] = Merged(len(prompts))
+        writings = [
+            self._writing(prompt, options, grammar, (), channel)
+            for prompt, channel in zip(prompts, merged.channels, strict=True)
         ]
-        results = [stream.result for stream in streams]
-        meter.finish()
-        return results
+        meter = SideBySideMeter(options.get("on_progress"), [p.n_tokens for p in prompts])
+        results: dict[int, Completion] = {}
+        try:
+            for writing in writings:
+                self._thread.post(partial(self._engine.add, writing))
+            while len(results) < len(prompts):
+                i, event = merged.receive()
+                if isinstance(event, Progress):
+                    meter.tell(i, event)
+                elif event.result is not None:
+                    results[i] = event.result
+        finally:
+            merged.cancel()
+        return [results[i] for i in range(len(prompts))]
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Completion:
         """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
@@ -519,8 +531,11 @@ class LongContextLLM:
         grammar: str | None,
         tool_names: Sequence[str],
     ) -> Stream:
-        writing, channel = self._writing(prompt, options, grammar, tool_names)
-        return self._start(writing, channel, options.get("on_progress"))
+        channel: Channel[Event] = Channel()
+        writing = self._writing(prompt, options, grammar, tool_names, channel)
+        stream = Stream(channel, options.get("on_progress"))
+        self._thread.post(partial(self._engine.add, writing))
+        return stream
 
     def _writing(
         self,
@@ -528,7 +543,8 @@ class LongContextLLM:
         options: AnswerOptions,
         grammar: str | None,
         tool_names: Sequence[str],
-    ) -> tuple[Writing, Channel[Event]]:
+        channel: Channel[Event],
+    ) -> Writing:
         """Check what is asked for, before any work."""
         settings = settings_of(options, self.plan, self._seed, grammar, self._engine.model)
         self._check_fit(prompt.n_tokens, settings.max_tokens)
@@ -544,19 +560,10 @@ class LongContextLLM:
                 return Chunk(result=result)
             return Chunk(text=text, logprobs=result.logprobs, result=result)
 
-        channel: Channel[Event] = Channel()
         # A tool call is no prose: with tools the text is shown when it is known which it is.
-        writing = Writing(
+        return Writing(
             prompt.ids, settings, channel, finish, pinned=prompt.pinned, is_aloud=not tool_names
         )
-        return writing, channel
-
-    def _start(
-        self, writing: Writing, channel: Channel[Event], on_progress: ProgressCallback | None
-    ) -> Stream:
-        stream = Stream(channel, on_progress)
-        self._thread.post(lambda: self._engine.add(writing))
-        return stream
 
 
 def _planned(

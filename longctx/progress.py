@@ -1,8 +1,9 @@
-"""Several prefills reported as one."""
+"""Several prefills reported as one: one after the other, or side by side."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from longctx.types import Progress, ProgressCallback
 
@@ -43,3 +44,32 @@ class Meter:
         if self._callback is not None:
             elapsed = time.monotonic() - self._started
             self._callback(Progress(done_tokens=done, total_tokens=self._total, elapsed_s=elapsed))
+
+
+class SideBySideMeter:
+    """Counts the tokens of prompts that are prefilled at the same time.
+
+    Args:
+        callback: what to call; None reports nothing.
+        lengths: tokens of each prompt.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, lengths: Sequence[int]) -> None:
+        self._callback = callback
+        self._lengths = lengths
+        self._done = [0] * len(lengths)
+        self._started = time.monotonic()
+
+    def tell(self, i: int, progress: Progress) -> None:
+        """Prompt ``i`` has come so far; what it found in the cache counts as done."""
+        cached = self._lengths[i] - progress.total_tokens
+        self._done[i] = max(self._done[i], cached + progress.done_tokens)
+        if self._callback is not None:
+            elapsed = time.monotonic() - self._started
+            self._callback(
+                Progress(
+                    done_tokens=sum(self._done),
+                    total_tokens=sum(self._lengths),
+                    elapsed_s=elapsed,
+                )
+            )

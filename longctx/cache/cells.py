@@ -328,16 +328,26 @@ class Cells:
                 self._add_labels(len(self.tokens))
             raise
 
-    def _move_out(self) -> None:
-        """Leave a cache that others have filled, for one of our own."""
-        state = self.export() if self.tokens else None
-        n_outputs = self.n_outputs
+    def move(self, lease: Lease) -> None:
+        """Stand in another context of the same RoPE, whatever stands here.
+
+        Raises:
+            BackendError: there are too few cells; everything is as it was.
+        """
+        if self.tokens:
+            try:
+                lease.context.set_state(self.export(), lease.sequence)
+            except BaseException:
+                lease.release()
+                raise
         self._forget_logits()
         self._lease.release()
-        self._lease = OwnContexts(self._backend, n_outputs).lease(self.n_ctx, self.rope)
-        if state is not None:
-            self._lease.context.set_state(state, self._lease.sequence)
-            self._add_labels(len(self.tokens))
+        self._lease = lease
+        self._add_labels(len(self.tokens))
+
+    def _move_out(self) -> None:
+        """Leave a cache that others have filled, for one of our own."""
+        self.move(OwnContexts(self._backend, self.n_outputs).lease(self.n_ctx, self.rope))
 
     def _put(
         self,

@@ -429,6 +429,15 @@ class Session:
         """
         self._window.slide(n_discard)
 
+    @in_model_thread
+    def move(self, shared: SharedContext) -> None:
+        """Stand in another context of the same RoPE, where there is more room.
+
+        Raises:
+            BackendError: there is too little of it, too; everything is as it was.
+        """
+        self._cells.move(shared.lease())
+
     # Copies
 
     @in_model_thread

@@ -59,6 +59,22 @@ class SharedContext:
         # Counting what is shared sorts everything; mostly there is room even if nothing is.
         return sum(map(len, self.labels.values())) <= free or self.n_used_cells <= free
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether any sequence stands in it."""
+        return bool(self._taken)
+
+    def lease(self) -> Lease:
+        """Take a free sequence.
+
+        Raises:
+            BackendError: there is none.
+        """
+        sequence = self.take()
+        if sequence is None:
+            raise BackendError(f"all {self.context.n_sequences} sequences of this cache are taken")
+        return Lease(self, sequence)
+
     def take(self) -> int | None:
         """Take a free sequence; None where there is none."""
         free = set(range(self.context.n_sequences)) - self._taken

@@ -50,6 +50,7 @@ class Composer:
         passages: Sequence[Ids],
         pick: Callable[[], Session],
         *,
+        n_cached: int,
         recompute: int,
         on_progress: ProgressCallback | None = None,
     ) -> Composed:
@@ -59,13 +60,14 @@ class Composer:
             ids: of the whole prompt.
             passages: the token ids of each passage by itself, in their order in the prompt.
             pick: returns the session to do it in; called when the passages have been read.
+            n_cached: tokens that some session has of the prompt already.
             recompute: tokens at the front of each passage to prefill in place.
             on_progress: called after each prefilled batch.
         """
         wanted = [
             (begin, end)
             for begin, end in spans_of(ids, passages)
-            if MIN_TOKENS + recompute <= end - begin <= self._max_tokens
+            if MIN_TOKENS + recompute <= end - begin <= self._max_tokens and end > n_cached
         ]
         keys = [tuple(ids[begin:end]) for begin, end in wanted]
         found = self._recall(keys)

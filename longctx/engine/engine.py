@@ -186,7 +186,12 @@ class Engine:
 
         try:
             return self._composer.compose(
-                ids, passages, pick, recompute=recompute, on_progress=on_progress
+                ids,
+                passages,
+                pick,
+                n_cached=self._pool.shared(ids),
+                recompute=recompute,
+                on_progress=on_progress,
             )
         finally:
             for session in picked:

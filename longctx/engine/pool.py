@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from longctx.cache import Session
 from longctx.cache.cells import Ids
+from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.store import MIN_TOKENS, SnapshotStore
@@ -15,8 +16,8 @@ from longctx.errors import LongCtxError, SnapshotMismatchError
 
 logger = logging.getLogger("longctx")
 
-MAX_OWN_CONTEXTS = 8
-"""Conversations with a context of their own."""
+MAX_CONTEXTS = 8
+"""Contexts of either kind, beyond those that answers need."""
 WORTH_KEEPING = 512
 """Cached tokens that a call may throw away before another session is opened instead."""
 WORTH_COPYING = 64
@@ -83,13 +84,14 @@ class SessionPool:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use
-        session = self._saved_session(ids, must) or self._live_session(ids)
-        if session is None and (must or self._can_open()):
-            session = self._open()
+        session = self._saved_session(ids, n_more, must) or self._live_session(ids)
         if session is None:
-            return None
+            if not self._make_place(len(ids) + n_more) and not must:
+                return None
+            session = self._open()
         self._in_use.add(session)
-        if self._make_cells(session, ids, n_more) or must:
+        needed = len(ids) - session.shared(ids) + n_more
+        if self.make_cells(session, needed) or must:
             return session
         self.give_back(session)
         return None
@@ -100,31 +102,49 @@ class SessionPool:
         if session in self._sessions:
             self._sessions.append(self._sessions.pop(self._sessions.index(session)))
 
-    def evict_idle(self, besides: Session | None = None) -> bool:
-        """Let the least recently used session in the common context go; False if there is none."""
-        for session in self._sessions:
-            if session not in self._in_use and session is not besides and self._is_common(session):
-                self._evict(session)
-                return True
-        return False
-
     def drop(self, session: Session) -> None:
         """Free a session in use, whose answer must begin again elsewhere."""
         self._in_use.discard(session)
         self._evict(session)
 
+    def make_cells(self, session: Session, needed: int) -> bool:
+        """Let a session have cells for more tokens, where it does not yet; False if it cannot."""
+        shared = session.shared_context
+        if not shared.is_common or shared.has_free_cells(min(needed, shared.context.n_ctx)):
+            return True
+        return self.free_cells(session, needed)
+
+    def free_cells(self, session: Session, needed: int) -> bool:
+        """Where a session's context is full: let it move to another, or idle ones go.
+
+        Returns:
+            False where that does not bring cells for so many more tokens.
+        """
+        shared = session.shared_context
+        whole = min(session.n_tokens + needed, shared.context.n_ctx)
+        place = self._common.place_for(whole, besides=shared)
+        if place is None and self._may_open_common():
+            place = self._common.open()
+        if place is not None:
+            session.move(place)
+            return True
+        while self._evict_idle(shared):
+            if shared.has_free_cells(min(needed, shared.context.n_ctx)):
+                return True
+        return False
+
     def shared(self, ids: Ids) -> int:
         """Tokens of a prompt that some session has already."""
         return max((session.shared(ids) for session in self._sessions), default=0)
 
-    def _saved_session(self, ids: Ids, must: bool) -> Session | None:
+    def _saved_session(self, ids: Ids, n_more: int, must: bool) -> Session | None:
         """One from the folder that has much more of a prompt than any live one."""
         if self._store is None:
             return None
         path, stored = self._store.best(ids)
         if path is None or stored < self.shared(ids) + MIN_TOKENS:
             return None
-        if not (must or self._can_open()):
+        if not self._make_place(len(ids) + n_more) and not must:
             return None
         session = self._open()
         try:
@@ -154,7 +174,7 @@ class SessionPool:
         )
         shared = source.shared(ids) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_COPYING)
-        if source is not None and copies and self._has_sequence(source):
+        if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()
             self._lent.discard(twin)
             self._sessions.append(twin)
@@ -164,32 +184,66 @@ class SessionPool:
             return own
         return None
 
-    def _has_sequence(self, besides: Session | None = None) -> bool:
-        """Whether the common context has a free sequence, if need be one that was idle."""
-        shared = self._common.shared
-        if shared is None:
-            return True
-        return shared.n_free_sequences > 0 or self.evict_idle(besides)
+    # Room
 
-    def _can_open(self) -> bool:
-        if self._common.is_for_all:
-            return self._has_sequence()
-        first = self._common.first_window
-        in_use = sum(self._own_bytes(session) for session in self._in_use)
-        busy = sum(1 for session in self._in_use if not self._is_common(session))
-        fits = self._fixed_bytes() + in_use + self._cost_bytes(first) <= self._limit_bytes
-        return fits and busy < MAX_OWN_CONTEXTS
-
-    def _make_cells(self, session: Session, ids: Ids, n_more: int) -> bool:
-        """Let idle sessions go until a prompt has cells; False where that is not enough."""
-        if not self._is_common(session):
+    def _make_place(self, n_tokens: int) -> bool:
+        """Let a new session find a context with cells for so many tokens."""
+        if not self._common.is_for_all:
+            return self._may_open_own()
+        n_tokens = min(n_tokens, self._common.n_ctx)
+        if self._common.place_for(n_tokens) is not None:
             return True
-        shared = session.shared_context
-        needed = min(len(ids) - session.shared(ids) + n_more, shared.context.n_ctx)
-        while not shared.has_free_cells(needed):
-            if not self.evict_idle():
-                return False
-        return True
+        if self._may_open_common():
+            self._common.open()
+            return True
+        while self._evict_idle():
+            if self._common.place_for(n_tokens) is not None:
+                return True
+        return False
+
+    def _may_open_common(self) -> bool:
+        if not len(self._common):
+            return True
+        memory = self._used_bytes() + self._cost_bytes(self._common.n_ctx)
+        return len(self._common) < MAX_CONTEXTS and memory <= self._limit_bytes
+
+    def _may_open_own(self) -> bool:
+        """Whether a context for a new text fits beside those in use."""
+        in_use = sum(self._own_bytes(session) for session in [*self._in_use, *self._lent])
+        memory = self._besides_bytes() + in_use + self._cost_bytes(self._common.first_window)
+        return memory <= self._limit_bytes and len(self._in_use) < MAX_CONTEXTS
+
+    def make_room(self, n_ctx: int, window: Window | None = None) -> None:
+        """Before a text has a context of ``n_ctx`` to itself: let others go if not all fit."""
+        if window is not None and self._common.keeps(window.cells.shared, n_ctx):
+            return
+        others = [
+            other
+            for other in self._sessions
+            if other.window is not window
+            and other not in self._in_use
+            and not self._is_common(other)
+        ]
+        freed = sum(self._own_bytes(s) for s in self._sessions if s.window is window)
+        while others and (
+            self._used_bytes() - freed + self._cost_bytes(n_ctx) > self._limit_bytes
+            or len(others) >= MAX_CONTEXTS
+        ):
+            self._evict(others.pop(0))
+
+    def _used_bytes(self) -> int:
+        """Memory of everything that is open, with what stands beside it."""
+        common = len(self._common) * self._cost_bytes(self._common.n_ctx)
+        held = [*self._sessions, *self._lent]
+        return self._besides_bytes() + common + sum(map(self._own_bytes, held))
+
+    def _own_bytes(self, session: Session) -> int:
+        if not session.is_open or self._is_common(session):
+            return 0
+        return self._cost_bytes(session.n_ctx)
+
+    def _is_common(self, session: Session) -> bool:
+        return session.is_open and session.shared_context.is_common
 
     # For others
 
@@ -224,41 +278,6 @@ class SessionPool:
         self._lent.clear()
         self._in_use.clear()
 
-    def make_room(self, n_ctx: int, window: Window | None = None) -> None:
-        """Before a session has a window of ``n_ctx`` to itself: let others go if not all fit."""
-        if window is not None and self._common.keeps(window.cells.shared, n_ctx):
-            return
-        others = [
-            other
-            for other in self._sessions
-            if other.window is not window
-            and other not in self._in_use
-            and not self._is_common(other)
-        ]
-
-        def used() -> int:
-            held = [*others, *self._lent, *self._in_use]
-            return self._fixed_bytes() + sum(
-                self._own_bytes(other) for other in held if other.window is not window
-            )
-
-        while others and (
-            used() + self._cost_bytes(n_ctx) > self._limit_bytes or len(others) >= MAX_OWN_CONTEXTS
-        ):
-            self._evict(others.pop(0))
-
-    def _fixed_bytes(self) -> int:
-        common = self._cost_bytes(self._common.n_ctx) if self._common.n_ctx else 0
-        return self._besides_bytes() + common
-
-    def _own_bytes(self, session: Session) -> int:
-        if not session.is_open or self._is_common(session):
-            return 0
-        return self._cost_bytes(session.n_ctx)
-
-    def _is_common(self, session: Session) -> bool:
-        return session.is_open and session.shared_context.is_common
-
     def _open(self) -> Session:
         if not self._common.is_for_all:
             self.make_room(self._common.first_window)
@@ -266,12 +285,23 @@ class SessionPool:
         self.add(session)
         return session
 
+    def _evict_idle(self, shared: SharedContext | None = None) -> bool:
+        """Let the least recently used session of a common context go; False if there is none."""
+        for session in self._sessions:
+            if session in self._in_use or not self._is_common(session):
+                continue
+            if shared is None or session.shared_context is shared:
+                self._evict(session)
+                return True
+        return False
+
     def _evict(self, session: Session) -> None:
         if self._store and session.n_tokens >= max(MIN_TOKENS, self._saved.get(session, 0) + 1):
             self._save(session)
         self._sessions.remove(session)
         self._saved.pop(session, None)
         session.close()
+        self._common.close_empty()
 
     def _save(self, session: Session) -> None:
         """Write it down, unless it was stitched: prompts in other processes expect a prefill."""

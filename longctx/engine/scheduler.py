@@ -199,11 +199,15 @@ class Scheduler:
         Session.decode_beside(sessions)
 
     def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
-        """No cell is free: an idle session goes, else the answer that began last waits again."""
-        if self._pool.evict_idle():
-            return
+        """No cell is free: the answer that began last moves, or an idle session goes, or that
+        answer waits again."""
         youngest = max((w for w, _ in pieces), key=lambda w: w.asked)
-        if len(self._active) == 1:
+        session = youngest.session
+        assert session is not None  # it is active
+        n_tokens = sum(len(ids) for _, ids in pieces)
+        if session.shared_context.is_common and self._pool.free_cells(session, n_tokens):
+            return
+        if len(pieces) == 1:
             self._fail(youngest, error)
             return
         logger.info(

@@ -26,10 +26,10 @@ class SnapshotStore:
     Args:
         folder: where the snapshots lie; made when the first one is saved.
         key: what they are of; each key has a folder of its own inside.
-        max_bytes: of all snapshots of all keys together.
+        max_bytes: of all snapshots of all keys together; None is :data:`MAX_BYTES`.
     """
 
-    def __init__(self, folder: Path, key: SnapshotKey, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, key: SnapshotKey, *, max_bytes: int | None = None) -> None:
         self.folder = folder
         self._own = folder / hashlib.sha256(key.model_dump_json().encode()).hexdigest()[:16]
         self._max_bytes = max_bytes
@@ -81,7 +81,7 @@ class SnapshotStore:
         total = 0
         for path in files:
             total += _size(path)
-            if total > self._max_bytes and path != saved:
+            if total > (self._max_bytes or MAX_BYTES) and path != saved:
                 _remove(path)
 
     def _files(self, folder: Path) -> Iterator[Path]:

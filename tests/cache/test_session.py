@@ -21,9 +21,14 @@ def opened(path: Any, target_ctx: int = 1024, **options: Any) -> LongContextLLM:
     return LongContextLLM(path, target_ctx, **options)
 
 
+def exported(session: Session) -> np.ndarray:
+    """llama.cpp's own state of a session: uint8[n]."""
+    return session.shared_context.context.get_state(session.sequence)
+
+
 def keys(session: Session, layer: int) -> np.ndarray:
     """The keys of one layer in the order of the tokens: float32[n_tokens, row]."""
-    state = session.shared_context.context.get_state(session.sequence)
+    state = exported(session)
     cache = parse_state(state).caches[0]
     return cache.keys[layer].read(state)[np.argsort(cache.positions, kind="stable")]
 
@@ -135,7 +140,11 @@ def test_self_extend_compresses_old_blocks_and_keeps_short_text_untouched(
         assert config.end(900, session.window.groups) <= config.start
         np.testing.assert_array_equal(session.positions, expected)
         assert session.positions.max() < config.start
-        held = np.sort(parse_state(session.shared_context.context.get_state(session.sequence)).caches[0].positions)
+        held = np.sort(
+            parse_state(session.shared_context.context.get_state(session.sequence))
+            .caches[0]
+            .positions
+        )
         np.testing.assert_array_equal(held, expected)
 
 

@@ -73,7 +73,11 @@ def test_self_extend_slides(tiny_gguf: TinyGguf) -> None:
         assert session.prefilled_again == 0
         expected = config.positions(session.n_tokens, session.window.groups)
         np.testing.assert_array_equal(session.positions, expected)
-        held = parse_state(session.shared_context.context.get_state(session.sequence)).caches[0].positions
+        held = (
+            parse_state(session.shared_context.context.get_state(session.sequence))
+            .caches[0]
+            .positions
+        )
         np.testing.assert_array_equal(np.sort(held), expected)
 
 

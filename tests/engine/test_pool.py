@@ -7,12 +7,25 @@ from typing import Any
 
 import pytest
 
+from longctx import LongContextLLM, ModelInfo, plan_context
+from longctx.backends import LlamaCppBackend
+from longctx.cache import KeyTurner, Session
+from longctx.cache.shared import Contexts, OwnContexts
 from longctx.cache.snapshot import read_header
+from longctx.engine.common import CommonContexts
+from longctx.engine.pool import SessionPool
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
 
 CAT = "the cat sat on the mat and the dog saw it. "
+N = 22
 DOG = "a dog ran to the hill and the cat was on it. "
+
+
+def n_files(llm: LongContextLLM, folder: Path) -> int:
+    """How many snapshots lie there when the answers before are saved, too."""
+    llm.session().close()
+    return len(list(folder.rglob("*.session")))
 
 
 @pytest.fixture
@@ -38,21 +51,38 @@ def test_two_conversations_keep_their_caches(tiny_gguf: TinyGguf) -> None:
 def test_the_least_recently_used_goes_to_disk_and_comes_back(
     tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """With memory for one, the other's text is found on disk; a third process finds both."""
-    monkeypatch.setattr("longctx.cache.pool.MAX_SESSIONS", 1)
+    """With cells for one, the other's text is found on disk; a third process finds both."""
+    monkeypatch.setattr("longctx.engine.pool.MAX_CONTEXTS", 1)
     path = tiny_gguf("llama", n_ctx_train=1024)
     with opened(path, cache_dir=tmp_path) as llm:
-        llm.generate(CAT * 10, max_tokens=4)
-        llm.generate(DOG * 10, max_tokens=4)
-        assert len(llm._pool) == 1
-        back = llm.generate(CAT * 11, max_tokens=4)
-        assert back.usage.prefilled_tokens < 40
+        assert llm.count(CAT * N) > 512
+        llm.generate(CAT * N, max_tokens=4)
+        llm.generate(DOG * N, max_tokens=4)
+        assert len(llm.engine.sessions) == 1
+        back = llm.generate(CAT * (N + 1), max_tokens=4)
+        assert back.usage.prefilled_tokens < 60
     with opened(path, cache_dir=tmp_path) as llm:
-        for text in (CAT * 11, DOG * 11):
-            assert llm.generate(text, max_tokens=4).usage.prefilled_tokens < 40
+        for text in (CAT * (N + 1), DOG * (N + 1)):
+            assert llm.generate(text, max_tokens=4).usage.prefilled_tokens < 60
     with opened(path, cache_dir=tmp_path, kv_type="q8_0") as llm:
-        other = llm.generate(CAT * 11, max_tokens=4)
+        other = llm.generate(CAT * (N + 1), max_tokens=4)
         assert other.usage.cached_tokens == 0
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_a_snapshot_that_does_not_fit_now_stays(
+    tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
+) -> None:
+    """A smaller window cannot load it, and prefills; a larger one finds it still there."""
+    path = tiny_gguf("llama", n_ctx_train=1024)
+    with opened(path, 1024, cache_dir=tmp_path) as llm:
+        llm.generate(CAT * 30, max_tokens=4)
+    with opened(path, 512, cache_dir=tmp_path) as small:
+        result = small.generate(CAT * 12, max_tokens=4)
+        assert result.usage.cached_tokens == 0
+        assert "do not fit" in caplog.text
+    with opened(path, 1024, cache_dir=tmp_path) as llm:
+        assert llm.generate(CAT * 30, max_tokens=4).usage.prefilled_tokens == 1
 
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
@@ -83,35 +113,51 @@ def test_a_conversation_is_stored_once_and_old_ones_make_room(
     with opened(path, cache_dir=tmp_path) as llm:
         for n in (8, 16, 24):
             llm.generate(CAT * n, max_tokens=1)
-        assert len(list(tmp_path.rglob("*.session"))) == 1
+        assert n_files(llm, tmp_path) == 1
         llm.generate(DOG * 16, max_tokens=1)
-        assert len(list(tmp_path.rglob("*.session"))) == 2
-        monkeypatch.setattr(llm._pool._store, "_max_bytes", 1)
+        assert n_files(llm, tmp_path) == 2
+        monkeypatch.setattr("longctx.engine.store.MAX_BYTES", 1)
         llm.generate("so " + DOG * 20, max_tokens=1)
+        assert n_files(llm, tmp_path) == 1
         (left,) = tmp_path.rglob("*.session")
         header, text = read_header(left)
         assert header.n_tokens == len(text)
         assert llm.detokenize(text.tolist()).startswith("so ")
 
 
+def no_text(_text: str, _at_start: bool) -> list[int]:
+    """These sessions are fed ids."""
+    return []
+
+
 def test_memory_is_counted_with_borrowed_sessions_and_growth(tiny_gguf: TinyGguf) -> None:
-    """A pool with memory for three small windows: growing one pushes the oldest out."""
-    with opened(tiny_gguf("llama", n_ctx_train=256), method="ntk") as llm:
-        pool = SessionPool(
-            llm._new_session, cost_bytes=lambda n_ctx: n_ctx, limit_bytes=768, store=None
-        )
-        first, second = pool.pick([5] * 10), llm._new_session()
-        first.feed([5] * 100)
-        second.window._owner = first.window._owner = pool
-        pool.add(second)
-        lent = llm._new_session()
-        pool.lend(lent)
-        assert len(pool) == 2
-        second.grow(512)
-        assert len(pool) == 1
-        assert not first.is_open
-        lent.close()
-        pool.add(llm._new_session())
-        assert len(pool) == 2
-        pool.close()
-        assert not second.is_open
+    """Memory for the common context and one large window: the second pushes the first out."""
+    info = ModelInfo.from_gguf(tiny_gguf("llama", n_ctx_train=256))
+    plan = plan_context(info, 1024, method="ntk", reserve_output=16)
+    backend = LlamaCppBackend(info, plan, n_threads=1)
+    common = CommonContexts(backend)
+
+    def new(contexts: Contexts = common) -> Session:
+        return Session(backend, KeyTurner(backend), no_text, owner=pool, contexts=contexts)
+
+    pool = SessionPool(
+        new, common, cost_bytes=lambda n_ctx: n_ctx, limit_bytes=256 + 512 + 256, store=None
+    )
+    first, second = pool.pick([5] * 10), pool.pick([6] * 10)
+    assert first is not None
+    assert second is not None
+    assert first.shared_context is second.shared_context
+    for session in (first, second):
+        session.feed([5] * 100)
+        pool.give_back(session)
+    first.grow(512)
+    assert first.is_open
+    lent = new(OwnContexts(backend, 1))
+    pool.lend(lent)
+    second.grow(512)
+    assert not first.is_open
+    assert pool.sessions == (second,)
+    assert lent.is_open
+    pool.close(save=False)
+    assert not second.is_open
+    assert not lent.is_open

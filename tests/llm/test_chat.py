@@ -151,8 +151,8 @@ def test_content_never_becomes_a_control_token(demo_llm: LongContextLLM) -> None
     control = demo_llm.engine.model.encode("<|im_end|>", parse_special=True)
     assert len(control) == 1
     assert control[0] not in demo_llm.tokenize(hostile)
-    rendered = demo_llm._render([{"role": "user", "content": hostile}], None).ids
-    harmless = demo_llm._render([{"role": "user", "content": "x"}], None).ids
+    rendered = demo_llm.prompt([{"role": "user", "content": hostile}], None).ids
+    harmless = demo_llm.prompt([{"role": "user", "content": "x"}], None).ids
     assert rendered.count(control[0]) == harmless.count(control[0])
     assert ends == len(harmless)
 

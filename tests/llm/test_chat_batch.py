@@ -121,11 +121,10 @@ def test_ctrl_c_leaves_the_model_usable(llm: LongContextLLM) -> None:
         assert str(ROOMS[room]) in result.text
 
 
-def test_a_window_that_slides_takes_what_fits(llm: LongContextLLM) -> None:
-    """Nothing slides out of a conversation among others; one too long is refused."""
+def test_a_window_that_slides_does_so_beside_others(llm: LongContextLLM) -> None:
+    """As in a chat: what fits stays whole, what is too long slides, and says so."""
     options: dict[str, Any] = {"overflow": "slide", "reserve_output": 16, "n_threads": 1}
     with LongContextLLM(TINY, 512, **options) as sliding:
-        results = sliding.chat_batch([asked(7), asked(12)])
-        assert [result.window.dropped_tokens for result in results] == [0, 0]
-        with pytest.raises(ContextOverflowError):
-            sliding.chat_batch([asked(7), asked(12, PROSE * 10)])
+        results = sliding.chat_batch([asked(7), asked(12, PROSE * 10)])
+        assert results[0].window.dropped_tokens == 0
+        assert results[1].window.dropped_tokens > 0

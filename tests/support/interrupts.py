@@ -36,20 +36,25 @@ class Calls:
         return LongContextLLM(TINY, 1024, reserve_output=16, n_threads=1)
 
     def chat(self) -> None:
+        """A fact, found again."""
         self.llm.chat(FACT, max_tokens=3)
 
     def by_schema(self) -> None:
+        """Sampled, held to a grammar."""
         self.llm.chat(OTHER, max_tokens=20, response_schema=SCHEMA, temperature=0.8, top_p=0.9)
 
     def stream(self) -> None:
+        """Left in the middle."""
         for i, _ in enumerate(self.llm.stream_chat(OTHER, max_tokens=12)):
             if i == 3:
                 break
 
     def batch(self) -> None:
+        """Side by side."""
         self.llm.chat_batch([FACT, OTHER, FACT], max_tokens=4)
 
     def by_hand(self) -> None:
+        """A session, and a fork of it."""
         self.session.truncate(0)
         self.session.feed("the dog ran to the hill " * 20)
         twin = self.session.fork()
@@ -58,9 +63,11 @@ class Calls:
         assert self.session.n_tokens == len(self.session.tokens)
 
     def score(self) -> None:
+        """Every token."""
         self.llm.score("the cat sat on the mat and the dog saw it")
 
     def reopen(self) -> None:
+        """Another model in place of this one."""
         self.llm.close()
         self.llm = self._open()
         self.session = self.llm.session()
