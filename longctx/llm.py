@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from itertools import takewhile
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -43,7 +44,9 @@ from longctx.remote import RemoteLLM
 from longctx.tokens import (
     ChatTemplate,
     ModelTokenizer,
+    PromptTemplate,
     RenderedPrompt,
+    find_template,
     parse_tool_calls,
 )
 from longctx.types import (
@@ -89,6 +92,9 @@ class LongContextLLM:
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
         profile: a calibration to use with ``method="auto"`` instead of the stored one.
+        chat_template: Jinja text, the path of a file that holds it, or a name (``chatml``,
+            ``gemma``, ``llama2``, ``llama3``, ``mistral``, ``phi3``, ``vicuna``, ``zephyr``),
+            instead of the model file's own. What a template loses is in ``plan.warnings``.
         backend: ``"llama.cpp"`` runs the model here. ``"openai"`` returns a
             :class:`longctx.remote.RemoteLLM` instead: a model on a server, which documents and
             agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
@@ -100,6 +106,8 @@ class LongContextLLM:
         UnsupportedModelError: the model cannot be scaled and the target needs it.
         PlanError: no window satisfies the request.
         MissingExtraError: ``model=None`` and the demo model is not installed.
+        TemplateError: ``chat_template`` is no template. A bad one in the file is no error until
+            :meth:`chat` needs it.
 
     Examples:
         >>> with LongContextLLM(target_ctx=16_384) as llm:      # doctest: +SKIP
@@ -136,6 +144,7 @@ class LongContextLLM:
         seed: int | None = None,
         cache_dir: str | Path | None = None,
         profile: Profile | None = None,
+        chat_template: str | PathLike[str] | None = None,
         verbose: bool = False,
         backend: Literal["llama.cpp", "openai"] = "llama.cpp",
         base_url: str | None = None,
@@ -147,8 +156,10 @@ class LongContextLLM:
             raise BackendError("base_url and api_key are a server's: pass backend='openai' too")
         if verbose:
             _log_to_stderr()
+        template = None if chat_template is None else find_template(chat_template)
         path = Path(model) if model is not None else _demo_copy(cache_dir)
         self.info = ModelInfo.from_gguf(path)
+        template = self.info.chat_template if template is None else template
         self.plan: ContextPlan = plan_context(
             self.info,
             target_ctx,
@@ -160,7 +171,7 @@ class LongContextLLM:
             overflow=overflow,
             window=window,
             profile=profile,
-        )
+        ).warned(*PromptTemplate(template).announce())
         self._seed = seed
         self._queue = CallQueue()
         self._backend = LlamaCppBackend(
@@ -169,7 +180,7 @@ class LongContextLLM:
         self._turner = KeyTurner(self._backend)
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)
-        self._template = ChatTemplate(native.chat_template(), self._tokenizer)
+        self._template = ChatTemplate(template, self._tokenizer)
         spare_bytes = self.plan.memory.limit_bytes - self.plan.memory.weights_bytes
         far = self.plan.self_extend
         self._composer = Composer(
@@ -289,7 +300,9 @@ class LongContextLLM:
         """Answer a conversation.
 
         Args:
-            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first.
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first. Where the last
+                is the assistant's (and calls no tool), the answer continues its text: what comes
+                back is the continuation alone, and ``stop``, schema and tools hold for that.
             tools: OpenAI-style schemas; calls are held to them by a grammar.
             tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
             max_tokens: room for the answer; None is the plan's ``reserve_output``.
@@ -304,7 +317,8 @@ class LongContextLLM:
             on_progress: called after each prefilled batch.
 
         Raises:
-            TemplateError: the messages are no conversation.
+            TemplateError: the messages are no conversation, or the chat template refuses them or
+                would drop words of the user's.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
             ToolError: a tool schema or ``tool_choice`` is wrong.
             BackendError: a setting is out of its range, or the schema makes no grammar.
@@ -574,7 +588,7 @@ class LongContextLLM:
             BackendError: the file cannot be written.
         """
         with self._queue.turn():
-            ids = self._render(messages, tools).ids
+            ids = self._render(messages, tools, answer=False).ids
             session = self._pool.holding(ids)
             if session is None:
                 return 0
@@ -638,7 +652,7 @@ class LongContextLLM:
         self, messages: Messages, tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
     ) -> int:
         """Tokens of system messages and tools, up to where the first user's text begins."""
-        system = list(takewhile(lambda m: m.role == "system", as_messages(messages)))
+        system = list(takewhile(lambda m: m.is_system, as_messages(messages)))
         first = self._template.render([*system, Message(role="user", content="")], tools)
         pairs = zip(first.ids, prompt.ids, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -646,9 +660,11 @@ class LongContextLLM:
     def _encode(self, text: str, at_start: bool) -> list[int]:
         return self._tokenizer.encode(text, add_special=at_start)
 
-    def _render(self, messages: Messages, tools: Sequence[ToolSchema] | None) -> RenderedPrompt:
+    def _render(
+        self, messages: Messages, tools: Sequence[ToolSchema] | None, *, answer: bool = True
+    ) -> RenderedPrompt:
         self._check_open()
-        return self._template.render(as_messages(messages), tools)
+        return self._template.render(messages, tools, add_generation_prompt=answer)
 
     def _settings(
         self,

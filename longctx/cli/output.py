@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from longctx.types import Chunk, Completion, ProgressCallback
     from longctx.types import Progress as PrefillProgress
 
+TEMPLATE_HELP = "A Jinja file, or a name such as chatml. Default: the model file's own."
+
 out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
