@@ -19,6 +19,7 @@ logger = logging.getLogger("longctx.tokens")
 # A dozen small conversations are rendered when a model is opened; a template that does not end
 # must not hold that up.
 _PROBE_LIMITS = Limits(steps=20_000, characters=1 << 20)
+_MAX_FILE_BYTES = 1 << 20
 
 
 class PromptTemplate:
@@ -148,7 +149,11 @@ def find_template(given: str | PathLike[str]) -> str:
 
 def _read(path: str | PathLike[str]) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+        if len(data) > _MAX_FILE_BYTES:
+            raise ValueError(f"it has more than {_MAX_FILE_BYTES} bytes, which no template has")
+        return data.decode()
     except (OSError, TypeError, ValueError) as error:  # ValueError: no UTF-8, a NUL in the path
         raise TemplateError(
             f"chat_template is {str(path)[:80]!r}: no name of a template, no Jinja text, and no "

@@ -121,17 +121,20 @@ def _shows(
     wanted: Sequence[Turn],
     tools: Sequence[Mapping[str, Any]] | None,
 ) -> bool:
-    text = _try(render, messages, tools)
-    return all(turn["content"] in text for turn in wanted)
+    return _stand_in(_try(render, messages, tools), wanted)
 
 
 def _drops(render: RenderText, messages: Sequence[Turn], wanted: Sequence[Turn]) -> bool:
     """Whether words go missing; a refusal loses none."""
     try:
-        text = render(messages, None)
+        return not _stand_in(render(messages, None), wanted)
     except TemplateError:
         return False
-    return not all(turn["content"] in text for turn in wanted)
+
+
+def _stand_in(text: str, wanted: Sequence[Turn]) -> bool:
+    text = text.casefold()
+    return all(turn["content"] in text for turn in wanted)
 
 
 def _try(
