@@ -171,7 +171,7 @@ class LongContextLLM:
             overflow=overflow,
             window=window,
             profile=profile,
-        ).warned(*PromptTemplate(template).announce())
+        ).warned(*PromptTemplate(template).announce(str(path)))
         self._seed = seed
         self._queue = CallQueue()
         self._backend = LlamaCppBackend(

@@ -205,6 +205,9 @@ class RemoteLLM:
     ) -> Completion:
         """Answer a conversation; arguments as :meth:`longctx.LongContextLLM.chat`.
 
+        A last message of the assistant's is the server's to read: ``longctx serve`` and
+        llama-server continue it, others open a new turn.
+
         Raises:
             TemplateError: the messages are no conversation.
             ContextOverflowError: prompt and answer do not fit; nothing was cut.

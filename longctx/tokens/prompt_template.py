@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class PromptTemplate:
         """What the template can do."""
         return probe_template(self._probe, self.source)
 
-    @property
+    @cached_property
     def losses(self) -> tuple[str, ...]:
         """What goes wrong with this template, each with what to do; empty for most."""
         if not self._is_given:
@@ -66,19 +66,18 @@ class PromptTemplate:
         try:
             self._probe([{"role": "user", "content": "probe question"}], None)
         except TemplateError as error:
-            return (f"chat() will not work, plain text will: {error}.",)
-        found = []
+            return (f"No plain conversation can be rendered (plain text still works): {error}.",)
         if not self.traits.keeps_questions:
-            found.append(
+            return (
                 "The chat template drops words of the user; a conversation that would lose them is "
-                f"refused (TemplateError). Instead, {PASS_ANOTHER}."
+                f"refused (TemplateError). Instead, {PASS_ANOTHER}.",
             )
         if not self.traits.keeps_answers:
-            found.append(
+            return (
                 "The chat template drops the assistant's earlier answers: the model does not see "
-                f"what it has said. Instead, {PASS_ANOTHER}."
+                f"what it has said. Instead, {PASS_ANOTHER}.",
             )
-        return tuple(found)
+        return ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,12 +94,12 @@ class PromptTemplate:
         """Losses and notes, as a plan shows them."""
         return (*self.losses, *self.notes)
 
-    def announce(self) -> tuple[str, ...]:
-        """Log what goes wrong, and return :attr:`warnings`."""
+    def announce(self, model: str) -> tuple[str, ...]:
+        """Log what goes wrong, once for a model's name, and return :attr:`warnings`."""
         for loss in self.losses:
-            logger.warning("%s", loss)
+            _log_once(logging.WARNING, f"{model}: {loss}")
         for note in self.notes:
-            logger.info("%s", note)
+            _log_once(logging.INFO, f"{model}: {note}")
         return self.warnings
 
     def _probe(
@@ -128,6 +127,11 @@ class PromptTemplate:
     @cached_property
     def _compiled(self) -> Callable[[Mapping[str, Any], Limits], str]:
         return compile_template(self.source)
+
+
+@lru_cache(maxsize=256)  # a calibration opens one model a hundred times
+def _log_once(level: int, text: str) -> None:
+    logger.log(level, "%s", text)
 
 
 def find_template(given: str | PathLike[str]) -> str:

@@ -85,9 +85,13 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
     with_tools = [[_USER], _worked(arguments)] if supports_tools else []
 
     def keeps(head: list[Turn], *talks: list[Turn]) -> bool:
-        """Whether the head's words are shown before any talk, with tools and without."""
-        return all(_shows(render, [*head, *talk], head, None) for talk in talks) and all(
-            _shows(render, [*head, *talk], head, [_TOOL]) for talk in with_tools
+        """Whether the head is shown before every talk that goes without its system messages."""
+        others = [turn for turn in head if turn["role"] in ("user", "assistant")]
+        cases = [(talk, None) for talk in talks] + [(talk, [_TOOL]) for talk in with_tools]
+        return all(
+            _stand_in(_try(render, [*head, *talk], tools), head)
+            for talk, tools in cases
+            if _try(render, [*others, *talk], tools)
         )
 
     return TemplateTraits(
@@ -102,7 +106,7 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
         call_format="hermes" if supports_tools and hermes else "json",
         keeps_questions=not _drops(render, [_USER], [_USER])
         and not _drops(render, _TALK, [_USER, _USER_2, _USER_3])
-        and all(_shows(render, talk, [_USER], [_TOOL]) for talk in with_tools),
+        and all(_stand_in(_try(render, talk, [_TOOL]), [_USER]) for talk in with_tools),
         keeps_answers=not _drops(render, _TALK, [_SAID, _SAID_2]),
     )
 
@@ -113,15 +117,6 @@ def _worked(arguments: Any, call_id: str = "call00001") -> list[Turn]:
     call = {"id": call_id, "type": "function", "function": function}
     result = {"role": "tool", "content": _RESULT, "name": "probe_tool", "tool_call_id": call_id}
     return [_USER, {"role": "assistant", "content": "", "tool_calls": [call]}, result]
-
-
-def _shows(
-    render: RenderText,
-    messages: Sequence[Turn],
-    wanted: Sequence[Turn],
-    tools: Sequence[Mapping[str, Any]] | None,
-) -> bool:
-    return _stand_in(_try(render, messages, tools), wanted)
 
 
 def _drops(render: RenderText, messages: Sequence[Turn], wanted: Sequence[Turn]) -> bool:
