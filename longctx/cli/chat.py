@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longctx.cli.output import (
-    TEMPLATE_HELP,
+    TemplateOption,
     errors,
     out,
     prefill_bar,
@@ -40,7 +40,7 @@ def chat(
     ] = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    chat_template: Annotated[str | None, typer.Option(help=TEMPLATE_HELP)] = None,
+    chat_template: TemplateOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[
         list[Path] | None,

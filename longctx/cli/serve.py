@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from longctx.cli.output import TEMPLATE_HELP, errors, show_plan
+from longctx.cli.output import TemplateOption, errors, show_plan
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -20,7 +20,7 @@ def serve(
     ] = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    chat_template: Annotated[str | None, typer.Option(help=TEMPLATE_HELP)] = None,
+    chat_template: TemplateOption = None,
     overflow: Annotated[
         str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
     ] = "error",

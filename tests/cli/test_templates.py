@@ -50,3 +50,14 @@ def test_another_template(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     failed = run("chat", model, *SMALL, "--chat-template", "nothing.jinja", ok=False)
     assert failed.returncode == 1
     assert "nothing.jinja" in failed.stderr
+
+
+def test_an_evaluation_that_asks_in_the_template(tiny_gguf: TinyGguf) -> None:
+    """needle and ruler take another template as well, as their errors advise."""
+    asked = ["eval", "needle", str(tiny_gguf(chat_template=shapes.BROKEN))]
+    asked += ["--lengths", "512", "--depths", "50", "--trials", "1"]
+    failed = run(*asked, ok=False)
+    assert failed.returncode == 1
+    assert "--chat-template" in failed.stderr
+    run(*asked, "--chat-template", "chatml")
+    assert "--chat-template" in run("eval", "ruler", "--help").stdout

@@ -104,6 +104,7 @@ def test_no_word_is_lost_in_any_conversation(
         with contextlib.suppress(Refused):
             text = rendered(template, turns, [TOOL] if tools else None)
             assert [text.count(turn["content"]) for turn in turns] == [1] * len(turns)
+            assert text.endswith(turns[-1]["content"]) is (roles[-1] == "assistant")
 
 
 class Refused(Exception):
