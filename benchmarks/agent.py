@@ -142,7 +142,7 @@ def with_llama(llm: LongContextLLM, llama: llama_cpp.Llama, turns: int) -> list[
     rows = []
 
     def spelled(messages: Sequence[Message]) -> list[Message]:
-        return spell_out_tools(messages, tools, system_role=True)
+        return spell_out_tools(messages, tools)
 
     for i, text in enumerate(user_messages(turns)):
         conversation.append(Message(role="user", content=text))

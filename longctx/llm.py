@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -30,7 +31,9 @@ from longctx.tokens import (
     ChatTemplate,
     ModelTokenizer,
     Prompt,
+    PromptTemplate,
     RenderedPrompt,
+    find_template,
     parse_tool_calls,
 )
 from longctx.types import (
@@ -82,6 +85,9 @@ class LongContextLLM:
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
         profile: a calibration to use with ``method="auto"`` instead of the stored one.
+        chat_template: Jinja text, the path of a file that holds it, or a name (``chatml``,
+            ``gemma``, ``llama2``, ``llama3``, ``mistral``, ``phi3``, ``vicuna``, ``zephyr``),
+            instead of the model file's own. What a template loses is in ``plan.warnings``.
         backend: ``"llama.cpp"`` runs the model here. ``"openai"`` returns a
             :class:`longctx.remote.RemoteLLM` instead: a model on a server, which documents and
             agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
@@ -94,6 +100,8 @@ class LongContextLLM:
         PlanError: no window satisfies the request.
         RequestError: an argument is unknown, or contradicts another.
         MissingExtraError: ``model=None`` and the demo model is not installed.
+        TemplateError: ``chat_template`` is no template. A bad one in the file is no error until
+            :meth:`chat` needs it.
 
     Examples:
         >>> with LongContextLLM(target_ctx=16_384) as llm:      # doctest: +SKIP
@@ -119,6 +127,7 @@ class LongContextLLM:
         target_ctx: int | None = None,
         *,
         plan: ContextPlan | None = None,
+        chat_template: str | PathLike[str] | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int = 0,
         seed: int | None = None,
@@ -135,9 +144,13 @@ class LongContextLLM:
             raise RequestError("base_url and api_key are a server's: use longctx.connect(base_url)")
         if verbose:
             _log_to_stderr()
+        template = None if chat_template is None else find_template(chat_template)
         path = Path(model) if model is not None else _demo_copy(cache_dir)
         self.info = ModelInfo.from_gguf(path)
-        self.plan: ContextPlan = _planned(self.info, target_ctx, plan, planning)
+        template = self.info.chat_template if template is None else template
+        self.plan: ContextPlan = _planned(self.info, target_ctx, plan, planning).warned(
+            *PromptTemplate(template).announce(str(path))
+        )
         self._seed = seed
         self._thread = ModelThread()
         try:
@@ -151,7 +164,7 @@ class LongContextLLM:
                 checkpoint=self._thread.checkpoint,
             )
             self._tokenizer = ModelTokenizer(self._engine.model)
-            self._template = ChatTemplate(self._engine.model.chat_template(), self._tokenizer)
+            self._template = ChatTemplate(template, self._tokenizer)
         except BaseException:
             self._thread.close()
             raise
@@ -279,11 +292,14 @@ class LongContextLLM:
 
         Args:
             messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first, or what
-                :meth:`prompt` made of them.
+                :meth:`prompt` made of them. Where the last is the assistant's (and calls no
+                tool), the answer continues its text: what comes back is the continuation alone,
+                and ``stop``, schema and tools hold for that.
             options: see :class:`longctx.options.ChatOptions`.
 
         Raises:
-            TemplateError: the messages are no conversation.
+            TemplateError: the messages are no conversation, or the chat template refuses them or
+                would drop words of the user's.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
             ToolError: a tool schema or ``tool_choice`` is wrong.
             RequestError: an option is unknown or out of its range.
@@ -465,7 +481,7 @@ class LongContextLLM:
     def save_chat(
         self,
         path: str | Path,
-        messages: Messages | Prompt,
+        messages: Messages,
         tools: Sequence[ToolSchema] | None = None,
     ) -> int:
         """Write the cached session that has most of a conversation.
@@ -481,7 +497,9 @@ class LongContextLLM:
         Raises:
             BackendError: the file cannot be written.
         """
-        ids = self.prompt(messages, tools).ids
+        self._thread.check_open()
+        # As it stands, without the beginning of another answer.
+        ids = self._template.render(messages, tools, add_generation_prompt=False).ids
         return self._thread.call(self._engine.save_text, ids, Path(path))
 
     def load_chat(self, path: str | Path) -> int:
@@ -513,7 +531,7 @@ class LongContextLLM:
         self, turns: Sequence[Message], tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
     ) -> int:
         """Tokens of system messages and tools, up to where the first user's text begins."""
-        system = list(takewhile(lambda m: m.role == "system", turns))
+        system = list(takewhile(lambda m: m.is_system, turns))
         first = self._template.render([*system, Message(role="user", content="")], tools)
         pairs = zip(first.ids, prompt.ids, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

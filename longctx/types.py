@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from longctx.errors import TemplateError
 
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+"""``developer`` is OpenAI's newer word for ``system``, as which it is taken where a model's chat
+template does not know it."""
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
 
 
@@ -80,6 +82,11 @@ class Message(Frozen):
         if not isinstance(value, list | tuple):
             return value
         return tuple(_flatten_call(call) for call in value)
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it says what the model is to be, under either name of that role."""
+        return self.role in ("system", "developer")
 
     def to_template(self) -> dict[str, Any]:
         """Return the dict that a chat template renders."""
@@ -157,7 +164,7 @@ def _as_message(index: int, message: Any) -> Message:
         )
         raise TemplateError(
             f"messages[{index}] is not a message ({details}); it needs 'role' "
-            "(system, user, assistant or tool) and 'content' (text)"
+            "(system, developer, user, assistant or tool) and 'content' (text)"
         ) from error
 
 

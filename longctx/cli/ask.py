@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import errors, out, prefill_bar, print_json, show_plan
+from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json, show_plan
 
 if TYPE_CHECKING:
     from longctx.documents import Citation, DocumentQA
@@ -21,6 +21,7 @@ def ask(
     model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    chat_template: TemplateOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
     ] = "auto",
@@ -52,7 +53,12 @@ def ask(
 
     with (
         LongContextLLM(
-            model, target_ctx, method=method, reserve_output=max_tokens, cache_dir=cache_dir
+            model,
+            target_ctx,
+            method=method,
+            reserve_output=max_tokens,
+            cache_dir=cache_dir,
+            chat_template=chat_template,
         ) as llm,
         prefill_bar("reading") as progress,
     ):

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from longctx.cli.output import errors, out, prefill_bar, print_json_line, show_cost, show_plan
+from longctx.cli.output import (
+    TemplateOption,
+    errors,
+    out,
+    prefill_bar,
+    print_json_line,
+    show_cost,
+    show_plan,
+)
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
@@ -32,6 +40,7 @@ def chat(
     ] = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    chat_template: TemplateOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[
         list[Path] | None,
@@ -51,7 +60,13 @@ def chat(
     from longctx.llm import LongContextLLM
 
     functions = [function for file in tools or [] for function in load_tools(file)]
-    with LongContextLLM(model, target_ctx, method=method, reserve_output=max_tokens) as llm:
+    with LongContextLLM(
+        model,
+        target_ctx,
+        method=method,
+        reserve_output=max_tokens,
+        chat_template=chat_template,
+    ) as llm:
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")

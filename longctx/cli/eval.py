@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from longctx.cli.output import errors, out, prefill_bar, print_json
+from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json
 
 if TYPE_CHECKING:
     from longctx.evaluate import EvaluationResult
@@ -189,6 +189,7 @@ def needle(
     depths: Depths = "0,25,50,75,100",
     trials: Annotated[int, typer.Option(help="Needles at each length and depth.")] = 3,
     target_ctx: TargetCtx = None,
+    chat_template: TemplateOption = None,
     file: File = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -213,7 +214,8 @@ def needle(
         )
 
     window = target_ctx or max(sizes)
-    _measure(NeedleResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    shown = Shown(as_json, plot, html)
+    _measure(NeedleResult, run, model, methods, window, shown=shown, chat_template=chat_template)
 
 
 @evaluate.command()
@@ -233,6 +235,7 @@ def ruler(
         float, typer.Option(help="Percent that the effective window needs.")
     ] = 85.6,
     target_ctx: TargetCtx = None,
+    chat_template: TemplateOption = None,
     file: File = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -258,7 +261,8 @@ def ruler(
         )  # fmt: skip
 
     window = target_ctx or max(sizes)
-    _measure(RulerResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    shown = Shown(as_json, plot, html)
+    _measure(RulerResult, run, model, methods, window, shown=shown, chat_template=chat_template)
 
 
 @evaluate.command()

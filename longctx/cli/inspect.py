@@ -13,13 +13,17 @@ def inspect(
     model: Annotated[str, typer.Argument(help="A GGUF file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a model's window, heads, RoPE and whether its window can be scaled.
+    """Show a model's window, heads, RoPE, whether its window can be scaled, and what its chat
+    template loses.
 
     No weights are loaded. Example: `longctx inspect model.gguf`
     """
     from longctx.model_info import ModelInfo
+    from longctx.tokens import PromptTemplate
 
     info = ModelInfo.from_gguf(model)
+    warnings = PromptTemplate(info.chat_template).warnings
+    info = info.model_copy(update={"notes": (*info.notes, *warnings)})
     if as_json:
         print_json(info)
     else:

@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from longctx.planner import ContextPlan
     from longctx.types import Chunk, Completion, ProgressCallback
     from longctx.types import Progress as PrefillProgress
+
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(help="A Jinja file, or a name such as chatml. Default: the model file's own."),
+]
 
 out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)

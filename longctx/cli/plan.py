@@ -31,6 +31,7 @@ def plan(
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
     from longctx.planner import plan_context
+    from longctx.tokens import PromptTemplate
 
     chosen = plan_context(
         model,
@@ -41,6 +42,7 @@ def plan(
         memory_limit=memory,
         reserve_output=reserve_output,
     )
+    chosen = chosen.warned(*PromptTemplate(chosen.info.chat_template).warnings)
     if as_json:
         print_json(chosen)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from longctx.cli.output import errors, show_plan
+from longctx.cli.output import TemplateOption, errors, show_plan
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -20,6 +20,7 @@ def serve(
     ] = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    chat_template: TemplateOption = None,
     overflow: Annotated[
         str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
     ] = "error",
@@ -100,6 +101,7 @@ def serve(
         memory_limit=memory,
         reserve_output=reserve_output,
         cache_dir=cache_dir,
+        chat_template=chat_template,
     ) as llm:
         show_plan(llm.plan)
         run(llm, settings, vectors, host=host, port=port)

@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from longctx.errors import ModelFileError, UnsupportedModelError
 from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE_TYPES, RopeType
 from longctx.model_info.gguf_header import GgufHeader
@@ -49,6 +51,7 @@ class ModelInfo(Frozen):
     width of the recurrent layers, 0 where there are none.
     ``frequency_factors`` (and the short and long ones of longrope) divide the frequencies,
     float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
+    ``chat_template`` is the Jinja text, None where the file has none.
     """
 
     path: Path
@@ -80,6 +83,7 @@ class ModelInfo(Frozen):
     files: tuple[Path, ...]
     scaling_support: ScalingSupport
     notes: tuple[str, ...]
+    chat_template: str | None = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def from_gguf(cls, path: str | PathLike[str]) -> ModelInfo:
@@ -238,7 +242,13 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         files=tuple(shard.path for shard in headers),
         scaling_support=support,
         notes=notes + _ignored_window(keys, window),
+        chat_template=_chat_template(header),
     )
+
+
+def _chat_template(header: GgufHeader) -> str | None:
+    template = header.metadata.get("tokenizer.chat_template")
+    return template if isinstance(template, str) and template else None
 
 
 def _n_inner(keys: ArchitectureKeys, layers: tuple[Layer, ...], n_embd: int, n_head: int) -> int:

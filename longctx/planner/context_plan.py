@@ -55,6 +55,10 @@ class ContextPlan(Frozen):
             return self.rope
         return rope_for_window(self.info, n_ctx, self.method, self.profile)
 
+    def warned(self, *warnings: str) -> ContextPlan:
+        """The same plan with more warnings, of what is only known where it is used."""
+        return self.model_copy(update={"warnings": (*self.warnings, *warnings)})
+
     @property
     def first_window(self) -> int:
         """The window in tokens that a session begins with."""

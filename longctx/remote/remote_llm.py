@@ -204,6 +204,9 @@ class RemoteLLM:
 
         The server holds calls to their tools and answers to their schema as far as it can.
 
+        A last message of the assistant's is the server's to read: ``longctx serve`` and
+        llama-server continue it, others open a new turn.
+
         Raises:
             ContextOverflowError: prompt and answer do not fit the window.
             ToolError: the model called a tool with what is no JSON.

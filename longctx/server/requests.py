@@ -68,7 +68,7 @@ class ChatMessage(_Strict):
         """Our form."""
         text = self.content or ""
         return Message(
-            role="system" if self.role == "developer" else self.role,
+            role=self.role,
             content=text if isinstance(text, str) else "".join(part.text for part in text),
             tool_calls=tuple(call.to_call() for call in self.tool_calls or ()),
             tool_call_id=self.tool_call_id,

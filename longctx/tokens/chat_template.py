@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from longctx._native import TokenAttr
+from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory, Key
 from longctx.tokens.guard import Guard, pick_sentinel
-from longctx.tokens.jinja_sandbox import compile_template
+from longctx.tokens.kept_words import check_words
+from longctx.tokens.named_templates import PASS_ANOTHER
+from longctx.tokens.prompt_template import PromptTemplate
 from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
-from longctx.tokens.template_traits import TemplateTraits, probe_template
+from longctx.tokens.system_role import place_system
+from longctx.tokens.template_traits import TemplateTraits
 from longctx.tokens.tool_calls import CallFormat, check_tools
 from longctx.tokens.tool_prompt import spell_out_tools
 from longctx.tokens.vocabulary import Vocabulary
 from longctx.types import Message, Messages, ToolSchema, as_messages
 
-CHATML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
+Plain = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,35 +50,31 @@ class ChatTemplate:
     template's own markers do. An assistant's content may hold markup (``<think>``), because
     the model wrote it and templates look for it, but no control token.
 
-    Args:
-        source: the Jinja template; None for ChatML, which :attr:`note` then says.
-        vocabulary: the model, or a :class:`~longctx.tokens.ModelTokenizer` over it.
+    Nor is a word lost: system messages stand where the template shows them, and a template that
+    drops the user's is refused.
 
-    Raises:
-        TemplateError: ``source`` is no valid template.
+    Args:
+        source: the Jinja template; None for ChatML. One that is no Jinja fails when it is used.
+        vocabulary: the model, or a :class:`~longctx.tokens.ModelTokenizer` over it.
     """
 
     def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
-        self.source = CHATML if source is None else source
-        self.note = (
-            "the model file has no chat template; ChatML is used, and the answers may suffer "
-            "if the model was trained on another"
-            if source is None
-            else None
-        )
-        self._template = compile_template(self.source)
         self._vocabulary = vocabulary
+        self._template = PromptTemplate(
+            source, bos=self._text_of(vocabulary.bos), eos=self._text_of(vocabulary.eos)
+        )
+        source = self._template.source
         self._special = SpecialTokens.of(vocabulary)
-        markup = [token for token in self._special.tokens if token.is_markup(self.source)]
+        markup = [token for token in self._special.tokens if token.is_markup(source)]
         self._guard = Guard(markup)
         self._answer_guard = Guard(token for token in markup if token.is_control)
         self._found_anyway = SpecialTokens(token for token in markup if not token.is_control)
         self._memory = FragmentMemory()
 
-    @cached_property
+    @property
     def traits(self) -> TemplateTraits:
         """What the template can do."""
-        return probe_template(lambda messages, tools: self._render_text(messages, tools, True))
+        return self._template.traits
 
     @property
     def supports_tools(self) -> bool:
@@ -105,26 +99,42 @@ class ChatTemplate:
             messages: the turns, oldest first.
             tools: what the model may call; a template without tools gets them described in
                 the system message.
-            add_generation_prompt: end with the beginning of the assistant's answer.
+            add_generation_prompt: end where the answer begins: behind what opens the assistant's
+                turn, or, where the last message is the assistant's, behind its words, which the
+                answer continues. A last message with tool calls is none to continue: it is closed,
+                and a new turn is opened.
 
         Returns:
             The text and its tokens.
 
         Raises:
-            TemplateError: no conversation, or the template refuses it (with its own message).
+            TemplateError: no conversation; the template is no Jinja, or refuses the conversation
+                (with its own message), or would drop words of it.
             ToolError: a tool's definition is wrong.
         """
         turns = as_messages(messages)
+        continues = (
+            add_generation_prompt and turns[-1].role == "assistant" and not turns[-1].tool_calls
+        )
         checked = check_tools(tools or [])
         if self._speaks_of_tools(turns, checked) and not self.supports_tools:
-            turns = spell_out_tools(turns, checked, system_role=self.traits.system_role)
+            turns = spell_out_tools(turns, checked)
             checked = []
-        plain = self._to_template(turns)
-        sentinel = pick_sentinel(plain, checked, self.source)
-        guarded = [self._break_message(turn, sentinel) for turn in plain]
-        marked = self._render_text(
-            guarded, self._guard.break_tree(checked, sentinel) or None, add_generation_prompt
-        )
+        plain = self._to_template(place_system(turns, self.traits))
+        sentinel = pick_sentinel(plain, checked, self._template.source)
+        shown_tools = self._guard.break_tree(checked, sentinel) or None
+
+        def render(turns: Sequence[Mapping[str, Any]]) -> str:
+            guarded = [self._break_message(turn, sentinel) for turn in turns]
+            if continues:
+                return self._inside_last(guarded, shown_tools, sentinel)
+            return self._template.render(
+                guarded, shown_tools, add_generation_prompt=add_generation_prompt
+            )
+
+        marked = render(plain)
+        text = marked.replace(sentinel, "")
+        check_words(plain, text, render, trusted=self.traits.keeps_questions)
         return self._tokenise(marked, sentinel)
 
     def count(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> int:
@@ -196,26 +206,54 @@ class ChatTemplate:
         broken: dict[str, Any] = self._guard.break_tree(rest, sentinel)
         return {"role": message["role"], "content": content, **broken}
 
-    def _render_text(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]] | None,
-        add_generation_prompt: bool,
-    ) -> str:
-        return self._template(
-            {
-                "messages": messages,
-                "tools": tools,
-                "add_generation_prompt": add_generation_prompt,
-                "bos_token": self._text_of(self._vocabulary.bos),
-                "eos_token": self._text_of(self._vocabulary.eos),
-            }
-        )
+    def _inside_last(self, guarded: Plain, tools: Any, sentinel: str) -> str:
+        """Text that ends with the content of the last message, which the answer continues.
+
+        Templates may put anything before and behind it, so a mark tells where it ends.
+
+        Raises:
+            TemplateError: the template drops it.
+        """
+        *before, last = guarded
+        mark = pick_sentinel(guarded, tools, self._template.source, sentinel)
+        closed = [*before, {**last, "content": last["content"] + mark}]
+        whole = self._template.render(closed, tools, add_generation_prompt=False)
+        end = whole.rfind(mark)
+        if end < 0:
+            raise TemplateError(
+                "the last message is the assistant's, for the answer to continue, but the chat "
+                f"template drops it; end with the user's message, or {PASS_ANOTHER}"
+            )
+        written = self._as_written(before, tools, last["content"], sentinel)
+        return whole[:end] if written is None else written
+
+    def _as_written(self, before: Plain, tools: Any, content: str, sentinel: str) -> str | None:
+        """The text as the model saw it while it wrote this content; None where it did not.
+
+        Templates of models that think write the past otherwise, without its thoughts. An answer
+        that was cut off goes on from where it stood, and not as one that was thought through.
+        """
+        try:
+            text = self._template.render(before, tools) + content
+        except TemplateError:  # nothing stands before it, or nothing to answer
+            return None
+        return text if self._memory.get(self._tail(text, sentinel)) else None
 
     def _text_of(self, token: int | None) -> str:
         if token is None:
             return ""
         return self._vocabulary.token_text(token).decode("utf-8", "replace")
+
+    def _tail(self, marked: str, sentinel: str) -> Key:
+        """The fragment behind the last control token."""
+        before: int | None = None
+        parts: list[str] = []
+        for part in self._special.partition(marked):
+            if isinstance(part, SpecialToken) and part.is_control:
+                before, parts = part.id, []
+            else:
+                parts.append(_text_of_part(part))
+        return before, "".join(parts).replace(sentinel, "")
 
     def _tokenise(self, marked: str, sentinel: str) -> RenderedPrompt:
         ids: list[int] = []

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError as JinjaError
@@ -21,24 +23,36 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from longctx.errors import TemplateError
+from longctx.tokens.named_templates import PASS_ANOTHER
 
-MAX_STEPS = 500_000
-"""Loop turns and calls that one rendering may take; a thousand messages take some 10^4."""
-MAX_CHARACTERS = 64 * 1024 * 1024
-"""Length of the longest string that a template may build."""
 MAX_EXPONENT = 1024
 
-_steps: ContextVar[list[int]] = ContextVar("_steps")
+
+@dataclass(frozen=True)
+class Limits:
+    """What one rendering may take.
+
+    ``steps`` are loop turns and calls (a thousand messages take some 10^4), ``characters`` the
+    length of the longest string that is built.
+    """
+
+    steps: int = 500_000
+    characters: int = 64 * 1024 * 1024
 
 
-def compile_template(source: str) -> Callable[[Mapping[str, Any]], str]:
+FULL_LIMITS = Limits()
+_limits: ContextVar[Limits] = ContextVar("_limits", default=FULL_LIMITS)
+_steps: ContextVar[Iterator[int]] = ContextVar("_steps")
+
+
+def compile_template(source: str) -> Callable[[Mapping[str, Any], Limits], str]:
     """Compile a chat template.
 
     Args:
         source: Jinja text, as in the GGUF's ``tokenizer.chat_template``.
 
     Returns:
-        A function from the template's variables to the rendered text. It raises
+        A function from the template's variables, and limits, to the rendered text. It raises
         TemplateError with the template's own message where the template refuses or fails.
 
     Raises:
@@ -48,41 +62,42 @@ def compile_template(source: str) -> Callable[[Mapping[str, Any]], str]:
         template = _ENVIRONMENT.from_string(source)
     except (JinjaError, RecursionError, SyntaxError, ValueError) as error:
         raise TemplateError(
-            f"the model's chat template is no valid Jinja ({error}); pass another template"
+            f"the chat template is no valid Jinja ({error}); {PASS_ANOTHER}"
         ) from error
 
-    def render(variables: Mapping[str, Any]) -> str:
-        token = _steps.set([0])
+    def render(variables: Mapping[str, Any], limits: Limits = FULL_LIMITS) -> str:
+        tokens = _steps.set(count(1)), _limits.set(limits)
         try:
             return template.render(**variables)
         except TemplateError:
             raise
         except Exception as error:  # a template can raise whatever its expressions raise
             raise TemplateError(
-                f"the model's chat template fails on these messages: {error} "
-                f"({type(error).__name__}); change the messages or pass another template"
+                f"the chat template fails on these messages: {error} ({type(error).__name__}); "
+                f"change the messages, or {PASS_ANOTHER}"
             ) from error
         finally:
-            _steps.reset(token)
+            _steps.reset(tokens[0])
+            _limits.reset(tokens[1])
 
     return render
 
 
 def _step() -> None:
-    steps = _steps.get()
-    steps[0] += 1
-    if steps[0] > MAX_STEPS:
+    allowed = _limits.get().steps
+    if next(_steps.get()) > allowed:
         raise TemplateError(
-            f"the chat template took more than {MAX_STEPS} steps; it does not seem to end: "
-            "use another template"
+            f"the chat template took more than {allowed} steps; it does not seem to end: "
+            f"{PASS_ANOTHER}"
         )
 
 
 def _check_size(n_characters: int) -> None:
-    if n_characters > MAX_CHARACTERS:
+    allowed = _limits.get().characters
+    if n_characters > allowed:
         raise TemplateError(
             f"the chat template builds a text of {n_characters} characters; "
-            f"at most {MAX_CHARACTERS} are allowed: send less, or use another template"
+            f"at most {allowed} are allowed: send less, or {PASS_ANOTHER}"
         )
 
 
@@ -144,7 +159,9 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**" and not (isinstance(right, int | float) and right <= MAX_EXPONENT):
-            raise TemplateError(f"the chat template raises a number to the power of {right}")
+            raise TemplateError(
+                f"the chat template raises a number to the power of {right}; {PASS_ANOTHER}"
+            )
         if operator == "+" and isinstance(left, str | list) and isinstance(right, str | list):
             _check_size(len(left) + len(right))
         if operator == "*":
@@ -168,7 +185,9 @@ def _to_json(
 
 
 def _raise_exception(message: Any) -> NoReturn:
-    raise TemplateError(f"the model's chat template refuses these messages: {message}")
+    raise TemplateError(
+        f"the chat template refuses these messages: {message}. Change them, or {PASS_ANOTHER}"
+    )
 
 
 def _strftime_now(pattern: str) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 from longctx.errors import TemplateError
 from longctx.tokens.tool_calls import HERMES_OPEN, CallFormat
 
+Turn = dict[str, Any]
 RenderText = Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]] | None], str]
 
-_USER = {"role": "user", "content": "probe question"}
-_SYSTEM = {"role": "system", "content": "probe instruction"}
 _TOOL = {
     "type": "function",
     "function": {
@@ -27,57 +26,110 @@ _TOOL = {
         },
     },
 }
-_ARGUMENTS_OBJECT = {"probe_argument": "probe value"}
+_VALUE, _RESULT = "probe value", "probe result"
+_ARGUMENTS_OBJECT = {"probe_argument": _VALUE}
 _ARGUMENTS = json.dumps(_ARGUMENTS_OBJECT)
+
+
+def _turn(role: str, word: str) -> Turn:
+    return {"role": role, "content": f"probe {word}"}
+
+
+_USER, _USER_2, _USER_3 = (_turn("user", word) for word in ("apple", "pear", "plum"))
+_SAID, _SAID_2 = _turn("assistant", "oak"), _turn("assistant", "elm")
+_SYSTEM, _SYSTEM_2 = _turn("system", "iron"), _turn("system", "zinc")
+_TALK = [_USER, _SAID, _USER_2, _SAID_2, _USER_3]
 
 
 @dataclass(frozen=True)
 class TemplateTraits:
     """The abilities of a template.
 
-    ``supports_tools``: it shows the model the tools it is given. ``system_role``: it takes a
-    system message. ``text_arguments``: it wants a call's arguments as JSON text, not as an
-    object. ``nine_letter_ids``: it refuses calls whose id has not nine letters or digits
-    (Mistral). ``call_format``: how it writes calls, of the two that we can read.
+    ``supports_tools``: it shows the model the tools it is given, calls and results.
+    ``system_role``: it shows a system message at the head of every conversation, ``late_system``:
+    also a second one, and one further on. ``developer_role``: it knows that role.
+    ``text_arguments``: it wants a call's arguments as JSON text, not as an object.
+    ``nine_letter_ids``: it refuses calls whose id has not nine letters or digits (Mistral).
+    ``call_format``: how it writes calls, of the two that we can read. ``keeps_questions``: it
+    drops no turn of the user's, ``keeps_answers``: nor of the assistant's.
     """
 
     supports_tools: bool
     system_role: bool
+    late_system: bool
+    developer_role: bool
     text_arguments: bool
     nine_letter_ids: bool
     call_format: CallFormat
+    keeps_questions: bool
+    keeps_answers: bool
 
 
-def probe_template(render: RenderText) -> TemplateTraits:
+def probe_template(render: RenderText, source: str) -> TemplateTraits:
     """Find the traits of a template.
 
     Args:
         render: (messages, tools) to text; it raises TemplateError as the template does.
+        source: its Jinja text.
     """
-    plain = _try(render, [_USER], None)
-    with_tool = _try(render, [_USER], [_TOOL])
-    supports_tools = with_tool != plain and "probe_tool" in with_tool
-    as_object = _try_call(render, _ARGUMENTS_OBJECT)
-    as_text = _try_call(render, _ARGUMENTS)
+    as_object = _try(render, _worked(_ARGUMENTS_OBJECT), [_TOOL])
+    as_text = _try(render, _worked(_ARGUMENTS), [_TOOL])
     spaced = re.compile(r'"probe_argument"\s*:\s*"probe value"')
     text_arguments = not spaced.search(as_object) and bool(spaced.search(as_text))
-    rendered = as_text if text_arguments else as_object
     arguments: Any = _ARGUMENTS if text_arguments else _ARGUMENTS_OBJECT
-    hermes = re.search(rf"{HERMES_OPEN}\s*\{{\s*\"name\"\s*:\s*\"probe_tool\"", rendered)
+    worked = as_text if text_arguments else as_object
+    supports_tools = (
+        "probe_tool" in _try(render, [_USER], [_TOOL]) and _VALUE in worked and _RESULT in worked
+    )
+    hermes = re.search(rf"{HERMES_OPEN}\s*\{{\s*\"name\"\s*:\s*\"probe_tool\"", worked)
+    with_tools = [[_USER], _worked(arguments)] if supports_tools else []
+
+    def keeps(head: list[Turn], *talks: list[Turn]) -> bool:
+        """Whether the head is shown before every talk that goes without its system messages."""
+        others = [turn for turn in head if turn["role"] in ("user", "assistant")]
+        cases = [(talk, None) for talk in talks] + [(talk, [_TOOL]) for talk in with_tools]
+        return all(
+            _stand_in(_try(render, [*head, *talk], tools), head)
+            for talk, tools in cases
+            if _try(render, [*others, *talk], tools)
+        )
+
     return TemplateTraits(
         supports_tools=supports_tools,
-        system_role=_SYSTEM["content"] in _try(render, [_SYSTEM, _USER], None),
+        system_role=keeps([_SYSTEM], [_USER], [_USER, _SAID], _TALK),
+        late_system=keeps([_SYSTEM, _SYSTEM_2], [_USER])
+        and keeps([_SYSTEM, _USER, _SAID, _SYSTEM_2], [_USER_2]),
+        developer_role=bool(re.search(r"""(["'])developer\1""", source))
+        and keeps([_turn("developer", "lead")], [_USER]),
         text_arguments=text_arguments,
-        nine_letter_ids=bool(rendered) and not _try_call(render, arguments, "call_1"),
+        nine_letter_ids=bool(worked) and not _try(render, _worked(arguments, "call_1"), [_TOOL]),
         call_format="hermes" if supports_tools and hermes else "json",
+        keeps_questions=not _drops(render, [_USER], [_USER])
+        and not _drops(render, _TALK, [_USER, _USER_2, _USER_3])
+        and all(_stand_in(_try(render, talk, [_TOOL]), [_USER]) for talk in with_tools),
+        keeps_answers=not _drops(render, _TALK, [_SAID, _SAID_2]),
     )
 
 
-def _try_call(render: RenderText, arguments: Any, call_id: str = "call00001") -> str:
+def _worked(arguments: Any, call_id: str = "call00001") -> list[Turn]:
+    """A question, a call, and its result."""
     function = {"name": "probe_tool", "arguments": arguments}
     call = {"id": call_id, "type": "function", "function": function}
-    assistant = {"role": "assistant", "content": "", "tool_calls": [call]}
-    return _try(render, [_USER, assistant], [_TOOL])
+    result = {"role": "tool", "content": _RESULT, "name": "probe_tool", "tool_call_id": call_id}
+    return [_USER, {"role": "assistant", "content": "", "tool_calls": [call]}, result]
+
+
+def _drops(render: RenderText, messages: Sequence[Turn], wanted: Sequence[Turn]) -> bool:
+    """Whether words go missing; a refusal loses none."""
+    try:
+        return not _stand_in(render(messages, None), wanted)
+    except TemplateError:
+        return False
+
+
+def _stand_in(text: str, wanted: Sequence[Turn]) -> bool:
+    text = text.casefold()
+    return all(turn["content"] in text for turn in wanted)
 
 
 def _try(

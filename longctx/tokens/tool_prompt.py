@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longctx.tokens.tool_calls import call_to_json
-from longctx.types import Message, Role
+from longctx.types import Message
 
 _HEADER = (
     "You can call tools. To call one, answer with a JSON object alone and nothing else:\n"
@@ -27,20 +27,16 @@ def describe_tools(tools: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def spell_out_tools(
-    messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, system_role: bool
-) -> list[Message]:
+def spell_out_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[Message]:
     """Rewrite a conversation so that it needs neither tools nor the role ``tool``.
 
     Args:
         messages: the conversation.
         tools: checked definitions; none leaves only calls and results to rewrite.
-        system_role: whether the template takes system messages. If not, the description
-            stands at the head of the first user message.
 
     Returns:
-        Messages of the roles system, user and assistant: calls as JSON text, results as what
-        the user says next.
+        Messages without the role ``tool``: the description at the end of the system message,
+        calls as JSON text, results as what the user says next.
     """
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     out: list[Message] = []
@@ -56,13 +52,10 @@ def spell_out_tools(
         after_result = is_result
     if tools:
         text = describe_tools(tools)
-        role: Role = "system" if system_role else "user"
-        if not (out and out[0].role == role):
-            out.insert(0, Message(role=role, content=text))
-        elif system_role:
+        if out and out[0].is_system:
             out[0] = _with_content(out[0], f"{out[0].content}\n\n{text}")
         else:
-            out[0] = _with_content(out[0], f"{text}\n\n{out[0].content}")
+            out.insert(0, Message(role="system", content=text))
     return out
 
 

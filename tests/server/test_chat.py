@@ -57,6 +57,29 @@ def test_cached_tokens_are_true(client: OpenAI) -> None:
         assert (cached == usage.prompt_tokens - 1) is not first
 
 
+def test_a_last_message_of_the_assistants_is_continued(client: OpenAI) -> None:
+    """The answer is what follows it, whole or streamed, and it is cached up to there."""
+    cut = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=4)
+    whole = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=8)
+    begun = [*QUESTION, {"role": "assistant", "content": cut.choices[0].message.content}]
+    rest = client.chat.completions.create(model="tiny", messages=begun, max_tokens=4)
+    text = f"{cut.choices[0].message.content}{rest.choices[0].message.content}"
+    assert text == whole.choices[0].message.content
+    assert rest.usage is not None
+    assert cut.usage is not None
+    assert rest.usage.prompt_tokens == cut.usage.total_tokens
+    assert rest.usage.prompt_tokens_details is not None
+    assert rest.usage.prompt_tokens_details.cached_tokens == rest.usage.prompt_tokens - 1
+
+
+def test_the_developer_is_the_system(client: OpenAI, tiny_llm: LongContextLLM) -> None:
+    """OpenAI's newer word for the role counts as the older."""
+    asked: list[Any] = [{"role": "developer", "content": QUESTION[0]["content"]}, QUESTION[1]]
+    usage = client.chat.completions.create(model="tiny", messages=asked, max_tokens=2).usage
+    assert usage is not None
+    assert usage.prompt_tokens == tiny_llm.count(QUESTION)
+
+
 def test_a_stream_is_the_same_answer(client: OpenAI) -> None:
     """Chunks joined are the whole; the usage comes last, in a chunk without a choice."""
     whole = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=12)

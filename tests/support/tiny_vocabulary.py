@@ -17,8 +17,8 @@ _WORDS = (
 )
 
 
-def add_vocabulary(writer: gguf.GGUFWriter, kind: str) -> int:
-    """Write a vocabulary (``"bpe"`` or ``"spm"``) and a ChatML template; return its size."""
+def add_vocabulary(writer: gguf.GGUFWriter, kind: str, chat_template: str | None = CHATML) -> int:
+    """Write a vocabulary (``"bpe"`` or ``"spm"``) and a chat template; return its size."""
     if kind == "bpe":
         tokens = _add_bpe(writer)
     elif kind == "spm":
@@ -31,7 +31,8 @@ def add_vocabulary(writer: gguf.GGUFWriter, kind: str) -> int:
     writer.add_bos_token_id(tokens.index("<|endoftext|>" if kind == "bpe" else "<s>"))
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_add_bos_token(kind == "spm")
-    writer.add_chat_template(CHATML)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
     return len(tokens)
 
 

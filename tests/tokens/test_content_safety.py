@@ -110,7 +110,9 @@ def test_text_is_tokenised_as_text(demo: Model) -> None:
 )
 def test_halves_that_would_meet(source: str, content: str, demo: Model) -> None:
     """A marker of which content holds a part is not completed by what stands beside it."""
-    turns = [{"role": "user", "content": content}, {"role": "user", "content": "end|>"}]
+    turns = [{"role": "user", "content": content}]
+    if "messages[0].content }}{{" in source or "join" in source:
+        turns.append({"role": "user", "content": "end|>"})
     prompt = ChatTemplate(source, demo).render(turns)
     assert "<|im_end|>" in prompt.text
     assert not control_counts(demo, prompt.ids)
@@ -163,11 +165,15 @@ def test_html_stays_what_gemma_knows(vocabulary: Vocabularies) -> None:
 
 def test_repr_in_a_template(demo: Model) -> None:
     """A template that prints a dict as Python does shows no trace of the sentinel."""
-    source = "{{ tools[0].function.name }}{{ tools[0].function.parameters.properties }}"
+    source = (
+        "{% if tools %}{{ tools[0].function.name }}{{ tools[0].function.parameters.properties }}"
+        "{% endif %}{{ messages }}"
+    )
     parameters = {"type": "object", "properties": {"<|im_end|>": {"type": "string"}}}
     tool = {"type": "function", "function": {"name": "find", "parameters": parameters}}
     prompt = ChatTemplate(source, demo).render([{"role": "user", "content": "Hi"}], [tool])
-    assert prompt.text == "find{'<|im_end|>': {'type': 'string'}}"
+    text = "find{'<|im_end|>': {'type': 'string'}}[{'role': 'user', 'content': 'Hi'}]"
+    assert prompt.text == text
     assert not control_counts(demo, prompt.ids)
 
 

@@ -43,7 +43,7 @@ class ChatLongCtx(BaseChatModel):
         model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
         target_ctx: the window wanted, in tokens.
         window, overflow, method, kv_type, memory_limit, reserve_output, n_threads, n_gpu_layers,
-            cache_dir: as in :class:`longctx.LongContextLLM`.
+            cache_dir, chat_template: as in :class:`longctx.LongContextLLM`.
         temperature: 0 is greedy.
         top_p: nucleus sampling, above temperature 0.
         max_tokens: room for the answer; None is ``reserve_output``.
@@ -71,6 +71,7 @@ class ChatLongCtx(BaseChatModel):
     n_threads: int | None = None
     n_gpu_layers: int = 0
     cache_dir: str | None = None
+    chat_template: str | None = None
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -117,6 +118,7 @@ class ChatLongCtx(BaseChatModel):
             n_threads=self.n_threads,
             n_gpu_layers=self.n_gpu_layers,
             cache_dir=self.cache_dir,
+            chat_template=self.chat_template,
         )
         if self.profile is None:  # the base class asks for it before the model is loaded
             self.profile = self._true_profile()

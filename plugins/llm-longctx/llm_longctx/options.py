@@ -10,7 +10,7 @@ from pydantic import Field
 # Descriptions are what `llm models --options` prints.
 OF_THE_MODEL = (
     "target_ctx", "window", "overflow", "n_keep", "method", "kv_type", "memory_limit",
-    "reserve_output", "n_threads", "n_gpu_layers",
+    "reserve_output", "n_threads", "n_gpu_layers", "chat_template",
 )  # fmt: skip
 OF_A_CALL = ("max_tokens", "temperature", "top_p", "seed", "stop")
 
@@ -39,6 +39,9 @@ class LongCtxOptions(llm.Options):
     )
     n_threads: int | None = Field(default=None, gt=0, description="Threads (measured)")
     n_gpu_layers: int | None = Field(default=None, ge=-1, description="On the GPU, -1 for all (0)")
+    chat_template: str | None = Field(
+        default=None, description="A Jinja file, or a name such as chatml (the model file's own)"
+    )
     max_tokens: int | None = Field(default=None, gt=0, description="Longest answer in tokens")
     temperature: float | None = Field(default=None, ge=0, description="0 is greedy (0)")
     top_p: float | None = Field(default=None, gt=0, le=1, description="Nucleus sampling (1)")
