@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -37,12 +37,12 @@ def _answered(live: LiveServer) -> bool:
 
 
 def test_a_full_queue_says_when_to_come_again(tiny_llm: LongContextLLM) -> None:
-    """One under way and one waiting: the third is a 429 with Retry-After; later it is let in."""
+    """Two under way: the third is a 429 with Retry-After; later it is let in."""
     endless = EndlessLLM(tiny_llm)
     with serving(endless, model_id="tiny", max_waiting=1) as live:
-        with _streaming(live), _streaming(live, SHORT):
+        with _streaming(live), _streaming(live):
             live.wait_for_jobs(2)
-            with pytest.raises(RateLimitError, match="1 wait for it, of at most 1") as caught:
+            with pytest.raises(RateLimitError, match="at most 2 may be") as caught:
                 _answered(live)
             assert caught.value.code == "queue_full"
             assert int(caught.value.response.headers["retry-after"]) >= 1
@@ -93,18 +93,18 @@ def test_who_hangs_up_before_a_whole_answer_frees_the_model(tiny_llm: LongContex
         assert _answered(live)
 
 
-def test_who_hangs_up_while_waiting_is_never_answered(tiny_llm: LongContextLLM) -> None:
-    """The place in the queue is free at once, while the answer before goes on."""
+def test_who_hangs_up_leaves_the_others_undisturbed(tiny_llm: LongContextLLM) -> None:
+    """Its place is free at once, while the answer beside it goes on."""
     endless = EndlessLLM(tiny_llm)
     with serving(endless, model_id="tiny") as live:
-        with _streaming(live):
+        with _streaming(live) as lines:
             with _streaming(live):
                 live.wait_for_jobs(2)
             live.wait_for_jobs(1)
-            assert not endless.closed.is_set()
+            assert endless.closed.wait(20)
+            assert any("on and" in line for line in lines)
         live.wait_until_idle()
         assert _answered(live)
-    assert endless.n_started == 1
 
 
 def test_who_hangs_up_in_a_prefill_leaves_a_good_cache(
@@ -139,20 +139,6 @@ def test_the_time_limit(tiny_llm: LongContextLLM) -> None:
         assert caught.value.status_code == 504
         assert caught.value.code == "timeout"
         assert endless.closed.wait(20)
-        live.wait_until_idle()
-        assert _answered(live)
-
-
-def test_waiting_counts_towards_the_time_limit(tiny_llm: LongContextLLM) -> None:
-    """Also for a model that another part of the process keeps busy."""
-    held = tiny_llm.stream_chat(SHORT, max_tokens=16)
-    next(held)
-    with serving(tiny_llm, model_id="tiny", timeout_s=1.0) as live:
-        with pytest.raises(APIStatusError) as caught:
-            _answered(live)
-        assert caught.value.status_code == 504
-        assert isinstance(held, Generator)
-        held.close()
         live.wait_until_idle()
         assert _answered(live)
 
