@@ -154,21 +154,22 @@ class LongContextLLM:
         self._seed = seed
         self._thread = ModelThread()
         try:
-            self._engine = self._thread.call(
-                Engine,
-                self.info,
-                self.plan,
-                n_threads=n_threads,
-                n_gpu_layers=n_gpu_layers,
-                cache_dir=cache_dir,
-                checkpoint=self._thread.checkpoint,
+            self._engine = self._thread.serve(
+                partial(
+                    Engine,
+                    self.info,
+                    self.plan,
+                    n_threads=n_threads,
+                    n_gpu_layers=n_gpu_layers,
+                    cache_dir=cache_dir,
+                    checkpoint=self._thread.checkpoint,
+                )
             )
             self._tokenizer = ModelTokenizer(self._engine.model)
             self._template = ChatTemplate(template, self._tokenizer)
         except BaseException:
             self._thread.close()
             raise
-        self._thread.serve(self._engine)
 
     # Life
 

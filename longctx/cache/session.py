@@ -564,6 +564,11 @@ class Session:
         if self.is_open:
             self._close()
 
+    @property
+    def release(self) -> Callable[[], None]:
+        """What frees the cache, without a reference to the session that has it."""
+        return self._cells.close
+
     @in_model_thread
     def _close(self) -> None:
         self._cells.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 from longctx.cache import Session
 from longctx.cache.cells import Ids
@@ -12,7 +13,8 @@ from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.store import MIN_TOKENS, SnapshotStore
-from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.errors import BackendError, LongCtxError, SnapshotMismatchError
+from longctx.model_thread import ModelThread
 
 logger = logging.getLogger("longctx")
 
@@ -248,8 +250,10 @@ class SessionPool:
     # For others
 
     def lend(self, session: Session) -> None:
-        """Count the memory of a session that somebody else holds."""
+        """Count the memory of a session that somebody else holds, and free it if they drop it."""
         self._lent.add(session)
+        if session.thread is not None:
+            weakref.finalize(session, _free, session.thread, session.release).atexit = False
 
     def holding(self, ids: Ids) -> Session | None:
         """The live session that has most of a prompt; None where none has any of it."""
@@ -315,3 +319,8 @@ class SessionPool:
         except LongCtxError as error:
             logger.warning("the session is not kept on disk: %s", error)
         self._saved[session] = session.n_tokens
+
+
+def _free(thread: ModelThread, release: Callable[[], None]) -> None:
+    with suppress(BackendError):  # the model is closed, and this with it
+        thread.post(release)

@@ -92,6 +92,7 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "pin": None,
         "positions": None,
         "prefilled_again": None,
+        "release": None,
         "reserve": lambda: session.reserve(4),
         "rescale_s": None,
         "rope": None,
