@@ -154,7 +154,7 @@ class LongCtx(FunctionCallingLLM):
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
-        """:meth:`stream_chat` in threads; calls queue."""
+        """:meth:`stream_chat`, in an event loop."""
         return self._astream(messages, kwargs)  # type: ignore[return-value]
 
     # Completions: a question in the chat template
