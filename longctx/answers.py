@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
+from longctx import arguments
 from longctx._native import json_schema_to_grammar
 from longctx.errors import BackendError, ToolError
 from longctx.generation import Outcome
 from longctx.protocols import ToolChoice
-from longctx.tokens import CallFormat, tool_grammar
+from longctx.tokens import CallFormat, check_tools, tool_grammar
 from longctx.types import Chunk, Completion, Message, ToolCall, ToolSchema
 
 
@@ -24,29 +23,24 @@ def answer_grammar(
     """The GBNF grammar that holds an answer to its tools or its schema; None leaves it free.
 
     Raises:
-        ToolError: a tool is malformed, or tools and a schema are both asked of one answer.
-        BackendError: the schema is no JSON schema.
+        ToolError: a tool is malformed, ``tool_choice`` asks for one that is not there, or tools
+            and a schema are both asked of one answer.
+        RequestError: the schema is no JSON schema, or makes no grammar.
     """
     if response_schema is None:
-        return tool_grammar(tools, tool_choice, call_format=call_format) if tools else None
+        return tool_grammar(tools or (), tool_choice, call_format=call_format)
+    arguments.tool_choice(tool_choice, tool_names(tools or ()))
     if tools and tool_choice != "none":
         raise ToolError(
             "one answer cannot be both a tool call and held to response_schema; pass "
             "tool_choice='none' with the schema, or leave one of them out"
         )
-    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
-        response_schema = response_schema.model_json_schema()
-    if not isinstance(response_schema, dict):
-        raise BackendError(
-            f"response_schema is a {type(response_schema).__name__}; "
-            "pass a JSON schema as a dict, or a pydantic model class"
-        )
-    return json_schema_to_grammar(response_schema)
+    return json_schema_to_grammar(arguments.json_schema(response_schema))
 
 
 def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     """The names that a call may have."""
-    return tuple(tool["function"]["name"] for tool in tools)
+    return tuple(tool["function"]["name"] for tool in check_tools(tools))
 
 
 def outcome_of(chunks: Generator[Chunk, None, Outcome]) -> Outcome:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx import arguments
 from longctx._native import check_grammar
 from longctx.answers import answer_grammar, completion_of, outcome_of, result_of, tool_names
 from longctx.backends import LlamaCppBackend
@@ -26,7 +27,7 @@ from longctx.cache import (
     snapshot_key,
 )
 from longctx.call_queue import CallQueue, in_thread
-from longctx.errors import BackendError
+from longctx.errors import BackendError, RequestError
 from longctx.generation import (
     GenerationSettings,
     Outcome,
@@ -82,7 +83,8 @@ class LongContextLLM:
         memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
         n_threads: None measures what the machine bears.
-        n_gpu_layers: layers to place on the GPU, -1 for all.
+        n_gpu_layers: layers to place on the GPU, -1 for all. Where llama.cpp finds none to place
+            them on, the plan's warnings say so.
         seed: of sampling at a temperature above 0; None draws a new one each call.
         cache_dir: folder where long conversations are kept between runs, as token ids, keys and
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
@@ -99,6 +101,7 @@ class LongContextLLM:
         ModelFileError: the file is missing or damaged.
         UnsupportedModelError: the model cannot be scaled and the target needs it.
         PlanError: no window satisfies the request.
+        RequestError: another argument is wrong.
         MissingExtraError: ``model=None`` and the demo model is not installed.
 
     Examples:
@@ -142,12 +145,14 @@ class LongContextLLM:
         api_key: str | None = None,
     ) -> None:
         if backend != "llama.cpp":
-            raise BackendError(f"backend {backend!r} is unknown; use 'llama.cpp' or 'openai'")
+            raise RequestError(f"backend {backend!r} is unknown; use 'llama.cpp' or 'openai'")
         if base_url is not None or api_key is not None:
-            raise BackendError("base_url and api_key are a server's: pass backend='openai' too")
+            raise RequestError("base_url and api_key are a server's: pass backend='openai' too")
         if verbose:
             _log_to_stderr()
-        path = Path(model) if model is not None else _demo_copy(cache_dir)
+        seed = arguments.seed(seed)
+        cache_dir = None if cache_dir is None else arguments.path("cache_dir", cache_dir)
+        path = _demo_copy(cache_dir) if model is None else arguments.path("model", model)
         self.info = ModelInfo.from_gguf(path)
         self.plan: ContextPlan = plan_context(
             self.info,
@@ -244,7 +249,9 @@ class LongContextLLM:
         """Count tokens exactly.
 
         Args:
-            text: plain text, or a conversation, counted as :meth:`chat` would prefill it:
+            text: plain text by itself, without the token that begins a text (BOS), which
+                :meth:`generate` adds where the model has one: ``len(llm.prompt_ids(text))`` is
+                what that prefills. Or a conversation, counted as :meth:`chat` would prefill it:
                 template, tools and generation prompt included.
             tools: OpenAI-style schemas, with a conversation.
 
@@ -256,18 +263,35 @@ class LongContextLLM:
         return len(self._render(text, tools).ids)
 
     def prompt_ids(
-        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+        self, prompt: str | Messages, tools: Sequence[ToolSchema] | None = None
     ) -> list[int]:
-        """The token ids that :meth:`chat` would have in its cache before it answers."""
-        return self._render(messages, tools).ids
+        """The token ids that stand in the cache before an answer: what is prefilled.
+
+        Args:
+            prompt: plain text, as :meth:`generate` prefills it (with BOS, where the model has
+                one), or a conversation, as :meth:`chat` does.
+            tools: OpenAI-style schemas, with a conversation.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+        """
+        if isinstance(prompt, str):
+            self._check_open()
+            return self._encode(prompt, True)
+        return self._render(prompt, tools).ids
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
         return self._tokenizer.encode(text)
 
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
-        return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
+    def detokenize(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
+        """The text of token ids; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            RequestError: they are no token ids of this model.
+        """
+        checked = arguments.token_ids(ids, self._tokenizer.n_vocab).tolist()
+        return self._tokenizer.decode_bytes(checked).decode("utf-8", "replace")
 
     # Generating
 
@@ -278,8 +302,8 @@ class LongContextLLM:
         tools: Sequence[ToolSchema] | None = None,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -293,10 +317,10 @@ class LongContextLLM:
             tools: OpenAI-style schemas; calls are held to them by a grammar.
             tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
             max_tokens: room for the answer; None is the plan's ``reserve_output``.
-            temperature: 0 is greedy.
-            top_p: nucleus sampling, above temperature 0.
+            temperature: 0 (as is what is below 0.00001) is greedy; up to 100. None is 0.
+            top_p: nucleus sampling, above temperature 0. None is 1.
             stop: strings that end the answer; they are not part of it.
-            seed: of sampling.
+            seed: of sampling: any whole number, and each repeats its answer. None is the model's.
             response_schema: a JSON schema or pydantic model that the answer must satisfy.
             top_logprobs: also say how likely each token of the answer was, and so many others in
                 its place (``Completion.logprobs``): the model's own distribution, before
@@ -306,8 +330,8 @@ class LongContextLLM:
         Raises:
             TemplateError: the messages are no conversation.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
-            ToolError: a tool schema or ``tool_choice`` is wrong.
-            BackendError: a setting is out of its range, or the schema makes no grammar.
+            ToolError: a tool schema is wrong, or ``tool_choice`` asks for a tool that is not there.
+            RequestError: a setting is out of its range, or the schema makes no grammar.
         """
         return result_of(
             self.stream_chat(
@@ -332,8 +356,8 @@ class LongContextLLM:
         tools: Sequence[ToolSchema] | None = None,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -359,8 +383,8 @@ class LongContextLLM:
         conversations: Sequence[Messages],
         *,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -398,8 +422,8 @@ class LongContextLLM:
         prompt: str,
         *,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -426,8 +450,8 @@ class LongContextLLM:
         prompt: str,
         *,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -436,10 +460,12 @@ class LongContextLLM:
     ) -> Iterator[Chunk]:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
         self._check_open()
-        ids = self._encode(prompt, True)
+        ids = self._encode(arguments.plain_text("prompt", prompt), True)
+        if not ids:
+            raise RequestError("the prompt is empty; give at least one character")
         grammar = answer_grammar(None, "none", response_schema)
         settings = self._settings(max_tokens, temperature, top_p, stop, seed, grammar, top_logprobs)
-        self._check_fit(len(ids), settings.max_tokens)
+        self._check_fit(len(ids), settings.max_tokens, int(self._tokenizer.adds_bos))
         return self._answer(RenderedPrompt(text=prompt, ids=ids), settings, (), on_progress)
 
     async def achat(self, messages: Messages, **options: Any) -> Completion:
@@ -478,12 +504,17 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the text does not fit the window.
-            BackendError: fewer than 2 tokens.
+            RequestError: fewer than 2 tokens, or none of this model's.
         """
         self._check_open()
-        ids = self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
+        batch = arguments.whole("batch", batch, least=1)
+        ids = (
+            self._encode(text_or_ids, True)
+            if isinstance(text_or_ids, str)
+            else arguments.token_ids(text_or_ids, self._tokenizer.n_vocab)
+        )
         if len(ids) < 2:
-            raise BackendError(f"score needs at least 2 tokens, not {len(ids)}")
+            raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
         self._check_fit(len(ids), 0)
         with self._queue.turn():
             session = self._new_session(n_outputs=min(batch, 512))
@@ -514,16 +545,16 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the prompt does not fit ``target_ctx``.
-            BackendError: ``recompute`` is negative.
+            RequestError: ``recompute`` is no whole number from 0, or a passage no text.
         """
-        if recompute < 0:
-            raise BackendError(f"recompute is {recompute}; use 0 or more tokens")
+        recompute = arguments.whole("recompute", recompute, least=0)
+        texts = arguments.texts("passages", passages)
         with self._queue.turn():
             ids = self._render(messages, None).ids
             check_fit(len(ids), 0, self.plan.n_ctx)
             return self._composer.compose(
                 ids,
-                [self.tokenize(text) for text in passages],
+                [self.tokenize(text) for text in texts],
                 lambda: self._pool.pick(ids),
                 recompute=recompute,
                 on_progress=on_progress,
@@ -571,7 +602,8 @@ class LongContextLLM:
             How many of the conversation's tokens it holds; at 0 no file is written.
 
         Raises:
-            BackendError: the file cannot be written.
+            RequestError: no file can be written there.
+            BackendError: writing it failed.
         """
         with self._queue.turn():
             ids = self._render(messages, tools).ids
@@ -630,9 +662,9 @@ class LongContextLLM:
     def _slides(self) -> bool:
         return self.plan.overflow == "slide"
 
-    def _check_fit(self, n_prompt: int, max_tokens: int) -> None:
+    def _check_fit(self, n_prompt: int, max_tokens: int, n_added: int = 0) -> None:
         if not self._slides:
-            check_fit(n_prompt, max_tokens, self.plan.n_ctx)
+            check_fit(n_prompt, max_tokens, self.plan.n_ctx, n_added)
 
     def _pinned(
         self, messages: Messages, tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
@@ -652,25 +684,29 @@ class LongContextLLM:
 
     def _settings(
         self,
-        max_tokens: int | None,
-        temperature: float,
-        top_p: float,
-        stop: str | Sequence[str] | None,
-        seed: int | None,
+        max_tokens: Any,
+        temperature: Any,
+        top_p: Any,
+        stop: Any,
+        seed: Any,
         grammar: str | None,
-        top_logprobs: int | None,
+        top_logprobs: Any,
     ) -> GenerationSettings:
-        if grammar is not None:
-            check_grammar(self._backend.model, grammar)
-        return GenerationSettings(
+        """What a call gives, checked, over what the constructor gave."""
+        if max_tokens is None and not self.plan.reserve_output:
+            raise RequestError("reserve_output is 0, so each call must say its max_tokens")
+        settings = GenerationSettings(
             max_tokens=self.plan.reserve_output if max_tokens is None else max_tokens,
             temperature=temperature,
             top_p=top_p,
             seed=self._seed if seed is None else seed,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+            stop=stop,
             grammar=grammar,
             top_logprobs=top_logprobs,
         )
+        if grammar is not None:
+            check_grammar(self._backend.model, grammar)
+        return settings
 
     def _answer(
         self,

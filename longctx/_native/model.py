@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from longctx._native.library import last_errors, lib
-from longctx.errors import BackendError, ModelFileError
+from longctx.errors import BackendError, ModelFileError, RequestError
 
 _ROPE_TYPES = {-1: "none", 0: "norm", 2: "neox", 8: "mrope", 24: "mrope", 40: "mrope"}
 _OVERRIDE_INT, _OVERRIDE_FLOAT, _OVERRIDE_BOOL, _OVERRIDE_STR = range(4)
@@ -177,12 +177,12 @@ class Model:
         """Tokenise; llama.cpp is the authority on what the model was trained with.
 
         Raises:
-            BackendError: the text is not valid Unicode (a lone surrogate).
+            RequestError: the text is not valid Unicode (a lone surrogate).
         """
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise BackendError(
+            raise RequestError(
                 f"the text holds a lone surrogate at index {error.start}, which no tokenizer can "
                 "read; decode its bytes with errors='replace'"
             ) from error
@@ -230,21 +230,21 @@ def json_schema_to_grammar(schema: Mapping[str, Any]) -> str:
     """Turn a JSON schema into a GBNF grammar whose root is ``root``.
 
     Raises:
-        BackendError: the schema uses what the converter does not know, or repeats something more
+        RequestError: the schema uses what the converter does not know, or repeats something more
             than :data:`MAX_REPETITIONS` times.
     """
     from llama_cpp.llama_grammar import json_schema_to_gbnf
 
     for name, n in _repetitions(schema):
         if n > MAX_REPETITIONS:
-            raise BackendError(
+            raise RequestError(
                 f"the JSON schema cannot be turned into a grammar: {name} is {n:.6g}, a grammar "
                 f"repeats at most {MAX_REPETITIONS:,} times; lower it, or leave it out"
             )
     try:
         return str(json_schema_to_gbnf(json.dumps(schema)))
     except Exception as error:  # the converter raises whatever its internals raise
-        raise BackendError(
+        raise RequestError(
             f"the JSON schema cannot be turned into a grammar ({error}); "
             "use object, array, string, number, boolean, enum and anyOf"
         ) from error

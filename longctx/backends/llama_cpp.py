@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from longctx import arguments
 from longctx._native import Context, ContextParams, Model
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
-from longctx.errors import BackendError
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan
 from longctx.rope import RopeConfig
 
 N_BATCH = 512
+MAX_THREADS = 512
+"""GGML_MAX_N_THREADS; where the system has no more threads, OpenMP ends the process."""
+_INT32 = 2**31 - 1
 N_SEQUENCES = 16
 """Forks that may share a cache; each costs only a row of logits."""
 
@@ -29,7 +32,7 @@ class LlamaCppBackend:
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
-        BackendError: the thread count is not positive.
+        RequestError: a count of threads or layers is none.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class LlamaCppBackend:
         n_threads: int | None = None,
         n_gpu_layers: int = 0,
     ) -> None:
-        if n_threads is not None and (isinstance(n_threads, bool) or n_threads < 1):
-            raise BackendError(f"n_threads is {n_threads}; use 1 or more, or None to measure")
+        if n_threads is not None:
+            n_threads = arguments.whole("n_threads", n_threads, least=1, most=MAX_THREADS)
+        n_gpu_layers = arguments.whole("n_gpu_layers", n_gpu_layers, least=-1, most=_INT32)
         self.info = info
         self.plan = plan
         self.n_threads = n_threads or default_threads()

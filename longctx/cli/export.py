@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from longctx.cli.output import errors, out, print_json
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 
 
 def export(
@@ -73,6 +73,6 @@ def _write(files: dict[str, str], folder: Path) -> None:
         for name, content in files.items():
             (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
-        raise PlanError(f"nothing can be written to {folder} ({error}); give another folder") from (
-            error
-        )
+        raise RequestError(
+            f"nothing can be written to {folder} ({error}); give another folder"
+        ) from (error)

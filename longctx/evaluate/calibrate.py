@@ -14,7 +14,8 @@ from typing import get_args
 import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
-from longctx.errors import PlanError, UnsupportedModelError
+from longctx.arguments import real, whole
+from longctx.errors import RequestError, UnsupportedModelError
 from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
 from longctx.evaluate.search import (
     CalibratedMethod,
@@ -84,13 +85,14 @@ def calibrate(
         The profile, saved.
 
     Raises:
-        PlanError: no window lies past the trained one, or an argument is nonsense.
+        RequestError: no window lies past the trained one, or an argument is nonsense.
         DocumentError: the text is shorter than a window.
         UnsupportedModelError: the model cannot be scaled.
     """
     path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
     info = ModelInfo.from_gguf(path)
     windows = _past_the_training(windows, info)
+    budget_s = real("budget_s", budget_s, least=0)
     remaining = _runnable(methods, windows, info)
     prose_text = python_reference() if text is None else text
     prose = _tokenize(llm_or_path, path, prose_text)
@@ -138,9 +140,10 @@ def _past_the_training(windows: Sequence[int] | None, info: ModelInfo) -> list[i
             f"{info.name} ({info.architecture}) cannot be scaled, so there is nothing to "
             f"calibrate: {info.notes[-1]}"
         )
-    past = sorted({w for w in windows or (2 * n_train, 4 * n_train) if w > n_train})
+    wanted = [whole("a window", w, least=1) for w in windows or (2 * n_train, 4 * n_train)]
+    past = sorted({w for w in wanted if w > n_train})
     if not past:
-        raise PlanError(
+        raise RequestError(
             f"calibration needs windows past the trained {n_train:,} tokens, not "
             f"{', '.join(map(str, windows or ()))}"
         )
@@ -153,11 +156,11 @@ def _runnable(
     """The methods that this model can run; what it cannot is logged, with the reason."""
     known = (*get_args(Method), "self-extend")
     if unknown := [method for method in methods if method not in known]:
-        raise PlanError(
+        raise RequestError(
             f"{', '.join(map(str, unknown))} cannot be calibrated; choose from {', '.join(METHODS)}"
         )
     if not methods:
-        raise PlanError(f"calibration needs methods; choose from {', '.join(METHODS)}")
+        raise RequestError(f"calibration needs methods; choose from {', '.join(METHODS)}")
     reasons = {
         "longrope": longrope_obstacle(info),
         "self-extend": self_extend_obstacle(info, windows[-1]),
@@ -171,7 +174,7 @@ def _runnable(
             logger.info("%s is not tried: %s", method, reason)
     if not found:
         said = "; ".join(f"{method}: {reasons[method]}" for method in methods)
-        raise PlanError(f"none of the methods can be tried ({said}); choose others")
+        raise RequestError(f"none of the methods can be tried ({said}); choose others")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from longctx.evaluate.arguments import check_whole
+from longctx.arguments import whole
 from longctx.evaluate.decoding import greedy_continuation
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
@@ -130,11 +130,11 @@ def recall(
     Raises:
         ContextOverflowError: ``length`` is more than the window, or too short for the facts.
         DocumentError: the prose is shorter than ``length``.
-        PlanError: ``n_facts`` is out of range.
+        RequestError: ``n_facts`` is out of range.
     """
     facts = build_facts(llm.tokenize, n_facts, seed=seed)
     filler = text_ids(llm, text)
-    length = llm.target_ctx if length is None else check_whole("length", length, 1)
+    length = llm.target_ctx if length is None else whole("length", length, least=1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
     check_fit(length - n_answer, n_answer, llm.target_ctx)

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from longctx.arguments import path as checked_path
 from longctx.errors import ModelFileError, UnsupportedModelError
 from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE_TYPES, RopeType
 from longctx.model_info.gguf_header import GgufHeader
@@ -91,8 +92,9 @@ class ModelInfo(Frozen):
         Raises:
             ModelFileError: the file is missing, truncated, damaged or no GGUF.
             UnsupportedModelError: it is no causal text model, or of an unknown architecture.
+            RequestError: ``path`` is no path.
         """
-        headers = read_shards(Path(path))
+        headers = read_shards(checked_path("the model", path))
         architecture = _architecture(headers[0])
         return _describe(headers, ArchitectureKeys(headers[0], architecture))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, cast, get_args
 
 from longctx.errors import PlanError
@@ -46,7 +47,9 @@ def check_request(
     Raises:
         PlanError: an argument is of the wrong type, out of range, or unknown.
     """
-    _check_count("target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768")
+    target_ctx = _count(
+        "target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768"
+    )
     if target_ctx > _MAX_CTX:
         raise PlanError(
             f"target_ctx is {target_ctx:,}, past the {_MAX_CTX:,} positions that llama.cpp can "
@@ -64,10 +67,12 @@ def check_request(
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
     n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
-    _check_count("reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer")
+    reserve_output = _count(
+        "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
+    )
     if n_keep is None:
         n_keep = DEFAULT_SINKS if overflow == "slide" else 0
-    _check_count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
+    n_keep = _count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
     if reserve_output + n_keep >= n_ctx:
         raise PlanError(
             f"reserve_output={reserve_output:,} and n_keep={n_keep:,} leave nothing of a window of "
@@ -86,8 +91,9 @@ def check_request(
     )
 
 
-def _check_count(name: str, value: Any, least: int, fix: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def _count(name: str, value: Any, least: int, fix: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise PlanError(f"{name} is {value!r}, not a whole number of tokens; {fix}")
-    if value < least:
-        raise PlanError(f"{name} is {value:,}; {fix}")
+    if (count := int(value)) < least:
+        raise PlanError(f"{name} is {count:,}; {fix}")
+    return count

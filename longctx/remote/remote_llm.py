@@ -11,8 +11,15 @@ from inspect import signature
 from types import TracebackType
 from typing import Any
 
+from longctx import arguments
 from longctx.call_queue import in_thread
-from longctx.errors import BackendError, ContextOverflowError, PlanError, RemoteError
+from longctx.errors import (
+    BackendError,
+    ContextOverflowError,
+    PlanError,
+    RemoteError,
+    RequestError,
+)
 from longctx.progress import Meter
 from longctx.protocols import ToolChoice
 from longctx.remote.connection import Connection
@@ -67,7 +74,7 @@ class RemoteLLM:
     Raises:
         RemoteError: the server cannot be reached, or has no such model.
         PlanError: ``target_ctx`` is more than the server has.
-        BackendError: an argument is nonsense.
+        RequestError: an argument is wrong.
         MissingExtraError: the extra ``remote`` is not installed.
     """
 
@@ -88,6 +95,7 @@ class RemoteLLM:
             base_url, api_key=api_key, timeout_s=timeout_s, retries=retries
         )
         self._closed = False
+        self._seed = arguments.seed(seed)
         try:
             entry = find_model(self._connection, model)
             self.model = str(entry["id"])
@@ -107,7 +115,6 @@ class RemoteLLM:
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
-        self._seed = seed
         self._count_text = lru_cache(_REMEMBERED)(self._dialect.count_text)
         if not self._dialect.exact:
             logger.warning(
@@ -122,17 +129,17 @@ class RemoteLLM:
         """Open it by the arguments of :class:`longctx.LongContextLLM`.
 
         Raises:
-            BackendError: one is missing, or is for the server to decide.
+            RequestError: one is missing, or is for the server to decide.
         """
         known = set(signature(cls).parameters)
         theirs = sorted(set(options) - known)
         if theirs:
-            raise BackendError(
+            raise RequestError(
                 f"{', '.join(theirs)}: with backend='openai' that is decided where the model is "
                 f"served; the arguments are {', '.join(sorted(known))}"
             )
         if "base_url" not in options:
-            raise BackendError(
+            raise RequestError(
                 "backend='openai' needs base_url=, such as 'http://localhost:8000/v1'"
             )
         name = None if model is None else str(model)
@@ -196,8 +203,8 @@ class RemoteLLM:
         tools: Sequence[ToolSchema] | None = None,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -208,7 +215,8 @@ class RemoteLLM:
         Raises:
             TemplateError: the messages are no conversation.
             ContextOverflowError: prompt and answer do not fit; nothing was cut.
-            ToolError: a tool schema or ``tool_choice`` is wrong.
+            ToolError: a tool schema is wrong, or ``tool_choice`` asks for a tool that is not there.
+            RequestError: a setting is out of its range.
             RemoteError: the server cannot be reached, is busy, or failed.
         """
         *_, last = self.stream_chat(
@@ -265,8 +273,8 @@ class RemoteLLM:
         tools: Sequence[ToolSchema] | None = None,
         tool_choice: ToolChoice = "auto",
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        temperature: float | None = 0.0,
+        top_p: float | None = 1.0,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
         response_schema: Any = None,
@@ -279,26 +287,25 @@ class RemoteLLM:
         """
         self._check_open()
         wanted = self.reserve_output if max_tokens is None else max_tokens
-        if not is_count(wanted) or wanted < 1:
-            raise BackendError(
-                f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
-            )
+        schemas = wire_tools(tools)
+        names = [schema["function"]["name"] for schema in schemas or ()]
+        arguments.tool_choice(tool_choice, names)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": wire_messages(messages),
-            "max_tokens": wanted,
-            "temperature": temperature,
-            "top_p": top_p,
+            "max_tokens": arguments.max_tokens(wanted),
+            "temperature": arguments.temperature(temperature),
+            "top_p": arguments.top_p(top_p),
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._dialect.extra_fields,
         }
-        if stop:
-            body["stop"] = [stop] if isinstance(stop, str) else list(stop)
-        if (chosen := self._seed if seed is None else seed) is not None:
+        if stops := arguments.stop_strings(stop):
+            body["stop"] = list(stops)
+        if (chosen := self._seed if seed is None else arguments.seed(seed)) is not None:
             body["seed"] = chosen
-        if tools:
-            body |= {"tools": wire_tools(tools), "tool_choice": tool_choice}
+        if schemas:
+            body |= {"tools": schemas, "tool_choice": tool_choice}
         if response_schema is not None:
             body["response_format"] = wire_schema(response_schema)
         self._check_fit(body)

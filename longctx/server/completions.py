@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from longctx.server.formats import ChatFormat, TextFormat
 from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.server.responses import ChatCompletion, TextCompletion
-from longctx.server.service import Service, refusing
+from longctx.server.service import Service
 from longctx.types import Chunk, ProgressCallback
 
 
@@ -27,8 +27,7 @@ def completion_routes(service: Service) -> APIRouter:
         messages, options = asked.to_messages(), asked.options()
 
         def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
-            with refusing():
-                return llm.stream_chat(messages, **options, on_progress=on_progress)
+            return llm.stream_chat(messages, **options, on_progress=on_progress)
 
         form = ChatFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)
@@ -40,8 +39,7 @@ def completion_routes(service: Service) -> APIRouter:
         options = asked.options()
 
         def start(on_progress: ProgressCallback) -> Iterator[Chunk]:
-            with refusing():
-                return llm.stream(asked.text, **options, on_progress=on_progress)
+            return llm.stream(asked.text, **options, on_progress=on_progress)
 
         form = TextFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)

@@ -15,6 +15,7 @@ from longctx.errors import (
     ContextOverflowError,
     LongCtxError,
     PlanError,
+    RequestError,
     TemplateError,
     ToolError,
 )
@@ -25,6 +26,7 @@ _CLIENT_ERRORS = {
     TemplateError: "invalid_messages",
     ToolError: "invalid_tool",
     PlanError: "invalid_plan",
+    RequestError: "invalid_value",
 }
 
 

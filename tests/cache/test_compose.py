@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import BackendError, ContextOverflowError, LongContextLLM
+from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx.cache.compose import EDGE, spans_of
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
@@ -112,7 +112,7 @@ def test_nonsense(tiny_gguf: TinyGguf) -> None:
     with opened(tiny_gguf("llama", n_ctx_train=1024)) as llm:
         assert llm.compose(asking("Hello."), ["Not there, " * 30]).attached_tokens == 0
         assert llm.compose(asking("Hello."), []).attached_tokens == 0
-        with pytest.raises(BackendError, match="recompute"):
+        with pytest.raises(RequestError, match="recompute"):
             llm.compose(asking(*TEXTS), TEXTS, recompute=-1)
         with pytest.raises(ContextOverflowError):
             llm.compose(asking(*TEXTS * 20), TEXTS)
