@@ -27,6 +27,16 @@ def test_every_public_name_is_there_and_no_more() -> None:
     assert set(longctx.__all__) <= set(dir(longctx))
 
 
+def test_plan_errors_come_from_planning() -> None:
+    """A window here, or the window of a server; every other argument is a RequestError."""
+    raising = {
+        file.relative_to(ROOT / "longctx").parts[0]
+        for file in (ROOT / "longctx").rglob("*.py")
+        if "raise PlanError" in file.read_text("utf-8")
+    }
+    assert raising == {"planner", "remote", "rope"} & raising
+
+
 def test_importing_longctx_loads_no_llama_cpp() -> None:
     """`longctx --help` and a bare import stay quick."""
     code = "import sys, longctx; sys.exit('llama_cpp' in sys.modules)"
