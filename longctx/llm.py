@@ -171,6 +171,7 @@ class LongContextLLM:
         self._backend = LlamaCppBackend(
             self.info, self.plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers
         )
+        self.plan = self._backend.plan  # with what it warns of
         self._turner = KeyTurner(self._backend)
         native = self._backend.model
         self._tokenizer = ModelTokenizer(native)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from longctx import arguments
-from longctx._native import Context, ContextParams, Model
+from longctx._native import Context, ContextParams, Model, supports_gpu_offload
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
 from longctx.model_info import ModelInfo
 from longctx.planner import ContextPlan
 from longctx.rope import RopeConfig
 
+logger = logging.getLogger("longctx")
+
+_NO_GPU = (
+    "n_gpu_layers has no effect: this llama.cpp finds no GPU, so all layers run on the processor. "
+    "Install a build of llama-cpp-python with CUDA, Metal or Vulkan (`longctx doctor` says how), "
+    "or leave n_gpu_layers at 0."
+)
 N_BATCH = 512
 MAX_THREADS = 512
 """GGML_MAX_N_THREADS; where the system has no more threads, OpenMP ends the process."""
@@ -26,7 +34,8 @@ class LlamaCppBackend:
 
     Args:
         info: what the file says about itself.
-        plan: KV types come from here; window and RoPE are given with each context.
+        plan: KV types come from here; window and RoPE are given with each context. Kept with a
+            warning where no layer can be placed on a GPU.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU (-1 = all).
 
@@ -46,6 +55,9 @@ class LlamaCppBackend:
         if n_threads is not None:
             n_threads = arguments.whole("n_threads", n_threads, least=1, most=MAX_THREADS)
         n_gpu_layers = arguments.whole("n_gpu_layers", n_gpu_layers, least=-1, most=_INT32)
+        if n_gpu_layers and not supports_gpu_offload():
+            plan = plan.model_copy(update={"warnings": (*plan.warnings, _NO_GPU)})
+            logger.warning(_NO_GPU)
         self.info = info
         self.plan = plan
         self.n_threads = n_threads or default_threads()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from longctx import LongContextLLM, RequestError
+from longctx._native import supports_gpu_offload
 from tests.arguments.conftest import TINY
 
 CONSTRUCTOR: tuple[dict[str, Any], ...] = (
@@ -105,6 +106,24 @@ def test_recompute_passages_and_batches(llm: LongContextLLM) -> None:
             llm.score([1, 2, 3], batch=wrong)
     one.close()
     other.close()
+
+
+@pytest.mark.skipif(supports_gpu_offload(), reason="this llama.cpp has a GPU")
+@pytest.mark.parametrize("n_gpu_layers", [-1, 1, 99])
+def test_layers_for_a_gpu_that_is_not_there(
+    n_gpu_layers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The plan warns, and so does the log; it runs on the processor."""
+    with LongContextLLM(TINY, 512, reserve_output=16, n_gpu_layers=n_gpu_layers) as llm:
+        (warning,) = llm.plan.warnings
+        assert "n_gpu_layers has no effect" in warning
+        assert warning in caplog.text
+        assert "n_gpu_layers" in repr(llm.plan)
+        assert llm.generate("Hi", max_tokens=1).usage.completion_tokens == 1
+    caplog.clear()
+    with LongContextLLM(TINY, 512, reserve_output=16) as llm:
+        assert llm.plan.warnings == ()
+    assert caplog.text == ""
 
 
 def test_no_room_reserved_and_none_asked_for() -> None:
