@@ -11,7 +11,7 @@ from longctx._native import Context, ContextParams, Model, supports_gpu_offload
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan
+from longctx.planner import ContextPlan, padded
 from longctx.rope import RopeConfig
 
 logger = logging.getLogger("longctx")
@@ -79,6 +79,8 @@ class LlamaCppBackend:
     ) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
 
+        It has the cells that llama.cpp allocates for them, up to 255 more.
+
         With ``n_separate``, so many sequences have ``n_ctx`` cells each.
 
         Raises:
@@ -86,7 +88,7 @@ class LlamaCppBackend:
         """
         params = context_params(
             rope,
-            n_ctx=n_ctx,
+            n_ctx=padded(n_ctx),
             kv_type_k=self.plan.kv_type_k,
             kv_type_v=self.plan.kv_type_v,
             n_threads=self.n_threads,

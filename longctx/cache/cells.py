@@ -29,7 +29,7 @@ class Cells:
         backend: where contexts come from.
         turner: turns cached keys.
         lease: an empty sequence to begin in; None opens a context.
-        n_ctx: cells of that context.
+        n_ctx: tokens that it may hold.
         rope: the positional encoding of either.
         n_outputs: tokens of a batch whose logits can be read at once.
         n_separate: so many sequences have ``n_ctx`` cells each in that context; None lets them
@@ -53,6 +53,7 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
+        self._n_ctx = n_ctx
         self._lease = lease or self._open(n_ctx, rope, n_separate)
 
     def _open(self, n_ctx: int, rope: RopeConfig, n_separate: int | None = None) -> Lease:
@@ -61,8 +62,12 @@ class Cells:
 
     @property
     def n_ctx(self) -> int:
-        """Cells of the context that the sequence may take."""
-        return self._lease.context.n_ctx
+        """Tokens that the sequence may hold: as planned, where llama.cpp has some cells more.
+
+        Raises:
+            BackendError: the sequence is closed.
+        """
+        return min(self._n_ctx, self._lease.context.n_ctx)
 
     @property
     def n_batch(self) -> int:
@@ -282,6 +287,7 @@ class Cells:
         self._lease.release()
         try:
             self._lease = self._open(n_ctx, rope)
+            self._n_ctx = n_ctx
         except BaseException:
             self._lease = self._open(old_n_ctx, self.rope)
             if state is None:

@@ -13,7 +13,7 @@ from longctx.cache.cells import Cells, Ids
 from longctx.cache.pool import MAX_SESSIONS, SessionPool
 from longctx.cache.session import Session, common_prefix
 from longctx.cache.turning import KeyTurner
-from longctx.planner import CELL_PADDING, window_steps
+from longctx.planner import padded, window_steps
 
 AT_ONCE = MAX_SESSIONS
 """Prompts at once: with fewer, a CPU hardly gains from batching (docs/benchmarks.md)."""
@@ -108,8 +108,7 @@ class SideBySide:
     def _cells_for(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> int:
         """Cells of each sequence: for the longest, and a somewhat longer next question."""
         wanted = max(map(len, prompts)) + max_tokens + _SPARE_TOKENS
-        padded = -(-wanted // CELL_PADDING) * CELL_PADDING
-        return min(padded, self._step_for(prompts, max_tokens))
+        return min(padded(wanted), self._step_for(prompts, max_tokens))
 
     def _open(
         self, prompts: Sequence[Sequence[int]], common: Ids, max_tokens: int

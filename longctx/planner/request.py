@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from longctx.errors import PlanError
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
-from longctx.planner.memory import CELL_PADDING, KvType
+from longctx.planner.memory import KvType
 from longctx.planner.profile import Profile
 from longctx.rope import Method
 
@@ -21,7 +21,6 @@ class PlanRequest:
     """A request that makes sense by itself. ``method`` and ``kv_type`` None mean auto."""
 
     target_ctx: int
-    n_ctx: int
     method: PlanMethod | None
     kv_type: KvType | None
     reserve_output: int
@@ -66,21 +65,19 @@ def check_request(
         raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
-    n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
     reserve_output = _count(
         "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
     )
     if n_keep is None:
         n_keep = DEFAULT_SINKS if overflow == "slide" else 0
     n_keep = _count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
-    if reserve_output + n_keep >= n_ctx:
+    if reserve_output + n_keep >= target_ctx:
         raise PlanError(
             f"reserve_output={reserve_output:,} and n_keep={n_keep:,} leave nothing of a window of "
-            f"{n_ctx:,} tokens for the prompt; lower them, or raise target_ctx"
+            f"{target_ctx:,} tokens for the prompt; lower them, or raise target_ctx"
         )
     return PlanRequest(
         target_ctx=target_ctx,
-        n_ctx=n_ctx,
         method=None if method == "auto" else cast(PlanMethod, method),
         kv_type=None if kv_type == "auto" else cast(KvType, kv_type),
         reserve_output=reserve_output,
