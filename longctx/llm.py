@@ -28,6 +28,7 @@ from longctx.cache import (
 )
 from longctx.call_queue import CallQueue, in_thread
 from longctx.errors import BackendError, RequestError
+from longctx.files import cache_folder
 from longctx.generation import (
     GenerationSettings,
     Outcome,
@@ -189,7 +190,7 @@ class LongContextLLM:
             limit_bytes=spare_bytes,
             besides_bytes=lambda: self._composer.n_bytes,
             store=(
-                SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
+                SnapshotStore(cache_folder("sessions", cache_dir), snapshot_key(self._backend))
                 if cache_dir is not None
                 else None
             ),
@@ -603,8 +604,8 @@ class LongContextLLM:
             How many of the conversation's tokens it holds; at 0 no file is written.
 
         Raises:
-            RequestError: no file can be written there.
-            BackendError: writing it failed.
+            RequestError: there is a folder, a pipe, a device or a read-only file.
+            BackendError: the file cannot be written.
         """
         with self._queue.turn():
             ids = self._render(messages, tools).ids

@@ -10,6 +10,7 @@ from longctx.cache.session import Session
 from longctx.cache.store import MIN_TOKENS, SnapshotStore
 from longctx.cache.window import Window
 from longctx.errors import LongCtxError
+from longctx.files import touch
 
 logger = logging.getLogger("longctx")
 
@@ -64,7 +65,7 @@ class SessionPool:
             session = self._open()
             try:
                 session.load(saved)
-                self._store.touch(saved)
+                touch(saved)
                 self._saved[session] = session.n_tokens
                 return session
             except LongCtxError as error:

@@ -464,6 +464,7 @@ class Session:
         """Write the session to a file: all of it or, whatever happens, what was there before.
 
         Raises:
+            RequestError: there is a folder, a pipe, a device or a read-only file.
             BackendError: the file cannot be written.
         """
         target = checked_path("path", path)

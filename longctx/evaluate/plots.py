@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longctx.errors import MissingExtraError, RequestError
+from longctx.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +191,8 @@ def write_figure(figure: Figure, path: str | Path) -> None:
     """
     check_plot(path)
     try:
-        figure.savefig(path, dpi=150)
+        with replacing(path) as part:
+            figure.savefig(part, dpi=150, format=Path(path).suffix.lstrip(".").lower())
     except OSError as error:
         raise RequestError(f"the plot cannot be written to {path}: {error}") from error
 

@@ -21,6 +21,7 @@ from longctx.evaluate.plots import PALETTE, check_folder, check_plot
 from longctx.evaluate.result import Subject
 from longctx.evaluate.runs import EvaluationRun
 from longctx.evaluate.tables import Table
+from longctx.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def write_report(path: str | Path, runs: Sequence[EvaluationRun]) -> None:
         palette=PALETTE,
     )
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        write_whole(path, page.encode())
     except OSError as error:
         raise RequestError(f"the report cannot be written to {path}: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 from longctx.arguments import path as checked_path
 from longctx.errors import ModelFileError, UnsupportedModelError
+from longctx.files import hash_files
 from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE_TYPES, RopeType
 from longctx.model_info.gguf_header import GgufHeader
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
@@ -101,15 +101,10 @@ class ModelInfo(Frozen):
     @cached_property
     def sha256(self) -> str:
         """Hash of the model's files, read once when first asked for (about 1 s a GB)."""
-        digest = hashlib.sha256()
         try:
-            for path in self.files:
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+            return hash_files(*self.files)
         except OSError as error:
             raise ModelFileError(f"{self.path} can no longer be read: {error}") from error
-        return digest.hexdigest()
 
     @property
     def layer_kinds(self) -> tuple[str, ...]:
