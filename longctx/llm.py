@@ -190,7 +190,11 @@ class LongContextLLM:
             limit_bytes=spare_bytes,
             besides_bytes=lambda: self._composer.n_bytes,
             store=(
-                SnapshotStore(cache_folder("sessions", cache_dir), snapshot_key(self._backend))
+                SnapshotStore(
+                    cache_folder("sessions", cache_dir),
+                    snapshot_key(self._backend),
+                    n_ctx=self.plan.n_ctx,
+                )
                 if cache_dir is not None
                 else None
             ),

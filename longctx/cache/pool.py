@@ -70,7 +70,7 @@ class SessionPool:
                 return session
             except LongCtxError as error:
                 logger.warning("a saved session is not used: %s", error)
-                saved.unlink(missing_ok=True)
+                self._store.refuse(saved, error)
                 return session
         # A short beginning that all chats have in common is no reason to lose a long text.
         if found and found.n_tokens - shared <= max(shared, WORTH_KEEPING):

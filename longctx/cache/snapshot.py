@@ -34,6 +34,10 @@ _CRC_CHUNK = 1 << 22
 Number = TypeVar("Number", bound=np.generic)
 
 
+class DamagedSnapshotError(SnapshotMismatchError):
+    """The file is broken: nobody will ever read it, whatever model and window they have."""
+
+
 class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
@@ -130,7 +134,8 @@ def read_header(path: Path) -> tuple[SnapshotHeader, NDArray[np.int32]]:
     """Read what a snapshot is of, and its text: int32[n_keep sinks, dropped tokens, the rest].
 
     Raises:
-        SnapshotMismatchError: the file is missing, damaged, or no snapshot.
+        SnapshotMismatchError: the file is missing, or no snapshot of this version.
+        DamagedSnapshotError: it is damaged.
     """
     try:
         must_be_file(path)
@@ -150,7 +155,8 @@ def read_snapshot(path: Path, key: SnapshotKey) -> Snapshot:
     """Read a snapshot and check every byte of it.
 
     Raises:
-        SnapshotMismatchError: it is missing, damaged, or of another model, KV type or build.
+        SnapshotMismatchError: it is missing, or of another model, KV type or build.
+        DamagedSnapshotError: it is damaged.
     """
     try:
         must_be_file(path)
@@ -221,8 +227,8 @@ def _crc32(parts: list[NDArray[np.uint8]]) -> int:
     return crc
 
 
-def _damaged(path: Path, why: str) -> SnapshotMismatchError:
-    return SnapshotMismatchError(f"{path} is damaged ({why}); delete it, prefill the text again")
+def _damaged(path: Path, why: str) -> DamagedSnapshotError:
+    return DamagedSnapshotError(f"{path} is damaged ({why}); delete it, prefill the text again")
 
 
 def _unreadable(path: Path, why: str) -> SnapshotMismatchError:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from longctx.cache.snapshot import SnapshotKey, read_header
-from longctx.errors import SnapshotMismatchError
+from longctx.cache.snapshot import DamagedSnapshotError, SnapshotKey, read_header
+from longctx.errors import LongCtxError, SnapshotMismatchError
 from longctx.files import hash_parts, trim_folder
 
 MIN_TOKENS = 1024
@@ -25,11 +25,16 @@ class SnapshotStore:
     Args:
         folder: where the snapshots lie; made when the first one is saved.
         key: what they are of; each key has a folder of its own inside.
+        n_ctx: tokens that a session here can hold; larger ones are left to who can.
         max_bytes: of all snapshots of all keys together.
     """
 
-    def __init__(self, folder: Path, key: SnapshotKey, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, folder: Path, key: SnapshotKey, *, n_ctx: int, max_bytes: int = MAX_BYTES
+    ) -> None:
         self.folder = folder
+        self._n_ctx = n_ctx
+        self._unusable: set[Path] = set()
         self._own = folder / hash_parts([key.model_dump_json().encode()])[:16]
         self._max_bytes = max_bytes
 
@@ -43,9 +48,13 @@ class SnapshotStore:
         best, longest = None, 0
         wanted = np.asarray(ids, dtype=np.int32)
         for path in self._files():
+            if path in self._unusable:
+                continue
             try:
                 header, held = read_header(path)
             except SnapshotMismatchError:
+                continue
+            if header.n_tokens > self._n_ctx:
                 continue
             n = min(len(held), len(wanted))
             differs = np.flatnonzero(held[:n] != wanted[:n])
@@ -56,18 +65,25 @@ class SnapshotStore:
                 best, longest = path, shared
         return best, longest
 
+    def refuse(self, path: Path, error: LongCtxError) -> None:
+        """Note that a snapshot could not be loaded; only a broken one is dropped."""
+        self._unusable.add(path)
+        if isinstance(error, DamagedSnapshotError):
+            path.unlink(missing_ok=True)
+
     def trim(self, ids: Sequence[int], saved: Path) -> None:
         """After saving ``ids``: drop what they continue, and the least recently used beyond size.
 
         The newest snapshot stays even if it alone is larger than ``max_bytes``.
         """
         whole = np.asarray(ids, dtype=np.int32)
+        self._unusable.discard(saved)
         for path in self._files():
             if path != saved:
                 try:
                     _, held = read_header(path)
-                except SnapshotMismatchError:
-                    path.unlink(missing_ok=True)
+                except SnapshotMismatchError as error:
+                    self.refuse(path, error)
                     continue
                 if len(held) <= len(whole) and np.array_equal(held, whole[: len(held)]):
                     path.unlink(missing_ok=True)
