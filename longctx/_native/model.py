@@ -11,8 +11,14 @@ from enum import IntFlag
 from pathlib import Path
 from typing import Any
 
-from longctx._native.library import last_errors, lib
-from longctx.errors import BackendError, ModelFileError, RequestError
+from longctx._native.library import build_id, last_errors, lib
+from longctx.errors import (
+    BackendError,
+    LongCtxError,
+    ModelFileError,
+    RequestError,
+    UnsupportedModelError,
+)
 
 _ROPE_TYPES = {-1: "none", 0: "norm", 2: "neox", 8: "mrope", 24: "mrope", 40: "mrope"}
 _OVERRIDE_INT, _OVERRIDE_FLOAT, _OVERRIDE_BOOL, _OVERRIDE_STR = range(4)
@@ -47,6 +53,8 @@ class Model:
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
+        UnsupportedModelError: it does not know the architecture or the tokenizer.
+        BackendError: there is no memory for it.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class Model:
         params.vocab_only = vocab_only
         params.n_gpu_layers = n_gpu_layers
         self._overrides = _override_array(overrides or {})
+        last_errors()  # of what was before
         if overrides:
             params.kv_overrides = self._overrides
         if parts:
@@ -71,11 +80,7 @@ class Model:
         else:
             self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            raise ModelFileError(
-                f"llama.cpp cannot load {path}: {last_errors()}. "
-                "The file may be truncated or damaged: compare its size with the original's, "
-                "or download it again."
-            )
+            raise _cannot_load(path, last_errors())
         self.path = path
         self.vocab_only = vocab_only
         self._vocab = lib.llama_model_get_vocab(self._model)
@@ -219,6 +224,33 @@ class Model:
             raise BackendError(
                 f"token id {token} is outside the vocabulary (0 to {self.n_vocab - 1})"
             )
+
+
+# What llama.cpp says of a good file that is newer than it, and of too little memory.
+_UNKNOWN = re.compile(
+    r"(?:unknown|unsupported) ((?:pre-)?tokenizer(?: type)?|(?:model )?architecture|vocab type)"
+    r"(?::? ?'([^']*)')?"
+)
+_NO_MEMORY = re.compile(r"alloc|out of memory|mmap failed", re.IGNORECASE)
+
+
+def _cannot_load(path: Path, reasons: str) -> LongCtxError:
+    """Why a file was not loaded, and what to do about it; headers and sizes were checked before."""
+    if found := _UNKNOWN.search(reasons):
+        what = found[1].removesuffix(" type") + (f" {found[2]!r}" if found[2] else "")
+        return UnsupportedModelError(
+            f"{path} has the {what}, which this llama.cpp does not know ({build_id()}). The file "
+            "is not to blame: install a newer llama-cpp-python, or take an older file of the model"
+        )
+    if _NO_MEMORY.search(reasons):
+        return BackendError(
+            f"llama.cpp has no memory to load {path}: {reasons}. Free some, or take a smaller file"
+        )
+    return ModelFileError(
+        f"llama.cpp cannot load {path}: {reasons}. The file is damaged, or was made for another "
+        "version of llama.cpp: compare its size with the original's, download it again, or install "
+        "a newer llama-cpp-python"
+    )
 
 
 MAX_REPETITIONS = 2000
