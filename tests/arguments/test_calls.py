@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import LongContextLLM, RequestError
+from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx._native import supports_gpu_offload
 from tests.arguments.conftest import TINY
 
@@ -132,3 +132,21 @@ def test_no_room_reserved_and_none_asked_for() -> None:
         with pytest.raises(RequestError, match="reserve_output is 0"):
             llm.generate("Hi")
         assert llm.generate("Hi", max_tokens=1).usage.completion_tokens == 1
+
+
+def test_what_generate_prefills_and_what_count_leaves_out(llm: LongContextLLM) -> None:
+    """BOS begins a text but is no part of it: prompt_ids() has it, and max_tokens goes by that."""
+    text = "The function returns"
+    ids = llm.prompt_ids(text)
+    assert ids[1:] == llm.tokenize(text)
+    assert len(ids) == llm.count(text) + 1
+    room = llm.target_ctx - len(ids)
+    assert llm.generate(text, max_tokens=room).usage.prompt_tokens == len(ids)
+    with pytest.raises(ContextOverflowError, match=r"BOS.*prompt_ids.*1 too many") as caught:
+        llm.generate(text, max_tokens=llm.target_ctx - llm.count(text))
+    assert caught.value.needed == llm.target_ctx + 1
+    asked: Any = [{"role": "user", "content": text}]
+    assert len(llm.prompt_ids(asked)) == llm.count(asked)
+    with pytest.raises(ContextOverflowError) as caught:
+        llm.chat(asked, max_tokens=llm.target_ctx)
+    assert "BOS" not in str(caught.value)
