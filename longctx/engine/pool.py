@@ -13,7 +13,8 @@ from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.store import MIN_TOKENS, SnapshotStore
-from longctx.errors import BackendError, LongCtxError, SnapshotMismatchError
+from longctx.errors import BackendError, LongCtxError
+from longctx.files import touch
 from longctx.model_thread import ModelThread
 
 logger = logging.getLogger("longctx")
@@ -151,15 +152,11 @@ class SessionPool:
         session = self._open()
         try:
             session.load(path)
-        except SnapshotMismatchError as error:
+        except LongCtxError as error:
             logger.warning("a saved session is not used: %s", error)
-            if error.is_damaged:
-                path.unlink(missing_ok=True)
+            self._store.refuse(path, error)
             return session
-        except LongCtxError as error:  # it does not fit now; another window may hold it
-            logger.warning("a saved session is not used: %s", error)
-            return session
-        self._store.touch(path)
+        touch(path)
         self._saved[session] = session.n_tokens
         return session
 
