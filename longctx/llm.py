@@ -8,7 +8,6 @@ from functools import partial
 from itertools import takewhile
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ import longctx
 from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
+from longctx.closing import Closing
 from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, check_fit
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
@@ -54,7 +54,7 @@ logger = logging.getLogger("longctx")
 DEFAULT_CTX = 32_768
 
 
-class LongContextLLM:
+class LongContextLLM(Closing):
     """A local model with the window you ask for.
 
     It may be called from many threads and tasks: answers are written side by side, each a token
@@ -184,17 +184,6 @@ class LongContextLLM:
         Answers under way end with a :class:`~longctx.BackendError`.
         """
         self._thread.close(self._engine.close)
-
-    def __enter__(self) -> LongContextLLM:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = self.plan.window if self._thread.is_open else "closed"

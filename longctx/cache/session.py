@@ -6,7 +6,6 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner, report
+from longctx.closing import Closing
 from longctx.errors import (
     BackendError,
     ContextOverflowError,
@@ -41,7 +41,7 @@ class SessionOwner(WindowOwner, Protocol):
         """Called with each fork."""
 
 
-class Session:
+class Session(Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
@@ -127,17 +127,6 @@ class Session:
     def is_beside(self, other: Session) -> bool:
         """Whether both stand in one cache, whose memory comes back when both are closed."""
         return self._cells.is_beside(other._cells)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def is_stitched(self) -> bool:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from inspect import signature
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Unpack
 
 from longctx import arguments
 from longctx.channel import Cancelled, Channel
+from longctx.closing import Closing
 from longctx.errors import (
     BackendError,
     ContextOverflowError,
@@ -53,7 +53,7 @@ _AT_ONCE = 8
 _REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
 
 
-class RemoteLLM:
+class RemoteLLM(Closing):
     """A model on a server that speaks OpenAI's API, as documents and agents need it.
 
     Calls of several threads run side by side; the server queues them.
@@ -160,17 +160,6 @@ class RemoteLLM:
         """End the connections. Idempotent."""
         self._closed = True
         self._connection.close()
-
-    def __enter__(self) -> RemoteLLM:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         counts = "exact" if self.counts_exactly else "estimated"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from longctx import LongContextLLM
-from longctx.generation import GenerationSettings
+from longctx.answers import settings_of
+from longctx.engine import GenerationSettings
 
 PROMPT = "The function returns"
 SCHEMA: Any = {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 3, "maxItems": 3}
@@ -64,9 +65,10 @@ def test_no_seed_does_not_repeat(llm: LongContextLLM) -> None:
     assert len({llm.generate(PROMPT, **options).text for _ in range(4)}) > 1
 
 
-def test_what_llama_cpp_is_given() -> None:
-    """Settings keep the values that it takes."""
-    given: dict[str, Any] = {"max_tokens": np.int64(3), "temperature": None, "seed": -1}
-    settings = GenerationSettings(**given, top_p=np.float32(1), stop="x")  # type: ignore[arg-type]
+def test_what_llama_cpp_is_given(llm: LongContextLLM) -> None:
+    """Settings have the values that it takes."""
+    given: Any = {"max_tokens": np.int64(3), "temperature": None, "seed": -1}
+    given |= {"top_p": np.float32(1), "stop": "x"}
+    settings = settings_of(given, llm.plan, None, None, llm.engine.model)
     assert settings == GenerationSettings(3, 0.0, 1.0, 2**32 - 2, ("x",))
     assert type(settings.max_tokens) is int
