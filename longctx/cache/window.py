@@ -76,6 +76,14 @@ class Window:
         return max(1, min(limits))
 
     @property
+    def room(self) -> int:
+        """Tokens that may come before anything in the window must change."""
+        room = self.cells.n_ctx - self.n_tokens
+        if self.far is not None:
+            room = min(room, self.far.start - self.far.end(self.n_tokens, self.groups))
+        return max(0, room)
+
+    @property
     def _discard(self) -> int:
         return (self.largest - self.n_keep) // DISCARDED_SHARE
 

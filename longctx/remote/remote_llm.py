@@ -296,6 +296,8 @@ class RemoteLLM(Closing):
             body["response_format"] = wire_schema(schema)
         if options.get("top_logprobs") is not None:
             raise RequestError("top_logprobs is not asked of servers yet; leave it out")
+        if options.get("prompt_lookup") is not None:
+            raise RequestError("prompt_lookup is the server's to decide; leave it out")
         return body
 
     def _listen(self, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]) -> None:
