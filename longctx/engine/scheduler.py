@@ -65,6 +65,8 @@ class Scheduler:
         """Decode one batch for each context that answers stand in; whether there is more to do."""
         for writing in [writing for writing in self._active if writing.is_cancelled]:
             self._leave(writing)
+        if any(writing.is_cancelled for writing in self._waiting):
+            self._waiting = deque(w for w in self._waiting if not w.is_cancelled)
         self._admit()
         done: list[SharedContext] = []
         for writing in tuple(self._active):
@@ -87,19 +89,17 @@ class Scheduler:
     def _admit(self) -> None:
         """Begin the answers that there is room for, in the order in which they were asked for."""
         for writing in tuple(self._waiting):
-            if writing.is_cancelled:
+            if self._is_being_prefilled(writing.ids):
+                continue
+            try:
+                session = self._pool.pick(writing.ids, min(writing.n_left, HEADROOM_TOKENS))
+            except Exception as error:  # no memory for a context, most likely
                 self._waiting.remove(writing)
-            elif not self._is_being_prefilled(writing.ids):
-                try:
-                    session = self._pool.pick(writing.ids, min(writing.n_left, HEADROOM_TOKENS))
-                    if session is None:
-                        # Nobody overtakes who waits for room, or a long prompt would starve.
-                        return
-                except Exception as error:  # no memory for a context, most likely
-                    self._waiting.remove(writing)
-                    writing.fail(error)
-                else:
-                    self._begin(writing, session)
+                writing.fail(error)
+                continue
+            if session is None:
+                return  # nobody overtakes who waits for room, or a long prompt would starve
+            self._begin(writing, session)
 
     def _begin(self, writing: Writing, session: Session) -> None:
         """Let an answer go on in a session; whatever is wrong with it is told its reader."""
