@@ -98,6 +98,16 @@ def test_greedy_answers_are_the_same(llm: LongContextLLM, task: str) -> None:
     assert drafted.usage.accepted_tokens > 30
 
 
+def test_by_default_they_are_tried_where_much_is_foretold(llm: LongContextLLM) -> None:
+    """On any machine; whether they stay is the clock's. Where nothing is, nothing is tried."""
+    without = llm.generate(QUOTING["a list"], max_tokens=120, top_logprobs=2, prompt_lookup=False)
+    by_default = llm.generate(QUOTING["a list"], max_tokens=120, top_logprobs=2)
+    agree(without, by_default)
+    assert by_default.usage.drafted_tokens > 0
+    new = llm.generate("The sea", max_tokens=6)
+    assert new.usage.drafted_tokens == 0
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 10, 17])
 def test_an_answer_has_no_token_more_than_it_may(llm: LongContextLLM, n: int) -> None:
     """However the drafts fall; and none is drafted behind its end."""
@@ -249,6 +259,18 @@ def test_nothing_moves_for_a_draft(method: str) -> None:
     assert windows[0] == windows[1]
 
 
+@pytest.mark.parametrize("method", ["self-extend", "ntk"])
+def test_a_window_does_not_grow_for_a_draft(method: str) -> None:
+    """Some tokens before its end there is room for as many."""
+    with LongContextLLM(TINY, 2048, method=method, reserve_output=16, n_threads=1) as llm:
+        prompt = ("1, 2, 3, " * 300)[: -len(", 3, ")]
+        prompt = llm.detokenize(llm.tokenize(prompt)[-505:])
+        answer = llm.generate(prompt, max_tokens=60, stop="3, 1", prompt_lookup=True)
+        assert answer.usage.prompt_tokens + answer.usage.completion_tokens <= 512
+        assert answer.usage.drafted_tokens > 0
+        assert (answer.window.n_ctx, answer.window.grew_from) == (512, None)
+
+
 def test_a_window_that_slides(llm: LongContextLLM) -> None:
     """It drops as many tokens, at the same moments."""
     answers = []
@@ -264,14 +286,19 @@ def test_a_window_that_slides(llm: LongContextLLM) -> None:
     assert answers[1].usage.accepted_tokens > 300
 
 
-def test_nobody_makes_way_for_a_draft(llm: LongContextLLM) -> None:
+def test_nobody_makes_way_for_a_draft(
+    llm: LongContextLLM, caplog: pytest.LogCaptureFixture
+) -> None:
     """Two that fill their cells to the last: the drafts go first, not the answer beside them."""
     texts = [asked(room, "") for room in (7, 12)]
-    options: Any = {**ENDLESS, "max_tokens": 200, "prompt_lookup": True}
+    n_tokens = (510 - sum(map(llm.count, texts))) // 2
+    options: Any = {**ENDLESS, "max_tokens": n_tokens, "prompt_lookup": True}
     alone = [llm.chat(messages, **options).text for messages in texts]
     with LongContextLLM(TINY, 512, reserve_output=16, n_threads=1) as small:
         streams = [small.stream_chat(messages, **options) for messages in texts]
-        results = [stream.result for stream in streams]
+        with caplog.at_level("INFO", "longctx"):
+            results = [stream.result for stream in streams]
+    assert "waits" not in caplog.text
     assert [result.text for result in results] == alone
     assert all(result.usage.accepted_tokens for result in results)
 
