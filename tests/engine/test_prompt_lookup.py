@@ -24,7 +24,7 @@ from longctx.planner import plan_context
 from longctx.types import Completion
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
-from tests.engine.test_scheduler import ENDLESS, ROOMS, asked
+from tests.engine.test_scheduler import ROOMS, asked
 
 TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ROUNDING = 0.3
@@ -286,19 +286,26 @@ def test_a_window_that_slides(llm: LongContextLLM) -> None:
     assert answers[1].usage.accepted_tokens > 300
 
 
-def test_nobody_makes_way_for_a_draft(
-    llm: LongContextLLM, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Two that fill their cells to the last: the drafts go first, not the answer beside them."""
-    texts = [asked(room, "") for room in (7, 12)]
-    n_tokens = (510 - sum(map(llm.count, texts))) // 2
-    options: Any = {**ENDLESS, "max_tokens": n_tokens, "prompt_lookup": True}
-    alone = [llm.chat(messages, **options).text for messages in texts]
+def test_nobody_makes_way_for_a_draft(llm: LongContextLLM) -> None:
+    """Four that fill their cells nearly to the last: there are no drafts then, and none moves."""
+    prompts = ["The sea", "A list", "Ones:", "Digits"]
+
+    def options(n_items: int, wanted: bool) -> Any:
+        schema = {"type": "array", "minItems": n_items, "maxItems": n_items, "items": {"const": 1}}
+        return {"max_tokens": 300, "response_schema": schema, "prompt_lookup": wanted}
+
+    few, more = (
+        llm.generate(prompts[0], **options(n, False)).usage.completion_tokens for n in (20, 30)
+    )
+    fitting = (512 - sum(len(llm.tokenize(prompt)) + 1 for prompt in prompts)) // len(prompts)
+    n_items = 30 + (fitting - more) * 10 // (more - few)
+    alone = [llm.generate(prompt, **options(n_items, False)).text for prompt in prompts]
     with LongContextLLM(TINY, 512, reserve_output=16, n_threads=1) as small:
-        streams = [small.stream_chat(messages, **options) for messages in texts]
-        with caplog.at_level("INFO", "longctx"):
-            results = [stream.result for stream in streams]
-    assert "waits" not in caplog.text
+        streams = [small.stream(prompt, **options(n_items, True)) for prompt in prompts]
+        results = [stream.result for stream in streams]
+        sessions = small.engine.sessions
+        assert all(session.is_beside(sessions[0]) for session in sessions)
+        assert 512 - 16 < sum(session.n_tokens for session in sessions) <= 512
     assert [result.text for result in results] == alone
     assert all(result.usage.accepted_tokens for result in results)
 
