@@ -328,7 +328,8 @@ class LongContextLLM(Closing):
         ``result``. Closing the stream, or dropping it, gives the answer up.
         """
         check_names(options, CHAT_OPTIONS, "of chat()")
-        tools, choice = options.get("tools"), options.get("tool_choice") or "auto"
+        tools, choice = options.get("tools"), options.get("tool_choice")
+        choice = "auto" if choice is None else choice
         # With "none" too the tools stay in the prompt: the cached prefix has them.
         prompt = self.prompt(messages, tools)
         grammar = answer_grammar(

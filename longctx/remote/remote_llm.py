@@ -274,7 +274,8 @@ class RemoteLLM(Closing):
         top_p, stop, seed = options.get("top_p"), options.get("stop"), options.get("seed")
         schemas = wire_tools(options.get("tools"))
         names = [schema["function"]["name"] for schema in schemas or ()]
-        choice = options.get("tool_choice") or "auto"
+        choice = options.get("tool_choice")
+        choice = "auto" if choice is None else choice
         arguments.tool_choice(choice, names)
         body: dict[str, Any] = {
             "model": self.model,

@@ -161,6 +161,14 @@ def test_errors_are_typed(llm: LongCtx, tmp_path: Path) -> None:
         LongCtx(taget_ctx=4096)
     with pytest.raises(RequestError, match="no option maxtokens"):
         llm.complete("Hi", maxtokens=3)
+    for option, value in (
+        ("max_tokens", 0),
+        ("max_tokens", True),
+        ("temperature", -1),
+        ("seed", "x"),
+    ):
+        with pytest.raises(RequestError, match=option):
+            llm.complete("Hi", **{option: value})
 
 
 def test_weights_are_shared_and_settings_restored(llm: LongCtx) -> None:
