@@ -36,7 +36,7 @@ class AnswerOptions(TypedDict, total=False):
             temperature and top_p.
         prompt_lookup: draft what the text has had before, and let the model check several tokens
             of it in one batch: always (True), never (False), or, by default, where this is
-            measured to be faster. It changes no token but by rounding (docs/speculation.md).
+            measured to be faster. It changes no token but by rounding (docs/prompt-lookup.md).
         on_progress: called after each prefilled batch, where the answer is waited for.
     """
 

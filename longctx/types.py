@@ -183,7 +183,7 @@ class Usage(Frozen):
     """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``.
 
     ``accepted_tokens`` of the completion came from ``drafted_tokens`` that prompt lookup proposed
-    (``docs/speculation.md``).
+    (``docs/prompt-lookup.md``).
     """
 
     prompt_tokens: int = 0
