@@ -26,11 +26,12 @@ from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOpt
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.progress import SideBySideMeter
+from longctx.prompt import tools_of
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.tokens import (
     ChatTemplate,
+    EncodedPrompt,
     ModelTokenizer,
-    Prompt,
     PromptTemplate,
     RenderedPrompt,
     find_template,
@@ -225,36 +226,40 @@ class LongContextLLM:
     # Tokens
 
     def prompt(
-        self, messages: Messages | Prompt, tools: Sequence[ToolSchema] | None = None
-    ) -> Prompt:
-        """Render and count a conversation once; :meth:`chat` and :meth:`count` take the result.
+        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+    ) -> EncodedPrompt:
+        """Render and count a conversation once; whatever takes messages takes the result.
 
         Args:
-            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first; a prompt is
-                returned as it is.
-            tools: OpenAI-style schemas that the model may call.
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first. A prompt of
+                this model is returned as it is, one of another model is counted again.
+            tools: OpenAI-style schemas that the model may call; None leaves a prompt its own.
 
         Returns:
             ``.ids``, exactly what :meth:`chat` would have in its cache before it answers,
-            ``.n_tokens``, and what of it is ``.pinned`` where the window slides.
+            ``.n_tokens``, ``.messages`` and ``.tools``.
 
         Raises:
             TemplateError: the messages are no conversation.
             ToolError: a tool's definition is wrong.
+            RequestError: a prompt that was counted with other tools.
         """
         self._thread.check_open()
-        if isinstance(messages, Prompt):
-            if tools and tuple(tools) != messages.tools:
-                raise RequestError("this prompt was rendered with other tools; render it again")
+        schemas = tools_of(messages, tools)
+        if isinstance(messages, EncodedPrompt) and messages.counted_by is self._template:
             return messages
-        turns = as_messages(messages)
-        rendered = self._template.render(turns, tools)
-        pinned = self._pinned(turns, tools, rendered) if self._slides else 0
-        return Prompt(rendered, tuple(tools or ()), pinned)
+        turns = tuple(as_messages(messages))
+        rendered = self._template.render(turns, schemas)
+        return EncodedPrompt(
+            turns,
+            schemas,
+            len(rendered.ids),
+            self._template,
+            rendered=rendered,
+            pinned=self._pinned(turns, schemas, rendered) if self._slides else 0,
+        )
 
-    def count(
-        self, text: str | Messages | Prompt, tools: Sequence[ToolSchema] | None = None
-    ) -> int:
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Count tokens exactly.
 
         Args:
@@ -266,7 +271,8 @@ class LongContextLLM:
             TemplateError: the messages are no conversation.
         """
         if isinstance(text, str):
-            return len(self.tokenize(text))
+            self._thread.check_open()
+            return self._tokenizer.count(text)
         return self.prompt(text, tools).n_tokens
 
     def prompt_ids(
@@ -278,7 +284,7 @@ class LongContextLLM:
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
         self._thread.check_open()
-        return self._tokenizer.encode(text)
+        return list(self._tokenizer.encode_once(text))
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
@@ -287,7 +293,7 @@ class LongContextLLM:
 
     # Generating
 
-    def chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Completion:
+    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """Answer a conversation.
 
         Args:
@@ -308,7 +314,7 @@ class LongContextLLM:
         with self.stream_chat(messages, **options) as stream:
             return stream.result
 
-    def stream_chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Stream:
+    def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
         """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
 
         The prompt is checked at once, not at the first chunk. The last chunk carries
@@ -325,7 +331,7 @@ class LongContextLLM:
         return self._answer(prompt, options, grammar, names)
 
     def chat_batch(
-        self, conversations: Sequence[Messages | Prompt], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
     ) -> list[Completion]:
         """Answer several conversations side by side; return the answers in their order.
 
@@ -367,17 +373,14 @@ class LongContextLLM:
         self._thread.check_open()
         ids = self._encode(prompt, True)
         grammar = answer_grammar((), "none", options.get("response_schema"))
-        return self._answer(Prompt(RenderedPrompt(text=prompt, ids=ids)), options, grammar, ())
+        plain = EncodedPrompt((), (), len(ids), rendered=RenderedPrompt(text=prompt, ids=ids))
+        return self._answer(plain, options, grammar, ())
 
-    async def achat(
-        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
-    ) -> Completion:
+    async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it gives the answer up."""
         return await self.astream_chat(messages, **options).result()
 
-    def astream_chat(
-        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
-    ) -> AsyncStream:
+    def astream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncStream:
         """:meth:`stream_chat`, in an event loop: ``async for``, ``await ….result()``."""
         unread = ChatOptions({**options, "on_progress": None})
         return AsyncStream(lambda: self.stream_chat(messages, **unread), options.get("on_progress"))
@@ -415,7 +418,7 @@ class LongContextLLM:
 
     def compose(
         self,
-        messages: Messages | Prompt,
+        messages: Messages,
         passages: Sequence[str],
         *,
         recompute: int = 16,
@@ -499,7 +502,8 @@ class LongContextLLM:
         """
         self._thread.check_open()
         # As it stands, without the beginning of another answer.
-        ids = self._template.render(messages, tools, add_generation_prompt=False).ids
+        schemas = tools_of(messages, tools)
+        ids = self._template.render(messages, schemas, add_generation_prompt=False).ids
         return self._thread.call(self._engine.save_text, ids, Path(path))
 
     def load_chat(self, path: str | Path) -> int:
@@ -544,7 +548,7 @@ class LongContextLLM:
 
     def _answer(
         self,
-        prompt: Prompt,
+        prompt: EncodedPrompt,
         options: AnswerOptions,
         grammar: str | None,
         tool_names: Sequence[str],
@@ -557,7 +561,7 @@ class LongContextLLM:
 
     def _writing(
         self,
-        prompt: Prompt,
+        prompt: EncodedPrompt,
         options: AnswerOptions,
         grammar: str | None,
         tool_names: Sequence[str],

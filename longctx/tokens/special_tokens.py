@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from longctx._native import TokenAttr
 from longctx.tokens.vocabulary import Vocabulary
 
-_CONTROL = TokenAttr.CONTROL | TokenAttr.UNKNOWN
-_SPECIAL = int(_CONTROL | TokenAttr.USER_DEFINED)  # an int: enum arithmetic is slow
+_CONTROL = int(TokenAttr.CONTROL | TokenAttr.UNKNOWN)  # ints: enum arithmetic is slow
+_SPECIAL = _CONTROL | int(TokenAttr.USER_DEFINED)
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
@@ -32,10 +33,10 @@ class SpecialToken:
     text: str
     attr: TokenAttr
 
-    @property
+    @cached_property  # enum arithmetic is slow, and every prompt asks
     def is_control(self) -> bool:
         """Whether it is found only when special tokens are parsed."""
-        return bool(self.attr & _CONTROL)
+        return bool(int(self.attr) & _CONTROL)
 
     def is_markup(self, template: str) -> bool:
         """Whether its text inside content would pass for structure of the conversation.

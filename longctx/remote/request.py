@@ -1,0 +1,60 @@
+"""What a call comes to as a request of OpenAI's API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from longctx.errors import RequestError
+from longctx.options import ChatOptions
+from longctx.prompt import tools_of
+from longctx.remote.discovery import is_count
+from longctx.remote.wire import wire_messages, wire_schema, wire_tools
+from longctx.types import Messages
+
+CHAT = "/v1/chat/completions"
+
+# What OpenAI's API has in another form, or not at all; all others go by their own name.
+_IN_ANOTHER_FORM = frozenset(
+    {"stop", "tools", "tool_choice", "response_schema", "top_logprobs", "on_progress"}
+)
+
+
+def chat_request(
+    model: str, messages: Messages, options: ChatOptions, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The body of a streamed chat completion.
+
+    Args:
+        model: its name on the server.
+        messages: the conversation.
+        options: of the call; what is left out or None is the default.
+        defaults: of this client, where the call says nothing; None leaves it to the server.
+
+    Raises:
+        TemplateError: the messages are no conversation.
+        RequestError: an option is out of its range, or cannot be asked of a server.
+    """
+    given = {name: value for name, value in options.items() if name not in _IN_ANOTHER_FORM}
+    wanted = {**defaults, **{name: value for name, value in given.items() if value is not None}}
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": wire_messages(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **{name: value for name, value in wanted.items() if value is not None},
+    }
+    if not is_count(body["max_tokens"]) or body["max_tokens"] < 1:
+        raise RequestError(
+            f"max_tokens is {body['max_tokens']!r}; use a whole number of 1 or more, or None"
+        )
+    if stop := options.get("stop"):
+        body["stop"] = [stop] if isinstance(stop, str) else list(stop)
+    if tools := tools_of(messages, options.get("tools")):
+        choice = options.get("tool_choice") or "auto"
+        body |= {"tools": wire_tools(tools), "tool_choice": choice}
+    if (schema := options.get("response_schema")) is not None:
+        body["response_format"] = wire_schema(schema)
+    if options.get("top_logprobs") is not None:
+        raise RequestError("top_logprobs is not asked of servers yet; leave it out")
+    return body
