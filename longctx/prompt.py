@@ -61,8 +61,11 @@ def prompt_of(
     """The model's own prompt of a conversation, or, of a model that makes none, its count."""
     if isinstance(llm, PromptingModel):
         return llm.prompt(messages, tools)
-    turns, schemas = tuple(as_messages(messages)), tools_of(messages, tools)
-    return Prompt(turns, schemas, llm.count(turns, schemas or None))
+    schemas = tools_of(messages, tools)
+    if isinstance(messages, Prompt) and messages.counted_by is llm:
+        return messages
+    turns = tuple(as_messages(messages))
+    return Prompt(turns, schemas, llm.count(turns, schemas or None), llm)
 
 
 def tools_of(messages: Messages, tools: Sequence[ToolSchema] | None) -> tuple[ToolSchema, ...]:
