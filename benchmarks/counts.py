@@ -50,6 +50,7 @@ class Rendering:
         self._replies = iter(replies)
 
     def chat(self, messages: Any, **options: Any) -> Completion:
+        """The next reply, after the prompt was rendered."""
         prompt = self.prompt(messages, options.get("tools"))
         reply = next(self._replies)
         text, calls = (reply, ()) if isinstance(reply, str) else ("", (reply,))
@@ -63,6 +64,7 @@ class Rendering:
         )
 
     def stream_chat(self, messages: Any, **options: Any) -> Stream:
+        """:meth:`chat`, as one chunk."""
         return Stream.of([Chunk(result=self.chat(messages, **options))])
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from longctx.documents.layout import Block
+from longctx.documents.layout import Block, window
 from longctx.errors import ContextOverflowError
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
@@ -36,11 +36,18 @@ class Asking:
     _done_tokens: int = 0
     _composed_tokens: int = 0
     _started: float = field(default_factory=time.perf_counter)
+    _frames: dict[str, int] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
         """Tokens of the window that the prompt may take."""
         return self.budget_tokens - self.reserved_tokens
+
+    def frame(self, instruction: str = "") -> int:
+        """Tokens of a window that holds the question alone."""
+        if instruction not in self._frames:
+            self._frames[instruction] = self.llm.count(window([], self.question, instruction))
+        return self._frames[instruction]
 
     def prompt(self, messages: Messages) -> Prompt:
         """Count a conversation once, exactly; :meth:`chat` takes the result."""

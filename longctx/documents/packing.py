@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 
 from longctx.documents.chunks import Chunk
 from longctx.documents.layout import Block, passage_block
@@ -27,7 +28,7 @@ def largest_fitting(
     fits, too_many, share = 0, n_items + 1, 1.0
     while too_many - fits > 1:
         between = range(fits + 1, too_many)
-        n = fits + bisect_right(between, room, key=lambda n: share * estimate(n))
+        n = fits + bisect_right(between, room, key=lambda n: ceil(share * estimate(n)))
         if n == fits:
             if fits:
                 break

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from longctx.documents.asking import Asking
 from longctx.documents.chunks import Chunk
@@ -69,9 +70,10 @@ def map_reduce(
     asking.expected_tokens = sum(p.n_tokens for p in prompts) + note_tokens * len(prompts)
     notes = asking.chat_each(prompts, read, max_tokens=note_tokens)
     while len(groups := _groups(asking, notes)) > 1:
-        condensing = [window(group, asking.question, _CONDENSE) for group in groups]
+        condensing = [prompt for _, prompt in groups]
         notes = asking.chat_each(condensing, [()] * len(groups), max_tokens=note_tokens)
-    return asking.chat(window(groups[0], asking.question, _REDUCE)), _all(read)
+    ((group, _),) = groups
+    return asking.chat(window(group, asking.question, _REDUCE)), _all(read)
 
 
 def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[str, list[Block]]:
@@ -175,7 +177,7 @@ def _check_fits(
 
 def _note_tokens(asking: Asking) -> int:
     """Room for the notes of one part: four fit a window, so that condensing comes to an end."""
-    room = asking.room - asking.llm.count(window([], asking.question, _CONDENSE))
+    room = asking.room - asking.frame(_CONDENSE)
     tokens = min(asking.reserved_tokens, room // 4 - asking.llm.count(_note(99, "")))
     if tokens < _MIN_NOTE_TOKENS:
         needed = asking.budget_tokens + 4 * (_MIN_NOTE_TOKENS - tokens)
@@ -187,25 +189,31 @@ def _note_tokens(asking: Asking) -> int:
     return tokens
 
 
-def _groups(asking: Asking, notes: Sequence[str]) -> list[list[str]]:
-    """Notes in as few windows as hold them, at least two in each but the last."""
+def _groups(asking: Asking, notes: Sequence[str]) -> list[tuple[list[str], Prompt]]:
+    """Notes in as few windows as hold them, at least two in each but the last, and how each
+    window is to be condensed."""
     blocks = [_note(number, note) for number, note in enumerate(notes, start=1)]
     sizes = [asking.llm.count(block) for block in blocks]
-    frame = asking.llm.count(window([], asking.question, _CONDENSE))
-    groups: list[list[str]] = []
+    frame = asking.frame(_CONDENSE)
+    groups: list[tuple[list[str], Prompt]] = []
+
+    @cache
+    def condensing(begin: int, n: int) -> Prompt:
+        return asking.prompt(window(blocks[begin : begin + n], asking.question, _CONDENSE))
+
+    def n_fitting(begin: int) -> int:
+        return largest_fitting(
+            len(blocks) - begin,
+            asking.room,
+            lambda n: frame + sum(sizes[begin : begin + n]),
+            lambda n: condensing(begin, n).n_tokens,
+        )
+
     begin = 0
-
-    def estimate(n: int) -> int:
-        return frame + sum(sizes[begin : begin + n])
-
-    def exact(n: int) -> int:
-        group = window(blocks[begin : begin + n], asking.question, _CONDENSE)
-        return asking.llm.count(group)
-
     while begin < len(blocks):
-        n = largest_fitting(len(blocks) - begin, asking.room, estimate, exact)
-        groups.append(blocks[begin : begin + max(2, n)])
-        begin += max(2, n)
+        n = max(2, n_fitting(begin))
+        groups.append((blocks[begin : begin + n], condensing(begin, n)))
+        begin += n
     return groups
 
 

@@ -38,7 +38,7 @@ def retrieve(
         return best_at_edges(passages, ranked) if edges else passages
 
     prompts: dict[int, Prompt] = {}
-    frame = asking.llm.count(window([], asking.question))
+    frame = asking.frame()
 
     def estimate(n: int) -> int:
         markers = _MARKERS_TOKENS * len(library.passages(ranked[:n]))

@@ -12,6 +12,7 @@ from longctx.tokens.vocabulary import Vocabulary
 
 _CONTROL = int(TokenAttr.CONTROL | TokenAttr.UNKNOWN)  # ints: enum arithmetic is slow
 _SPECIAL = _CONTROL | int(TokenAttr.USER_DEFINED)
+_LSTRIP, _RSTRIP = int(TokenAttr.LSTRIP), int(TokenAttr.RSTRIP)
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
@@ -107,12 +108,13 @@ class SpecialTokens:
 
 def _cut(text: str, token: SpecialToken) -> Iterator[str | SpecialToken]:
     pieces = text.split(token.text)
+    attr = int(token.attr)
     for index, piece in enumerate(pieces):
         if index > 0:
             yield token
-            if token.attr & TokenAttr.RSTRIP:
+            if attr & _RSTRIP:
                 piece = piece.lstrip(_C_SPACE)
-        if index < len(pieces) - 1 and token.attr & TokenAttr.LSTRIP:
+        if index < len(pieces) - 1 and attr & _LSTRIP:
             piece = piece.rstrip(_C_SPACE)
         if piece:
             yield piece
