@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, overload, runtime_checkable
 
-from longctx.errors import RequestError, ToolError
+from longctx import arguments
+from longctx.errors import RequestError
 from longctx.types import Message, Messages, ToolSchema, as_messages
 
 
@@ -73,10 +74,10 @@ def tools_of(messages: Messages, tools: Sequence[ToolSchema] | None) -> tuple[To
 
     Raises:
         RequestError: the prompt was counted with others.
-        ToolError: they are no list.
+        ToolError: a definition is malformed.
     """
-    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Sequence | None):
-        raise ToolError(f"tools must be a list of tool definitions, not {type(tools).__name__}")
+    if tools is not None:
+        arguments.tools(tools)
     given = tuple(tools or ())
     if not isinstance(messages, Prompt):
         return given

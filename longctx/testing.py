@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from typing_extensions import Unpack
 
+from longctx import arguments
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.options import CHAT_OPTIONS, ChatOptions, ToolChoice, check_names
 from longctx.prompt import Prompt, tools_of
@@ -95,14 +96,17 @@ class ScriptedChatModel:
 
         Raises:
             ContextOverflowError: prompt and answer do not fit ``target_ctx``.
-            RequestError: an option is unknown.
+            RequestError: an option is unknown, or wrong as a real model would find it.
+            ToolError: ``tool_choice`` asks for a tool that is not there.
             BackendError: the script is at its end.
         """
         check_names(options, CHAT_OPTIONS, "of chat()")
         given = {name: value for name, value in options.items() if name not in _OF_A_CALL}
         asked = self.prompt(messages, options.get("tools"))
-        max_tokens = options.get("max_tokens")
-        needed = asked.n_tokens + (self.reserve_output if max_tokens is None else max_tokens)
+        choice, max_tokens = options.get("tool_choice") or "auto", options.get("max_tokens")
+        _check(asked.tools, choice, given)
+        room = self.reserve_output if max_tokens is None else arguments.max_tokens(max_tokens)
+        needed = asked.n_tokens + room
         if needed > self.target_ctx:
             raise ContextOverflowError(
                 f"{needed} tokens do not fit {self.target_ctx}",
@@ -115,7 +119,6 @@ class ScriptedChatModel:
                 f"the script holds {len(self._replies)} replies, and this is one call more"
             )
         reply = self._replies[len(self.calls)]
-        choice = options.get("tool_choice") or "auto"
         self.calls.append(ScriptedCall(asked.messages, asked.tools, choice, max_tokens, given))
         prompt = _render(asked.messages, asked.tools)
         cached = _common_prefix(self._cached, prompt)
@@ -144,6 +147,19 @@ class ScriptedChatModel:
             timings=Timings(),
             window=WindowReport(n_ctx=self.target_ctx),
         )
+
+
+def _check(
+    tools: Sequence[ToolSchema] | None, tool_choice: ToolChoice, options: Mapping[str, Any]
+) -> None:
+    names = [tool["function"]["name"] for tool in arguments.tools(tools or ())]
+    arguments.tool_choice(tool_choice, names)
+    arguments.temperature(options.get("temperature"))
+    arguments.top_p(options.get("top_p"))
+    arguments.seed(options.get("seed"))
+    arguments.stop_strings(options.get("stop"))
+    if options.get("response_schema") is not None:
+        arguments.json_schema(options["response_schema"])
 
 
 def _render(messages: Messages, tools: Sequence[ToolSchema] | None) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import TypedDict, Unpack
 
+from longctx import arguments
 from longctx.agents import policies, saved
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
@@ -20,7 +21,7 @@ from longctx.agents.read_back import read_result_tool
 from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.view import Transcript, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
-from longctx.errors import BackendError, TemplateError, ToolError
+from longctx.errors import BackendError, RequestError, ToolError
 from longctx.options import RUN_OPTIONS, RunOptions, check_names
 from longctx.protocols import ChatModel
 from longctx.types import (
@@ -69,7 +70,8 @@ class Agent:
         temperature: of sampling, where a run does not say; 0 is greedy.
 
     Raises:
-        ToolError: a tool is none, two have one name, a limit is below 1, or the policy is none.
+        ToolError: a tool is none, or two have one name.
+        RequestError: a limit is below 1, the policy is none, or another argument is wrong.
 
     Examples:
         >>> from longctx.testing import ScriptedChatModel
@@ -98,20 +100,18 @@ class Agent:
         tool_timeout_s: float | None = 60.0,
         background: Background | None = None,
         read_back: bool = True,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
     ) -> None:
-        if max_steps < 1:
-            raise ToolError(f"max_steps is {max_steps}; a run needs at least 1")
         if policy is not None and not callable(policy):
-            raise ToolError(f"{policy!r} is no policy; pass a function of a View, or None")
+            raise RequestError(f"{policy!r} is no policy; pass a function of a View, or None")
         self.llm = llm
         # ChatModel does not speak of sliding; LongContextLLM does.
         self._slides = getattr(llm, "overflow", "error") == "slide"
         self.policy = policy or (policies.clamp_results if self._slides else policies.default())
-        self.max_steps = max_steps
+        self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
-        self.temperature = temperature
+        self.temperature = arguments.temperature(temperature)
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
@@ -182,16 +182,13 @@ class Agent:
                 model first answers freely, then once more by the schema.
 
         Raises:
-            TemplateError: the text is empty or no text.
             ContextOverflowError: the conversation does not fit, and the policy leaves nothing
                 else out; nothing was cut.
             ToolError: ``tool_choice`` names no tool.
-            RequestError: an option is unknown.
-            BackendError: ``max_tokens`` is below 1, or this thread is still reading a stream of
-                the same agent.
+            RequestError: the text is empty or none, or an option is wrong.
+            BackendError: this thread is still reading a stream of the same agent.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise TemplateError(f"an agent is told something in words, not {text!r}")
+        text = arguments.words("the text", text)
         return self._work(lambda: self._told(text, pin), self._options(options))
 
     def resume(self, **options: Unpack[RunOptions]) -> AgentResult:
@@ -201,7 +198,7 @@ class Agent:
         :meth:`stream`.
 
         Raises:
-            ToolError: there is no such run.
+            RequestError: there is no such run, or an argument is wrong.
         """
         return _result_of(self._work(self._interrupted, self._options(options)))
 
@@ -216,8 +213,9 @@ class Agent:
         Raises:
             LongCtxError: the file cannot be written.
         """
-        cache = saved.cache_path(Path(path))
-        saved.write(Path(path), saved.SavedAgent.of(self._conversation, tuple(self._tools)))
+        path = arguments.path("path", path)
+        cache = saved.cache_path(path)
+        saved.write(path, saved.SavedAgent.of(self._conversation, tuple(self._tools)))
         if keep_cache and isinstance(self.llm, saved.KeepsCache) and self.shown:
             self.llm.save_chat(cache, self.shown, tools=self._schemas or None)
 
@@ -245,11 +243,12 @@ class Agent:
             SnapshotMismatchError: it holds no agent, or one of another version.
             ToolError: a tool of the saved agent is not among ``tools``.
         """
-        state = saved.read(Path(path))
+        path = arguments.path("path", path)
+        state = saved.read(path)
         agent = cls(llm, tools=tools, policy=policy, **settings)
         agent.take_up(state, str(path))
         if isinstance(llm, saved.KeepsCache):
-            saved.load_cache(llm, saved.cache_path(Path(path)))
+            saved.load_cache(llm, saved.cache_path(path))
         return agent
 
     def take_up(self, state: saved.SavedAgent, source: str) -> None:
@@ -275,9 +274,14 @@ class Agent:
     # Inside
 
     def _options(self, given: RunOptions) -> RunOptions:
-        """The options of a run: those that are given, and the agent's own."""
+        """The options of a run, checked; the agent's own where they say nothing."""
         check_names(given, RUN_OPTIONS, "of a run")
-        _check_max_tokens(given.get("max_tokens"))
+        arguments.tool_choice(given.get("tool_choice") or "auto", list(self._tools))
+        if given.get("response_schema") is not None:
+            arguments.json_schema(given["response_schema"])
+        max_tokens = given.get("max_tokens")
+        if max_tokens is not None:
+            given["max_tokens"] = arguments.max_tokens(max_tokens)
         if given.get("temperature") is None:
             given["temperature"] = self.temperature
         return given
@@ -294,7 +298,7 @@ class Agent:
 
     def _interrupted(self) -> Conversation:
         if not self.unfinished:
-            raise ToolError("there is no unfinished run to resume; say something with run()")
+            raise RequestError("there is no unfinished run to resume; say something with run()")
         return self._conversation
 
     def _work(self, begin: Callable[[], Conversation], options: RunOptions) -> Iterator[Event]:
@@ -351,11 +355,6 @@ def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
         events=tuple(events),
         value=_parsed(text) if by_schema and run.steps else None,
     )
-
-
-def _check_max_tokens(max_tokens: int | None) -> None:
-    if not (max_tokens is None or (isinstance(max_tokens, int) and max_tokens >= 1)):
-        raise BackendError(f"max_tokens is {max_tokens!r}; use 1 or more, or None")
 
 
 def _parsed(text: str) -> Any:

@@ -7,17 +7,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Unpack
 
+from longctx import arguments
 from longctx.channel import Cancelled, Channel
-from longctx.errors import (
-    BackendError,
-    ContextOverflowError,
-    PlanError,
-)
+from longctx.closing import Closing
+from longctx.errors import BackendError, ContextOverflowError, PlanError, RequestError
 from longctx.options import (
     ANSWER_OPTIONS,
     CHAT_OPTIONS,
@@ -50,7 +47,7 @@ _AT_ONCE = 8
 _REMEMBERED = 64_000_000  # characters of texts whose counts are kept: documents ask again
 
 
-class RemoteLLM:
+class RemoteLLM(Closing):
     """A model on a server that speaks OpenAI's API, as documents and agents need it.
 
     Calls of several threads run side by side; the server queues them.
@@ -75,7 +72,7 @@ class RemoteLLM:
     Raises:
         RemoteError: the server cannot be reached, or has no such model.
         PlanError: ``target_ctx`` is more than the server has.
-        BackendError: an argument is nonsense.
+        RequestError: an argument is wrong.
         MissingExtraError: the extra ``remote`` is not installed.
     """
 
@@ -96,6 +93,7 @@ class RemoteLLM:
             base_url, api_key=api_key, timeout_s=timeout_s, retries=retries
         )
         self._closed = False
+        self._seed = arguments.seed(seed)
         try:
             entry = find_model(self._connection, model)
             self.model = str(entry["id"])
@@ -115,7 +113,6 @@ class RemoteLLM:
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
-        self._seed = seed
         self._counts: Recent[str, int] = Recent(_REMEMBERED, lambda text, _: len(text) + 1)
         if not self._dialect.exact:
             logger.warning(
@@ -130,17 +127,17 @@ class RemoteLLM:
         """Open it by the arguments of :class:`longctx.LongContextLLM`.
 
         Raises:
-            BackendError: one is missing, or is for the server to decide.
+            RequestError: one is missing, or is for the server to decide.
         """
         known = set(signature(cls).parameters)
         theirs = sorted(set(options) - known)
         if theirs:
-            raise BackendError(
+            raise RequestError(
                 f"{', '.join(theirs)}: with backend='openai' that is decided where the model is "
                 f"served; the arguments are {', '.join(sorted(known))}"
             )
         if "base_url" not in options:
-            raise BackendError(
+            raise RequestError(
                 "backend='openai' needs base_url=, such as 'http://localhost:8000/v1'"
             )
         name = None if model is None else str(model)
@@ -157,17 +154,6 @@ class RemoteLLM:
         """End the connections. Idempotent."""
         self._closed = True
         self._connection.close()
-
-    def __enter__(self) -> RemoteLLM:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         counts = "exact" if self.counts_exactly else "estimated"

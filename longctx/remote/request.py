@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from longctx import arguments
 from longctx.errors import RequestError
 from longctx.options import ChatOptions
 from longctx.prompt import tools_of
-from longctx.remote.discovery import is_count
 from longctx.remote.wire import wire_messages, wire_schema, wire_tools
 from longctx.types import Messages
 
@@ -37,6 +37,12 @@ def chat_request(
     """
     given = {name: value for name, value in options.items() if name not in _IN_ANOTHER_FORM}
     wanted = {**defaults, **{name: value for name, value in given.items() if value is not None}}
+    wanted |= {
+        "max_tokens": arguments.max_tokens(wanted["max_tokens"]),
+        "temperature": arguments.temperature(wanted["temperature"]),
+        "top_p": arguments.top_p(wanted["top_p"]),
+        "seed": arguments.seed(wanted["seed"]),
+    }
     body: dict[str, Any] = {
         "model": model,
         "messages": wire_messages(messages),
@@ -44,15 +50,13 @@ def chat_request(
         "stream_options": {"include_usage": True},
         **{name: value for name, value in wanted.items() if value is not None},
     }
-    if not is_count(body["max_tokens"]) or body["max_tokens"] < 1:
-        raise RequestError(
-            f"max_tokens is {body['max_tokens']!r}; use a whole number of 1 or more, or None"
-        )
-    if stop := options.get("stop"):
-        body["stop"] = [stop] if isinstance(stop, str) else list(stop)
-    if tools := tools_of(messages, options.get("tools")):
-        choice = options.get("tool_choice") or "auto"
-        body |= {"tools": wire_tools(tools), "tool_choice": choice}
+    if stops := arguments.stop_strings(options.get("stop")):
+        body["stop"] = list(stops)
+    schemas = wire_tools(tools_of(messages, options.get("tools")))
+    choice = options.get("tool_choice") or "auto"
+    arguments.tool_choice(choice, [schema["function"]["name"] for schema in schemas or ()])
+    if schemas:
+        body |= {"tools": schemas, "tool_choice": choice}
     if (schema := options.get("response_schema")) is not None:
         body["response_format"] = wire_schema(schema)
     if options.get("top_logprobs") is not None:

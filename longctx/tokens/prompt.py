@@ -15,10 +15,12 @@ class EncodedPrompt(Prompt):
     Attributes:
         rendered: its text and token ids.
         pinned: tokens at the front that a window which slides keeps: system messages and tools.
+        n_added: tokens that the model puts around a plain text, and ``count()`` of it has not.
     """
 
     rendered: RenderedPrompt
     pinned: int = 0
+    n_added: int = 0
 
     @property
     def ids(self) -> list[int]:

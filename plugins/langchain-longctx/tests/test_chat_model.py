@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from langchain_core.exceptions import ContextOverflowError as LangChainOverflow
 from langchain_core.load import dumpd, load
@@ -10,7 +12,7 @@ from langchain_core.tools import tool
 from langchain_longctx import ChatLongCtx, LongCtxOverflowError
 from pydantic import BaseModel, Field
 
-from longctx import ContextOverflowError, ToolError
+from longctx import ContextOverflowError, RequestError
 
 ASKED = [SystemMessage("You are brief."), HumanMessage("Name a colour.")]
 
@@ -123,5 +125,22 @@ def test_a_misspelt_setting_is_an_error(chat: ChatLongCtx) -> None:
     """Neither a setting nor an option of a call is dropped without a word."""
     with pytest.raises(ValueError, match="target_ctxx"):
         ChatLongCtx(target_ctxx=8192)  # type: ignore[call-arg]  # what is under test
-    with pytest.raises(ToolError, match="frequency_penalty"):
+    with pytest.raises(RequestError, match="frequency_penalty"):
         chat.invoke(ASKED, frequency_penalty=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("max_tokens", 0), ("max_tokens", True), ("temperature", -1), ("top_p", 2), ("seed", "x")],
+)
+def test_a_wrong_value_is_the_same_error_as_without_langchain(
+    chat: ChatLongCtx, option: str, value: object
+) -> None:
+    """From invoke, stream and their async twins."""
+    for call in (
+        lambda **options: chat.invoke(ASKED, **options),
+        lambda **options: list(chat.stream(ASKED, **options)),
+        lambda **options: asyncio.run(chat.ainvoke(ASKED, **options)),
+    ):
+        with pytest.raises(RequestError, match=option):
+            call(**{option: value})

@@ -104,6 +104,12 @@ def test_tools_and_a_schema_are_one_too_many() -> None:
         llm.get_model("longctx").prompt("Hi", tools=[weather], schema={"type": "object"}).text()
 
 
+def test_a_call_is_required_and_there_are_no_tools() -> None:
+    """It was ignored."""
+    with pytest.raises(LongCtxModelError, match="no tools"):
+        llm.get_model("longctx").prompt("Hi", tool_choice="required").text()
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_overflow_is_llms_error_with_the_numbers(tiny: Path, stream: bool) -> None:
     """The cause has needed, available and n_ctx."""
