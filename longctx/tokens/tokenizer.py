@@ -90,7 +90,7 @@ class ModelTokenizer:
 
     def encode_once(self, text: str) -> tuple[int, ...]:
         """Return the ids of plain text, which is tokenised once while it is remembered."""
-        if len(text) < REMEMBERED_CHARACTERS:
+        if len(plain_text("text", text)) < REMEMBERED_CHARACTERS:
             return tuple(self.encode(text))
         ids = self._remembered.get(text)
         if ids is None:
