@@ -23,7 +23,14 @@ from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, chec
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOptions, check_names
+from longctx.options import (
+    ANSWER_OPTIONS,
+    CHAT_OPTIONS,
+    AnswerOptions,
+    ChatOptions,
+    check_names,
+    tool_choice_of,
+)
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.progress import SideBySideMeter
@@ -334,9 +341,9 @@ class LongContextLLM(Closing):
         ``result``. Closing the stream, or dropping it, gives the answer up.
         """
         check_names(options, CHAT_OPTIONS, "of chat()")
-        tools, choice = options.get("tools"), options.get("tool_choice") or "auto"
+        choice = tool_choice_of(options)
         # With "none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self.prompt(messages, tools)
+        prompt = self.prompt(messages, options.get("tools"))
         grammar = answer_grammar(
             prompt.tools, choice, options.get("response_schema"), self._template.call_format
         )

@@ -72,6 +72,12 @@ RUN_OPTIONS = frozenset(RunOptions.__annotations__)
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
 
 
+def tool_choice_of(options: RunOptions) -> ToolChoice:
+    """Whether and what to call; ``"auto"`` where the options do not say."""
+    choice = options.get("tool_choice")
+    return "auto" if choice is None else choice
+
+
 def check_names(options: Mapping[str, Any], known: frozenset[str], of: str) -> None:
     """Refuse an option that there is not, before any work.
 

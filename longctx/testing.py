@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from longctx import arguments
 from longctx.errors import BackendError, ContextOverflowError
-from longctx.options import CHAT_OPTIONS, ChatOptions, ToolChoice, check_names
+from longctx.options import CHAT_OPTIONS, ChatOptions, ToolChoice, check_names, tool_choice_of
 from longctx.prompt import Prompt, tools_of
 from longctx.stream import Stream
 from longctx.types import (
@@ -103,7 +103,7 @@ class ScriptedChatModel:
         check_names(options, CHAT_OPTIONS, "of chat()")
         given = {name: value for name, value in options.items() if name not in _OF_A_CALL}
         asked = self.prompt(messages, options.get("tools"))
-        choice, max_tokens = options.get("tool_choice") or "auto", options.get("max_tokens")
+        choice, max_tokens = tool_choice_of(options), options.get("max_tokens")
         _check(asked.tools, choice, given)
         room = self.reserve_output if max_tokens is None else arguments.max_tokens(max_tokens)
         needed = asked.n_tokens + room

@@ -22,7 +22,7 @@ from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.view import Transcript, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import BackendError, RequestError, ToolError
-from longctx.options import RUN_OPTIONS, RunOptions, check_names
+from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
     Message,
@@ -276,7 +276,7 @@ class Agent:
     def _options(self, given: RunOptions) -> RunOptions:
         """The options of a run, checked; the agent's own where they say nothing."""
         check_names(given, RUN_OPTIONS, "of a run")
-        arguments.tool_choice(given.get("tool_choice") or "auto", list(self._tools))
+        arguments.tool_choice(tool_choice_of(given), list(self._tools))
         if given.get("response_schema") is not None:
             arguments.json_schema(given["response_schema"])
         max_tokens = given.get("max_tokens")

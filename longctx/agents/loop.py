@@ -25,7 +25,7 @@ from longctx.agents.validity import check_view
 from longctx.agents.view import Counts, View
 from longctx.agents.watch import CacheWatch
 from longctx.errors import ContextOverflowError
-from longctx.options import ChatOptions, RunOptions, ToolChoice
+from longctx.options import ChatOptions, RunOptions, ToolChoice, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
     Completion,
@@ -70,7 +70,7 @@ class Run:
         if self.conversation.transcript[-1].role == "assistant":
             return  # the program ended right after the answer
         seen: Counter[tuple[str, str, str]] = Counter()
-        tool_choice = self.options.get("tool_choice") or "auto"
+        tool_choice = tool_choice_of(self.options)
         for _ in range(self.max_steps):
             completion = yield from self._complete(tool_choice)
             if not completion.tool_calls:

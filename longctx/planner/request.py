@@ -95,7 +95,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
     if reserve_output is None:
-        reserve_output = min(DEFAULT_RESERVE, target_ctx // 4)
+        reserve_output = max(1, min(DEFAULT_RESERVE, target_ctx // 4))
     reserve_output = _count(
         "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from longctx import arguments
 from longctx.errors import RequestError
-from longctx.options import ChatOptions
+from longctx.options import ChatOptions, tool_choice_of
 from longctx.prompt import tools_of
 from longctx.remote.wire import wire_messages, wire_schema, wire_tools
 from longctx.types import Messages
@@ -53,7 +53,7 @@ def chat_request(
     if stops := arguments.stop_strings(options.get("stop")):
         body["stop"] = list(stops)
     schemas = wire_tools(tools_of(messages, options.get("tools")))
-    choice = options.get("tool_choice") or "auto"
+    choice = tool_choice_of(options)
     arguments.tool_choice(choice, [schema["function"]["name"] for schema in schemas or ()])
     if schemas:
         body |= {"tools": schemas, "tool_choice": choice}

@@ -113,7 +113,7 @@ def test_right_values_are_taken_everywhere(
 
 
 @pytest.mark.parametrize(
-    "choice", ["required", {"type": "function", "function": {"name": "add"}}, "sometimes", 5, None]
+    "choice", ["required", {"type": "function", "function": {"name": "add"}}, "sometimes", 5, ""]
 )
 def test_a_choice_without_its_tool_is_refused(
     llm: LongContextLLM, remote: RemoteLLM, choice: Any

@@ -70,19 +70,38 @@ def test_the_least_recently_used_goes_to_disk_and_comes_back(
 
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
-def test_a_snapshot_that_does_not_fit_now_stays(
+def test_a_snapshot_that_does_not_fit_now_stays(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """A smaller window leaves it alone, and the next with room for it takes it."""
+    path = tiny_gguf("llama", n_ctx_train=2048)
+    long, short = CAT * 40, CAT * 20
+    with opened(path, 2048, cache_dir=tmp_path) as llm:
+        llm.generate(long, max_tokens=4)
+        held = llm.count(long)
+    (file,) = tmp_path.rglob("*.session")
+    with opened(path, held // 2 + 64, cache_dir=tmp_path) as llm:
+        for _ in range(2):
+            assert llm.generate(short, max_tokens=4).usage.cached_tokens < held // 2
+        assert file.exists()
+    with opened(path, 2048, cache_dir=tmp_path) as llm:
+        assert llm.generate(long + CAT, max_tokens=4).usage.prefilled_tokens < 40
+
+
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_a_snapshot_that_cannot_be_used_is_asked_for_once(
     tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
 ) -> None:
-    """A smaller window cannot load it, and prefills; a larger one finds it still there."""
-    path = tiny_gguf("llama", n_ctx_train=1024)
-    with opened(path, 1024, cache_dir=tmp_path) as llm:
-        llm.generate(CAT * 30, max_tokens=4)
-    with opened(path, 512, cache_dir=tmp_path) as small:
-        result = small.generate(CAT * 12, max_tokens=4)
-        assert result.usage.cached_tokens == 0
-        assert "do not fit" in caplog.text
-    with opened(path, 1024, cache_dir=tmp_path) as llm:
-        assert llm.generate(CAT * 30, max_tokens=4).usage.prefilled_tokens == 1
+    """Its keys are of another scale and cannot be turned: it stays, and is left alone."""
+    path = tiny_gguf("deepseek2", n_ctx_train=512)
+    options: Any = {"cache_dir": tmp_path, "method": "yarn"}
+    with opened(path, 1024, window="fixed", **options) as llm:
+        llm.generate(CAT * 10, max_tokens=4)
+    (file,) = tmp_path.rglob("*.session")
+    with opened(path, 1024, window="elastic", **options) as llm:
+        for _ in range(3):
+            llm.generate(CAT * 10, max_tokens=4)
+            llm.generate(DOG * 10, max_tokens=4)
+    assert file.exists()
+    assert caplog.text.count("a saved session is not used") == 1
 
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
@@ -102,6 +121,14 @@ def test_a_damaged_snapshot_is_prefilled_again(
         assert result.text == expected
         assert result.usage.cached_tokens == 0
         assert "checksum" in caplog.text
+    # The answer was saved anew, under the same name; a broken file that nobody asks for goes too.
+    good = file.read_bytes()
+    file.write_bytes(good[: len(good) // 2])
+    other = file.with_name("other.session")
+    other.write_bytes(good[:12])
+    with opened(path, cache_dir=tmp_path) as llm:
+        llm.generate(DOG * 10, max_tokens=8)
+    assert not other.exists()
 
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
