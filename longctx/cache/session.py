@@ -18,7 +18,7 @@ from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.passage import Passage
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
-from longctx.cache.window import Window, WindowOwner, report
+from longctx.cache.window import Window, WindowOwner
 from longctx.call_queue import CallQueue, in_turn
 from longctx.errors import BackendError, ContextOverflowError, SnapshotMismatchError
 from longctx.rope import RopeConfig
@@ -212,14 +212,10 @@ class Session:
         if self.n_tokens and len(ids):
             self._refresh_logits()
             scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
-        n, step = len(ids), min(self._cells.n_outputs, self._window.n_batch)
-        started = time.monotonic()
-        for begin in range(0, n, step):
-            piece = ids[begin : begin + step]
-            self._window.append(piece, "all")
-            rows = self._cells.logits(len(piece))
-            scores.append(negative_log_likelihood(rows, ids[begin + 1 : begin + 1 + len(piece)]))
-            report(on_progress, begin + len(piece), n, started)
+        batches = self._window.batches(ids, scored=self._cells.n_outputs, on_progress=on_progress)
+        for begin, end in batches:
+            rows = self._cells.logits(end - begin)
+            scores.append(negative_log_likelihood(rows, ids[begin + 1 : end + 1]))
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
     @in_turn
@@ -281,12 +277,12 @@ class Session:
         self._window.grow_for(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
-            self._window.append([token], "last")
+            self._window.append(token)
             return
         self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._window.append([token], "last")
+            self._window.append(token)
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
@@ -432,9 +428,7 @@ class Session:
             return
         if self._exact_tokens is None:
             self._exact_tokens = exact
-        if self._window.far is not None:
-            groups = self._window.far.compressed(self.n_tokens, self._window.groups)
-            self._window.compress(groups)
+        self._window.compress(self._window.groups_of(self.n_tokens))
 
     @in_turn
     def save(self, path: str | Path) -> Path:
@@ -471,7 +465,7 @@ class Session:
         window.truncate(0)
         self._exact_tokens = None
         window.resize(window.step_for(n))
-        groups = window.far.compressed(n) if window.far else ()
+        groups = window.groups_of(n)
         reason = self._cells.restore(
             snapshot.state,
             snapshot.tokens.tolist(),
@@ -522,7 +516,7 @@ class Session:
             raise BackendError("the session is empty; feed() it some text first")
         last = self._cells.tokens[-1]
         self._window.truncate(self.n_tokens - 1)
-        self._window.append([last], "last")
+        self._window.append(last)
 
 
 def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
