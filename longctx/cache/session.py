@@ -193,7 +193,7 @@ class Session:
             ContextOverflowError: they do not fit the largest window; nothing was fed.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         self._window.feed(ids, on_progress)
 
     @in_turn
@@ -207,7 +207,7 @@ class Session:
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self.n_tokens and len(ids):
             self._refresh_logits()
@@ -274,7 +274,7 @@ class Session:
     @in_turn
     def advance(self, token: int) -> None:
         """Append one generated token."""
-        self._window.grow_for(self.n_tokens + 1)
+        self._window.expect(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
             self._window.append(token)
@@ -304,18 +304,21 @@ class Session:
         Raises:
             ContextOverflowError: they do not fit the largest window.
         """
-        self._window.grow_for(self.n_tokens + n_more)
+        self._window.expect(self.n_tokens + n_more)
         self._window.admit(n_more)
 
     @in_turn
     def grow(self, n_ctx: int) -> None:
-        """Move to a window of at least ``n_ctx`` tokens (a step of the plan).
+        """Move to a window of at least ``n_ctx`` tokens (a step of the plan), until :meth:`shrink`.
+
+        What is fed from now on is read at its scale.
 
         Raises:
             ContextOverflowError: the plan's target is smaller.
         """
         self._window.check_fits(n_ctx)
         self._window.grow_for(n_ctx)
+        self._window.smallest = max(self._window.smallest, n_ctx)
 
     @in_turn
     def shrink(self, n_ctx: int) -> None:
@@ -333,6 +336,7 @@ class Session:
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
+        self._window.smallest = 0
         step = self._window.step_for(n_ctx)
         if step < self.n_ctx and self._cells.is_alone:
             self._window.resize(step)
@@ -375,6 +379,7 @@ class Session:
             queue=self.queue, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
         twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
+        twin._window.smallest = self._window.smallest
         twin._window.dropped.extend(self._window.dropped)
         twin._exact_tokens = self._exact_tokens
         if self._owner is not None:
@@ -412,11 +417,11 @@ class Session:
         passage = other._passage() if isinstance(other, Session) else other
         ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
-        self._window.grow_for(self.n_tokens + len(ids))
         skip = min(recompute, len(ids))
         self._window.feed(ids[:skip])
         if skip == len(ids):
             return
+        self._window.grow_for(self.n_tokens + len(ids) - skip)
         exact = self.n_tokens
         reason = self._cells.attach(
             passage.state.copy(), ids, passage.rope, passage.positions, skip=skip
@@ -463,7 +468,7 @@ class Session:
         window, n = self._window, len(snapshot.tokens)
         window.check_fits(n)
         window.truncate(0)
-        self._exact_tokens = None
+        window.smallest, self._exact_tokens = 0, None
         window.resize(window.step_for(n))
         groups = window.groups_of(n)
         reason = self._cells.restore(

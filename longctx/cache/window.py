@@ -43,6 +43,8 @@ class Window:
         self._owner = owner
         self.cells = cells
         self.steps = window_steps(plan) if plan.window == "elastic" else (plan.n_ctx,)
+        self.smallest = 0
+        self._ropes = {step: plan.rope_at(step) for step in self.steps}
         self.far = plan.self_extend
         self.groups: Groups = ()
         self.dropped = array("i")
@@ -72,7 +74,8 @@ class Window:
 
     def step_for(self, n_tokens: int) -> int:
         """The smallest step that holds ``n_tokens``, or the largest."""
-        return next((step for step in self.steps if step >= n_tokens), self.largest)
+        wanted = max(n_tokens, self.smallest)
+        return next((step for step in self.steps if step >= wanted), self.largest)
 
     def check_fits(self, n_tokens: int) -> None:
         """Refuse more tokens than it can ever hold.
@@ -101,8 +104,8 @@ class Window:
     ) -> Iterator[tuple[int, int]]:
         """Prefill tokens, batch by batch.
 
-        A batch ends where the window slides or the oldest keys move, so that each token is
-        computed among the same positions however a text is cut into calls.
+        A batch ends where the window grows, slides, or the oldest keys move, so that each token
+        is computed at the same scale, among the same positions, however a text is cut into calls.
 
         Args:
             ids: the tokens.
@@ -139,8 +142,16 @@ class Window:
         self.cells.decode([token], "last")
 
     def admit(self, n_more: int) -> None:
-        """Slide, or let the oldest keys move together, as so many more tokens need it."""
+        """Be as a text of so many more tokens is: at its scale, slid, its oldest keys moved.
+
+        Keys that cannot be turned stay at the scale of the longest text that was expected.
+        """
         n_tokens = self.n_tokens + n_more
+        step = self.step_for(n_tokens)
+        too_small = n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest
+        rope = self._ropes[step]
+        if too_small or (rope != self.cells.rope and self.cells.can_turn_to(rope)):
+            self.resize(step)
         if n_tokens > self.cells.n_ctx:
             self.slide(max(1, self._discard))
             n_tokens = self.n_tokens + n_more
@@ -168,14 +179,23 @@ class Window:
 
     # Changes
 
-    def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
-        """Hold ``n_tokens``, or be as large as it gets if it slides.
+    def expect(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
+        """Before a text of ``n_tokens`` comes: refuse it, or grow at once where that is the same.
+
+        It is not where the scale changes with the window: the tokens that a smaller one holds
+        are computed there, as they are when they come first.
 
         Raises:
             ContextOverflowError: it does not slide, and they are too many.
         """
         if not self.slides:
             self.check_fits(n_tokens)
+        rope = self._ropes[self.step_for(n_tokens)]
+        if rope == self.cells.rope or not self.cells.can_turn_to(rope):
+            self.grow_for(n_tokens, on_progress)
+
+    def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
+        """Hold ``n_tokens``, or be as large as it gets."""
         if n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest:
             self.resize(self.step_for(n_tokens), on_progress)
 
@@ -232,8 +252,7 @@ class Window:
     ) -> None:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
-        plan = self._backend.plan
-        rope = plan.rope_at(n_ctx) if n_ctx and plan.window == "elastic" else self.cells.rope
+        rope = self._ropes[n_ctx] if n_ctx else self.cells.rope
         tokens = [self.cells.tokens[i] for i in kept]
         positions = self.positions(len(kept), groups)
         reason = self.cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
