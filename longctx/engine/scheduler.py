@@ -186,13 +186,12 @@ class Scheduler:
         """What one answer gets of a batch; None where its window moved elsewhere for it."""
         session = writing.session
         assert session is not None  # it is active
-        ids = writing.next_ids(min(limit, session.n_batch))
         try:
-            session.admit(len(ids))
+            limit = session.admit(limit)
         except Exception as error:
             self._fail(writing, error)
             return None
-        return (writing, ids) if session.shared_context is shared else None
+        return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
 
     def _decode(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
         threads = self._backend.decode_threads
