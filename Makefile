@@ -7,11 +7,11 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all plugins lint docs format bench tiny-model clean
+.PHONY: help demo test test-all plugins lint docs format bench soak tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
@@ -22,6 +22,7 @@ help:
 	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make format    let ruff rewrite"
 	@echo "make bench     the benchmarks; docs/benchmarks.md says what each one measures"
+	@echo "make soak      20 minutes of calls, cancellations, interrupts and reopenings; ARGS=--minutes 5"
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
 	@echo "make clean     remove .venv, caches and build outputs"
 
@@ -59,6 +60,9 @@ format: $(DEV)
 
 bench: $(DEV)
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+soak: $(DEV)
+	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py $(ARGS)
 
 tiny-model: $(DEV)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tools.train_tiny_model $(ARGS)

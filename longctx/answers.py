@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
+from longctx import arguments
 from longctx._native import Model, check_grammar, json_schema_to_grammar
 from longctx.engine import GenerationSettings, Outcome
-from longctx.errors import BackendError, ToolError
+from longctx.errors import RequestError, ToolError
 from longctx.options import AnswerOptions, ToolChoice
 from longctx.planner import ContextPlan
-from longctx.tokens import CallFormat, tool_grammar
+from longctx.tokens import CallFormat, check_tools, tool_grammar
 from longctx.types import Completion, Message, ToolCall, ToolSchema
 
 
@@ -25,29 +24,24 @@ def answer_grammar(
     """The GBNF grammar that holds an answer to its tools or its schema; None leaves it free.
 
     Raises:
-        ToolError: a tool is malformed, or tools and a schema are both asked of one answer.
-        BackendError: the schema is no JSON schema.
+        ToolError: a tool is malformed, ``tool_choice`` asks for one that is not there, or tools
+            and a schema are both asked of one answer.
+        RequestError: the schema is no JSON schema, or makes no grammar.
     """
     if response_schema is None:
-        return tool_grammar(tools, tool_choice, call_format=call_format) if tools else None
+        return tool_grammar(tools or (), tool_choice, call_format=call_format)
+    arguments.tool_choice(tool_choice, tool_names(tools or ()))
     if tools and tool_choice != "none":
         raise ToolError(
             "one answer cannot be both a tool call and held to response_schema; pass "
             "tool_choice='none' with the schema, or leave one of them out"
         )
-    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
-        response_schema = response_schema.model_json_schema()
-    if not isinstance(response_schema, dict):
-        raise BackendError(
-            f"response_schema is a {type(response_schema).__name__}; "
-            "pass a JSON schema as a dict, or a pydantic model class"
-        )
-    return json_schema_to_grammar(response_schema)
+    return json_schema_to_grammar(arguments.json_schema(response_schema))
 
 
 def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
     """The names that a call may have."""
-    return tuple(tool["function"]["name"] for tool in tools)
+    return tuple(tool["function"]["name"] for tool in check_tools(tools))
 
 
 def settings_of(
@@ -63,21 +57,23 @@ def settings_of(
         model: whose tokens the grammar is of.
 
     Raises:
-        BackendError: a setting is out of its range, or llama.cpp refuses the grammar.
+        RequestError: a setting is out of its range, or llama.cpp refuses the grammar.
     """
+    max_tokens, own_seed = options.get("max_tokens"), options.get("seed")
+    if max_tokens is None and not plan.reserve_output:
+        raise RequestError("reserve_output is 0, so each call must say its max_tokens")
+    settings = GenerationSettings(
+        max_tokens=arguments.max_tokens(plan.reserve_output if max_tokens is None else max_tokens),
+        temperature=arguments.temperature(options.get("temperature")),
+        top_p=arguments.top_p(options.get("top_p")),
+        seed=seed if own_seed is None else arguments.seed(own_seed),
+        stop=arguments.stop_strings(options.get("stop")),
+        grammar=grammar,
+        top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
+    )
     if grammar is not None:
         check_grammar(model, grammar)
-    max_tokens, temperature = options.get("max_tokens"), options.get("temperature")
-    top_p, stop, own_seed = options.get("top_p"), options.get("stop"), options.get("seed")
-    return GenerationSettings(
-        max_tokens=plan.reserve_output if max_tokens is None else max_tokens,
-        temperature=0.0 if temperature is None else temperature,
-        top_p=1.0 if top_p is None else top_p,
-        seed=seed if own_seed is None else own_seed,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        grammar=grammar,
-        top_logprobs=options.get("top_logprobs"),
-    )
+    return settings
 
 
 def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:

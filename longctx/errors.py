@@ -3,20 +3,22 @@
 The tree::
 
     LongCtxError
-    ├── RequestError           an argument is wrong, whatever the model
+    ├── RequestError           an argument is wrong
+    │   └── PlanError          no window satisfies the request (.largest_ctx says what would)
     ├── ModelFileError         the file is missing, truncated or not a GGUF
     ├── UnsupportedModelError  the file is fine, but this cannot be done with that model
-    ├── PlanError              no window satisfies the request (.largest_ctx says what would)
     ├── ContextOverflowError   the text does not fit (.needed .available .n_ctx)
     ├── SnapshotMismatchError  a saved state belongs to another model or another scale
     ├── TemplateError          the messages are no conversation, or the chat template fails
     ├── ToolError              a tool's definition or its call is wrong
     ├── DocumentError          a document cannot be read
-    ├── BackendError           llama.cpp failed, or was used in a way it does not survive
+    ├── BackendError           llama.cpp failed, or what is asked is closed or empty
     │   └── RemoteError        a server cannot be reached, is busy, or failed (.status)
     └── MissingExtraError      an optional package is not installed
 
-Each message says what happened, with the numbers, and what to do about it.
+Each message says what happened, with the numbers, and what to do about it. A wrong value is the
+same error wherever it is passed: of a conversation ``TemplateError``, of a tool ``ToolError``, of a
+document ``DocumentError``, of a plan ``PlanError``, and ``RequestError`` for every other argument.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class UnsupportedModelError(LongCtxError):
     """The file is a good GGUF, but what was asked cannot be done with that model."""
 
 
-class PlanError(LongCtxError):
+class PlanError(RequestError):
     """No window satisfies the request.
 
     ``largest_ctx`` is the largest window, in tokens, that would (None where none does, or
@@ -64,14 +66,7 @@ class ContextOverflowError(LongCtxError):
 
 
 class SnapshotMismatchError(LongCtxError):
-    """A saved state does not belong to this model, scale or build.
-
-    ``is_damaged`` says that nobody can ever load the file, whatever the model.
-    """
-
-    def __init__(self, message: str, *, is_damaged: bool = False) -> None:
-        super().__init__(message)
-        self.is_damaged = is_damaged
+    """A saved state does not belong to this model, scale or build."""
 
 
 class TemplateError(LongCtxError):
@@ -87,7 +82,7 @@ class DocumentError(LongCtxError):
 
 
 class BackendError(LongCtxError):
-    """llama.cpp failed, or was about to be used in a way it does not survive."""
+    """llama.cpp failed, or is used when it cannot be: closed, empty, or busy in this thread."""
 
 
 class RemoteError(BackendError):

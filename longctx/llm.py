@@ -8,7 +8,6 @@ from functools import partial
 from itertools import takewhile
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 import longctx
+from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
+from longctx.closing import Closing
 from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, check_fit
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
@@ -53,7 +54,7 @@ logger = logging.getLogger("longctx")
 DEFAULT_CTX = 32_768
 
 
-class LongContextLLM:
+class LongContextLLM(Closing):
     """A local model with the window you ask for.
 
     It may be called from many threads and tasks: answers are written side by side, each a token
@@ -78,7 +79,8 @@ class LongContextLLM:
         memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
         reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
         n_threads: None measures what the machine bears.
-        n_gpu_layers: layers to place on the GPU, -1 for all.
+        n_gpu_layers: layers to place on the GPU, -1 for all. Where llama.cpp finds none to place
+            them on, the plan's warnings say so.
         seed: of sampling at a temperature above 0; None draws a new one each call.
         cache_dir: folder where long conversations are kept between runs, as token ids, keys and
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
@@ -98,7 +100,7 @@ class LongContextLLM:
         ModelFileError: the file is missing or damaged.
         UnsupportedModelError: the model cannot be scaled and the target needs it.
         PlanError: no window satisfies the request.
-        RequestError: an argument is unknown, or contradicts another.
+        RequestError: another argument is wrong, unknown, or contradicts another.
         MissingExtraError: ``model=None`` and the demo model is not installed.
         TemplateError: ``chat_template`` is no template. A bad one in the file is no error until
             :meth:`chat` needs it.
@@ -144,8 +146,10 @@ class LongContextLLM:
             raise RequestError("base_url and api_key are a server's: use longctx.connect(base_url)")
         if verbose:
             _log_to_stderr()
+        seed = arguments.seed(seed)
+        cache_dir = None if cache_dir is None else arguments.path("cache_dir", cache_dir)
         template = None if chat_template is None else find_template(chat_template)
-        path = Path(model) if model is not None else _demo_copy(cache_dir)
+        path = _demo_copy(cache_dir) if model is None else arguments.path("model", model)
         self.info = ModelInfo.from_gguf(path)
         template = self.info.chat_template if template is None else template
         self.plan: ContextPlan = _planned(self.info, target_ctx, plan, planning).warned(
@@ -154,21 +158,23 @@ class LongContextLLM:
         self._seed = seed
         self._thread = ModelThread()
         try:
-            self._engine = self._thread.call(
-                Engine,
-                self.info,
-                self.plan,
-                n_threads=n_threads,
-                n_gpu_layers=n_gpu_layers,
-                cache_dir=cache_dir,
-                checkpoint=self._thread.checkpoint,
+            self._engine = self._thread.serve(
+                partial(
+                    Engine,
+                    self.info,
+                    self.plan,
+                    n_threads=n_threads,
+                    n_gpu_layers=n_gpu_layers,
+                    cache_dir=cache_dir,
+                    checkpoint=self._thread.checkpoint,
+                )
             )
+            self.plan = self._engine.plan  # with what the backend warns of
             self._tokenizer = ModelTokenizer(self._engine.model)
             self._template = ChatTemplate(template, self._tokenizer)
         except BaseException:
             self._thread.close()
             raise
-        self._thread.serve(self._engine)
 
     # Life
 
@@ -178,17 +184,6 @@ class LongContextLLM:
         Answers under way end with a :class:`~longctx.BackendError`.
         """
         self._thread.close(self._engine.close)
-
-    def __enter__(self) -> LongContextLLM:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = self.plan.window if self._thread.is_open else "closed"
@@ -258,7 +253,9 @@ class LongContextLLM:
         """Count tokens exactly.
 
         Args:
-            text: plain text, or a conversation, counted as :meth:`chat` would prefill it:
+            text: plain text by itself, without the token that begins a text (BOS), which
+                :meth:`generate` adds where the model has one: ``len(llm.prompt_ids(text))`` is
+                what that prefills. Or a conversation, counted as :meth:`chat` would prefill it:
                 template, tools and generation prompt included.
             tools: OpenAI-style schemas, with a conversation.
 
@@ -270,20 +267,36 @@ class LongContextLLM:
         return self.prompt(text, tools).n_tokens
 
     def prompt_ids(
-        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+        self, prompt: str | Messages | Prompt, tools: Sequence[ToolSchema] | None = None
     ) -> list[int]:
-        """The token ids of :meth:`prompt`."""
-        return self.prompt(messages, tools).ids
+        """The token ids that stand in the cache before an answer: what is prefilled.
+
+        Args:
+            prompt: plain text, as :meth:`generate` prefills it (with BOS, where the model has
+                one), or a conversation, as :meth:`chat` does.
+            tools: OpenAI-style schemas, with a conversation.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+        """
+        if isinstance(prompt, str):
+            self._thread.check_open()
+            return self._encode(prompt, True)
+        return self.prompt(prompt, tools).ids
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
         self._thread.check_open()
         return self._tokenizer.encode(text)
 
-    def detokenize(self, ids: Sequence[int]) -> str:
-        """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
+    def detokenize(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
+        """The text of token ids; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            RequestError: they are no token ids of this model.
+        """
         self._thread.check_open()
-        return self._text_of(ids)
+        return self._text_of(arguments.token_ids(ids, self._tokenizer.n_vocab).tolist())
 
     # Generating
 
@@ -301,9 +314,9 @@ class LongContextLLM:
             TemplateError: the messages are no conversation, or the chat template refuses them or
                 would drop words of the user's.
             ContextOverflowError: prompt and answer do not fit; nothing is ever cut.
-            ToolError: a tool schema or ``tool_choice`` is wrong.
-            RequestError: an option is unknown or out of its range.
-            BackendError: the schema makes no grammar, or the model was closed.
+            ToolError: a tool schema is wrong, or ``tool_choice`` asks for a tool that is not there.
+            RequestError: an option is unknown or out of its range, or the schema makes no grammar.
+            BackendError: the model was closed.
         """
         with self.stream_chat(messages, **options) as stream:
             return stream.result
@@ -365,9 +378,11 @@ class LongContextLLM:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
         check_names(options, ANSWER_OPTIONS, "of generate()")
         self._thread.check_open()
-        ids = self._encode(prompt, True)
+        ids = self._encode(arguments.plain_text("prompt", prompt), True)
         grammar = answer_grammar((), "none", options.get("response_schema"))
-        return self._answer(Prompt(RenderedPrompt(text=prompt, ids=ids)), options, grammar, ())
+        rendered = RenderedPrompt(text=prompt, ids=ids)
+        plain = Prompt(rendered, n_added=int(self._tokenizer.adds_bos))
+        return self._answer(plain, options, grammar, ())
 
     async def achat(
         self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
@@ -404,10 +419,15 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the text does not fit the window.
-            RequestError: fewer than 2 tokens.
+            RequestError: fewer than 2 tokens, or none of this model's.
         """
         self._thread.check_open()
-        ids = self._encode(text_or_ids, True) if isinstance(text_or_ids, str) else list(text_or_ids)
+        batch = arguments.whole("batch", batch, least=1)
+        ids = (
+            self._encode(text_or_ids, True)
+            if isinstance(text_or_ids, str)
+            else arguments.token_ids(text_or_ids, self._tokenizer.n_vocab)
+        )
         if len(ids) < 2:
             raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
         self._check_fit(len(ids), 0)
@@ -437,16 +457,16 @@ class LongContextLLM:
 
         Raises:
             ContextOverflowError: the prompt does not fit ``target_ctx``.
-            RequestError: ``recompute`` is negative.
+            RequestError: ``recompute`` is no whole number from 0, or a passage no text.
         """
-        if recompute < 0:
-            raise RequestError(f"recompute is {recompute}; use 0 or more tokens")
+        recompute = arguments.whole("recompute", recompute, least=0)
+        texts = arguments.texts("passages", passages)
         ids = self.prompt(messages).ids
         check_fit(len(ids), 0, self.plan.n_ctx)
         return self._thread.call(
             self._engine.compose,
             ids,
-            [self.tokenize(text) for text in passages],
+            [self.tokenize(text) for text in texts],
             recompute=recompute,
             on_progress=on_progress,
         )
@@ -495,6 +515,7 @@ class LongContextLLM:
             How many of the conversation's tokens it holds; at 0 no file is written.
 
         Raises:
+            RequestError: there is a folder, a pipe, a device or a read-only file.
             BackendError: the file cannot be written.
         """
         self._thread.check_open()
@@ -523,9 +544,9 @@ class LongContextLLM:
     def _slides(self) -> bool:
         return self.plan.overflow == "slide"
 
-    def _check_fit(self, n_prompt: int, max_tokens: int) -> None:
+    def _check_fit(self, n_prompt: int, max_tokens: int, n_added: int = 0) -> None:
         if not self._slides:
-            check_fit(n_prompt, max_tokens, self.plan.n_ctx)
+            check_fit(n_prompt, max_tokens, self.plan.n_ctx, n_added)
 
     def _pinned(
         self, turns: Sequence[Message], tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
@@ -565,7 +586,7 @@ class LongContextLLM:
     ) -> Writing:
         """Check what is asked for, before any work."""
         settings = settings_of(options, self.plan, self._seed, grammar, self._engine.model)
-        self._check_fit(prompt.n_tokens, settings.max_tokens)
+        self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
 
         def finish(outcome: Outcome) -> Chunk:
             # A stop string cuts text that the ids still hold: such ids do not stand for it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import threading
 import weakref
@@ -25,6 +26,8 @@ from longctx.types import Progress, ProgressCallback
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+logger = logging.getLogger("longctx")
 
 EXIT_WAIT_S = 60.0
 """How long a process that ends waits for the batch under way."""
@@ -49,6 +52,9 @@ class Rounds(Protocol):
 
     def end(self, error: Exception) -> None:
         """Give up what is left, say so to whoever waits for it, and free everything."""
+
+
+S = TypeVar("S", bound=Rounds)
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,13 @@ class _Loop:
         self.has_ended = False
 
     def run(self) -> None:
+        _running.add((self, threading.current_thread()))
         busy = False
         while True:
             try:
                 call = self.inbox.get(block=not busy)
             except Empty:
-                busy = self.rounds is not None and self.rounds.round()
+                busy = self._round()
                 continue
             if call is None:
                 break
@@ -100,6 +107,16 @@ class _Loop:
                 if waiting is not None:
                     waiting.channel.finish(_Over(error=self.closed_error()))
         _running.discard((self, threading.current_thread()))
+
+    def _round(self) -> bool:
+        if self.rounds is None:
+            return False
+        try:
+            return self.rounds.round()
+        except Exception as error:  # a bug; whoever waits must learn of it, or would for ever
+            logger.exception("the model's thread failed")
+            self.rounds.end(error)
+            return False
 
     def check(self) -> None:
         if self.current is not None:
@@ -125,11 +142,11 @@ class ModelThread:
     def __init__(self, of: str = "LongContextLLM") -> None:
         self._loop = _Loop(of)
         self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._loop.run, name="longctx-model", daemon=True)
-        _running.add((self._loop, self._thread))
-        self._thread.start()
+        # Whatever interrupts this constructor, a thread that was started is told to end.
         self._end = weakref.finalize(self, self._loop.inbox.put, None)
         self._end.atexit = False  # _end_all waits for the thread, too
+        self._thread = threading.Thread(target=self._loop.run, name="longctx-model", daemon=True)
+        self._thread.start()
 
     @property
     def is_here(self) -> bool:
@@ -147,9 +164,18 @@ class ModelThread:
         :class:`~longctx.channel.Cancelled` where nobody waits for the call any more."""
         return self._loop.check
 
-    def serve(self, rounds: Rounds) -> None:
-        """Do rounds of work between calls from now on."""
-        self._loop.rounds = rounds
+    def serve(self, make: Callable[[], S]) -> S:
+        """Make something in the thread, and do its rounds of work between calls from now on.
+
+        It is ended with the thread, also where the caller was interrupted and never saw it.
+        """
+
+        def install() -> S:
+            made = make()
+            self._loop.rounds = made
+            return made
+
+        return self.call(install)
 
     def check_open(self) -> None:
         """Come back only while calls are taken.
@@ -291,7 +317,7 @@ def _end_all() -> None:
             current.cancel()
         loop.inbox.put(None)
     for _, thread in running:
-        thread.join(EXIT_WAIT_S)
+        thread.join(EXIT_WAIT_S)  # it is running, or was: it put itself there
 
 
 atexit.register(_end_all)

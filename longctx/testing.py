@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from longctx import arguments
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.options import ToolChoice
 from longctx.stream import Stream
@@ -87,10 +88,14 @@ class ScriptedChatModel:
 
         Raises:
             ContextOverflowError: prompt and answer do not fit ``target_ctx``.
+            RequestError: an option is wrong, as a real model would find it.
+            ToolError: ``tool_choice`` asks for a tool that is not there.
             BackendError: the script is at its end.
         """
         prompt = _render(messages, tools)
-        needed = len(prompt) + (self.reserve_output if max_tokens is None else max_tokens)
+        _check(tools, tool_choice, options)
+        room = self.reserve_output if max_tokens is None else arguments.max_tokens(max_tokens)
+        needed = len(prompt) + room
         if needed > self.target_ctx:
             raise ContextOverflowError(
                 f"{needed} tokens do not fit {self.target_ctx}",
@@ -144,6 +149,19 @@ class ScriptedChatModel:
             timings=Timings(),
             window=WindowReport(n_ctx=self.target_ctx),
         )
+
+
+def _check(
+    tools: Sequence[ToolSchema] | None, tool_choice: ToolChoice, options: Mapping[str, Any]
+) -> None:
+    names = [tool["function"]["name"] for tool in arguments.tools(tools or ())]
+    arguments.tool_choice(tool_choice, names)
+    arguments.temperature(options.get("temperature"))
+    arguments.top_p(options.get("top_p"))
+    arguments.seed(options.get("seed"))
+    arguments.stop_strings(options.get("stop"))
+    if options.get("response_schema") is not None:
+        arguments.json_schema(options["response_schema"])
 
 
 def _render(messages: Messages, tools: Sequence[ToolSchema] | None) -> list[str]:

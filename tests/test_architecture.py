@@ -19,12 +19,22 @@ def test_imports_point_down() -> None:
 
 
 def test_every_public_name_is_there_and_no_more() -> None:
-    """`__all__` is what is promised, sorted, about 25 names, each of which loads."""
+    """`__all__` is what is promised, sorted, about 30 names, each of which loads."""
     assert longctx.__all__ == sorted(longctx.__all__)
-    assert len(longctx.__all__) <= 28
+    assert len(longctx.__all__) <= 30
     for name in longctx.__all__:
         assert getattr(longctx, name) is not None
     assert set(longctx.__all__) <= set(dir(longctx))
+
+
+def test_plan_errors_come_from_planning() -> None:
+    """A window here, or the window of a server; every other argument is a RequestError."""
+    raising = {
+        file.relative_to(ROOT / "longctx").parts[0]
+        for file in (ROOT / "longctx").rglob("*.py")
+        if "raise PlanError" in file.read_text("utf-8")
+    }
+    assert raising == {"planner", "remote", "rope"} & raising
 
 
 def test_importing_longctx_loads_no_llama_cpp() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 from typer.main import get_command
 
+from longctx import LongContextLLM
+from longctx.agents import Agent
+from longctx.cache import Session
 from longctx.cli.app import app
+from longctx.documents import DocumentQA
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,3 +46,25 @@ def test_commands_in_the_docs_exist() -> None:
                     assert option in known, f"{page.name}: longctx {line}: {option}"
                 seen += 1
     assert seen >= 5
+
+
+def test_calls_in_the_text_are_as_they_are_defined() -> None:
+    """`llm.save_chat(path, messages)` and its like: the method is there, and an argument that has
+    a parameter's name stands in its place."""
+    homes = {"llm": LongContextLLM, "session": Session, "agent": Agent, "qa": DocumentQA}
+    seen = 0
+    for page in PAGES:
+        for name, call in re.findall(
+            r"`((?:llm|session|agent|qa)\.\w+)(\([^`]*\))`", page.read_text()
+        ):
+            home, method = name.split(".")
+            _self, *parameters = signature(getattr(homes[home], method)).parameters
+            node = ast.parse(f"f{call.replace('…', '...')}", mode="eval").body
+            assert isinstance(node, ast.Call)
+            for place, argument in enumerate(node.args):
+                if isinstance(argument, ast.Name) and argument.id in parameters:
+                    assert parameters[place] == argument.id, f"{page.name}: {name}{call}"
+            for keyword in node.keywords:
+                assert keyword.arg in parameters, f"{page.name}: {name}{call}"
+            seen += 1
+    assert seen >= 8

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from longctx._native.handle import Borrowed, NativeHandle
-from longctx._native.library import last_errors, lib
-from longctx.errors import BackendError, ModelFileError
+from longctx._native.library import build_id, last_errors, lib
+from longctx.errors import (
+    BackendError,
+    LongCtxError,
+    ModelFileError,
+    RequestError,
+    UnsupportedModelError,
+)
 
 _ROPE_TYPES = {-1: "none", 0: "norm", 2: "neox", 8: "mrope", 24: "mrope", 40: "mrope"}
 _OVERRIDE_INT, _OVERRIDE_FLOAT, _OVERRIDE_BOOL, _OVERRIDE_STR = range(4)
@@ -48,6 +54,8 @@ class Model:
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
+        UnsupportedModelError: it does not know the architecture or the tokenizer.
+        BackendError: there is no memory for it.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Model:
         params.vocab_only = vocab_only
         params.n_gpu_layers = n_gpu_layers
         self._overrides = _override_array(overrides or {})
+        last_errors()  # of what was before
         if overrides:
             params.kv_overrides = self._overrides
         if parts:
@@ -72,11 +81,7 @@ class Model:
         else:
             pointer = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
-            raise ModelFileError(
-                f"llama.cpp cannot load {path}: {last_errors()}. "
-                "The file may be truncated or damaged: compare its size with the original's, "
-                "or download it again."
-            )
+            raise _cannot_load(path, last_errors())
         self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_model_free)
         self.path = path
         self.vocab_only = vocab_only
@@ -183,12 +188,12 @@ class Model:
         """Tokenise; llama.cpp is the authority on what the model was trained with.
 
         Raises:
-            BackendError: the text is not valid Unicode (a lone surrogate).
+            RequestError: the text is not valid Unicode (a lone surrogate).
         """
         try:
             data = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise BackendError(
+            raise RequestError(
                 f"the text holds a lone surrogate at index {error.start}, which no tokenizer can "
                 "read; decode its bytes with errors='replace'"
             ) from error
@@ -227,6 +232,33 @@ class Model:
             )
 
 
+# What llama.cpp says of a good file that is newer than it, and of too little memory.
+_UNKNOWN = re.compile(
+    r"(?:unknown|unsupported) ((?:pre-)?tokenizer(?: type)?|(?:model )?architecture|vocab type)"
+    r"(?::? ?'([^']*)')?"
+)
+_NO_MEMORY = re.compile(r"alloc|out of memory|mmap failed", re.IGNORECASE)
+
+
+def _cannot_load(path: Path, reasons: str) -> LongCtxError:
+    """Why a file was not loaded, and what to do about it; headers and sizes were checked before."""
+    if found := _UNKNOWN.search(reasons):
+        what = found[1].removesuffix(" type") + (f" {found[2]!r}" if found[2] else "")
+        return UnsupportedModelError(
+            f"{path} has the {what}, which this llama.cpp does not know ({build_id()}). The file "
+            "is not to blame: install a newer llama-cpp-python, or take an older file of the model"
+        )
+    if _NO_MEMORY.search(reasons):
+        return BackendError(
+            f"llama.cpp has no memory to load {path}: {reasons}. Free some, or take a smaller file"
+        )
+    return ModelFileError(
+        f"llama.cpp cannot load {path}: {reasons}. The file is damaged, or was made for another "
+        "version of llama.cpp: compare its size with the original's, download it again, or install "
+        "a newer llama-cpp-python"
+    )
+
+
 MAX_REPETITIONS = 2000
 """The converter writes optional repetitions inside each other, and llama.cpp's parser calls itself
 for each: it refuses 10,000, and at 65,536 the stack overflows and the process dies."""
@@ -236,21 +268,21 @@ def json_schema_to_grammar(schema: Mapping[str, Any]) -> str:
     """Turn a JSON schema into a GBNF grammar whose root is ``root``.
 
     Raises:
-        BackendError: the schema uses what the converter does not know, or repeats something more
+        RequestError: the schema uses what the converter does not know, or repeats something more
             than :data:`MAX_REPETITIONS` times.
     """
     from llama_cpp.llama_grammar import json_schema_to_gbnf
 
     for name, n in _repetitions(schema):
         if n > MAX_REPETITIONS:
-            raise BackendError(
+            raise RequestError(
                 f"the JSON schema cannot be turned into a grammar: {name} is {n:.6g}, a grammar "
                 f"repeats at most {MAX_REPETITIONS:,} times; lower it, or leave it out"
             )
     try:
         return str(json_schema_to_gbnf(json.dumps(schema)))
     except Exception as error:  # the converter raises whatever its internals raise
-        raise BackendError(
+        raise RequestError(
             f"the JSON schema cannot be turned into a grammar ({error}); "
             "use object, array, string, number, boolean, enum and anyOf"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from longctx._native.handle import NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
-from longctx.errors import BackendError
+from longctx.errors import BackendError, RequestError
 
 
 class HasHandle(Protocol):
@@ -33,7 +33,7 @@ def check_grammar(model: Model, grammar: str) -> None:
     """Parse a grammar whose root is ``root``, and forget it.
 
     Raises:
-        BackendError: it is malformed.
+        RequestError: it is malformed.
     """
     NativeHandle(_grammar(model, grammar), lib.llama_sampler_free).close()
 
@@ -42,7 +42,7 @@ def _grammar(model: Model, grammar: str) -> Any:
     vocabulary = lib.llama_model_get_vocab(model.handle)
     sampler = lib.llama_sampler_init_grammar(vocabulary, grammar.encode(), b"root")
     if not sampler:
-        raise BackendError(f"llama.cpp refuses the grammar: {last_errors()}")
+        raise RequestError(f"llama.cpp refuses the grammar: {last_errors()}")
     return sampler
 
 
@@ -50,7 +50,7 @@ class Sampler:
     """A sampler chain; it holds the grammar's state, so use one for each answer.
 
     Raises:
-        BackendError: the grammar is malformed.
+        RequestError: the grammar is malformed.
     """
 
     def __init__(self, model: Model, params: SamplerParams) -> None:

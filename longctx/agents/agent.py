@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from longctx import arguments
 from longctx.agents import policies, saved
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
@@ -18,7 +19,7 @@ from longctx.agents.read_back import read_result_tool
 from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.view import Transcript, as_shown
 from longctx.agents.watch import CacheWatch
-from longctx.errors import BackendError, TemplateError, ToolError
+from longctx.errors import BackendError, RequestError, ToolError
 from longctx.options import ToolChoice
 from longctx.protocols import ChatModel
 from longctx.types import (
@@ -58,7 +59,8 @@ class Agent:
         temperature: of sampling; 0 is greedy.
 
     Raises:
-        ToolError: a tool is none, two have one name, a limit is below 1, or the policy is none.
+        ToolError: a tool is none, or two have one name.
+        RequestError: a limit is below 1, the policy is none, or another argument is wrong.
 
     Examples:
         >>> from longctx.testing import ScriptedChatModel
@@ -87,20 +89,18 @@ class Agent:
         tool_timeout_s: float | None = 60.0,
         background: Background | None = None,
         read_back: bool = True,
-        temperature: float = 0.0,
+        temperature: float | None = 0.0,
     ) -> None:
-        if max_steps < 1:
-            raise ToolError(f"max_steps is {max_steps}; a run needs at least 1")
         if policy is not None and not callable(policy):
-            raise ToolError(f"{policy!r} is no policy; pass a function of a View, or None")
+            raise RequestError(f"{policy!r} is no policy; pass a function of a View, or None")
         self.llm = llm
         # ChatModel does not speak of sliding; LongContextLLM does.
         self._slides = getattr(llm, "overflow", "error") == "slide"
         self.policy = policy or (policies.clamp_results if self._slides else policies.default())
-        self.max_steps = max_steps
+        self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
-        self.temperature = temperature
+        self.temperature = arguments.temperature(temperature)
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
@@ -196,16 +196,15 @@ class Agent:
             on_progress: called after each prefilled batch.
 
         Raises:
-            TemplateError: the text is empty or no text.
             ContextOverflowError: the conversation does not fit, and the policy leaves nothing
                 else out; nothing was cut.
             ToolError: ``tool_choice`` names no tool.
-            BackendError: ``max_tokens`` is below 1, or this thread is still reading a stream of
-                the same agent.
+            RequestError: the text is empty or none, ``max_tokens`` is below 1, or the schema none.
+            BackendError: this thread is still reading a stream of the same agent.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise TemplateError(f"an agent is told something in words, not {text!r}")
-        options = Options(tool_choice, _checked(max_tokens), response_schema, on_progress)
+        text = arguments.words("the text", text)
+        arguments.tool_choice(tool_choice, list(self._tools))
+        options = self._options(tool_choice, max_tokens, response_schema, on_progress)
         return self._work(lambda: self._told(text, pin), options)
 
     def resume(
@@ -220,9 +219,9 @@ class Agent:
         A call whose result was lost is not made again; the model is told so.
 
         Raises:
-            ToolError: there is no such run.
+            RequestError: there is no such run, or an argument is wrong.
         """
-        options = Options("auto", _checked(max_tokens), response_schema, on_progress)
+        options = self._options("auto", max_tokens, response_schema, on_progress)
         return _result_of(self._work(self._interrupted, options))
 
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
@@ -236,8 +235,9 @@ class Agent:
         Raises:
             LongCtxError: the file cannot be written.
         """
-        cache = saved.cache_path(Path(path))
-        saved.write(Path(path), saved.SavedAgent.of(self._conversation, tuple(self._tools)))
+        path = arguments.path("path", path)
+        cache = saved.cache_path(path)
+        saved.write(path, saved.SavedAgent.of(self._conversation, tuple(self._tools)))
         if keep_cache and isinstance(self.llm, saved.KeepsCache) and self.shown:
             self.llm.save_chat(cache, self.shown, tools=self._schemas or None)
 
@@ -265,11 +265,12 @@ class Agent:
             SnapshotMismatchError: it holds no agent, or one of another version.
             ToolError: a tool of the saved agent is not among ``tools``.
         """
-        state = saved.read(Path(path))
+        path = arguments.path("path", path)
+        state = saved.read(path)
         agent = cls(llm, tools=tools, policy=policy, **options)
         agent.take_up(state, str(path))
         if isinstance(llm, saved.KeepsCache):
-            saved.load_cache(llm, saved.cache_path(Path(path)))
+            saved.load_cache(llm, saved.cache_path(path))
         return agent
 
     def take_up(self, state: saved.SavedAgent, source: str) -> None:
@@ -294,6 +295,22 @@ class Agent:
 
     # Inside
 
+    @staticmethod
+    def _options(
+        tool_choice: ToolChoice,
+        max_tokens: int | None,
+        response_schema: Any,
+        on_progress: ProgressCallback | None,
+    ) -> Options:
+        if response_schema is not None:
+            arguments.json_schema(response_schema)
+        return Options(
+            tool_choice,
+            None if max_tokens is None else arguments.max_tokens(max_tokens),
+            response_schema,
+            on_progress,
+        )
+
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
             known = self.background(text)
@@ -306,7 +323,7 @@ class Agent:
 
     def _interrupted(self) -> Conversation:
         if not self.unfinished:
-            raise ToolError("there is no unfinished run to resume; say something with run()")
+            raise RequestError("there is no unfinished run to resume; say something with run()")
         return self._conversation
 
     def _work(self, begin: Callable[[], Conversation], options: Options) -> Iterator[Event]:
@@ -363,12 +380,6 @@ def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
         events=tuple(events),
         value=_parsed(text) if by_schema and run.steps else None,
     )
-
-
-def _checked(max_tokens: int | None) -> int | None:
-    if max_tokens is None or (isinstance(max_tokens, int) and max_tokens >= 1):
-        return max_tokens
-    raise BackendError(f"max_tokens is {max_tokens!r}; use 1 or more, or None")
 
 
 def _parsed(text: str) -> Any:

@@ -29,7 +29,7 @@ from typing import TypeAlias
 from longctx.agents.clipping import clip
 from longctx.agents.summary import summarise_oldest
 from longctx.agents.view import READ_RESULT, Shown, State, Transcript, View
-from longctx.errors import PlanError
+from longctx.arguments import real
 
 __all__ = [
     "Policy",
@@ -136,10 +136,10 @@ def when_full(*policies: Policy, trigger: float = 1.0, goal: float = 0.6) -> Pol
         goal: share of the room that it reduces the prompt to.
 
     Raises:
-        PlanError: not 0 < goal <= trigger <= 1.
+        RequestError: not 0 < goal <= trigger <= 1.
     """
-    if not 0 < goal <= trigger <= 1:
-        raise PlanError(f"goal is {goal} and trigger {trigger}; use 0 < goal <= trigger <= 1")
+    trigger = real("trigger", trigger, above=0, most=1)
+    goal = real("goal", goal, above=0, most=trigger)
 
     def compacted(view: View) -> View:
         if view.tokens <= trigger * view.room_tokens:

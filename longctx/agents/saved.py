@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +12,7 @@ from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
 from longctx.agents.view import READ_RESULT, Shown
 from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.files import must_be_file, write_whole
 from longctx.types import Frozen, Message, Messages, first_problem
 
 logger = logging.getLogger("longctx")
@@ -110,26 +109,17 @@ def write(path: Path, saved: SavedAgent) -> None:
     """Write atomically: a crash leaves the old file or the new one.
 
     Raises:
+        RequestError: there is a folder, a pipe, a device or a read-only file.
         LongCtxError: the folder is missing or cannot be written.
     """
     data = saved.model_dump_json(indent=2, exclude_none=True).encode()
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        write_whole(path, data)
     except OSError as error:
         raise LongCtxError(
-            f"{path} cannot be written ({error}); choose a folder that can"
+            f"{path} cannot be written ({error}); what was there is intact. Choose a folder that "
+            "can be written"
         ) from error
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise LongCtxError(f"{path} cannot be written ({error}); the old file is intact") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> SavedAgent:
@@ -140,6 +130,7 @@ def read(path: Path) -> SavedAgent:
         SnapshotMismatchError: it holds no agent, or one of another version.
     """
     try:
+        must_be_file(path)
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise LongCtxError(f"no saved agent can be read from {path} ({error})") from error

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from longctx.agents.agent import Agent
@@ -17,6 +16,7 @@ from longctx.agents.conversation import Conversation
 from longctx.agents.policies import Policy
 from longctx.agents.saved import AgentState, SavedAgent, parse
 from longctx.agents.tools import Tool
+from longctx.closing import Closing
 from longctx.errors import LongCtxError, SnapshotMismatchError
 from longctx.protocols import ChatModel
 from longctx.types import Frozen, Message
@@ -45,7 +45,7 @@ class ConversationInfo(Frozen):
     updated: datetime
 
 
-class ConversationStore:
+class ConversationStore(Closing):
     """Conversations in an SQLite file, which outlive the process.
 
     Every message is on disk before the next one begins: a program killed in the middle of a turn
@@ -148,17 +148,6 @@ class ConversationStore:
         """Close the file. Idempotent."""
         with self._lock:
             self._db.close()
-
-    def __enter__(self) -> ConversationStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Inside
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, PydanticSerializationError, to_json
 
+from longctx import arguments
 from longctx.errors import ToolError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -95,6 +96,7 @@ def tool(
 
     Raises:
         ToolError: the function cannot be described to a model.
+        RequestError: ``timeout_s`` is no time.
 
     Examples:
         >>> @tool
@@ -106,6 +108,7 @@ def tool(
         >>> add(2, 3)
         5
     """
+    timeout_s = check_timeout(timeout_s)
     if function is None and timeout_s is not None:
         return functools.partial(Tool, timeout_s=timeout_s)
     return Tool(cast(Any, function), timeout_s=timeout_s)
@@ -115,11 +118,9 @@ def check_timeout(timeout_s: float | None) -> float | None:
     """Refuse a time that is none.
 
     Raises:
-        ToolError: it is not above 0.
+        RequestError: it is not above 0.
     """
-    if timeout_s is None or (isinstance(timeout_s, int | float) and timeout_s > 0):
-        return timeout_s
-    raise ToolError(f"timeout_s is {timeout_s!r}; use seconds above 0, or None")
+    return None if timeout_s is None else arguments.seconds("timeout_s", timeout_s)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from longctx._native import Context, ContextParams, Model
+from longctx import arguments
+from longctx._native import Context, ContextParams, Model, supports_gpu_offload
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
-from longctx.errors import BackendError
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan
+from longctx.planner import ContextPlan, padded
 from longctx.rope import RopeConfig
 
+logger = logging.getLogger("longctx")
+
+_NO_GPU = (
+    "n_gpu_layers has no effect: this llama.cpp finds no GPU, so all layers run on the processor. "
+    "Install a build of llama-cpp-python with CUDA, Metal or Vulkan (`longctx doctor` says how), "
+    "or leave n_gpu_layers at 0."
+)
 N_BATCH = 512
+MAX_THREADS = 512
+"""GGML_MAX_N_THREADS; where the system has no more threads, OpenMP ends the process."""
+_INT32 = 2**31 - 1
 N_FORKS = 16
 """Forks that may share a cache; each costs only a row of logits."""
 
@@ -24,14 +35,15 @@ class LlamaCppBackend:
 
     Args:
         info: what the file says about itself.
-        plan: KV types come from here; window and RoPE are given with each context.
+        plan: KV types come from here; window and RoPE are given with each context. Kept with a
+            warning where no layer can be placed on a GPU.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU (-1 = all).
         checkpoint: called before each batch of one text; it may raise to end the work.
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
-        BackendError: the thread count is not positive.
+        RequestError: a count of threads or layers is none.
     """
 
     def __init__(
@@ -43,8 +55,12 @@ class LlamaCppBackend:
         n_gpu_layers: int = 0,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> None:
-        if n_threads is not None and (isinstance(n_threads, bool) or n_threads < 1):
-            raise BackendError(f"n_threads is {n_threads}; use 1 or more, or None to measure")
+        if n_threads is not None:
+            n_threads = arguments.whole("n_threads", n_threads, least=1, most=MAX_THREADS)
+        n_gpu_layers = arguments.whole("n_gpu_layers", n_gpu_layers, least=-1, most=_INT32)
+        if n_gpu_layers and not supports_gpu_offload():
+            plan = plan.model_copy(update={"warnings": (*plan.warnings, _NO_GPU)})
+            logger.warning(_NO_GPU)
         self.info = info
         self.plan = plan
         self.checkpoint = checkpoint
@@ -67,14 +83,15 @@ class LlamaCppBackend:
     ) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
 
-        So many sequences share its cells, where the model's layers let several stand in it.
+        It has the cells that llama.cpp allocates for them, up to 255 more. So many sequences
+        share them, where the model's layers let several stand in it.
 
         Raises:
             BackendError: llama.cpp cannot allocate it.
         """
         params = context_params(
             rope,
-            n_ctx=n_ctx,
+            n_ctx=padded(n_ctx),
             kv_type_k=self.plan.kv_type_k,
             kv_type_v=self.plan.kv_type_v,
             n_threads=self.n_threads,

@@ -73,7 +73,7 @@ class Cells:
     @property
     def has_logits(self) -> bool:
         """Whether the logits in the context are those of the last token here."""
-        return self in self._lease.shared.logits_of
+        return self.sequence in self._lease.shared.logits_of
 
     def is_beside(self, other: Cells) -> bool:
         """Whether both stand in one context."""
@@ -129,7 +129,7 @@ class Cells:
             lease.context.remove(first, seq_id=lease.sequence)
             raise
         if outputs != "none":
-            lease.shared.logits_of = {self: -1}
+            lease.shared.logits_of = {lease.sequence: -1}
 
     @staticmethod
     def decode_beside(pieces: Sequence[tuple[Cells, Ids]]) -> None:
@@ -158,7 +158,9 @@ class Cells:
                 cells._keep(n)
                 shared.context.remove(first, seq_id=cells._lease.sequence)
             raise
-        shared.logits_of = {cells: row for (cells, _), row in zip(pieces, rows, strict=True)}
+        shared.logits_of = {
+            cells.sequence: row for (cells, _), row in zip(pieces, rows, strict=True)
+        }
 
     @property
     def _next_position(self) -> int:
@@ -188,7 +190,7 @@ class Cells:
 
     @property
     def _row(self) -> int:
-        return self._lease.shared.logits_of.get(self, -1)
+        return self._lease.shared.logits_of.get(self.sequence, -1)
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads from the next batch on."""
@@ -225,7 +227,7 @@ class Cells:
             labels[self._lease.sequence] = labels.get(self._lease.sequence, _NO_LABELS)[:n]
 
     def _forget_logits(self) -> None:
-        self._lease.shared.logits_of.pop(self, None)
+        self._lease.shared.logits_of.pop(self.sequence, None)
 
     # Places
 

@@ -6,13 +6,14 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native import Sampler
+from longctx.arguments import path as checked_path
+from longctx.arguments import token_ids, whole
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids
 from longctx.cache.likelihood import negative_log_likelihood
@@ -21,7 +22,13 @@ from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner, report
-from longctx.errors import BackendError, ContextOverflowError, SnapshotMismatchError
+from longctx.closing import Closing
+from longctx.errors import (
+    BackendError,
+    ContextOverflowError,
+    RequestError,
+    SnapshotMismatchError,
+)
 from longctx.model_thread import ModelThread, in_model_thread
 from longctx.rope import RopeConfig
 from longctx.types import ProgressCallback
@@ -34,7 +41,7 @@ class SessionOwner(WindowOwner, Protocol):
         """Called with each fork."""
 
 
-class Session:
+class Session(Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
@@ -121,17 +128,6 @@ class Session:
         """Whether both stand in one cache, whose memory comes back when both are closed."""
         return self._cells.is_beside(other._cells)
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def is_stitched(self) -> bool:
         """Whether it holds attached text, which is not what a prefill would have made."""
@@ -185,7 +181,7 @@ class Session:
         Raises:
             ContextOverflowError: they would leave less than half of the largest window.
         """
-        largest = self._window.largest
+        largest, n_tokens = self._window.largest, whole("n_tokens", n_tokens, least=0)
         if n_tokens > largest // 2:
             raise ContextOverflowError(
                 f"{n_tokens} pinned tokens are more than half of the window of {largest}; "
@@ -205,6 +201,7 @@ class Session:
 
         Raises:
             ContextOverflowError: they do not fit the largest window; nothing was fed.
+            RequestError: they are neither a text nor token ids of the model.
         """
         ids = self._as_ids(text_or_ids)
         self._window.grow_for(self.n_tokens + len(ids), on_progress)
@@ -242,11 +239,12 @@ class Session:
 
         Raises:
             BackendError: the session is empty, so nothing predicts the first token.
+            RequestError: they are no token ids of the model.
             ContextOverflowError: a full window would have to slide for it, which keeps nothing.
         """
         if not self.n_tokens:
             raise BackendError("next_nll needs some text before the continuation; feed() it first")
-        n = self.n_tokens
+        ids, n = self._as_ids(ids), self.n_tokens
         self._window.check_fits(n + len(ids))
         try:
             return self.nll(ids)
@@ -271,8 +269,11 @@ class Session:
         """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
 
         Tokens that slid out of the window count as long as they are the same.
+
+        Raises:
+            RequestError: they are no token ids of the model; nothing was dropped.
         """
-        shared = self.shared(ids)
+        shared = self.shared(self._as_ids(ids))
         self.truncate(shared - self.dropped_tokens if shared > self.n_keep else shared)
         return self.n_tokens + self.dropped_tokens
 
@@ -314,15 +315,16 @@ class Session:
     @in_model_thread
     def advance(self, token: int) -> None:
         """Append one generated token."""
+        ids = self._as_ids([token])
         self._window.grow_for(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
-            self._window.append([token], "last")
+            self._window.append(ids, "last")
             return
         self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._window.append([token], "last")
+            self._window.append(ids, "last")
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
@@ -363,6 +365,7 @@ class Session:
         Raises:
             ContextOverflowError: they do not fit the largest window.
         """
+        n_more = whole("n_more", n_more, least=0)
         self._window.grow_for(self.n_tokens + n_more)
         self._window.admit(n_more)
 
@@ -382,6 +385,7 @@ class Session:
         Raises:
             ContextOverflowError: the plan's target is smaller.
         """
+        n_ctx = whole("n_ctx", n_ctx, least=1)
         self._window.check_fits(n_ctx)
         self._window.grow_for(n_ctx)
 
@@ -394,6 +398,7 @@ class Session:
         Raises:
             ContextOverflowError: the text is longer than ``n_ctx``.
         """
+        n_ctx = whole("n_ctx", n_ctx, least=0)
         if self.n_tokens > n_ctx:
             raise ContextOverflowError(
                 f"the session holds {self.n_tokens} tokens, more than {n_ctx}; truncate() first",
@@ -411,8 +416,12 @@ class Session:
 
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
         that have forgotten what the new end needs), the kept tokens are prefilled again.
+
+        Raises:
+            RequestError: ``n`` is no whole number from 0.
         """
-        self._window.truncate(max(0, n))
+        n = whole("n", n, least=0)
+        self._window.truncate(n)
         if self._exact_tokens is not None and n <= self._exact_tokens:
             self._exact_tokens = None
 
@@ -426,8 +435,9 @@ class Session:
 
         Raises:
             ContextOverflowError: there are not so many tokens to drop.
+            RequestError: ``n_discard`` is no whole number from 1.
         """
-        self._window.slide(n_discard)
+        self._window.slide(whole("n_discard", n_discard, least=1))
 
     @in_model_thread
     def move(self, shared: SharedContext) -> None:
@@ -482,10 +492,12 @@ class Session:
 
         Raises:
             ContextOverflowError: both do not fit the largest window; nothing changed.
-            BackendError: ``other`` has slid or is compressed, or ``recompute`` is negative.
+            BackendError: ``other`` has slid or is compressed.
+            RequestError: ``other`` is neither, or ``recompute`` no whole number from 0.
         """
-        if recompute < 0:
-            raise BackendError(f"recompute is {recompute}; use 0 or more tokens")
+        recompute = whole("recompute", recompute, least=0)
+        if not isinstance(other, Session | Passage):
+            raise RequestError(f"a session or its passage() is attached, not {other!r:.80}")
         passage = other._passage() if isinstance(other, Session) else other
         ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
@@ -514,8 +526,10 @@ class Session:
         """Write the session to a file: all of it or, whatever happens, what was there before.
 
         Raises:
+            RequestError: there is a folder, a pipe, a device or a read-only file.
             BackendError: the file cannot be written.
         """
+        target = checked_path("path", path)
         snapshot = Snapshot(
             key=snapshot_key(self._backend),
             rope=self.rope,
@@ -527,7 +541,7 @@ class Session:
             positions=self.positions,
             state=self._cells.export(),
         )
-        return write_snapshot(Path(path), snapshot)
+        return write_snapshot(target, snapshot)
 
     @in_model_thread
     def load(self, path: str | Path) -> None:
@@ -538,7 +552,7 @@ class Session:
                 is damaged; the session is as it was, or empty where its keys cannot be turned.
             ContextOverflowError: it does not fit the largest window.
         """
-        snapshot = read_snapshot(Path(path), snapshot_key(self._backend))
+        snapshot = read_snapshot(checked_path("path", path), snapshot_key(self._backend))
         window, n = self._window, len(snapshot.tokens)
         window.check_fits(n)
         window.truncate(0)
@@ -564,6 +578,11 @@ class Session:
         if self.is_open:
             self._close()
 
+    @property
+    def release(self) -> Callable[[], None]:
+        """What frees the cache, without a reference to the session that has it."""
+        return self._cells.close
+
     @in_model_thread
     def _close(self) -> None:
         self._cells.close()
@@ -575,7 +594,7 @@ class Session:
     def _as_ids(self, text_or_ids: str | Ids) -> Ids:
         if isinstance(text_or_ids, str):
             return self._encode(text_or_ids, not self.n_tokens)
-        return text_or_ids
+        return token_ids(text_or_ids, self._backend.info.n_vocab)
 
     def _passage(self) -> Passage:
         if self._window.dropped or self._window.groups:

@@ -18,8 +18,8 @@ class SharedContext:
     """A native context, and which of its sequences are taken.
 
     In a unified cache llama.cpp keeps a set of sequences with every cell, so that a copied
-    sequence costs no memory until the two differ. ``logits_of`` has whose logits are in the
-    context, and in which row: they are those of the last batch.
+    sequence costs no memory until the two differ. ``logits_of`` has of which sequences the
+    logits are in the context, and in which row: they are those of the last batch.
 
     Args:
         context: the native one.
@@ -32,7 +32,7 @@ class SharedContext:
         self.context = context
         self.rope = rope
         self.is_common = is_common
-        self.logits_of: dict[object, int] = {}
+        self.logits_of: dict[int, int] = {}
         # llama.cpp does not say how many cells are taken. Every cell that is filled gets a
         # number here, and a copied sequence has the numbers of the one that it is a copy of.
         self.labels: dict[int, Labels] = {}
@@ -88,6 +88,7 @@ class SharedContext:
         """Drop a sequence; the last one frees the cache, unless it is a common one."""
         self._taken.remove(sequence)
         self.labels.pop(sequence, None)
+        self.logits_of.pop(sequence, None)
         if self._taken or self.is_common:
             self.context.remove(0, seq_id=sequence)
         else:

@@ -7,36 +7,35 @@ Little endian::
     header   JSON: key, RoPE, window, sinks, groups, counts, CRC-32 of what follows
     u32      CRC-32 of the header
     i32[n] tokens, i32[n] positions, i32[m] tokens that slid out, u8[k] llama.cpp's state
-
-Written beside its place and moved there, so that a process killed at any moment leaves the old
-file or the new one.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from longctx._native import build_id
 from longctx.backends import Backend
 from longctx.errors import BackendError, SnapshotMismatchError
+from longctx.files import must_be_file, write_whole
 from longctx.rope import Groups, RopeConfig
 from longctx.types import Frozen
 
 MAGIC = b"longctx1"
 _CRC_CHUNK = 1 << 22
 Number = TypeVar("Number", bound=np.generic)
+
+
+class DamagedSnapshotError(SnapshotMismatchError):
+    """The file is broken: nobody will ever read it, whatever model and window they have."""
 
 
 class SnapshotKey(Frozen):
@@ -106,6 +105,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
     """Write a snapshot, all of it or nothing.
 
     Raises:
+        RequestError: there is a folder, a pipe, a device or a read-only file.
         BackendError: the file cannot be written.
     """
     parts = [snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state]
@@ -122,22 +122,10 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         crc32=_crc32(payload),
     )
     text = header.model_dump_json().encode()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    pieces = (MAGIC + struct.pack("<I", len(text)) + text, struct.pack("<I", zlib.crc32(text)))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        with partial.open("wb") as file:
-            file.write(MAGIC + struct.pack("<I", len(text)) + text)
-            file.write(struct.pack("<I", zlib.crc32(text)))
-            for part in payload:
-                file.write(part.data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+        write_whole(path, *pieces, *(part.data for part in payload), parents=True)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise BackendError(f"the session cannot be saved as {path}: {error}") from error
     return path
 
@@ -146,9 +134,11 @@ def read_header(path: Path) -> tuple[SnapshotHeader, NDArray[np.int32]]:
     """Read what a snapshot is of, and its text: int32[n_keep sinks, dropped tokens, the rest].
 
     Raises:
-        SnapshotMismatchError: the file is missing, damaged, or no snapshot.
+        SnapshotMismatchError: the file is missing, or no snapshot of this version.
+        DamagedSnapshotError: it is damaged.
     """
     try:
+        must_be_file(path)
         with path.open("rb") as file:
             header = _read_header(file, path)
             n, m = header.n_tokens, header.n_dropped
@@ -165,9 +155,11 @@ def read_snapshot(path: Path, key: SnapshotKey) -> Snapshot:
     """Read a snapshot and check every byte of it.
 
     Raises:
-        SnapshotMismatchError: it is missing, damaged, or of another model, KV type or build.
+        SnapshotMismatchError: it is missing, or of another model, KV type or build.
+        DamagedSnapshotError: it is damaged.
     """
     try:
+        must_be_file(path)
         with path.open("rb") as file:
             header = _read_header(file, path)
             _check_key(path, header.key, key)
@@ -235,30 +227,8 @@ def _crc32(parts: list[NDArray[np.uint8]]) -> int:
     return crc
 
 
-def _sweep(path: Path) -> None:
-    """Remove what processes that were killed while saving here left behind."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        pid = partial.name.split(".")[-2]
-        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
-            partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where folders can be synced (not on Windows)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _damaged(path: Path, why: str) -> SnapshotMismatchError:
-    return SnapshotMismatchError(
-        f"{path} is damaged ({why}); delete it, prefill the text again", is_damaged=True
-    )
+def _damaged(path: Path, why: str) -> DamagedSnapshotError:
+    return DamagedSnapshotError(f"{path} is damaged ({why}); delete it, prefill the text again")
 
 
 def _unreadable(path: Path, why: str) -> SnapshotMismatchError:

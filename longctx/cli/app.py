@@ -20,6 +20,7 @@ from longctx.cli.inspect import inspect
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
 from longctx.cli.serve import serve
+from longctx.cli.streams import standard_streams
 from longctx.errors import LongCtxError
 
 app = typer.Typer(
@@ -54,12 +55,13 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; the entry point of the ``longctx`` script."""
     # llama.cpp warns of every window past the training, which is what we are here for.
     logging.getLogger("longctx.llama_cpp").addHandler(logging.NullHandler())
-    try:
-        app(arguments, prog_name="longctx")
-    except LongCtxError as error:
-        errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
-        errors.print(str(error), markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)
+    with standard_streams():
+        try:
+            app(arguments, prog_name="longctx")
+        except LongCtxError as error:
+            errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
+            errors.print(str(error), markup=False)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            errors.print("stopped")
+            sys.exit(130)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json, show_plan
+from longctx.cli.streams import text_of
 
 if TYPE_CHECKING:
     from longctx.documents import Citation, DocumentQA
@@ -73,7 +74,7 @@ def ask(
         )
         for file in files:
             _add(documents, file)
-        answer = documents.ask(question, max_tokens=max_tokens, on_progress=progress)
+        answer = documents.ask(text_of(question), max_tokens=max_tokens, on_progress=progress)
     if as_json:
         print_json(answer)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from longctx.cli.output import errors, out, prefill_bar, print_json
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 
 if TYPE_CHECKING:
     from longctx.planner import TrialResult
@@ -93,11 +93,13 @@ def _number(name: str, text: str) -> int:
     try:
         return int(text.replace("_", ""))
     except ValueError as error:
-        raise PlanError(f"{name} has {text!r}; give whole numbers, such as 16384,32768") from error
+        raise RequestError(
+            f"{name} has {text!r}; give whole numbers, such as 16384,32768"
+        ) from error
 
 
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h)?\s*", text)
     if match is None:
-        raise PlanError(f"--budget is {text!r}; give a time such as 10min, 90s or 2h")
+        raise RequestError(f"--budget is {text!r}; give a time such as 10min, 90s or 2h")
     return float(match[1]) * _UNITS[match[2] or ""]

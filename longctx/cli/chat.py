@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ import typer
 
 from longctx.cli.output import (
     TemplateOption,
+    closed_after,
     errors,
     out,
     prefill_bar,
@@ -19,6 +20,7 @@ from longctx.cli.output import (
     show_cost,
     show_plan,
 )
+from longctx.cli.streams import text_of
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
@@ -70,7 +72,7 @@ def chat(
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
-        talk = _Talk(llm, functions, system, temperature, as_json=as_json)
+        talk = _Talk(llm, functions, text_of(system or ""), temperature, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -95,7 +97,7 @@ class _Talk:
         self,
         llm: LongContextLLM,
         tools: list[Tool],
-        system: str | None,
+        system: str,
         temperature: float,
         *,
         as_json: bool,
@@ -118,7 +120,8 @@ class _Talk:
                 if self._as_json:
                     print_json_line(self._agent.run(line, on_progress=progress))
                 else:
-                    _show(self._agent.stream(line, on_progress=progress))
+                    with closed_after(self._agent.stream(line, on_progress=progress)) as events:
+                        _show(events)
 
     def _command(self, name: str, argument: str) -> None:
         from longctx.agents import Agent
@@ -149,7 +152,7 @@ class _Talk:
             errors.print(f"{name} {argument} is no command:\n{HELP}", markup=False)
 
 
-def _show(events: Iterator[Event]) -> None:
+def _show(events: Iterable[Event]) -> None:
     """Print a run as it comes, and what it cost."""
     from longctx.agents import CacheLost, Compacted, Done, TextDelta, ToolCall, ToolResult
 

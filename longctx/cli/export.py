@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from longctx.cli.output import errors, out, print_json
-from longctx.errors import PlanError
+from longctx.errors import RequestError
+from longctx.files import write_whole
 
 
 def export(
@@ -69,10 +70,9 @@ def export(
 
 def _write(files: dict[str, str], folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (folder / name).write_text(content, encoding="utf-8")
+            write_whole(folder / name, content.encode(), parents=True)
     except OSError as error:
-        raise PlanError(f"nothing can be written to {folder} ({error}); give another folder") from (
-            error
-        )
+        raise RequestError(
+            f"nothing can be written to {folder} ({error}); give another folder"
+        ) from (error)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+
+from longctx.cli.streams import writes_unicode
 
 # The commands import what they run inside themselves: `longctx --help` loads no llama.cpp.
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ TemplateOption = Annotated[
     str | None,
     typer.Option(help="A Jinja file, or a name such as chatml. Default: the model file's own."),
 ]
+T = TypeVar("T")
 
 out = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -35,13 +38,15 @@ def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not writes_unicode()) + "\n")
 
 
 def print_json_line(value: BaseModel) -> None:
     """Print a JSON document on one line of stdout, at once: for what comes one after another."""
-    sys.stdout.write(value.model_dump_json() + "\n")
+    line = value.model_dump_json()
+    if not writes_unicode():
+        line = json.dumps(json.loads(line))
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
@@ -101,14 +106,26 @@ def show_plan(plan: ContextPlan) -> None:
         out.print(f"  [yellow]warning[/yellow]  {escape(warning)}")
 
 
+@contextmanager
+def closed_after(stream: Iterable[T]) -> Iterator[Iterable[T]]:
+    """End a stream also where showing it fails: its model could not be closed before."""
+    try:
+        yield stream
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()
+
+
 def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
     """Print an answer as it comes (unless it is not to be heard), and return its result."""
-    for chunk in chunks:
-        if aloud:
-            out.print(chunk.text, end="\n" if chunk.result else "", markup=False, soft_wrap=True)
-            out.file.flush()
-        if chunk.result is not None:
-            return chunk.result
+    with closed_after(chunks):
+        for chunk in chunks:
+            if aloud:
+                end = "\n" if chunk.result else ""
+                out.print(chunk.text, end=end, markup=False, soft_wrap=True)
+                out.file.flush()
+            if chunk.result is not None:
+                return chunk.result
     raise AssertionError("a stream ends with its result")
 
 

@@ -69,8 +69,8 @@ def serve(
 ) -> None:
     """Serve a model over HTTP with OpenAI's API, and a page to chat on.
 
-    Clients share the model: their answers queue, each conversation's cached tokens are found
-    by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
+    Clients share the model: their answers are written side by side, and each conversation's cached
+    tokens are found by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
     """
     from longctx.llm import LongContextLLM
     from longctx.server import ServerSettings, TextEmbedder

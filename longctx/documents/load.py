@@ -52,9 +52,14 @@ def load_document(path: str | Path, *, doc_id: str | None = None) -> Document:
         )
     if not data:
         raise DocumentError(f"{file} is empty (0 bytes)")
-    document = _from_bytes(data, file, media_type, doc_id or file.name)
+    document = _from_bytes(data, file, media_type, doc_id or name_of(file.name))
     check_text(file, len(document.text))
     return document
+
+
+def name_of(path: str) -> str:
+    """A path as text: bytes that the system's encoding lacks are read as UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Document:
@@ -63,7 +68,7 @@ def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Docume
         return Document(
             doc_id=doc_id,
             text=content.text,
-            source=str(file),
+            source=name_of(str(file)),
             media_type=media_type,
             title=content.title or first_title(content.sections),
             sections=content.sections,
@@ -87,7 +92,7 @@ def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Docume
     return Document(
         doc_id=doc_id,
         text=text,
-        source=str(file),
+        source=name_of(str(file)),
         media_type=media_type,
         title=title or (first_title(sections) if media_type != PYTHON else None),
         encoding=encoding,

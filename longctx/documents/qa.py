@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from longctx import arguments
+from longctx.arguments import whole
 from longctx.documents.answer import Answer
 from longctx.documents.asking import Asking
 from longctx.documents.choice import Strategy, check_strategy, choose
@@ -20,7 +22,7 @@ from longctx.documents.packing import best_at_edges
 from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.report import describe, packing_report
 from longctx.documents.retrieve import retrieve
-from longctx.errors import ContextOverflowError, DocumentError
+from longctx.errors import ContextOverflowError, DocumentError, RequestError
 from longctx.protocols import ChatModel, ComposingModel
 from longctx.types import ProgressCallback
 
@@ -52,7 +54,7 @@ class DocumentQA:
             strategy ``"whole"``: docs/rag.md has what it costs and saves.
 
     Raises:
-        DocumentError: an argument is none of these.
+        RequestError: an argument is none of these.
 
     Examples:
         >>> from longctx.testing import ScriptedChatModel
@@ -73,19 +75,16 @@ class DocumentQA:
         compose: int | None = None,
     ) -> None:
         check_strategy(strategy)
-        if order not in get_args(Order):
-            raise DocumentError(f"order is {order!r}; use one of {', '.join(get_args(Order))}")
-        if budget_tokens is not None and not 1 <= budget_tokens <= llm.target_ctx:
-            raise DocumentError(
-                f"budget_tokens is {budget_tokens}; use 1 to target_ctx ({llm.target_ctx}), or None"
-            )
+        arguments.one_of("order", order, get_args(Order))
+        if budget_tokens is not None:  # of at most target_ctx
+            budget_tokens = whole("budget_tokens", budget_tokens, least=1, most=llm.target_ctx)
         self.llm = llm
         self.strategy = strategy
         self.budget_tokens = budget_tokens
-        if compose is not None and (not isinstance(compose, int) or compose < 0):
-            raise DocumentError(f"compose is {compose!r}; use None, or 0 or more tokens")
+        if compose is not None:
+            compose = whole("compose", compose, least=0)
         if compose is not None and not isinstance(llm, ComposingModel):
-            raise DocumentError(
+            raise RequestError(
                 f"a {type(llm).__name__} cannot place cached documents; leave compose at None, or "
                 "use a LongContextLLM over a local model"
             )
@@ -149,17 +148,17 @@ class DocumentQA:
                 are known to come.
 
         Raises:
-            DocumentError: no document, an unknown one, no question, or a ``max_tokens`` below 1.
+            DocumentError: there is no document.
+            RequestError: one of ``doc_ids`` is not there, there is no question, or ``max_tokens``
+                is no whole number from 1.
             ContextOverflowError: what the strategy needs does not fit; it is raised before
                 anything is prefilled, and nothing is cut.
             MissingExtraError: retrieval needs packages of the extra ``rag``.
         """
         if not self._library.entries:
             raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
-        if not isinstance(question, str) or not question.strip():
-            raise DocumentError("the question is empty; ask something in plain words")
-        if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
-            raise DocumentError(f"max_tokens is {max_tokens!r}; use 1 or more, or None")
+        question = arguments.words("the question", question)
+        max_tokens = None if max_tokens is None else arguments.max_tokens(max_tokens)
         entries = self._library.select(doc_ids)
         asking = Asking(
             llm=self.llm,

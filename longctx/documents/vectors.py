@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.errors import RequestError
+from longctx.files import hash_parts, replacing, touch, trim_folder
+
 MAX_BYTES = 1 << 30
+_SUFFIX = ".npy"
 
 
 class VectorStore:
@@ -32,7 +33,7 @@ class VectorStore:
         path = self._path(texts)
         try:
             vectors = np.load(path, allow_pickle=False)
-            os.utime(path)
+            touch(path)
         except (OSError, ValueError, EOFError):
             return None
         if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype != np.float32:
@@ -41,30 +42,13 @@ class VectorStore:
 
     def save(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Keep the vectors of some texts."""
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=self._folder, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.save(file, vectors, allow_pickle=False)
-                os.replace(part, self._path(texts))
-            finally:
-                Path(part).unlink(missing_ok=True)
-            self._trim()
+        path = self._path(texts)
+        with contextlib.suppress(OSError, RequestError):
+            with replacing(path, parents=True) as part, part.open("wb") as file:
+                np.save(file, vectors, allow_pickle=False)
+            trim_folder(self._folder, _SUFFIX, MAX_BYTES, keep=path)
 
     def _path(self, texts: Sequence[str]) -> Path:
-        digest = hashlib.sha256(self._identity.encode())
-        for text in texts:
-            data = text.encode()
-            digest.update(b"%d\n" % len(data) + data)
-        return self._folder / f"{digest.hexdigest()[:32]}.npy"
-
-    def _trim(self) -> None:
-        kept = sorted(
-            ((p.stat(), p) for p in self._folder.glob("*.npy")), key=lambda f: -f[0].st_mtime
-        )
-        total = 0
-        for stat, path in kept:
-            total += stat.st_size
-            if total > MAX_BYTES:
-                path.unlink(missing_ok=True)
+        encoded = [text.encode() for text in texts]
+        parts = [self._identity.encode(), *(b"%d\n" % len(data) + data for data in encoded)]
+        return self._folder / f"{hash_parts(parts)[:32]}{_SUFFIX}"

@@ -20,6 +20,7 @@ from longctx.engine.scheduler import Scheduler
 from longctx.engine.store import SnapshotStore
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
+from longctx.files import cache_folder
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
 from longctx.planner import ContextPlan, estimate_memory
@@ -72,7 +73,9 @@ class Engine:
         )
         store = None
         if cache_dir is not None:
-            store = SnapshotStore(Path(cache_dir) / "sessions", snapshot_key(self._backend))
+            store = SnapshotStore(
+                cache_folder("sessions", cache_dir), snapshot_key(self._backend), n_ctx=plan.n_ctx
+            )
         self._pool = SessionPool(
             self._new_session,
             self._common,
@@ -82,6 +85,11 @@ class Engine:
             besides_bytes=lambda: self._composer.n_bytes,
         )
         self._scheduler = Scheduler(self._backend, self._backend.model, self._pool)
+
+    @property
+    def plan(self) -> ContextPlan:
+        """The plan, with what the backend warns of."""
+        return self._backend.plan
 
     @property
     def model(self) -> Model:

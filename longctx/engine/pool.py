@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 from longctx.cache import Session
 from longctx.cache.cells import Ids
@@ -12,7 +13,9 @@ from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.store import MIN_TOKENS, SnapshotStore
-from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.errors import BackendError, LongCtxError
+from longctx.files import touch
+from longctx.model_thread import ModelThread
 
 logger = logging.getLogger("longctx")
 
@@ -149,15 +152,11 @@ class SessionPool:
         session = self._open()
         try:
             session.load(path)
-        except SnapshotMismatchError as error:
+        except LongCtxError as error:
             logger.warning("a saved session is not used: %s", error)
-            if error.is_damaged:
-                path.unlink(missing_ok=True)
+            self._store.refuse(path, error)
             return session
-        except LongCtxError as error:  # it does not fit now; another window may hold it
-            logger.warning("a saved session is not used: %s", error)
-            return session
-        self._store.touch(path)
+        touch(path)
         self._saved[session] = session.n_tokens
         return session
 
@@ -248,8 +247,10 @@ class SessionPool:
     # For others
 
     def lend(self, session: Session) -> None:
-        """Count the memory of a session that somebody else holds."""
+        """Count the memory of a session that somebody else holds, and free it if they drop it."""
         self._lent.add(session)
+        if session.thread is not None:
+            weakref.finalize(session, _free, session.thread, session.release).atexit = False
 
     def holding(self, ids: Ids) -> Session | None:
         """The live session that has most of a prompt; None where none has any of it."""
@@ -315,3 +316,8 @@ class SessionPool:
         except LongCtxError as error:
             logger.warning("the session is not kept on disk: %s", error)
         self._saved[session] = session.n_tokens
+
+
+def _free(thread: ModelThread, release: Callable[[], None]) -> None:
+    with suppress(BackendError):  # the model is closed, and this with it
+        thread.post(release)

@@ -46,6 +46,7 @@ class Scheduler:
         self._pool = pool
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
+        self._ended_by: Exception | None = None
 
     def __len__(self) -> int:
         """Answers asked for and not done."""
@@ -53,12 +54,17 @@ class Scheduler:
 
     def add(self, writing: Writing) -> None:
         """Let an answer begin when there is room for it."""
-        self._waiting.append(writing)
+        if self._ended_by is not None:
+            writing.fail(self._ended_by)
+        else:
+            self._waiting.append(writing)
 
     def round(self) -> bool:
         """Decode one batch for each context that answers stand in; whether there is more to do."""
         for writing in [writing for writing in self._active if writing.is_cancelled]:
             self._leave(writing)
+        if any(writing.is_cancelled for writing in self._waiting):
+            self._waiting = deque(w for w in self._waiting if not w.is_cancelled)
         self._admit()
         done: list[SharedContext] = []
         for writing in tuple(self._active):
@@ -69,7 +75,8 @@ class Scheduler:
         return bool(self._active or self._waiting)
 
     def end(self, error: Exception) -> None:
-        """Tell everybody who waits that there is no more."""
+        """Tell everybody who waits, and whoever comes from now on, that there is no more."""
+        self._ended_by = error
         for writing in [*self._active, *self._waiting]:
             writing.fail(error)
         self._active.clear()
@@ -80,19 +87,27 @@ class Scheduler:
     def _admit(self) -> None:
         """Begin the answers that there is room for, in the order in which they were asked for."""
         for writing in tuple(self._waiting):
-            if writing.is_cancelled:
-                self._waiting.remove(writing)
-            elif not self._is_being_prefilled(writing.ids):
+            if self._is_being_prefilled(writing.ids):
+                continue
+            try:
                 session = self._pool.pick(writing.ids, min(writing.n_left, HEADROOM_TOKENS))
-                if session is None:
-                    return  # nobody overtakes who waits for room, or a long prompt would starve
+            except Exception as error:  # no memory for a context, most likely
                 self._waiting.remove(writing)
-                self._active.append(writing)
-                writing.session = session
-                try:
-                    writing.begin(session, self._model)
-                except Exception as error:
-                    self._fail(writing, error)
+                writing.fail(error)
+                continue
+            if session is None:
+                return  # nobody overtakes who waits for room, or a long prompt would starve
+            self._begin(writing, session)
+
+    def _begin(self, writing: Writing, session: Session) -> None:
+        """Let an answer go on in a session; whatever is wrong with it is told its reader."""
+        self._waiting.remove(writing)
+        self._active.append(writing)
+        try:
+            writing.begin(session, self._model)
+        except Exception as error:
+            writing.session = session
+            self._fail(writing, error)
 
     def _is_being_prefilled(self, ids: Sequence[int]) -> bool:
         """Whether an answer under way is just prefilling what this prompt begins with, too.

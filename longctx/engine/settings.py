@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from longctx.errors import BackendError, ContextOverflowError
+from longctx.errors import ContextOverflowError
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How an answer is drawn and where it ends.
-
-    Raises:
-        BackendError: a value is out of its range.
-    """
+    """How an answer is drawn and where it ends, checked (:mod:`longctx.arguments`)."""
 
     max_tokens: int
     temperature: float = 0.0
@@ -23,34 +19,26 @@ class GenerationSettings:
     grammar: str | None = None
     top_logprobs: int | None = None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.max_tokens, bool) or not isinstance(self.max_tokens, int):
-            raise BackendError(f"max_tokens is {self.max_tokens!r}; use a whole number")
-        if self.max_tokens < 1:
-            raise BackendError(f"max_tokens is {self.max_tokens}; use 1 or more, or None")
-        if not 0 <= self.temperature < float("inf"):
-            raise BackendError(f"temperature is {self.temperature}; use 0 (greedy) or more")
-        if not 0 < self.top_p <= 1:
-            raise BackendError(f"top_p is {self.top_p}; use more than 0, at most 1")
-        top = self.top_logprobs
-        if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 0):
-            raise BackendError(
-                f"top_logprobs is {top!r}; use 0 (each token of the answer alone) or more, or None"
-            )
-        if not all(isinstance(text, str) and text for text in self.stop):
-            raise BackendError("stop holds an empty or non-text entry; use non-empty strings")
 
-
-def check_fit(n_prompt: int, max_tokens: int, n_ctx: int) -> None:
+def check_fit(n_prompt: int, max_tokens: int, n_ctx: int, n_added: int = 0) -> None:
     """Refuse a prompt whose answer has no room, before any work.
+
+    Args:
+        n_prompt: tokens of the prompt.
+        max_tokens: of its answer.
+        n_ctx: of the window.
+        n_added: of the prompt's, those that the model puts around a text, for the message.
 
     Raises:
         ContextOverflowError: ``n_prompt + max_tokens`` is more than ``n_ctx``.
     """
     if n_prompt + max_tokens <= n_ctx:
         return
+    added = (
+        f" ({n_added} more than count() has: the model's BOS, see prompt_ids())" if n_added else ""
+    )
     raise ContextOverflowError(
-        f"the prompt is {n_prompt} tokens and its answer may take {max_tokens}, "
+        f"the prompt is {n_prompt} tokens{added} and its answer may take {max_tokens}, "
         f"{n_prompt + max_tokens} in all, but the window is {n_ctx}: "
         f"{n_prompt + max_tokens - n_ctx} too many. Shorten the prompt, lower max_tokens, "
         "or construct with a larger target_ctx. Nothing was cut.",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from longctx.cache.cells import Ids
-from longctx.cache.snapshot import SnapshotKey, read_header
-from longctx.errors import SnapshotMismatchError
+from longctx.cache.snapshot import DamagedSnapshotError, SnapshotKey, read_header
+from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.files import hash_parts, trim_folder
 
 MIN_TOKENS = 1024
 """Shorter texts prefill faster than anybody would notice."""
 MAX_BYTES = 4 * 2**30
+_SUFFIX = ".session"
 
 
 class SnapshotStore:
@@ -26,27 +25,36 @@ class SnapshotStore:
     Args:
         folder: where the snapshots lie; made when the first one is saved.
         key: what they are of; each key has a folder of its own inside.
+        n_ctx: tokens that a session here can hold; larger ones are left to who can.
         max_bytes: of all snapshots of all keys together; None is :data:`MAX_BYTES`.
     """
 
-    def __init__(self, folder: Path, key: SnapshotKey, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, key: SnapshotKey, *, n_ctx: int, max_bytes: int | None = None
+    ) -> None:
         self.folder = folder
-        self._own = folder / hashlib.sha256(key.model_dump_json().encode()).hexdigest()[:16]
+        self._n_ctx = n_ctx
+        self._unusable: set[Path] = set()
+        self._own = folder / hash_parts([key.model_dump_json().encode()])[:16]
         self._max_bytes = max_bytes
 
     def path_for(self, ids: Ids) -> Path:
         """Where the snapshot of a text lies, or will."""
-        digest = hashlib.sha256(np.asarray(ids, dtype=np.int32).tobytes()).hexdigest()
-        return self._own / f"{digest[:32]}.session"
+        digest = hash_parts([np.asarray(ids, dtype=np.int32).tobytes()])
+        return self._own / f"{digest[:32]}{_SUFFIX}"
 
     def best(self, ids: Ids) -> tuple[Path | None, int]:
         """Find the snapshot that shares the longest prefix with ``ids``, and its length."""
         best, longest = None, 0
         wanted = np.asarray(ids, dtype=np.int32)
-        for path in self._files(self._own):
+        for path in self._files():
+            if path in self._unusable:
+                continue
             try:
                 header, held = read_header(path)
             except SnapshotMismatchError:
+                continue
+            if header.n_tokens > self._n_ctx:
                 continue
             n = min(len(held), len(wanted))
             differs = np.flatnonzero(held[:n] != wanted[:n])
@@ -57,10 +65,11 @@ class SnapshotStore:
                 best, longest = path, shared
         return best, longest
 
-    def touch(self, path: Path) -> None:
-        """Note that a snapshot was of use."""
-        if path.exists():
-            os.utime(path)
+    def refuse(self, path: Path, error: LongCtxError) -> None:
+        """Note that a snapshot could not be loaded; only a broken one is dropped."""
+        self._unusable.add(path)
+        if isinstance(error, DamagedSnapshotError):
+            path.unlink(missing_ok=True)
 
     def trim(self, ids: Ids, saved: Path) -> None:
         """After saving ``ids``: drop what they continue, and the least recently used beyond size.
@@ -68,42 +77,17 @@ class SnapshotStore:
         The newest snapshot stays even if it alone is larger than ``max_bytes``.
         """
         whole = np.asarray(ids, dtype=np.int32)
-        for path in self._files(self._own):
+        self._unusable.discard(saved)
+        for path in self._files():
             if path != saved:
                 try:
                     _, held = read_header(path)
-                except SnapshotMismatchError:
-                    _remove(path)
+                except SnapshotMismatchError as error:
+                    self.refuse(path, error)
                     continue
                 if len(held) <= len(whole) and np.array_equal(held, whole[: len(held)]):
-                    _remove(path)
-        files = sorted(self._files(self.folder), key=_age, reverse=True)
-        total = 0
-        for path in files:
-            total += _size(path)
-            if total > (self._max_bytes or MAX_BYTES) and path != saved:
-                _remove(path)
+                    path.unlink(missing_ok=True)
+        trim_folder(self.folder, _SUFFIX, self._max_bytes or MAX_BYTES, keep=saved)
 
-    def _files(self, folder: Path) -> Iterator[Path]:
-        yield from sorted(folder.rglob("*.session"))
-
-
-# Another process may drop a file at any moment.
-
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    def _files(self) -> list[Path]:
+        return sorted(self._own.rglob(f"*{_SUFFIX}"))

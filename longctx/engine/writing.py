@@ -14,7 +14,7 @@ from longctx.channel import Cancelled, Channel
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
-from longctx.errors import BackendError
+from longctx.errors import RequestError
 from longctx.stream import Event
 from longctx.tokens import TextStream
 from longctx.types import Chunk, Progress, SampledToken, Timings, Usage, WindowReport
@@ -53,7 +53,7 @@ class Writing:
         is_aloud: whether its text is told as it comes, or only with the result.
 
     Raises:
-        BackendError: the prompt is empty.
+        RequestError: the prompt is empty.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Writing:
         is_aloud: bool = True,
     ) -> None:
         if not prompt:
-            raise BackendError("the prompt is empty; give at least one character")
+            raise RequestError("the prompt is empty; give at least one character")
         self.settings = settings
         self.asked = time.monotonic()
         self.session: Session | None = None
@@ -287,7 +287,7 @@ def _sampler(model: Model, settings: GenerationSettings) -> Sampler:
         SamplerParams(
             temperature=settings.temperature,
             top_p=settings.top_p,
-            seed=random.getrandbits(32) if seed is None else seed & 0xFFFFFFFF,
+            seed=random.getrandbits(32) if seed is None else seed,
             grammar=settings.grammar,
         ),
     )

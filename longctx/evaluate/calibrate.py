@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -11,10 +9,10 @@ from math import pow
 from pathlib import Path
 from typing import get_args
 
-import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
-from longctx.errors import PlanError, UnsupportedModelError
+from longctx.arguments import real, whole
+from longctx.errors import LongCtxError, RequestError, UnsupportedModelError
 from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
 from longctx.evaluate.search import (
     CalibratedMethod,
@@ -26,6 +24,7 @@ from longctx.evaluate.search import (
     survivors,
 )
 from longctx.evaluate.texts import python_reference, stretch
+from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
@@ -84,13 +83,14 @@ def calibrate(
         The profile, saved.
 
     Raises:
-        PlanError: no window lies past the trained one, or an argument is nonsense.
+        RequestError: no window lies past the trained one, or an argument is nonsense.
         DocumentError: the text is shorter than a window.
         UnsupportedModelError: the model cannot be scaled.
     """
     path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
     info = ModelInfo.from_gguf(path)
     windows = _past_the_training(windows, info)
+    budget_s = real("budget_s", budget_s, least=0)
     remaining = _runnable(methods, windows, info)
     prose_text = python_reference() if text is None else text
     prose = _tokenize(llm_or_path, path, prose_text)
@@ -138,9 +138,10 @@ def _past_the_training(windows: Sequence[int] | None, info: ModelInfo) -> list[i
             f"{info.name} ({info.architecture}) cannot be scaled, so there is nothing to "
             f"calibrate: {info.notes[-1]}"
         )
-    past = sorted({w for w in windows or (2 * n_train, 4 * n_train) if w > n_train})
+    wanted = [whole("a window", w, least=1) for w in windows or (2 * n_train, 4 * n_train)]
+    past = sorted({w for w in wanted if w > n_train})
     if not past:
-        raise PlanError(
+        raise RequestError(
             f"calibration needs windows past the trained {n_train:,} tokens, not "
             f"{', '.join(map(str, windows or ()))}"
         )
@@ -153,11 +154,11 @@ def _runnable(
     """The methods that this model can run; what it cannot is logged, with the reason."""
     known = (*get_args(Method), "self-extend")
     if unknown := [method for method in methods if method not in known]:
-        raise PlanError(
+        raise RequestError(
             f"{', '.join(map(str, unknown))} cannot be calibrated; choose from {', '.join(METHODS)}"
         )
     if not methods:
-        raise PlanError(f"calibration needs methods; choose from {', '.join(METHODS)}")
+        raise RequestError(f"calibration needs methods; choose from {', '.join(METHODS)}")
     reasons = {
         "longrope": longrope_obstacle(info),
         "self-extend": self_extend_obstacle(info, windows[-1]),
@@ -171,7 +172,7 @@ def _runnable(
             logger.info("%s is not tried: %s", method, reason)
     if not found:
         said = "; ".join(f"{method}: {reasons[method]}" for method in methods)
-        raise PlanError(f"none of the methods can be tried ({said}); choose others")
+        raise RequestError(f"none of the methods can be tried ({said}); choose others")
     return found
 
 
@@ -200,16 +201,15 @@ def _best(journal: _Journal, info: ModelInfo, text: str, window: int) -> Profile
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hash_parts([text.encode()])
 
 
 class _Journal:
     """The trials so far, on disk after each."""
 
     def __init__(self, cache_dir: str | Path | None, info: ModelInfo, text: str, seed: int) -> None:
-        folder = Path(cache_dir or platformdirs.user_cache_dir("longctx", appauthor=False))
         name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
-        self._path = folder / "calibrations" / name
+        self._path = cache_folder("calibrations", cache_dir) / name
         self.rows: list[TrialResult] = []
         if self._path.exists():
             try:
@@ -235,7 +235,10 @@ class _Journal:
     def add(self, row: TrialResult) -> None:
         """Keep a trial."""
         self.rows.append(row)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(_ROWS.dump_python(self.rows, mode="json"), indent=1))
-        partial.replace(self._path)
+        try:
+            write_whole(self._path, _ROWS.dump_json(self.rows, indent=1), parents=True)
+        except OSError as error:
+            raise LongCtxError(
+                f"trials cannot be kept in {self._path} ({error}); pass a cache_dir that can be "
+                "written"
+            ) from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.needle_text import CITIES, MAX_NUMBER, MIN_NUMBER, needle_prompt
 from longctx.evaluate.plots import HeatMap, heat_maps_figure
+from longctx.evaluate.random_numbers import generator
 from longctx.evaluate.result import Subject
 from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.evaluate.texts import prose
@@ -77,7 +77,7 @@ def needle(
     Raises:
         ContextOverflowError: a length is more than the window, or too short for the prompt.
         DocumentError: the text is shorter than a length.
-        PlanError: lengths, depths or trials make no sense.
+        RequestError: lengths, depths or trials make no sense.
     """
     lengths, depths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
     random = generator(seed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from longctx.evaluate.arguments import generator
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.passkey_text import MAX_KEY, passkey_prompt
 from longctx.evaluate.plots import HeatMap, heat_maps_figure
+from longctx.evaluate.random_numbers import generator
 from longctx.evaluate.result import Subject
 from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
 from longctx.types import ProgressCallback
@@ -71,7 +71,7 @@ def passkey(
 
     Raises:
         ContextOverflowError: a length is more than the window, or too short for the prompt.
-        PlanError: lengths, depths or trials make no sense.
+        RequestError: lengths, depths or trials make no sense.
     """
     lengths, depths = check_grid(llm, lengths, depths, trials, ANSWER_TOKENS)
     keys = generator(seed).integers(1, MAX_KEY + 1, trials)

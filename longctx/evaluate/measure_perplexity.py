@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.arguments import whole
 from longctx.engine import check_fit
-from longctx.errors import PlanError
-from longctx.evaluate.arguments import check_whole
+from longctx.errors import RequestError
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.result import EvaluationResult, Subject
@@ -137,12 +137,12 @@ def perplexity(
     Raises:
         ContextOverflowError: the text, or ``context``, is more than the window.
         DocumentError: the text is shorter than ``length``.
-        PlanError: marks, stride or context make no sense.
+        RequestError: marks, stride or context make no sense.
     """
-    length = llm.target_ctx if length is None else check_whole("length", length, 1)
-    check_whole("stride", stride, 1)
-    if context is not None and check_whole("context", context, 1) <= stride:
-        raise PlanError(
+    length = llm.target_ctx if length is None else whole("length", length, least=1)
+    whole("stride", stride, least=1)
+    if context is not None and whole("context", context, least=1) <= stride:
+        raise RequestError(
             f"a sliding window of {context} tokens leaves nothing to predict a stride of {stride} "
             "from; use a larger context, or a smaller stride"
         )
@@ -232,9 +232,9 @@ def _default_marks(length: int, stride: int, context: int | None) -> list[int]:
 
 
 def _check_marks(marks: Sequence[int], length: int) -> list[int]:
-    marks = [check_whole("a mark", mark, 3) for mark in marks]
+    marks = [whole("a mark", mark, least=3) for mark in marks]
     if not marks or marks != sorted(set(marks)) or marks[-1] > length:
-        raise PlanError(
+        raise RequestError(
             f"the marks are {marks[:8]}; use ascending positions from 3 to the length of "
             f"{length} tokens"
         )

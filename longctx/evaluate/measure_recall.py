@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from longctx.arguments import whole
 from longctx.engine import check_fit
-from longctx.evaluate.arguments import check_whole
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
@@ -129,11 +129,11 @@ def recall(
     Raises:
         ContextOverflowError: ``length`` is more than the window, or too short for the facts.
         DocumentError: the prose is shorter than ``length``.
-        PlanError: ``n_facts`` is out of range.
+        RequestError: ``n_facts`` is out of range.
     """
     facts = build_facts(llm.tokenize, n_facts, seed=seed)
     filler = text_ids(llm, text)
-    length = llm.target_ctx if length is None else check_whole("length", length, 1)
+    length = llm.target_ctx if length is None else whole("length", length, least=1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
     check_fit(length - n_answer, n_answer, llm.target_ctx)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from longctx.errors import DocumentError, PlanError
-from longctx.evaluate.arguments import check_whole
+from longctx.arguments import whole
+from longctx.errors import DocumentError, RequestError
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.result import EvaluationResult, Subject
@@ -155,10 +155,10 @@ def ruler(
     Raises:
         ContextOverflowError: a length is more than the window, or too short for a task.
         DocumentError: the text has too few tokens, or too few words for ``cwe``.
-        PlanError: a task is unknown, or there is nothing to measure.
+        RequestError: a task is unknown, or there is nothing to measure.
     """
     chosen = _choose(tasks)
-    check_whole("samples", samples, 1)
+    whole("samples", samples, least=1)
     lengths = check_lengths(llm, lengths, max(task.answer_tokens for task in chosen))
     words = _words(python_reference() if text is None else text)
     materials = [Material(length, prose(llm, text, length, seed), words) for length in lengths]
@@ -205,9 +205,9 @@ def effective_window(scores: Sequence[RulerScore], threshold: float) -> int | No
 def _choose(tasks: Sequence[str]) -> list[RulerTask]:
     unknown = [name for name in tasks if name not in TASKS]
     if unknown:
-        raise PlanError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
+        raise RequestError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
     if not tasks:
-        raise PlanError(f"there are no RULER tasks to run; use {', '.join(TASKS)}")
+        raise RequestError(f"there are no RULER tasks to run; use {', '.join(TASKS)}")
     return [TASKS[name] for name in dict.fromkeys(tasks)]
 
 

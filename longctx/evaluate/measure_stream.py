@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from longctx.errors import PlanError
-from longctx.evaluate.arguments import check_whole
+from longctx.arguments import whole
+from longctx.errors import RequestError
 from longctx.evaluate.measure_perplexity import PerplexityResult, points_of
 from longctx.evaluate.result import Subject
 from longctx.evaluate.texts import stretch, text_ids
@@ -62,13 +62,15 @@ def stream(
         on_progress: called after each batch.
 
     Raises:
-        PlanError: the window does not slide, or stride or length make no sense.
+        RequestError: the window does not slide, or stride or length make no sense.
         DocumentError: the text is shorter than ``length``.
     """
     if llm.plan.overflow != "slide":
-        raise PlanError("a stream needs a window that slides; open the model with overflow='slide'")
-    length = _WINDOWS * llm.target_ctx if length is None else check_whole("length", length, 2)
-    check_whole("stride", stride, 2)
+        raise RequestError(
+            "a stream needs a window that slides; open the model with overflow='slide'"
+        )
+    length = _WINDOWS * llm.target_ctx if length is None else whole("length", length, least=2)
+    whole("stride", stride, least=2)
     ids = stretch(text_ids(llm, text), length, seed)
     meter = Meter(on_progress, length)
     begins = range(0, length, stride)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from longctx.errors import MissingExtraError, PlanError
+from longctx.errors import MissingExtraError, RequestError
+from longctx.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,13 +148,13 @@ def check_plot(path: str | Path) -> None:
 
     Raises:
         MissingExtraError: the extra ``eval`` is not installed.
-        PlanError: the folder is missing, or matplotlib does not know the suffix.
+        RequestError: the folder is missing, or matplotlib does not know the suffix.
     """
     figure = _new_figure(1, 1)
     known = figure.canvas.get_supported_filetypes()
     suffix = Path(path).suffix.lstrip(".").lower()
     if suffix not in known:
-        raise PlanError(
+        raise RequestError(
             f"a plot cannot be written to {Path(path).name!r}: its suffix must be one of "
             f"{', '.join(sorted(known))}; use .png, .svg or .pdf"
         )
@@ -164,10 +165,12 @@ def check_folder(what: str, path: str | Path) -> None:
     """Refuse a file in a folder that is not there; ``what`` names it.
 
     Raises:
-        PlanError: the folder is missing.
+        RequestError: the folder is missing.
     """
     if not Path(path).parent.is_dir():
-        raise PlanError(f"a {what} cannot be written to {path}: there is no such folder; make it")
+        raise RequestError(
+            f"a {what} cannot be written to {path}: there is no such folder; make it"
+        )
 
 
 def _new_figure(width: float, height: float) -> Figure:
@@ -184,13 +187,14 @@ def write_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure; the file's suffix says the format.
 
     Raises:
-        PlanError: such a file cannot be written.
+        RequestError: such a file cannot be written.
     """
     check_plot(path)
     try:
-        figure.savefig(path, dpi=150)
+        with replacing(path) as part:
+            figure.savefig(part, dpi=150, format=Path(path).suffix.lstrip(".").lower())
     except OSError as error:
-        raise PlanError(f"the plot cannot be written to {path}: {error}") from error
+        raise RequestError(f"the plot cannot be written to {path}: {error}") from error
 
 
 def _plain_log_scale(axes: Axes) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from longctx.errors import ContextOverflowError, PlanError
-from longctx.evaluate.arguments import check_whole, generator
+from longctx.arguments import whole
+from longctx.errors import ContextOverflowError, RequestError
+from longctx.evaluate.random_numbers import generator
 from longctx.evaluate.texts import ADJECTIVES, NOUNS, stretch
 
 Tokenize = Callable[[str], list[int]]
@@ -46,10 +47,12 @@ def build_facts(tokenize: Tokenize, n_facts: int, *, seed: int) -> tuple[Fact, .
     """Draw facts: distinct names, uniform numbers of five digits.
 
     Raises:
-        PlanError: ``n_facts`` is not between 1 and :data:`MAX_FACTS`.
+        RequestError: ``n_facts`` is not between 1 and :data:`MAX_FACTS`.
     """
-    if check_whole("n_facts", n_facts, 1) > MAX_FACTS:
-        raise PlanError(f"n_facts is {n_facts}; use 1 to {MAX_FACTS}, as many as there are names")
+    if whole("n_facts", n_facts, least=1) > MAX_FACTS:
+        raise RequestError(
+            f"n_facts is {n_facts}; use 1 to {MAX_FACTS}, as many as there are names"
+        )
     random = generator(seed)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
     chosen = random.permutation(len(names))[:n_facts]

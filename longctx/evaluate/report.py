@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 from longctx.evaluate.plots import PALETTE, check_folder, check_plot
 from longctx.evaluate.result import Subject
 from longctx.evaluate.runs import EvaluationRun
 from longctx.evaluate.tables import Table
+from longctx.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,10 +41,10 @@ def check_report(path: str | Path) -> None:
 
     Raises:
         MissingExtraError: the extra ``eval`` is not installed.
-        PlanError: the folder is missing, or the name does not end in .html.
+        RequestError: the folder is missing, or the name does not end in .html.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
-        raise PlanError(f"a report is a page, but {Path(path).name!r} is no .html; name it so")
+        raise RequestError(f"a report is a page, but {Path(path).name!r} is no .html; name it so")
     check_folder("report", path)
     check_plot(Path(path).with_suffix(".svg"))
 
@@ -53,11 +54,11 @@ def write_report(path: str | Path, runs: Sequence[EvaluationRun]) -> None:
 
     Raises:
         MissingExtraError: the extra ``eval`` is not installed.
-        PlanError: the page cannot be written, or there is nothing to show.
+        RequestError: the page cannot be written, or there is nothing to show.
     """
     check_report(path)
     if not runs:
-        raise PlanError("there are no measurements to report; pass at least one run")
+        raise RequestError("there are no measurements to report; pass at least one run")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(
         files("longctx.evaluate").joinpath("report.html").read_text(encoding="utf-8")
@@ -76,9 +77,9 @@ def write_report(path: str | Path, runs: Sequence[EvaluationRun]) -> None:
         palette=PALETTE,
     )
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        write_whole(path, page.encode())
     except OSError as error:
-        raise PlanError(f"the report cannot be written to {path}: {error}") from error
+        raise RequestError(f"the report cannot be written to {path}: {error}") from error
 
 
 def _settings(run: EvaluationRun) -> Table:

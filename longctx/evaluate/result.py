@@ -96,7 +96,7 @@ class EvaluationResult(Frozen, ABC):
 
         Raises:
             MissingExtraError: the extra ``eval`` is not installed.
-            PlanError: matplotlib cannot write such a file there.
+            RequestError: matplotlib cannot write such a file there.
         """
         write_figure(cls.figure(results), path)
 

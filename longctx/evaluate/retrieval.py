@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from longctx.arguments import real, whole
 from longctx.engine import check_fit
-from longctx.errors import PlanError
-from longctx.evaluate.arguments import check_whole
+from longctx.errors import RequestError
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.result import EvaluationResult
 from longctx.evaluate.tables import Table
@@ -108,15 +108,14 @@ def check_grid(
 
     Raises:
         ContextOverflowError: a length is more than the window.
-        PlanError: there is nothing to measure, or a depth is not between 0 and 1.
+        RequestError: there is nothing to measure, or a depth is not between 0 and 1.
     """
-    check_whole("trials", trials, 1)
+    whole("trials", trials, least=1)
     lengths = check_lengths(llm, lengths, answer_tokens)
     if not depths:
-        raise PlanError("there are no depths to measure at; 0, 0.5 and 1 would do")
+        raise RequestError("there are no depths to measure at; 0, 0.5 and 1 would do")
     for depth in depths:
-        if not isinstance(depth, int | float) or not 0 <= depth <= 1:
-            raise PlanError(f"a depth is {depth!r}; 0 is the beginning of the text and 1 its end")
+        real("a depth", depth, least=0, most=1)  # the text's beginning is 0, and its end 1
     return lengths, tuple(dict.fromkeys(depths))
 
 
@@ -127,13 +126,13 @@ def check_lengths(
 
     Raises:
         ContextOverflowError: one is more than the window.
-        PlanError: there is none, or one has no room for a prompt.
+        RequestError: there is none, or one has no room for a prompt.
     """
     lengths = (llm.target_ctx,) if lengths is None else tuple(dict.fromkeys(lengths))
     if not lengths:
-        raise PlanError("there are no lengths to measure; pass some, in tokens")
+        raise RequestError("there are no lengths to measure; pass some, in tokens")
     for length in lengths:
-        check_whole("a length", length, answer_tokens + 1)
+        whole("a length", length, least=answer_tokens + 1)
         check_fit(length - answer_tokens, answer_tokens, llm.target_ctx)
     return lengths
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 from longctx.evaluate.measure_needle import NeedleResult
 from longctx.evaluate.measure_passkey import PasskeyResult
 from longctx.evaluate.measure_perplexity import PerplexityResult
@@ -91,13 +91,13 @@ def load_run(path: str | Path) -> EvaluationRun:
     """Read what ``longctx eval … --json`` wrote.
 
     Raises:
-        PlanError: the file cannot be read, or is something else.
+        RequestError: the file cannot be read, or is something else.
     """
     try:
         return EvaluationRun.model_validate_json(Path(path).read_bytes())
     except (OSError, ValidationError) as error:
         why = first_problem(error, "the file") if isinstance(error, ValidationError) else error
-        raise PlanError(
+        raise RequestError(
             f"{path} is not what `longctx eval … --json` writes ({why}); run the measure again "
             "with --json"
         ) from error

@@ -11,7 +11,7 @@ from math import sqrt
 from statistics import mean
 from typing import Literal
 
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 from longctx.evaluate.factors import next_factors, starting_factors
 from longctx.planner import ProfileParameters, SelfExtendConfig, TrialResult
 from longctx.rope import Method, TrainedRope
@@ -70,7 +70,7 @@ def formula(method: CalibratedMethod, searched: Searched) -> Candidate:
     """What the planner would take without a calibration; for longrope, where its search begins.
 
     Raises:
-        PlanError: self-extend does not reach the window.
+        RequestError: self-extend does not reach the window.
     """
     n_ctx_train = searched.n_ctx_train
     if method == "longrope":
@@ -79,9 +79,11 @@ def formula(method: CalibratedMethod, searched: Searched) -> Candidate:
         return Candidate(method)
     far = _self_extend(n_ctx_train, 2, 3, 2)
     if far is None:
-        raise PlanError(f"a trained window of {n_ctx_train:,} tokens is too short for self-extend")
+        raise RequestError(
+            f"a trained window of {n_ctx_train:,} tokens is too short for self-extend"
+        )
     if far.max_tokens < searched.window:
-        raise PlanError(
+        raise RequestError(
             f"self-extend reaches {far.max_tokens:,} tokens from a trained window of "
             f"{n_ctx_train:,}, not {searched.window:,}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from longctx.errors import PlanError
+from longctx.errors import RequestError
 from longctx.export.koboldcpp import export_koboldcpp
 from longctx.export.llama_cpp import export_llama_server
 from longctx.export.ollama import export_ollama
@@ -35,7 +35,7 @@ def export_plan(plan: ContextPlan, engine: str, *, model: str | None = None) -> 
         The export; its ``cannot`` lists what the engine does not do.
 
     Raises:
-        PlanError: the engine is unknown.
+        RequestError: the engine is unknown.
 
     Examples:
         >>> from longctx import demo_model, plan_context
@@ -47,4 +47,4 @@ def export_plan(plan: ContextPlan, engine: str, *, model: str | None = None) -> 
     for name, export in ENGINES.items():
         if name == engine:
             return export(plan, model)
-    raise PlanError(f"the engine {engine!r} is unknown; export to one of {', '.join(ENGINES)}")
+    raise RequestError(f"the engine {engine!r} is unknown; export to one of {', '.join(ENGINES)}")

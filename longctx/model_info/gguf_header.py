@@ -21,12 +21,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from longctx.errors import ModelFileError
+from longctx.errors import ModelFileError, UnsupportedModelError
 
 Value: TypeAlias = int | float | bool | str | tuple[Any, ...]
 """A metadata value. Arrays of numbers up to 4,096 items are kept, longer ones (scores, token
 types) and arrays of strings (the vocabulary) only counted: see :attr:`GgufHeader.array_lengths`."""
 
+MAGIC = b"GGUF"
 _STRING, _ARRAY = 8, 9
 _FORMATS = {
     0: "B",
@@ -95,6 +96,11 @@ class GgufHeader:
     tensors: dict[str, TensorInfo]
     file_bytes: int
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes up to the end of the last tensor, where the file ends if it is but one."""
+        return max((tensor.offset + tensor.n_bytes for tensor in self.tensors.values()), default=0)
+
     def read_f32(self, name: str) -> tuple[float, ...] | None:
         """Read a small f32 tensor (RoPE's frequency factors); None where there is none.
 
@@ -120,6 +126,7 @@ def read_header(path: Path) -> GgufHeader:
     Raises:
         ModelFileError: there is no such file, it is no GGUF that we can read, or it is truncated
             (in the header, or in the weights that the header announces).
+        UnsupportedModelError: a tensor is of a type that is newer than this version.
     """
     try:
         if not path.exists():
@@ -165,7 +172,7 @@ class _Reader:
         return GgufHeader(self.path, metadata, self.array_lengths, tensors, self.size)
 
     def _preamble(self) -> tuple[int, int]:
-        if self.data[:4] != b"GGUF":
+        if self.data[:4] != MAGIC:
             raise ModelFileError(
                 f"{self.path} is not a GGUF: it {_describe(self.data[:64])}. "
                 "longctx reads GGUF files; convert the model with llama.cpp's "
@@ -266,7 +273,11 @@ class _Reader:
         shape = tuple(self._scalar(10) for _ in range(n_dims))
         kind, offset = self._scalar(4), self._scalar(10)
         if kind not in _TENSOR_TYPES:
-            raise self._damaged(f"tensor {name!r} has type {kind}, which this llama.cpp lacks")
+            raise UnsupportedModelError(
+                f"{self.path}: tensor {name!r} has type {kind}, a number format that this version "
+                "does not know; a newer longctx and llama-cpp-python may. If the model is an old "
+                "one, the file is damaged: download it again"
+            )
         type_name, block, block_bytes = _TENSOR_TYPES[kind]
         n_elements = 1
         for extent in shape:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from longctx.arguments import path as checked_path
 from longctx.errors import ModelFileError, UnsupportedModelError
+from longctx.files import hash_files
 from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE_TYPES, RopeType
 from longctx.model_info.gguf_header import GgufHeader
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
@@ -95,23 +96,19 @@ class ModelInfo(Frozen):
         Raises:
             ModelFileError: the file is missing, truncated, damaged or no GGUF.
             UnsupportedModelError: it is no causal text model, or of an unknown architecture.
+            RequestError: ``path`` is no path.
         """
-        headers = read_shards(Path(path))
+        headers = read_shards(checked_path("the model", path))
         architecture = _architecture(headers[0])
         return _describe(headers, ArchitectureKeys(headers[0], architecture))
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the model's files, read once when first asked for (about 1 s a GB)."""
-        digest = hashlib.sha256()
         try:
-            for path in self.files:
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+            return hash_files(*self.files)
         except OSError as error:
             raise ModelFileError(f"{self.path} can no longer be read: {error}") from error
-        return digest.hexdigest()
 
     @property
     def layer_kinds(self) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from longctx.errors import ModelFileError
-from longctx.model_info.gguf_header import GgufHeader, read_header
+from longctx.model_info.gguf_header import MAGIC, GgufHeader, read_header
 
+_MAX_PADDING = 1 << 16  # larger alignments than 32 are rare, larger ones than this absurd
 _SHARD_NAME = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 
@@ -22,6 +23,12 @@ def read_shards(path: Path) -> tuple[GgufHeader, ...]:
     if not isinstance(count, int) or count < 2:
         return (first,)
     name = _SHARD_NAME.match(path.name)
+    if _has_another_behind(first):
+        raise ModelFileError(
+            f"{path} is the {count} files of a split model put behind each other (with cat or "
+            "copy), which llama.cpp cannot read: keep the files apart and pass the first, or join "
+            "them with `llama-gguf-split --merge FIRST JOINED`"
+        )
     if name is None or int(name["count"]) != count:
         raise ModelFileError(
             f"{path} is one of {count} files of a split model, and its name does not end in "
@@ -37,3 +44,11 @@ def read_shards(path: Path) -> tuple[GgufHeader, ...]:
         for number in range(2, count + 1)
     )
     return (first, *(read_header(other) for other in others))
+
+
+def _has_another_behind(header: GgufHeader) -> bool:
+    """Whether another GGUF begins where the tensors end, or after what pads them."""
+    with header.path.open("rb") as file:
+        file.seek(header.n_bytes)
+        behind = file.read(_MAX_PADDING + len(MAGIC))
+    return behind.lstrip(b"\0").startswith(MAGIC)

@@ -1,7 +1,7 @@
 """From a model and a window wanted to one immutable plan, every choice explained."""
 
 from longctx.planner.context_plan import ContextPlan, window_steps
-from longctx.planner.memory import CELL_PADDING, KvType, MemoryEstimate, estimate_memory
+from longctx.planner.memory import KvType, MemoryEstimate, estimate_memory, padded
 from longctx.planner.plan import plan_context
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
 from longctx.planner.request import PlanOptions
@@ -9,7 +9,6 @@ from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
-    "CELL_PADDING",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -19,6 +18,7 @@ __all__ = [
     "SelfExtendConfig",
     "TrialResult",
     "estimate_memory",
+    "padded",
     "plan_context",
     "profile_path",
     "self_extend_obstacle",

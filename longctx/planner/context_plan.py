@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from longctx.model_info import ModelInfo, format_bytes, format_table
-from longctx.planner.memory import CELL_PADDING, KvType, MemoryEstimate
+from longctx.planner.memory import KvType, MemoryEstimate
 from longctx.planner.profile import Profile, ProfileParameters
 from longctx.rope import Method, RopeConfig, SelfExtendConfig, rope_config
 from longctx.rope.yarn import BETA_FAST, BETA_SLOW
@@ -92,11 +92,11 @@ class ContextPlan(Frozen):
 
 
 def window_steps(plan: ContextPlan) -> tuple[int, ...]:
-    """The windows that an elastic one passes through, smallest first, each a multiple of 256.
+    """The windows that an elastic one passes through, in tokens, smallest first.
 
-    It begins at the trained window (rounded down), doubles, and ends at ``plan.n_ctx``.
+    It begins at the trained window, doubles, and ends at ``plan.n_ctx``.
     """
-    step = max(CELL_PADDING, plan.n_ctx_train // CELL_PADDING * CELL_PADDING)
+    step = plan.n_ctx_train
     steps = []
     while step < plan.n_ctx:
         steps.append(step)

@@ -29,6 +29,11 @@ CELL_PADDING = 256
 """llama.cpp rounds windows and sliding caches up to multiples of this many tokens."""
 
 
+def padded(n_ctx: int) -> int:
+    """Cells that llama.cpp allocates for a window of ``n_ctx`` tokens."""
+    return -(-n_ctx // CELL_PADDING) * CELL_PADDING
+
+
 class MemoryEstimate(Frozen):
     """Bytes that a plan needs, and the limit it was made for.
 
@@ -74,20 +79,20 @@ def estimate_memory(
 
     Args:
         info: the model.
-        n_ctx: the window in tokens, a multiple of 256.
+        n_ctx: the window in tokens.
         kv_type: of keys and values alike.
         limit_bytes: what the estimate is held against; only kept here.
     """
     return MemoryEstimate(
         weights_bytes=info.weights_bytes,
-        kv_bytes=kv_cache_bytes(info, n_ctx, kv_type),
-        compute_bytes=compute_bytes(info, n_ctx),
+        kv_bytes=kv_cache_bytes(info, padded(n_ctx), kv_type),
+        compute_bytes=compute_bytes(info, padded(n_ctx)),
         limit_bytes=limit_bytes,
     )
 
 
 def kv_cache_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
-    """Bytes of all caches and recurrent states of one sequence (exact)."""
+    """Bytes of all caches and recurrent states of one sequence (exact); ``n_ctx`` in cells."""
     return sum(
         _cells(info, layer, n_ctx)
         * (_row_bytes(layer.key_elements, kv_type) + _row_bytes(layer.value_elements, kv_type))
@@ -101,7 +106,7 @@ def _cells(info: ModelInfo, layer: Layer, n_ctx: int) -> int:
     if layer.kind != "sliding" or info.sliding_window is None:
         return n_ctx
     cells = min(n_ctx, info.sliding_window + min(_N_UBATCH, n_ctx))
-    return -(-cells // CELL_PADDING) * CELL_PADDING
+    return padded(cells)
 
 
 def _row_bytes(elements: int, kv_type: KvType) -> int:

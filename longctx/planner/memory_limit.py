@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Integral
 from pathlib import Path
 
 import psutil
@@ -40,10 +41,10 @@ def resolve_memory_limit(limit: int | str | None) -> tuple[int, str]:
     if isinstance(limit, str):
         match = _SIZE.fullmatch(limit)
         size = float(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0
-    elif isinstance(limit, bool) or not isinstance(limit, int):
+    elif isinstance(limit, bool) or not isinstance(limit, Integral):
         size = 0
     else:
-        size = limit
+        size = int(limit)
     if not 0 < size < math.inf:
         raise PlanError(
             f"memory_limit is {limit!r}; give bytes (a positive whole number), a text such as "

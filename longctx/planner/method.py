@@ -30,7 +30,7 @@ def choose_method(
     if request.target_ctx <= info.n_ctx_train:
         reasons.append(f"No scaling: {request.target_ctx:,} tokens lie within {trained}.")
         return "none", None
-    ratio = request.n_ctx / info.n_ctx_train
+    ratio = request.target_ctx / info.n_ctx_train
     if ratio > MAX_RATIO:
         largest = MAX_RATIO * info.n_ctx_train // CELL_PADDING * CELL_PADDING
         raise PlanError(
@@ -57,7 +57,7 @@ def choose_method(
         return "longrope", _longrope_profile(info, request, reasons)
     if request.method is not None:
         reasons.append(
-            f"{request.method}, as asked for: {request.n_ctx:,} tokens are {ratio:.3g} times "
+            f"{request.method}, as asked for: {request.target_ctx:,} tokens are {ratio:.3g} times "
             f"{trained}."
         )
         return request.method, None
@@ -65,31 +65,31 @@ def choose_method(
     if warning:
         warnings.append(warning)
     if profile is not None and profile.method == "self-extend":
-        obstacle = self_extend_obstacle(info, request.n_ctx, profile)
+        obstacle = self_extend_obstacle(info, request.target_ctx, profile)
         if obstacle is not None:
             warnings.append(f"The calibration is ignored, which chose self-extend: {obstacle}.")
             profile = None
     if profile is not None:
-        measured = profile.measured(request.n_ctx)
+        measured = profile.measured(request.target_ctx)
         reasons.append(
             f"{profile.method}{profile.parameters}: a calibration measured it as the best "
             f"for this model, up to {profile.window:,} tokens"
             f"{f' ({measured})' if measured else ''}."
         )
-        if request.n_ctx > profile.window:
+        if request.target_ctx > profile.window:
             warnings.append(
-                f"The calibration went up to {profile.window:,} tokens; {request.n_ctx:,} were "
-                "never measured."
+                f"The calibration went up to {profile.window:,} tokens; {request.target_ctx:,} "
+                "were never measured."
             )
         return profile.method, profile
-    ratio_text = f"{request.n_ctx:,} tokens are {ratio:.3g} times {trained}"
+    ratio_text = f"{request.target_ctx:,} tokens are {ratio:.3g} times {trained}"
     if request.window == "fixed":
         reasons.append(
             f"ntk: {ratio_text}, and no calibration of this model says otherwise; NTK-aware "
             "scaling needs no fine-tuning."
         )
         return "ntk", None
-    obstacle = self_extend_obstacle(info, request.n_ctx)
+    obstacle = self_extend_obstacle(info, request.target_ctx)
     if obstacle is None:
         reasons.append(
             f"self-extend: {ratio_text}, and of all ways to grow a window it kept perplexity and "

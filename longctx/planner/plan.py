@@ -15,6 +15,7 @@ from longctx.planner.memory import (
     MemoryEstimate,
     can_quantize_kv,
     estimate_memory,
+    padded,
 )
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
@@ -29,7 +30,7 @@ def plan_context(
 
     Args:
         model: what the file says about itself, or its path.
-        target_ctx: the window wanted, in tokens; rounded up to a multiple of 256.
+        target_ctx: the window wanted, in tokens: exactly so many are the limit.
         options: :class:`PlanOptions`.
 
     Raises:
@@ -44,18 +45,13 @@ def plan_context(
     reasons: list[str] = []
     warnings: list[str] = []
     chosen, profile = choose_method(info, request, reasons, warnings)
-    rope = rope_for_window(info, request.n_ctx, chosen, profile)
+    rope = rope_for_window(info, request.target_ctx, chosen, profile)
     kv, memory = _choose_kv_type(info, request, limit, limit_source, reasons)
-    if request.n_ctx != request.target_ctx:
-        reasons.append(
-            f"The window is {request.n_ctx:,} tokens, {request.target_ctx:,} rounded up to a "
-            f"multiple of {CELL_PADDING}, as llama.cpp would do by itself."
-        )
     scale = rope.scale
     far = None
     if chosen == "self-extend":
-        far = choose_self_extend(info, request.n_ctx, profile)
-        scale = request.n_ctx / info.n_ctx_train
+        far = choose_self_extend(info, request.target_ctx, profile)
+        scale = request.target_ctx / info.n_ctx_train
         reasons.append(
             f"Below {far.start:,} tokens nothing changes; from there the oldest {far.block:,} at a "
             f"time share positions, {far.group} to each, more as they age; none is dropped. "
@@ -65,7 +61,7 @@ def plan_context(
     plan = ContextPlan(
         info=info,
         window=request.window,
-        n_ctx=request.n_ctx,
+        n_ctx=request.target_ctx,
         n_ctx_train=info.n_ctx_train,
         scale=scale,
         method=chosen,
@@ -119,7 +115,7 @@ def _choose_kv_type(
         candidates = ("f16",)
     refused: list[str] = []
     for kv in candidates:
-        memory = estimate_memory(info, request.n_ctx, kv_type=kv, limit_bytes=limit)
+        memory = estimate_memory(info, request.target_ctx, kv_type=kv, limit_bytes=limit)
         if memory.total_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
             reasons.append(
@@ -128,15 +124,15 @@ def _choose_kv_type(
             )
             return kv, memory
         refused.append(f"; {kv} would make {format_bytes(memory.total_bytes)}")
-    largest = _largest_window(info, candidates[-1], limit, request.n_ctx)
+    largest = _largest_window(info, candidates[-1], limit, request.target_ctx)
     advice = (
         f"The largest window that fits is {largest:,} tokens: ask for target_ctx={largest}, or"
         if largest
         else "Not even the smallest window fits:"
     )
     raise PlanError(
-        f"{info.name} with {request.n_ctx:,} tokens needs {memory} with {candidates[-1]} keys and "
-        f"values, and the limit is {format_bytes(limit)} ({limit_source}). {advice} "
+        f"{info.name} with {request.target_ctx:,} tokens needs {memory} with {candidates[-1]} keys "
+        f"and values, and the limit is {format_bytes(limit)} ({limit_source}). {advice} "
         "raise memory_limit, free memory, or take a smaller model",
         largest_ctx=largest,
     )
@@ -144,7 +140,7 @@ def _choose_kv_type(
 
 def _largest_window(info: ModelInfo, kv: KvType, limit: int, n_ctx: int) -> int | None:
     """The largest multiple of 256 below ``n_ctx`` whose estimate fits, by bisection."""
-    fits, fails = 0, n_ctx // CELL_PADDING
+    fits, fails = 0, padded(n_ctx) // CELL_PADDING
     while fails - fits > 1:
         middle = (fits + fails) // 2
         total = estimate_memory(info, middle * CELL_PADDING, kv_type=kv).total_bytes

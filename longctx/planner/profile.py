@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import geometric_mean, mean
 from typing import Annotated, Literal
 
-import platformdirs
 from pydantic import Field, ValidationError
 
+from longctx.errors import LongCtxError
+from longctx.files import data_folder, write_whole
 from longctx.model_info import ModelInfo
 from longctx.rope import Method, SelfExtendConfig
 from longctx.types import Frozen, first_problem
@@ -124,11 +125,16 @@ class Profile(Frozen):
         return (row.method, row.parameters) == (self.method, self.parameters)
 
     def save(self, path: Path) -> None:
-        """Write the profile, all of it or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        partial.replace(path)
+        """Write the profile, all of it or nothing.
+
+        Raises:
+            RequestError: there is a folder, a pipe, a device or a read-only file.
+            LongCtxError: the file cannot be written.
+        """
+        try:
+            write_whole(path, self.model_dump_json(indent=1).encode(), parents=True)
+        except OSError as error:
+            raise LongCtxError(f"the profile cannot be written to {path}: {error}") from error
 
 
 def _same(row: TrialResult, other: TrialResult) -> bool:
@@ -144,7 +150,7 @@ def _figures(rows: Sequence[TrialResult]) -> str:
 
 def profiles_dir() -> Path:
     """The folder of all profiles, in the user's data directory."""
-    return Path(platformdirs.user_data_dir("longctx", appauthor=False)) / "profiles"
+    return data_folder("profiles")
 
 
 def profile_path(info: ModelInfo) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, cast, get_args
 
 from typing_extensions import TypedDict
@@ -11,7 +12,7 @@ from typing_extensions import TypedDict
 from longctx.errors import PlanError
 from longctx.options import check_names
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
-from longctx.planner.memory import CELL_PADDING, KvType
+from longctx.planner.memory import KvType
 from longctx.planner.profile import Profile
 from longctx.rope import Method
 
@@ -54,7 +55,6 @@ class PlanRequest:
     """A request that makes sense by itself. ``method`` and ``kv_type`` None mean auto."""
 
     target_ctx: int
-    n_ctx: int
     method: PlanMethod | None
     kv_type: KvType | None
     reserve_output: int
@@ -75,7 +75,9 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     overflow, window = options.get("overflow", "error"), options.get("window", "elastic")
     reserve_output, n_keep = options.get("reserve_output"), options.get("n_keep")
     profile = options.get("profile")
-    _check_count("target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768")
+    target_ctx = _count(
+        "target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768"
+    )
     if target_ctx > _MAX_CTX:
         raise PlanError(
             f"target_ctx is {target_ctx:,}, past the {_MAX_CTX:,} positions that llama.cpp can "
@@ -92,21 +94,21 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
-    n_ctx = -(-target_ctx // CELL_PADDING) * CELL_PADDING
     if reserve_output is None:
-        reserve_output = min(DEFAULT_RESERVE, n_ctx // 4)
-    _check_count("reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer")
+        reserve_output = min(DEFAULT_RESERVE, target_ctx // 4)
+    reserve_output = _count(
+        "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
+    )
     if n_keep is None:
         n_keep = DEFAULT_SINKS if overflow == "slide" else 0
-    _check_count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
-    if reserve_output + n_keep >= n_ctx:
+    n_keep = _count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
+    if reserve_output + n_keep >= target_ctx:
         raise PlanError(
             f"reserve_output={reserve_output:,} and n_keep={n_keep:,} leave nothing of a window of "
-            f"{n_ctx:,} tokens for the prompt; lower them, or raise target_ctx"
+            f"{target_ctx:,} tokens for the prompt; lower them, or raise target_ctx"
         )
     return PlanRequest(
         target_ctx=target_ctx,
-        n_ctx=n_ctx,
         method=None if method == "auto" else cast(PlanMethod, method),
         kv_type=None if kv_type == "auto" else cast(KvType, kv_type),
         reserve_output=reserve_output,
@@ -117,8 +119,9 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     )
 
 
-def _check_count(name: str, value: Any, least: int, fix: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def _count(name: str, value: Any, least: int, fix: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise PlanError(f"{name} is {value!r}, not a whole number of tokens; {fix}")
-    if value < least:
-        raise PlanError(f"{name} is {value:,}; {fix}")
+    if (count := int(value)) < least:
+        raise PlanError(f"{name} is {count:,}; {fix}")
+    return count

@@ -11,8 +11,10 @@ from contextlib import suppress
 from socket import SHUT_RDWR
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
-from longctx.errors import BackendError, MissingExtraError, RemoteError
+from longctx import arguments
+from longctx.errors import MissingExtraError, RemoteError, RequestError
 from longctx.remote.failures import failure
 
 _LONGEST_WAIT_S = 60.0
@@ -30,26 +32,24 @@ class Connection:
         retries: how often a request is sent again while the server says that it is busy.
 
     Raises:
-        BackendError: the URL is none, or another argument is nonsense.
+        RequestError: the URL is none, or another argument is wrong.
         MissingExtraError: httpx is not installed.
     """
 
     def __init__(
         self, base_url: str, *, api_key: str | None, timeout_s: float, retries: int
     ) -> None:
-        if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
-            raise BackendError(
+        if not _is_address(base_url):
+            raise RequestError(
                 f"base_url is {base_url!r}; give the server's address, such as "
                 "'http://localhost:8000/v1'"
             )
         if api_key is not None and not (isinstance(api_key, str) and _KEY.fullmatch(api_key)):
-            raise BackendError(
+            raise RequestError(
                 "api_key holds what no HTTP header may; use printable ASCII, or None"
             )
-        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or timeout_s <= 0:
-            raise BackendError(f"timeout_s is {timeout_s!r}; use seconds, more than 0")
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-            raise BackendError(f"retries is {retries!r}; use a whole number of 0 or more")
+        timeout_s = arguments.seconds("timeout_s", timeout_s)
+        retries = arguments.whole("retries", retries, least=0)
         self.root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
         self._httpx = _httpx()
         self._retries = retries
@@ -117,9 +117,9 @@ class Connection:
             except self._httpx.TransportError as error:
                 raise self.lost(error) from error
             except self._httpx.InvalidURL as error:
-                raise BackendError(f"base_url {self.root!r} is no address: {error}") from error
+                raise RequestError(f"base_url {self.root!r} is no address: {error}") from error
             except (TypeError, ValueError) as error:
-                raise BackendError(
+                raise RequestError(
                     f"the request cannot be written as JSON ({error}); look for half of a "
                     "surrogate pair in a text, or an object in a schema"
                 ) from error
@@ -206,6 +206,17 @@ class ServerEvents:
         with self._lock, suppress(OSError):  # the server may have hung up first
             if network is not None and not self._is_over:
                 network.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+
+def _is_address(url: object) -> bool:
+    try:
+        return (
+            isinstance(url, str)
+            and url.startswith(("http://", "https://"))
+            and bool(urlsplit(url).hostname)
+        )
+    except ValueError:  # half of an IPv6 address
+        return False
 
 
 def _httpx() -> ModuleType:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
-from longctx.errors import BackendError, RemoteError
+from longctx import arguments
+from longctx.errors import RemoteError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
     TEMPLATE_TOKENS,
@@ -153,12 +154,10 @@ def dialect_of(
     """The dialect asked for, or the one of the server that says who it is in ``owned_by``.
 
     Raises:
-        BackendError: ``counting`` is unknown.
+        RequestError: ``counting`` is unknown.
     """
-    if counting is not None and counting not in get_args(Counting):
-        raise BackendError(
-            f"counting {counting!r} is unknown; use {', '.join(get_args(Counting))}, or None"
-        )
+    if counting is not None:
+        counting = arguments.one_of("counting", counting, get_args(Counting))
     kind = counting or _OWNERS.get(str(model.get("owned_by")), "estimate")
     name = str(model.get("id", ""))
     if kind == "longctx":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from longctx.errors import PlanError, RemoteError
@@ -44,8 +45,9 @@ def choose_window(told: int | None, wanted: object, root: str) -> int:
         if told is None:
             raise RemoteError(f"{root} does not tell how large its window is; pass target_ctx=")
         return told
-    if isinstance(wanted, bool) or not isinstance(wanted, int):
+    if isinstance(wanted, bool) or not isinstance(wanted, Integral):
         raise PlanError(f"target_ctx is {wanted!r}; give a whole number of tokens, or None")
+    wanted = int(wanted)
     if wanted < 1 or (told is not None and wanted > told):
         most = "" if told is None else f", and the server's window {told:,} tokens"
         raise PlanError(
@@ -57,4 +59,4 @@ def choose_window(told: int | None, wanted: object, root: str) -> int:
 
 def is_count(value: object) -> bool:
     """Whether it is a whole number of 0 or more."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0

@@ -11,6 +11,7 @@ from longctx.errors import (
     ContextOverflowError,
     LongCtxError,
     RemoteError,
+    RequestError,
     TemplateError,
     ToolError,
 )
@@ -35,7 +36,7 @@ def failure(
 
     Returns:
         :class:`ContextOverflowError` with the numbers, :class:`TemplateError`,
-        :class:`ToolError`, or :class:`RemoteError`.
+        :class:`ToolError`, :class:`RequestError`, or :class:`RemoteError`.
     """
     error = _error(text)
     message = str(error.get("message") or text[:200].strip() or "no reason given")
@@ -80,6 +81,8 @@ def refusal(error: Mapping[str, Any], max_tokens: int = 0) -> LongCtxError | Non
         return TemplateError(message)
     if code == "invalid_tool":
         return ToolError(message)
+    if code == "invalid_value":
+        return RequestError(message)
     return None
 
 

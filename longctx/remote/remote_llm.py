@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from inspect import signature
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Unpack
 
+from longctx import arguments
 from longctx.channel import Cancelled, Channel
+from longctx.closing import Closing
 from longctx.errors import (
     BackendError,
     ContextOverflowError,
@@ -52,7 +53,7 @@ _AT_ONCE = 8
 _REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
 
 
-class RemoteLLM:
+class RemoteLLM(Closing):
     """A model on a server that speaks OpenAI's API, as documents and agents need it.
 
     Calls of several threads run side by side; the server queues them.
@@ -77,7 +78,7 @@ class RemoteLLM:
     Raises:
         RemoteError: the server cannot be reached, or has no such model.
         PlanError: ``target_ctx`` is more than the server has.
-        BackendError: an argument is nonsense.
+        RequestError: an argument is wrong.
         MissingExtraError: the extra ``remote`` is not installed.
     """
 
@@ -98,6 +99,7 @@ class RemoteLLM:
             base_url, api_key=api_key, timeout_s=timeout_s, retries=retries
         )
         self._closed = False
+        self._seed = arguments.seed(seed)
         try:
             entry = find_model(self._connection, model)
             self.model = str(entry["id"])
@@ -117,7 +119,6 @@ class RemoteLLM:
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
-        self._seed = seed
         self._count_text = lru_cache(_REMEMBERED)(self._dialect.count_text)
         if not self._dialect.exact:
             logger.warning(
@@ -132,17 +133,17 @@ class RemoteLLM:
         """Open it by the arguments of :class:`longctx.LongContextLLM`.
 
         Raises:
-            BackendError: one is missing, or is for the server to decide.
+            RequestError: one is missing, or is for the server to decide.
         """
         known = set(signature(cls).parameters)
         theirs = sorted(set(options) - known)
         if theirs:
-            raise BackendError(
+            raise RequestError(
                 f"{', '.join(theirs)}: with backend='openai' that is decided where the model is "
                 f"served; the arguments are {', '.join(sorted(known))}"
             )
         if "base_url" not in options:
-            raise BackendError(
+            raise RequestError(
                 "backend='openai' needs base_url=, such as 'http://localhost:8000/v1'"
             )
         name = None if model is None else str(model)
@@ -159,17 +160,6 @@ class RemoteLLM:
         """End the connections. Idempotent."""
         self._closed = True
         self._connection.close()
-
-    def __enter__(self) -> RemoteLLM:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         counts = "exact" if self.counts_exactly else "estimated"
@@ -281,28 +271,27 @@ class RemoteLLM:
         """The request that options come to."""
         max_tokens, temperature = options.get("max_tokens"), options.get("temperature")
         wanted = self.reserve_output if max_tokens is None else max_tokens
-        if not is_count(wanted) or wanted < 1:
-            raise RequestError(
-                f"max_tokens is {wanted!r}; use a whole number of 1 or more, or None"
-            )
         top_p, stop, seed = options.get("top_p"), options.get("stop"), options.get("seed")
+        schemas = wire_tools(options.get("tools"))
+        names = [schema["function"]["name"] for schema in schemas or ()]
+        choice = options.get("tool_choice") or "auto"
+        arguments.tool_choice(choice, names)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": wire_messages(messages),
-            "max_tokens": wanted,
-            "temperature": 0.0 if temperature is None else temperature,
-            "top_p": 1.0 if top_p is None else top_p,
+            "max_tokens": arguments.max_tokens(wanted),
+            "temperature": arguments.temperature(temperature),
+            "top_p": arguments.top_p(top_p),
             "stream": True,
             "stream_options": {"include_usage": True},
             **self._dialect.extra_fields,
         }
-        if stop:
-            body["stop"] = [stop] if isinstance(stop, str) else list(stop)
-        if (chosen := self._seed if seed is None else seed) is not None:
+        if stops := arguments.stop_strings(stop):
+            body["stop"] = list(stops)
+        if (chosen := self._seed if seed is None else arguments.seed(seed)) is not None:
             body["seed"] = chosen
-        if tools := options.get("tools"):
-            choice = options.get("tool_choice") or "auto"
-            body |= {"tools": wire_tools(tools), "tool_choice": choice}
+        if schemas:
+            body |= {"tools": schemas, "tool_choice": choice}
         if (schema := options.get("response_schema")) is not None:
             body["response_format"] = wire_schema(schema)
         if options.get("top_logprobs") is not None:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from longctx.errors import BackendError, ToolError
+from longctx import arguments
+from longctx.errors import ToolError
 from longctx.remote.discovery import is_count
 from longctx.types import (
     Completion,
@@ -46,24 +47,25 @@ def wire_messages(messages: Messages) -> list[dict[str, Any]]:
 
 
 def wire_tools(tools: Sequence[ToolSchema] | None) -> list[dict[str, Any]] | None:
-    """The tools as plain dicts; None where there are none."""
-    return [dict(tool) for tool in tools] if tools else None
+    """The tools as plain dicts; None where there are none.
+
+    Raises:
+        ToolError: one is malformed.
+    """
+    if not tools:
+        return None
+    arguments.tools(tools)
+    outer = ({"type": "function", "function": tool} | tool for tool in map(dict, tools))
+    return [{"type": tool["type"], "function": tool["function"]} for tool in outer]
 
 
 def wire_schema(response_schema: Any) -> dict[str, Any]:
     """``response_format`` of a JSON schema or pydantic model.
 
     Raises:
-        BackendError: it is neither.
+        RequestError: it is neither.
     """
-    if isinstance(response_schema, type) and issubclass(response_schema, BaseModel):
-        response_schema = response_schema.model_json_schema()
-    if not isinstance(response_schema, dict):
-        raise BackendError(
-            f"response_schema is a {type(response_schema).__name__}; "
-            "pass a JSON schema as a dict, or a pydantic model class"
-        )
-    schema = {"name": "answer", "schema": response_schema, "strict": True}
+    schema = {"name": "answer", "schema": arguments.json_schema(response_schema), "strict": True}
     return {"type": "json_schema", "json_schema": schema}
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from longctx.server.formats import ChatFormat, TextFormat
 from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.server.responses import ChatCompletion, TextCompletion
-from longctx.server.service import Service, refusing
+from longctx.server.service import Service
 from longctx.stream import Stream
 
 
@@ -26,8 +26,7 @@ def completion_routes(service: Service) -> APIRouter:
         messages, options = asked.to_messages(), asked.options()
 
         def start() -> Stream:
-            with refusing():
-                return llm.stream_chat(messages, **options)
+            return llm.stream_chat(messages, **options)
 
         form = ChatFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)
@@ -39,8 +38,7 @@ def completion_routes(service: Service) -> APIRouter:
         options = asked.options()
 
         def start() -> Stream:
-            with refusing():
-                return llm.stream(asked.text, **options)
+            return llm.stream(asked.text, **options)
 
         form = TextFormat(service.model_id, logprobs="top_logprobs" in options)
         return await service.answer(request, asked, start, form)

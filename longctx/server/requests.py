@@ -223,7 +223,7 @@ class ChatRequest(AnswerRequest):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     tools: list[Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: Literal[False] | None = None
     response_format: ResponseFormat | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
@@ -249,6 +249,14 @@ class ChatRequest(AnswerRequest):
         elif self.tool_choice is not None:
             options["tool_choice"] = self.tool_choice
         return options
+
+    @field_validator("parallel_tool_calls", mode="before")
+    @classmethod
+    def _one_call(cls, value: Any) -> Any:
+        """A grammar holds an answer to one call; the next follows its result."""
+        if value is True:
+            raise ValueError("an answer here holds one call: send false, or leave it out")
+        return value
 
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ChatRequest:

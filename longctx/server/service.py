@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from longctx.errors import BackendError
 from longctx.llm import LongContextLLM
 from longctx.server.connection import while_connected
 from longctx.server.embedder import TextEmbedder
@@ -86,17 +84,3 @@ class Service:
             return Response(status_code=499)  # nobody reads it; the log does
         done(result)
         return JSONResponse(form.whole(result))
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """What the model refuses before it works is the request's fault, such as a schema that makes
-    no grammar.
-
-    Raises:
-        ApiError: 400.
-    """
-    try:
-        yield
-    except BackendError as error:
-        raise ApiError(400, str(error), code="invalid_value") from error

@@ -16,11 +16,13 @@ class Prompt:
         rendered: its text and token ids.
         tools: what the model may call.
         pinned: tokens at the front that a window which slides keeps: system messages and tools.
+        n_added: tokens that the model puts around a plain text, and ``count()`` of it has not.
     """
 
     rendered: RenderedPrompt
     tools: tuple[ToolSchema, ...] = ()
     pinned: int = 0
+    n_added: int = 0
 
     @property
     def ids(self) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longctx._native import Model, TokenAttr
+from longctx.arguments import plain_text
 from longctx.tokens.fast import FastTokenizer
 
 FAST_CHARACTERS = 4_000
@@ -68,8 +69,9 @@ class ModelTokenizer:
             parse_special: turn text such as ``<|im_end|>`` into its control token.
 
         Raises:
-            BackendError: the text holds a lone surrogate.
+            RequestError: it is no text, or holds a lone surrogate.
         """
+        plain_text("text", text)
         if not add_special and not parse_special and len(text) >= FAST_CHARACTERS:
             ids = self._encode_fast(text)
             if ids is not None:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from longctx import arguments
 from longctx._native import json_schema_to_grammar
-from longctx.errors import BackendError, ToolError
+from longctx.errors import RequestError, ToolError
 from longctx.options import ToolChoice
 from longctx.tokens.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
 from longctx.types import ToolSchema
@@ -36,7 +37,9 @@ def tool_grammar(
             cannot be turned into a grammar.
     """
     checked = check_tools(tools)
-    chosen, must_call = _choose(checked, tool_choice)
+    names = [tool["function"]["name"] for tool in checked]
+    must_call = arguments.tool_choice(tool_choice, names)
+    chosen = [tool for tool in checked if tool["function"]["name"] in (must_call or names)]
     if not chosen:
         return None
     opening = "{" if call_format == "json" else HERMES_OPEN
@@ -50,27 +53,6 @@ def tool_grammar(
     if must_call:
         return f"root ::= {wrapped}{call}\n"
     return f"root ::= {wrapped} | text\ntext ::= {_not_beginning_with(opening)}{call}\n"
-
-
-def _choose(
-    tools: list[dict[str, Any]], tool_choice: ToolChoice
-) -> tuple[list[dict[str, Any]], bool]:
-    if tool_choice in ("auto", "none"):
-        return tools, False
-    if tool_choice == "required":
-        if not tools:
-            raise ToolError("tool_choice is 'required' but no tools are given; pass tools=[…]")
-        return tools, True
-    function = tool_choice.get("function") if isinstance(tool_choice, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    named = [tool for tool in tools if tool["function"]["name"] == name]
-    if name is None or not named:
-        offered = ", ".join(tool["function"]["name"] for tool in tools) or "none"
-        raise ToolError(
-            f"tool_choice is {tool_choice!r}; use 'auto', 'none', 'required' or "
-            f"{{'type': 'function', 'function': {{'name': …}}}} with a tool you pass ({offered})"
-        )
-    return named, True
 
 
 def _call_grammar(tools: list[dict[str, Any]]) -> str:
@@ -90,7 +72,7 @@ def _call_grammar(tools: list[dict[str, Any]]) -> str:
     schema: dict[str, Any] = {"anyOf": calls, "$defs": definitions}
     try:
         return "\n" + json_schema_to_grammar(schema)
-    except BackendError as error:
+    except RequestError as error:
         names = ", ".join(tool["function"]["name"] for tool in tools)
         raise ToolError(f"the parameters of a tool ({names}) are unusable: {error}") from error
 

@@ -14,7 +14,7 @@ from longctx.agents import (
     policies,
     tool,
 )
-from longctx.errors import BackendError, ContextOverflowError, TemplateError, ToolError
+from longctx.errors import BackendError, ContextOverflowError, RequestError, ToolError
 from longctx.testing import ScriptedChatModel
 from longctx.types import Completion, Message, Timings, ToolCall, Usage, WindowReport
 
@@ -250,18 +250,24 @@ def test_context_adds_up():
 @pytest.mark.parametrize("text", ["", "  ", None, 5, ["hello"]])
 def test_nonsense_turns(text):
     """They are refused at once, also by stream(), before its first event."""
-    with pytest.raises(TemplateError):
+    with pytest.raises(RequestError):
         Agent(ScriptedChatModel([])).stream(text)
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"tools": [len]}, {"tools": [add, add]}, {"max_steps": 0}, {"policy": 5}],
-    ids=["no tool", "twice", "no step", "no policy"],
+    ("options", "kind"),
+    [
+        ({"tools": [len]}, ToolError),
+        ({"tools": [add, add]}, ToolError),
+        ({"max_steps": 0}, RequestError),
+        ({"policy": 5}, RequestError),
+        ({"temperature": -1}, RequestError),
+    ],
+    ids=["no tool", "twice", "no step", "no policy", "colder than cold"],
 )
-def test_nonsense_agents(options):
+def test_nonsense_agents(options, kind):
     """They are refused when they are made."""
-    with pytest.raises(ToolError):
+    with pytest.raises(kind):
         Agent(ScriptedChatModel([]), **options)
 
 

@@ -16,8 +16,8 @@ from longctx.agents import Agent, ConversationStore, Done, ToolResult, tool
 from longctx.errors import (
     BackendError,
     LongCtxError,
+    RequestError,
     SnapshotMismatchError,
-    TemplateError,
     ToolError,
 )
 from longctx.testing import ScriptedChatModel
@@ -131,9 +131,9 @@ def test_without_a_limit_a_tool_runs_in_the_callers_thread():
 @pytest.mark.parametrize("timeout_s", [0, -1, "soon"])
 def test_a_limit_that_is_none(timeout_s):
     """It is refused when the tool, or the agent, is made."""
-    with pytest.raises(ToolError):
+    with pytest.raises(RequestError):
         tool(timeout_s=timeout_s)(add)
-    with pytest.raises(ToolError):
+    with pytest.raises(RequestError):
         Agent(ScriptedChatModel([]), tool_timeout_s=timeout_s)
 
 
@@ -177,7 +177,7 @@ def test_a_run_that_failed_is_resumed():
     agent.llm = ScriptedChatModel(["It is 5."])
     assert agent.resume().text == "It is 5."
     assert [m.role for m in agent.transcript] == ["user", "assistant", "tool", "assistant"]
-    with pytest.raises(ToolError, match="no unfinished run"):
+    with pytest.raises(RequestError, match="no unfinished run"):
         agent.resume()
 
 
@@ -347,9 +347,9 @@ def test_a_second_run_in_a_stream_is_an_error_and_not_a_deadlock():
 def test_nonsense_is_refused_before_anything_is_taken():
     """A wrong text leaves the agent free."""
     agent = Agent(ScriptedChatModel(["Yes."]))
-    with pytest.raises(TemplateError):
+    with pytest.raises(RequestError):
         agent.run("")
     for max_tokens in (0, -5, "many"):
-        with pytest.raises(BackendError, match="max_tokens"):
+        with pytest.raises(RequestError, match="max_tokens"):
             agent.run("Go", max_tokens=max_tokens)
     assert agent.run("Go").text == "Yes."

@@ -16,7 +16,7 @@ from longctx.agents import policies
 from longctx.agents.policies import View
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.validity import check_view
-from longctx.errors import PlanError, TemplateError
+from longctx.errors import RequestError, TemplateError
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import SUMMARISERS, SUMMARY, transcripts, view_of
 
@@ -302,5 +302,5 @@ def test_a_summary_says_each_thing_once():
 @pytest.mark.parametrize(("trigger", "goal"), [(0.5, 0.6), (1.1, 0.6), (1.0, 0.0)])
 def test_levels_that_are_none(trigger, goal):
     """They are refused when the policy is made."""
-    with pytest.raises(PlanError):
+    with pytest.raises(RequestError):
         policies.when_full(trigger=trigger, goal=goal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longctx import BackendError, ContextOverflowError
+from longctx import BackendError, ContextOverflowError, RequestError
 from tests.cache.test_session import IDS, keys, opened
 from tests.conftest import TinyGguf
 
@@ -80,7 +80,7 @@ def test_windows_of_different_scale_and_compressed_ones(tiny_gguf: TinyGguf) -> 
         assert one.prefilled_again == 0
         with pytest.raises(BackendError, match="compressed"):
             two.attach(one)
-        with pytest.raises(BackendError, match="recompute"):
+        with pytest.raises(RequestError, match="recompute"):
             one.attach(two, recompute=-1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longctx import ContextOverflowError, LongContextLLM
+from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx.cache.state import parse_state
 from tests.cache.test_session import IDS, keys, opened
 from tests.conftest import TinyGguf
@@ -142,9 +142,11 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
     with opened(tiny_gguf("llama", n_ctx_train=256), n_keep=4, overflow="slide") as llm:
         session = llm.session()
         session.feed(IDS[:50])
-        for wrong in (0, -3, 47):
-            with pytest.raises(ContextOverflowError, match="cannot slide"):
+        for wrong in (0, -3, 1.5):
+            with pytest.raises(RequestError, match="n_discard"):
                 session.slide(wrong)
+        with pytest.raises(ContextOverflowError, match="cannot slide"):
+            session.slide(47)
         session.slide(46)
         assert session.n_tokens == 4
         assert isinstance(llm, LongContextLLM)

@@ -116,7 +116,7 @@ def test_a_text_of_ones_own(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
         (["report"], 2, "files"),
         (["recall", "{model}", "--length", "10"], 1, "ContextOverflowError"),
         (["passkey", "{model}", "--lengths", "a"], 2, "--lengths"),
-        (["passkey", "{model}", "--lengths", "900", "--depths", "150"], 1, "PlanError"),
+        (["passkey", "{model}", "--lengths", "900", "--depths", "150"], 1, "RequestError"),
         (["ruler", "{model}", "--lengths", "900", "--tasks", "qa"], 1, "niah_single"),
         (["frobnicate"], 2, "Usage"),
     ],

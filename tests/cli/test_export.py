@@ -38,5 +38,5 @@ def test_an_unknown_engine_is_an_error(tiny_gguf: TinyGguf) -> None:
     """Exit status 1, and the message has the names."""
     done = run("export", str(tiny_gguf()), "--to", "mlx", *OPTIONS, ok=False)
     assert done.returncode == 1
-    assert "PlanError" in done.stderr
+    assert "RequestError" in done.stderr
     assert "koboldcpp" in done.stderr

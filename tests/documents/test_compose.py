@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longctx import DocumentError, LongContextLLM
+from longctx import LongContextLLM, RequestError
 from longctx.documents import DocumentQA
 from longctx.testing import ScriptedChatModel
 from tests.conftest import TinyGguf
@@ -34,12 +34,12 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf, compose: object) -> None:
     """When it is constructed, not at the first question."""
     with (
         LongContextLLM(tiny_gguf(), 1024, n_threads=1, reserve_output=8) as llm,
-        pytest.raises(DocumentError, match="compose"),
+        pytest.raises(RequestError, match="compose"),
     ):
         DocumentQA(llm, compose=compose)  # type: ignore[arg-type]  # what it is about
 
 
 def test_it_needs_a_model_that_can() -> None:
     """The message says what to do."""
-    with pytest.raises(DocumentError, match="LongContextLLM"):
+    with pytest.raises(RequestError, match="LongContextLLM"):
         DocumentQA(ScriptedChatModel(["yes"]), compose=16)

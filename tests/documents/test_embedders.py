@@ -13,7 +13,7 @@ from longctx.documents import embedders as module
 from longctx.documents import vectors as vectors_module
 from longctx.documents.embedders import as_embedder
 from longctx.documents.vectors import VectorStore
-from longctx.errors import DocumentError, MissingExtraError
+from longctx.errors import MissingExtraError, RequestError
 from longctx.protocols import Embedder
 
 TEXTS = ["The cat sleeps.", "A kitten naps.", "Interest rates rose."]
@@ -57,7 +57,7 @@ def test_what_a_user_may_give():
 @pytest.mark.parametrize("embedder", [7, object(), ["name"]])
 def test_what_is_no_embedder(embedder):
     """The message lists what is."""
-    with pytest.raises(DocumentError, match="sentence-transformers"):
+    with pytest.raises(RequestError, match="sentence-transformers"):
         as_embedder(embedder)
 
 
@@ -66,14 +66,14 @@ def test_what_is_no_embedder(embedder):
 )
 def test_nonsense_from_a_function_is_refused(returned):
     """Two texts need two rows of finite numbers."""
-    with pytest.raises(DocumentError, match="embedder"):
+    with pytest.raises(RequestError, match="embedder"):
         as_embedder(lambda texts: returned).embed(["a", "b"])
 
 
 def test_a_folder_that_is_no_model(tmp_path):
     """Whatever the library says about it, it is one of our errors."""
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(DocumentError, match="cannot be loaded"):
+    with pytest.raises(RequestError, match="cannot be loaded"):
         SentenceTransformersEmbedder(tmp_path, cache_dir=tmp_path / "cache").embed(["a"])
 
 

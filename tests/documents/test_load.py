@@ -4,10 +4,11 @@ import codecs
 import os
 import random
 import sys
+from pathlib import Path
 
 import pytest
 
-from longctx.documents import Document, load_document
+from longctx.documents import Document, load_document, load_folder
 from longctx.errors import DocumentError, MissingExtraError
 
 GERMAN = (
@@ -185,3 +186,15 @@ def test_markdown_sections_cover_what_stands_under_each_heading(tmp_path):
     assert spans[0].endswith("end\n")
     assert spans[1] == "## Two ##\nmore\n"
     assert spans[2] == "Three\n-----\nend\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """Its bytes are read as UTF-8 where they can be; the document serves, in a folder too."""
+    for name, shown in (("ф".encode(), "ф"), (b"latin-\xe9", "latin-\ufffd")):
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".txt")
+        Path(path).write_text("Some text.")
+        document = load_document(path)
+        assert document.doc_id == f"{shown}.txt"
+        assert document.model_dump_json()
+    assert {d.doc_id for d in load_folder(tmp_path).documents} == {"ф.txt", "latin-\ufffd.txt"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from longctx.documents import Document, DocumentQA
-from longctx.errors import ContextOverflowError, DocumentError
+from longctx.errors import ContextOverflowError, DocumentError, RequestError
 from longctx.testing import ScriptedChatModel
 
 TEXT = "Until delivery the seller bears the risk. " * 40
@@ -98,7 +98,7 @@ def test_names_are_unique():
 )
 def test_nonsense_options_are_refused(options):
     """At once, and not at the first question."""
-    with pytest.raises(DocumentError):
+    with pytest.raises(RequestError):
         DocumentQA(ScriptedChatModel([]), **options)
 
 
@@ -107,7 +107,7 @@ def test_unknown_documents_are_refused(doc_ids):
     """A subset names documents of the library, in a list."""
     qa = DocumentQA(ScriptedChatModel(["x"]))
     qa.add("text", doc_id="a")
-    with pytest.raises(DocumentError):
+    with pytest.raises(RequestError):
         qa.ask("Who?", doc_ids=doc_ids)
 
 
@@ -133,7 +133,7 @@ def test_nonsense_questions(question, max_tokens):
     """They are refused before the model is called."""
     qa = DocumentQA(ScriptedChatModel([]))
     qa.add("text", doc_id="a")
-    with pytest.raises(DocumentError):
+    with pytest.raises(RequestError):
         qa.ask(question, max_tokens=max_tokens)
 
 

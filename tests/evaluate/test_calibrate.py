@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from longctx import DocumentError, LongContextLLM, ModelInfo, PlanError, UnsupportedModelError
+from longctx import DocumentError, LongContextLLM, ModelInfo, RequestError, UnsupportedModelError
 from longctx.evaluate import calibrate
 from longctx.evaluate.search import N_STRETCHES, best_candidate
 from longctx.planner import Profile, TrialResult, plan_context, profile_path
@@ -69,17 +69,17 @@ def test_an_interrupted_calibration_goes_on(tiny_gguf: TinyGguf) -> None:
 def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
     """Windows within the training, no methods."""
     path = tiny_gguf("llama", n_ctx_train=512)
-    with pytest.raises(PlanError, match="past the trained"):
+    with pytest.raises(RequestError, match="past the trained"):
         calibrate(path, (512,))
     with pytest.raises(DocumentError, match="longer text"):
         calibrate(path, (1024, 4096), ("ntk",), text="too short " * 200)
     with pytest.raises(UnsupportedModelError, match="nothing to calibrate"):
         calibrate(tiny_gguf("mamba", n_ctx_train=512), (1024,))
-    with pytest.raises(PlanError, match=r"none of the methods .*self-extend: not every layer"):
+    with pytest.raises(RequestError, match=r"none of the methods .*self-extend: not every layer"):
         calibrate(tiny_gguf("gemma3", n_ctx_train=512), (1024,), ("self-extend",))
-    with pytest.raises(PlanError, match="needs methods"):
+    with pytest.raises(RequestError, match="needs methods"):
         calibrate(path, (1024,), ())
-    with pytest.raises(PlanError, match="profile is a str"):
+    with pytest.raises(RequestError, match="profile is a str"):
         LongContextLLM(path, 1024, profile="yarn")  # type: ignore[arg-type]  # nonsense on purpose
 
 
@@ -94,7 +94,7 @@ def test_what_a_model_cannot_run_is_left_out(tiny_gguf: TinyGguf) -> None:
 
 def test_unknown_methods_are_refused() -> None:
     """By name, before a trial; it was pydantic's own error."""
-    with pytest.raises(PlanError, match="foo cannot be calibrated; choose from none, linear"):
+    with pytest.raises(RequestError, match="foo cannot be calibrated; choose from none, linear"):
         calibrate(TINY, (1024,), ("ntk", "foo"))  # type: ignore[arg-type]  # what is under test
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longctx import ContextOverflowError, DocumentError, PlanError, Progress
+from longctx import ContextOverflowError, DocumentError, Progress, RequestError
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.fitting import largest_fitting
 from longctx.evaluate.measure_ruler import RulerScore, effective_window
@@ -77,7 +77,7 @@ def test_a_text_that_is_too_short_is_refused() -> None:
     """With both numbers."""
     with pytest.raises(DocumentError, match=r"5 tokens and 6"):
         stretch([1, 2, 3, 4, 5], 6, 0)
-    with pytest.raises(PlanError, match="seed"):
+    with pytest.raises(RequestError, match="seed"):
         stretch([1, 2, 3], 1, -1)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longctx import ContextOverflowError, DocumentError, LongContextLLM, PlanError
+from longctx import ContextOverflowError, DocumentError, LongContextLLM, RequestError
 from longctx.evaluate.needle_text import needle_of, needle_prompt
 from longctx.evaluate.passkey_text import passkey_prompt
 from longctx.evaluate.recall_text import MAX_FACTS, build_facts, build_recall_text
@@ -69,7 +69,7 @@ def test_recall_texts_that_cannot_be(tokenizer: LongContextLLM) -> None:
     with pytest.raises(DocumentError):
         build_recall_text([1] * 10, facts, 900, seed=0)
     for n_facts in (0, MAX_FACTS + 1, 2.5):
-        with pytest.raises(PlanError, match="n_facts"):
+        with pytest.raises(RequestError, match="n_facts"):
             build_facts(tokenizer.tokenize, n_facts, seed=0)
 
 

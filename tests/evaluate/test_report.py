@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from longctx import LongContextLLM, PlanError
+from longctx import LongContextLLM, RequestError
 from longctx.evaluate import (
     EvaluationRun,
     NeedleResult,
@@ -132,17 +132,17 @@ def test_other_files_are_refused(tmp_path: Path, content: str, said: str) -> Non
     """It says where the file is not what it should be."""
     file = tmp_path / "run.json"
     file.write_text(content)
-    with pytest.raises(PlanError, match=said):
+    with pytest.raises(RequestError, match=said):
         load_run(file)
-    with pytest.raises(PlanError, match="nowhere"):
+    with pytest.raises(RequestError, match="nowhere"):
         load_run(tmp_path / "nowhere.json")
 
 
 def test_pages_that_cannot_be_written(tmp_path: Path, runs: list[EvaluationRun]) -> None:
     """Before any work: another suffix, no folder, nothing to show."""
-    with pytest.raises(PlanError, match=r"\.html"):
+    with pytest.raises(RequestError, match=r"\.html"):
         write_report(tmp_path / "report.pdf", runs)
-    with pytest.raises(PlanError, match=r"report cannot be written .* no such folder"):
+    with pytest.raises(RequestError, match=r"report cannot be written .* no such folder"):
         write_report(tmp_path / "nowhere" / "report.html", runs)
-    with pytest.raises(PlanError, match="no measurements"):
+    with pytest.raises(RequestError, match="no measurements"):
         write_report(tmp_path / "report.html", [])

@@ -8,7 +8,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from longctx import PlanError
+from longctx import RequestError
 from longctx.evaluate.factors import N_KNOTS, starting_factors
 from longctx.evaluate.search import (
     N_STRETCHES,
@@ -145,7 +145,7 @@ def test_too_short_a_window_has_no_blocks() -> None:
     """Said, not divided by zero."""
     short = Searched(TrainedRope(64, 100_000.0, 16), 16, 32)
     assert formula("ntk", short).parameters == ProfileParameters()
-    with pytest.raises(PlanError, match="too short"):
+    with pytest.raises(RequestError, match="too short"):
         formula("self-extend", short)
 
 

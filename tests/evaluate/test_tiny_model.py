@@ -15,8 +15,8 @@ from longctx import (
     DocumentError,
     LongContextLLM,
     MissingExtraError,
-    PlanError,
     Progress,
+    RequestError,
 )
 from longctx.evaluate import (
     EvaluationResult,
@@ -196,41 +196,41 @@ def test_a_stream_slides_past_its_window(tiny_gguf: TinyGguf, tmp_path: Path) ->
         assert 2048 - 512 <= result.dropped_tokens < 2048
         assert "4 sinks" in repr(result)
         result.plot(tmp_path / "stream.png")
-        with pytest.raises(PlanError, match="stride"):
+        with pytest.raises(RequestError, match="stride"):
             stream(llm, stride=1)
 
 
 NONSENSE: list[tuple[type[Exception], Measure]] = [
-    (PlanError, lambda llm: perplexity(llm, 0)),
-    (PlanError, lambda llm: perplexity(llm, 100.5)),
-    (PlanError, lambda llm: perplexity(llm, 100, stride=0)),
-    (PlanError, lambda llm: perplexity(llm, 100, marks=[])),
-    (PlanError, lambda llm: perplexity(llm, 100, marks=[50, 20])),
-    (PlanError, lambda llm: perplexity(llm, 100, marks=[200])),
-    (PlanError, lambda llm: perplexity(llm, 100, seed=-1)),
-    (PlanError, lambda llm: perplexity(llm, 100, stride=50, context=50)),
+    (RequestError, lambda llm: perplexity(llm, 0)),
+    (RequestError, lambda llm: perplexity(llm, 100.5)),
+    (RequestError, lambda llm: perplexity(llm, 100, stride=0)),
+    (RequestError, lambda llm: perplexity(llm, 100, marks=[])),
+    (RequestError, lambda llm: perplexity(llm, 100, marks=[50, 20])),
+    (RequestError, lambda llm: perplexity(llm, 100, marks=[200])),
+    (RequestError, lambda llm: perplexity(llm, 100, seed=-1)),
+    (RequestError, lambda llm: perplexity(llm, 100, stride=50, context=50)),
     (ContextOverflowError, lambda llm: perplexity(llm, 5000)),
     (ContextOverflowError, lambda llm: perplexity(llm, 9000, context=5000)),
     (DocumentError, lambda llm: perplexity(llm, 100, text="too short")),
     (ContextOverflowError, lambda llm: recall(llm, 5000)),
     (ContextOverflowError, lambda llm: recall(llm, 100)),
     (DocumentError, lambda llm: recall(llm, text="too short")),
-    (PlanError, lambda llm: recall(llm, n_facts=101)),
-    (PlanError, lambda llm: passkey(llm, [])),
-    (PlanError, lambda llm: passkey(llm, [10])),
-    (PlanError, lambda llm: passkey(llm, [500], depths=[2])),
-    (PlanError, lambda llm: passkey(llm, [500], depths=[])),
-    (PlanError, lambda llm: passkey(llm, [500], depths=["deep"])),
-    (PlanError, lambda llm: passkey(llm, [500], trials=0)),
+    (RequestError, lambda llm: recall(llm, n_facts=101)),
+    (RequestError, lambda llm: passkey(llm, [])),
+    (RequestError, lambda llm: passkey(llm, [10])),
+    (RequestError, lambda llm: passkey(llm, [500], depths=[2])),
+    (RequestError, lambda llm: passkey(llm, [500], depths=[])),
+    (RequestError, lambda llm: passkey(llm, [500], depths=["deep"])),
+    (RequestError, lambda llm: passkey(llm, [500], trials=0)),
     (ContextOverflowError, lambda llm: passkey(llm, [100])),
     (ContextOverflowError, lambda llm: passkey(llm, [500, 5000])),
     (DocumentError, lambda llm: needle(llm, [500], text="too short")),
-    (PlanError, lambda llm: ruler(llm, [900], tasks=["qa"])),
-    (PlanError, lambda llm: ruler(llm, [900], tasks=[])),
-    (PlanError, lambda llm: ruler(llm, [900], samples=0)),
+    (RequestError, lambda llm: ruler(llm, [900], tasks=["qa"])),
+    (RequestError, lambda llm: ruler(llm, [900], tasks=[])),
+    (RequestError, lambda llm: ruler(llm, [900], samples=0)),
     (ContextOverflowError, lambda llm: ruler(llm, [5000])),
     (DocumentError, lambda llm: ruler(llm, [900], tasks=["cwe"], text="the same words " * 400)),
-    (PlanError, lambda llm: stream(llm)),
+    (RequestError, lambda llm: stream(llm)),
 ]
 
 
@@ -247,9 +247,9 @@ def test_plots_that_cannot_be(
 ) -> None:
     """An unknown suffix, a missing folder, a missing matplotlib: what to do is in the error."""
     result = perplexity(llm, 100, stride=20)
-    with pytest.raises(PlanError, match=r"\.png"):
+    with pytest.raises(RequestError, match=r"\.png"):
         result.plot(tmp_path / "plot.docx")
-    with pytest.raises(PlanError, match="no such folder"):
+    with pytest.raises(RequestError, match="no such folder"):
         result.plot(tmp_path / "missing" / "plot.png")
     real_import = builtins.__import__
 

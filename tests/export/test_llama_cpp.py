@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import ContextPlan, ModelInfo, PlanError, export_plan, plan_context
+from longctx import ContextPlan, ModelInfo, RequestError, export_plan, plan_context
 from longctx._native import Context, ContextParams, Model
 from longctx.backends import context_params
 from longctx.export import ENGINES
@@ -259,7 +259,7 @@ def test_every_engine_says_what_it_loses(tiny_gguf: TinyGguf) -> None:
         assert found.engine == engine
         assert len(found.cannot) >= 3
         assert "Not expressed:" in str(found)
-    with pytest.raises(PlanError, match="koboldcpp"):
+    with pytest.raises(RequestError, match="koboldcpp"):
         export_plan(chosen, "exllama")
 
 

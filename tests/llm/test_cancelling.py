@@ -38,7 +38,7 @@ def llm() -> Iterator[LongContextLLM]:
         yield model
 
 
-def wait_until_idle(llm: LongContextLLM, within_s: float = 5.0) -> None:
+def wait_until_idle(llm: LongContextLLM, within_s: float = 15.0) -> None:
     """No answer is under way any more, long before it could have been written to its end."""
     until = time.monotonic() + within_s
     while llm.engine.n_answers:

@@ -12,6 +12,7 @@ from longctx import (
     BackendError,
     ContextOverflowError,
     LongContextLLM,
+    RequestError,
     TemplateError,
     ToolError,
 )
@@ -182,16 +183,16 @@ def test_what_is_no_conversation_is_said(demo_llm: LongContextLLM, messages: obj
     ],
 )
 def test_nonsense_settings_are_refused(demo_llm: LongContextLLM, options: dict) -> None:
-    """Each is a BackendError with the value in it, raised by the call itself."""
-    with pytest.raises(BackendError):
+    """Each is a RequestError with the value in it, raised by the call itself."""
+    with pytest.raises(RequestError):
         demo_llm.chat(QUESTION, **options)
-    with pytest.raises(BackendError):
+    with pytest.raises(RequestError):
         demo_llm.stream_chat(QUESTION, **options)  # at once, not at the first chunk
 
 
 def test_an_empty_prompt_is_refused(demo_llm: LongContextLLM) -> None:
     """SmolLM2 adds no BOS, so an empty prompt has nothing to continue."""
-    with pytest.raises(BackendError, match="empty"):
+    with pytest.raises(RequestError, match="empty"):
         demo_llm.generate("")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from longctx import BackendError, ContextOverflowError, LongContextLLM, Progress
+from longctx import ContextOverflowError, LongContextLLM, Progress, RequestError
 
 TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
@@ -70,7 +70,7 @@ def test_all_are_checked_before_any_begins(llm: LongContextLLM) -> None:
         llm.chat_batch([asked(7), asked(12, PROSE * 30)], on_progress=seen.append)
     assert caught.value.available == 1024
     assert seen == []
-    with pytest.raises(BackendError, match="temperature"):
+    with pytest.raises(RequestError, match="temperature"):
         llm.chat_batch([asked(7)], temperature=-1)
     assert llm.chat_batch([]) == []
 

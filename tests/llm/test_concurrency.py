@@ -23,7 +23,7 @@ def ask(name: str) -> list[dict[str, str]]:
 
 
 def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:
-    """Calls run side by side; answers do not mix (a bare Llama crashes the process, DESIGN trap 13)."""
+    """Calls run side by side; answers do not mix (a bare Llama crashes the process)."""
     places = ["France", "Italy", "Spain", "Japan"] * 2
     alone = [demo_llm.chat(ask(place), max_tokens=12).text for place in places]
     with ThreadPoolExecutor(4) as pool:

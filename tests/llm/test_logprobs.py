@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import BackendError, LongContextLLM
+from longctx import LongContextLLM, RequestError
 from longctx.types import Completion
 from tests.conftest import TinyGguf
 
@@ -115,5 +115,5 @@ def test_nobody_asked(llm: LongContextLLM) -> None:
 @pytest.mark.parametrize("top", [-1, True, 1.5, "3"])
 def test_nonsense_is_refused(llm: LongContextLLM, top: Any) -> None:
     """Before any work."""
-    with pytest.raises(BackendError, match="top_logprobs"):
+    with pytest.raises(RequestError, match="top_logprobs"):
         llm.generate(PROMPT, max_tokens=2, top_logprobs=top)

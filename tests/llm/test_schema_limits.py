@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from longctx import BackendError, LongContextLLM
+from longctx import LongContextLLM, RequestError
 from tests.conftest import TinyGguf
 
 SCHEMAS: list[tuple[dict[str, Any], str]] = [
@@ -33,7 +33,7 @@ def test_they_are_refused_before_any_work(
     llm: LongContextLLM, schema: dict[str, Any], said: str
 ) -> None:
     """By stream_chat itself, not by its first chunk."""
-    with pytest.raises(BackendError, match=said):
+    with pytest.raises(RequestError, match=said):
         llm.stream_chat([{"role": "user", "content": "Hi"}], response_schema=schema)
 
 

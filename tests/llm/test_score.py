@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longctx import BackendError, ContextOverflowError, LongContextLLM
+from longctx import ContextOverflowError, LongContextLLM, RequestError
 
 TEXT = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 8
 
@@ -54,9 +54,9 @@ def test_next_nll_keeps_nothing_and_agrees_with_score(demo_llm: LongContextLLM) 
 
 def test_too_short_and_too_long(demo_llm: LongContextLLM) -> None:
     """One token predicts nothing; one too many does not fit."""
-    with pytest.raises(BackendError, match="at least 2"):
+    with pytest.raises(RequestError, match="at least 2"):
         demo_llm.score([5])
     with pytest.raises(ContextOverflowError):
         demo_llm.score([5] * (demo_llm.target_ctx + 1))
-    with pytest.raises(BackendError, match="vocabulary"):
+    with pytest.raises(RequestError, match="vocabulary"):
         demo_llm.score([5, 10**6])

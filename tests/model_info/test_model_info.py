@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from longctx._native import Model
-from longctx.errors import ModelFileError
+from longctx.errors import ModelFileError, UnsupportedModelError
 from longctx.model_info import ModelInfo
 from tests.conftest import TinyGguf
 from tests.support.tiny_gguf import TINY_ARCHITECTURES
@@ -169,6 +169,31 @@ def test_files_of_a_split_model(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
         ModelInfo.from_gguf(second)
     with pytest.raises(ModelFileError, match="rename it"):
         ModelInfo.from_gguf(shutil.copy(first, tmp_path / "renamed.gguf"))
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "m-00001-of-00003.gguf"])
+def test_files_of_a_split_model_put_behind_each_other(
+    tmp_path: Path, tiny_gguf: TinyGguf, name: str
+) -> None:
+    """Renaming them does not help, and the others are not missing."""
+    part = tiny_gguf("llama", metadata={"split.count": 3}).read_bytes()
+    for padding in (0, 13, 4096):
+        path = tmp_path / name
+        path.write_bytes((part + bytes(padding)) * 3)
+        with pytest.raises(ModelFileError, match="put behind each other") as said:
+            ModelInfo.from_gguf(path)
+        assert "--merge" in str(said.value)
+        assert "rename" not in str(said.value)
+
+
+def test_a_number_format_newer_than_this_is_no_damage(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
+    """The file is as it should be; we are too old."""
+    data = tiny_gguf("llama").read_bytes()
+    at = data.index(b"output_norm.weight") + len(b"output_norm.weight") + 4 + 8
+    path = tmp_path / "new.gguf"
+    path.write_bytes(data[:at] + (999).to_bytes(4, "little") + data[at + 4 :])
+    with pytest.raises(UnsupportedModelError, match=r"type 999.*newer"):
+        ModelInfo.from_gguf(path)
 
 
 def test_info_is_frozen_and_prints_as_a_table(demo_gguf: Path) -> None:

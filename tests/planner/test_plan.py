@@ -75,19 +75,21 @@ def test_path_serves_as_well(demo_gguf: Path) -> None:
 def test_within_the_trained_window_nothing_is_scaled(
     smollm: ModelInfo, target: int, method: str
 ) -> None:
-    """Whatever method was named, and n_ctx is a multiple of 256 (trap 9)."""
+    """Whatever method was named, and n_ctx is what was asked for."""
     p = plan(smollm, target, method=method, reserve_output=0)
     assert (p.method, p.scale, p.rope.freq_base) == ("none", 1, 1e5)
-    assert p.n_ctx == -(-target // 256) * 256
+    assert p.n_ctx == target
     assert not p.warnings
 
 
-def test_window_is_rounded_up_and_scale_follows(smollm: ModelInfo) -> None:
-    """The scale is that of the window allocated, not of the wish."""
+def test_the_window_is_the_one_asked_for_and_the_memory_that_of_whole_blocks(
+    smollm: ModelInfo,
+) -> None:
+    """llama.cpp rounds cells up to 256 (trap 9); limit and scale are those of the wish."""
     p = plan(smollm, 12_000)
-    assert p.n_ctx == 12_032
-    assert p.scale == 12_032 / 8192
-    assert any("rounded up" in reason for reason in p.reasons)
+    assert p.n_ctx == 12_000
+    assert p.scale == 12_000 / 8192
+    assert p.memory == plan(smollm, 12_032).memory
 
 
 @pytest.mark.parametrize("method", ["linear", "ntk", "dynamic", "ntk-by-parts", "yarn"])
@@ -227,8 +229,8 @@ def test_slide_keeps_four_sinks(smollm: ModelInfo) -> None:
 def test_steps_double_from_the_trained_window(smollm: ModelInfo) -> None:
     """And the RoPE of each is that of its own scale."""
     p = plan(smollm, 40_000, method="ntk")
-    assert window_steps(p) == (8192, 16384, 32768, 40192)
-    assert [p.rope_at(n).scale for n in window_steps(p)] == [1, 2, 4, 40192 / 8192]
+    assert window_steps(p) == (8192, 16384, 32768, 40_000)
+    assert [p.rope_at(n).scale for n in window_steps(p)] == [1, 2, 4, 40_000 / 8192]
     assert p.rope_at(p.n_ctx) == p.rope
     assert p.rope_at(4096).method == "none"
     assert window_steps(plan(smollm, 4096)) == (4096,)
@@ -237,25 +239,23 @@ def test_steps_double_from_the_trained_window(smollm: ModelInfo) -> None:
 @settings(max_examples=60, deadline=None)
 @given(target=st.integers(1, 500_000))
 def test_every_target_gives_a_sound_plan(demo_gguf: Path, target: int) -> None:
-    """Whole blocks, a window no smaller than asked, steps that rise to it."""
+    """The window that was asked for, and steps that rise to it."""
     info = ModelInfo.from_gguf(demo_gguf)
     p = plan_context(info, target, memory_limit="1TiB", reserve_output=0)
     steps = window_steps(p)
-    assert target <= p.n_ctx < target + 256
-    assert all(step % 256 == 0 for step in steps)
+    assert p.n_ctx == target
     assert list(steps) == sorted(set(steps))
     assert steps[-1] == p.n_ctx
-    assert p.scale == max(1, p.n_ctx / 8192 if target > 8192 else 1)
+    assert p.scale == max(1, target / 8192)
 
 
 def test_trained_window_that_is_no_multiple_of_256(tiny_gguf: TinyGguf) -> None:
-    """Asking for exactly the trained window scales nothing; growing past it begins below it."""
+    """Asking for exactly the trained window scales nothing; growing past it begins there."""
     path = tiny_gguf("llama", n_ctx_train=1000)
     assert plan(path, 1000, reserve_output=0).scale == 1
     grown = plan(path, 4000, reserve_output=0, method="ntk")
-    assert window_steps(grown) == (768, 1536, 3072, 4096)
-    assert grown.rope_at(768).scale == 1
-    assert grown.rope_at(1536).scale == 1.536
+    assert window_steps(grown) == (1000, 2000, 4000)
+    assert [grown.rope_at(n).scale for n in (768, 1000, 2000, 4000)] == [1, 1, 2, 4]
 
 
 def test_plan_prints_as_a_table_and_dumps_as_json(smollm: ModelInfo) -> None:

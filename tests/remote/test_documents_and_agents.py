@@ -12,7 +12,7 @@ import pytest
 from longctx import LongContextLLM
 from longctx.agents import Agent, tool
 from longctx.documents import DocumentQA
-from longctx.errors import DocumentError
+from longctx.errors import RequestError
 from longctx.remote import RemoteLLM, connect
 from tests.server.live_server import LiveServer, serving
 
@@ -71,7 +71,7 @@ def test_documents_run_unchanged(here: LongContextLLM, there: RemoteLLM, strateg
 
 def test_what_a_server_cannot_do_is_refused_at_once(there: RemoteLLM) -> None:
     """Cached passages are placed in this process, not over HTTP."""
-    with pytest.raises(DocumentError, match="cannot place cached documents"):
+    with pytest.raises(RequestError, match="cannot place cached documents"):
         DocumentQA(there, compose=16)
 
 

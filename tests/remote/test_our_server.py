@@ -15,6 +15,7 @@ from longctx import (
     LongContextLLM,
     PlanError,
     RemoteError,
+    RequestError,
     TemplateError,
     ToolError,
 )
@@ -143,15 +144,16 @@ def test_what_does_not_fit_is_refused_with_its_numbers(remote: RemoteLLM) -> Non
     [
         ([], {}, TemplateError, "empty"),
         ("Hi", {}, TemplateError, "list of"),
-        (QUESTION, {"max_tokens": 0}, BackendError, "max_tokens"),
-        (QUESTION, {"max_tokens": True}, BackendError, "max_tokens"),
-        (QUESTION, {"temperature": -1.0}, RemoteError, "temperature"),
-        (QUESTION, {"temperature": float("nan")}, BackendError, "JSON"),
+        (QUESTION, {"max_tokens": 0}, RequestError, "max_tokens"),
+        (QUESTION, {"max_tokens": True}, RequestError, "max_tokens"),
+        (QUESTION, {"temperature": -1.0}, RequestError, "temperature"),
+        (QUESTION, {"temperature": float("nan")}, RequestError, "temperature"),
         (QUESTION, {"tools": [{"type": "function", "function": {"name": "no space"}}]},
          ToolError, "no space"),
-        (QUESTION, {"tools": [{"function": object()}]}, BackendError, "JSON"),
-        (QUESTION, {"response_schema": 7}, BackendError, "response_schema"),
-        ([{"role": "user", "content": "\ud800"}], {}, BackendError, "surrogate"),
+        (QUESTION, {"tools": [{"function": object()}]}, ToolError, "no tool"),
+        (QUESTION, {"tool_choice": "required"}, ToolError, "no tools"),
+        (QUESTION, {"response_schema": 7}, RequestError, "response_schema"),
+        ([{"role": "user", "content": "\ud800"}], {}, RequestError, "surrogate"),
     ],
 )  # fmt: skip
 def test_nonsense_is_a_typed_error(
@@ -184,7 +186,7 @@ def test_no_server_is_said_to_be_none(server: LiveServer) -> None:
     with pytest.raises(RemoteError, match="base_url"):
         RemoteLLM(f"{server.url}/nowhere")
     for url in ("localhost:8000", "", None, "http://", "http://[bad"):
-        with pytest.raises(BackendError):
+        with pytest.raises(RequestError):
             RemoteLLM(url)  # type: ignore[arg-type]
     nonsense: Any
     for nonsense in (
@@ -195,7 +197,7 @@ def test_no_server_is_said_to_be_none(server: LiveServer) -> None:
         {"retries": -1},
         {"counting": "tiktoken"},
     ):
-        with pytest.raises(BackendError, match=next(iter(nonsense))):
+        with pytest.raises(RequestError, match=next(iter(nonsense))):
             RemoteLLM(server.url, **nonsense)
 
 
@@ -260,7 +262,7 @@ def test_long_context_llm_with_a_backend(server: LiveServer, tiny_llm: LongConte
         ({"backend": "mlx"}, "'openai'"),
         ({"base_url": server.url}, "backend='openai'"),
     ):
-        with pytest.raises(BackendError, match=said):
+        with pytest.raises(RequestError, match=said):
             LongContextLLM(**options)
 
 

@@ -9,7 +9,7 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from longctx._native import Model
-from longctx.errors import BackendError, TemplateError
+from longctx.errors import RequestError, TemplateError
 from longctx.tokens import CHATML, ChatTemplate, ModelTokenizer
 from longctx.types import as_messages
 from tests.tokens.conftest import Vocabularies
@@ -242,5 +242,5 @@ def test_no_conversation(messages: Any, demo: Model) -> None:
 
 def test_a_lone_surrogate_is_a_typed_error(demo: Model) -> None:
     """Half a character cannot be tokenised, and says so."""
-    with pytest.raises(BackendError, match="lone surrogate"):
+    with pytest.raises(RequestError, match="lone surrogate"):
         ChatTemplate(None, demo).render([{"role": "user", "content": "\ud800"}])

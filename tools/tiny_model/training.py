@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from longctx.files import replacing
 from tools.tiny_model.corpus import training_lines
 from tools.tiny_model.model import Llama, Shape
 from tools.tiny_model.sequences import ANSWER_WEIGHT, SequenceMaker
@@ -106,20 +107,17 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint, all of it or nothing."""
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(
-            {
-                "step": self.step,
-                "tokens": self.tokens,
-                "seconds": self.seconds,
-                "shape": asdict(self.model.shape),
-                "vocabulary": self.vocabulary.serialize(),
-                "model": self.model.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-            },
-            partial,
-        )
-        partial.replace(self.checkpoint)
+        state = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "shape": asdict(self.model.shape),
+            "vocabulary": self.vocabulary.serialize(),
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+        }
+        with replacing(self.checkpoint) as part:
+            torch.save(state, part)
 
     def _train_step(self, done: float) -> tuple[float, float]:
         """One step; returns the loss of prose and that of answers, in nats a token."""

@@ -22,7 +22,7 @@ from typing_extensions import Self
 
 from langchain_longctx.errors import in_langchains_words
 from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
-from longctx import Chunk, LongContextLLM, ToolError
+from longctx import Chunk, LongContextLLM, RequestError
 from longctx.options import ToolChoice
 from longctx.shared_models import shared_model
 
@@ -263,7 +263,7 @@ class ChatLongCtx(BaseChatModel):
         if (wanted := options.pop("response_format", None)) is not None:
             options["response_schema"] = _schema_of(wanted)
         if unknown := sorted(options.keys() - _CALL_OPTIONS):
-            raise ToolError(
+            raise RequestError(
                 f"ChatLongCtx has no option {', '.join(unknown)} of a call; a call takes stop, "
                 f"{', '.join(sorted(_CALL_OPTIONS))}. For another model construct another "
                 "ChatLongCtx: equal ones share their weights"

@@ -10,7 +10,7 @@ from langchain_core.tools import tool
 from langchain_longctx import ChatLongCtx, LongCtxOverflowError
 from pydantic import BaseModel, Field
 
-from longctx import ContextOverflowError, ToolError
+from longctx import ContextOverflowError, RequestError
 
 ASKED = [SystemMessage("You are brief."), HumanMessage("Name a colour.")]
 
@@ -123,5 +123,5 @@ def test_a_misspelt_setting_is_an_error(chat: ChatLongCtx) -> None:
     """Neither a setting nor an option of a call is dropped without a word."""
     with pytest.raises(ValueError, match="target_ctxx"):
         ChatLongCtx(target_ctxx=8192)  # type: ignore[call-arg]  # what is under test
-    with pytest.raises(ToolError, match="frequency_penalty"):
+    with pytest.raises(RequestError, match="frequency_penalty"):
         chat.invoke(ASKED, frequency_penalty=1)

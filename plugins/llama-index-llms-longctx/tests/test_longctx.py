@@ -14,7 +14,7 @@ from llama_index.llms.longctx import LongCtx
 from pydantic import BaseModel
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-from longctx import ContextOverflowError, ModelFileError, ToolError
+from longctx import ContextOverflowError, ModelFileError, RequestError, ToolError
 
 README = Path(__file__).parents[1] / "README.md"
 TEXTS = ["The seller bears the risk until delivery. " * 50, "The buyer pays in May. " * 60] * 2
@@ -159,7 +159,7 @@ def test_errors_are_typed(llm: LongCtx, tmp_path: Path) -> None:
         LongCtx(model=str(tmp_path / "missing.gguf"))
     with pytest.raises(ValueError, match="taget_ctx"):
         LongCtx(taget_ctx=4096)
-    with pytest.raises(ToolError, match="no option maxtokens"):
+    with pytest.raises(RequestError, match="no option maxtokens"):
         llm.complete("Hi", maxtokens=3)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -79,10 +78,10 @@ class NamedModels:
         self._write(models)
 
     def _write(self, models: dict[str, str]) -> None:
+        from longctx import RequestError
+        from longctx.files import write_whole
+
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            part = self.file.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(models, indent=2) + "\n", "utf-8")
-            os.replace(part, self.file)
-        except OSError as error:
+            write_whole(self.file, f"{json.dumps(models, indent=2)}\n".encode(), parents=True)
+        except (OSError, RequestError) as error:
             raise LongCtxModelError(f"{self.file} cannot be written ({error})") from error

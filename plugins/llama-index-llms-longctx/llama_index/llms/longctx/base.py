@@ -25,7 +25,7 @@ from llama_index.core.tools.types import BaseTool
 from llama_index.llms.longctx.messages import response_of, to_longctx
 from pydantic import ConfigDict, PrivateAttr
 
-from longctx import Chunk, LongContextLLM, Message, ToolError
+from longctx import Chunk, LongContextLLM, Message, RequestError, ToolError
 from longctx.options import ToolChoice
 from longctx.shared_models import shared_model
 
@@ -154,7 +154,7 @@ class LongCtx(FunctionCallingLLM):
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
-        """:meth:`stream_chat` in threads; calls queue."""
+        """:meth:`stream_chat`, in an event loop."""
         return self._astream(messages, kwargs)  # type: ignore[return-value]
 
     # Completions: a question in the chat template
@@ -256,7 +256,7 @@ class LongCtx(FunctionCallingLLM):
     def _options(self, given: dict[str, Any]) -> dict[str, Any]:
         """This model's settings, and those of the call above them."""
         if unknown := sorted(given.keys() - _OF_A_CALL):
-            raise ToolError(
+            raise RequestError(
                 f"LongCtx has no option {', '.join(unknown)} of a call; a call takes "
                 f"{', '.join(sorted(_OF_A_CALL))}"
             )

@@ -1,0 +1,175 @@
+"""One wrong value, one class, whoever takes it: every option of an answer at every entry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from longctx import LongContextLLM, RequestError, ToolError
+from longctx.agents import Agent, tool
+from longctx.documents import DocumentQA
+from longctx.remote import RemoteLLM
+from longctx.testing import ScriptedChatModel
+from tests.server.live_server import LiveServer
+
+ASKED: Any = [{"role": "user", "content": "What is the code of room 7?"}]
+NAN, INFINITY = float("nan"), float("inf")
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "max_tokens": (0, -1, True, False, np.True_, 2.5, 3.0, "9", b"9", NAN, [1], np.array([5])),
+    "temperature": (-1, -0.01, 101, 10**400, NAN, INFINITY, "hot", True, 1j, [0.5]),
+    "top_p": (0, -0.5, 1.01, NAN, INFINITY, "all", True),
+    "seed": (1.5, "x", True, NAN, [1]),
+    "stop": ("", [""], [1], 5, True, b"x", [b"x"], {"a": "b"}, iter(["a"])),
+    "response_schema": (7, "object", [1], int, dict),
+    "top_logprobs": (-1, True, 1.5, "3"),
+}
+PAIRS = [(option, value) for option, values in WRONG.items() for value in values]
+
+RIGHT: tuple[dict[str, Any], ...] = (
+    {"max_tokens": None, "temperature": None, "top_p": None, "stop": None, "seed": None},
+    {"max_tokens": np.int64(3), "temperature": np.float32(0.5), "top_p": np.float16(0.5)},
+    {"max_tokens": np.uint8(3), "temperature": 1, "top_p": 1, "seed": np.int32(-1)},
+    {"stop": ("a", "b"), "temperature": np.float64(0), "seed": 2**70},
+    {"stop": {"a"}, "max_tokens": 1},
+)
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def _read(chunks: Any) -> None:
+    async for _ in chunks:
+        pass
+
+
+def _entries(
+    llm: LongContextLLM, remote: RemoteLLM
+) -> dict[str, tuple[Callable[..., Any], set[str]]]:
+    """Each call that takes options, and which of them it takes."""
+    every, remotes = set(WRONG), set(WRONG) - {"top_logprobs"}
+    scripted = ScriptedChatModel([])
+    agent = Agent(scripted)
+    qa = DocumentQA(scripted)
+    qa.add("The seller bears the risk.", doc_id="contract")
+
+    def run(start: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: asyncio.run(start(*args, **options))
+
+    return {
+        "chat": (lambda **o: llm.chat(ASKED, **o), every),
+        "stream_chat": (lambda **o: llm.stream_chat(ASKED, **o), every),
+        "achat": (run(lambda **o: llm.achat(ASKED, **o)), every),
+        "astream_chat": (run(lambda **o: _read(llm.astream_chat(ASKED, **o))), every),
+        "generate": (lambda **o: llm.generate("One, two,", **o), every),
+        "stream": (lambda **o: llm.stream("One, two,", **o), every),
+        "chat_batch": (lambda **o: llm.chat_batch([ASKED, ASKED], **o), remotes),
+        "remote.chat": (lambda **o: remote.chat(ASKED, **o), remotes),
+        "remote.stream_chat": (lambda **o: remote.stream_chat(ASKED, **o), remotes),
+        "remote.achat": (run(lambda **o: remote.achat(ASKED, **o)), remotes),
+        "remote.astream_chat": (run(lambda **o: _read(remote.astream_chat(ASKED, **o))), remotes),
+        "remote.chat_batch": (lambda **o: remote.chat_batch([ASKED, ASKED], **o), remotes),
+        "scripted.chat": (lambda **o: scripted.chat(ASKED, **o), remotes),
+        "scripted.stream_chat": (lambda **o: list(scripted.stream_chat(ASKED, **o)), remotes),
+        "ask": (lambda **o: qa.ask("Who?", **o), {"max_tokens"}),
+        "agent.run": (lambda **o: agent.run("Go", **o), {"max_tokens", "response_schema"}),
+        "agent.stream": (lambda **o: agent.stream("Go", **o), {"max_tokens", "response_schema"}),
+        "agent.resume": (lambda **o: agent.resume(**o), {"max_tokens", "response_schema"}),
+        "Agent": (lambda **o: Agent(scripted, **o), {"temperature"}),
+    }
+
+
+@pytest.mark.parametrize(("option", "value"), PAIRS)
+def test_a_wrong_value_is_the_same_error_everywhere(
+    llm: LongContextLLM, remote: RemoteLLM, option: str, value: Any
+) -> None:
+    """A RequestError and no other, by the call itself, which names the option."""
+    for name, (call, takes) in _entries(llm, remote).items():
+        if option not in takes:
+            continue
+        with pytest.raises(RequestError, match=option) as caught:
+            call(**{option: value})
+        assert type(caught.value) is RequestError, name
+        assert len(str(caught.value)) < 300, name
+
+
+@pytest.mark.parametrize("options", RIGHT)
+def test_right_values_are_taken_everywhere(
+    llm: LongContextLLM, remote: RemoteLLM, options: Mapping[str, Any]
+) -> None:
+    """None is the default, and numpy's scalars are numbers: the same answer here and there."""
+    options = {"max_tokens": 3, "seed": 7, **options}
+    here = llm.chat(ASKED, **options)
+    assert here.text == remote.chat(ASKED, **options).text
+    assert here.usage.completion_tokens <= 16
+    assert llm.generate("One, two,", **options).text is not None
+
+
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "add"}}, "sometimes", 5, None]
+)
+def test_a_choice_without_its_tool_is_refused(
+    llm: LongContextLLM, remote: RemoteLLM, choice: Any
+) -> None:
+    """No tools, a schema in their place, or other tools: a ToolError, never ignored."""
+    other = {"type": "function", "function": {"name": "other", "description": "Other."}}
+    scripted = ScriptedChatModel([])
+    for model in (llm, remote, scripted):
+        with pytest.raises(ToolError, match="tool_choice"):
+            model.chat(ASKED, tool_choice=choice)
+        with pytest.raises(ToolError, match="tool_choice"):
+            model.chat(ASKED, tool_choice=choice, tools=[], response_schema={"type": "object"})
+        if choice != "required":
+            with pytest.raises(ToolError, match="tool_choice"):
+                model.chat(ASKED, tool_choice=choice, tools=[other])
+    with pytest.raises(ToolError, match="tool_choice"):
+        Agent(scripted).stream("Go", tool_choice=choice)
+
+
+def test_a_tool_may_be_its_inner_object(llm: LongContextLLM, remote: RemoteLLM) -> None:
+    """As count() takes it; the call is the same."""
+    outer = add.schema
+    for model in (llm, remote):
+        calls = [
+            model.chat(ASKED, tools=[form], tool_choice="required", max_tokens=60).tool_calls
+            for form in (outer, outer["function"])
+        ]
+        assert calls[0] == calls[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [(o, v) for o, v in PAIRS if o in ("max_tokens", "temperature", "top_p", "seed", "stop")],
+)
+def test_the_server_says_400(server: LiveServer, option: str, value: Any) -> None:
+    """With the code that the client makes a RequestError of."""
+    with server.http() as client:
+        try:
+            for path, body in (
+                ("chat/completions", {"messages": ASKED}),
+                ("completions", {"prompt": "One"}),
+            ):
+                said = client.post(f"/v1/{path}", json={**body, option: value})
+                assert said.status_code == 400
+                assert said.json()["error"]["code"] == "invalid_value"
+        except (TypeError, ValueError):
+            pytest.skip("no JSON says it")
+
+
+@pytest.mark.parametrize("value", [True, 1, "yes"])
+def test_parallel_calls_are_refused_and_not_ignored(server: LiveServer, value: Any) -> None:
+    """An answer holds one call; false asks for just that."""
+    with server.http() as client:
+        body = {"messages": ASKED, "max_tokens": 1, "parallel_tool_calls": value}
+        refused = client.post("/v1/chat/completions", json=body).json()["error"]
+        assert refused["param"] == "parallel_tool_calls"
+        for fine in (False, None):
+            body["parallel_tool_calls"] = fine
+            assert client.post("/v1/chat/completions", json=body).status_code == 200
