@@ -16,7 +16,7 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
-from longctx.engine.pool import WORTH_COPYING, SessionPool
+from longctx.engine.pool import SessionPool
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 
@@ -28,6 +28,8 @@ each token, less would prefill more slowly (docs/benchmarks.md)."""
 TILE_ROWS = 64
 """From so many rows of a batch on, flash attention on a CPU works in tiles of them, and each looks
 at every cell that any of its rows does (docs/engine.md)."""
+WORTH_WAITING = 64
+"""Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
 HEADROOM_TOKENS = 64
 """Cells that an answer must find free beyond its prompt before it begins."""
 
@@ -121,11 +123,11 @@ class Scheduler:
             (
                 common_prefix(writing.ids, ids)
                 for writing in self._active
-                if writing.n_pending >= WORTH_COPYING
+                if writing.n_pending >= WORTH_WAITING
             ),
             default=0,
         )
-        return longest >= WORTH_COPYING and longest >= self._pool.shared(ids) + WORTH_COPYING
+        return longest >= WORTH_WAITING and longest >= self._pool.shared(ids) + WORTH_WAITING
 
     def _leave(self, writing: Writing) -> None:
         """Give the session of an answer that ended back; what it holds stays cached."""
