@@ -53,10 +53,13 @@ class KVContext(Protocol):
         """Run one batch at consecutive positions."""
 
     def decode_parts(self, parts: Sequence[Part]) -> list[int]:
-        """Run one batch with tokens of several sequences; the row of the logits of each."""
+        """Run one batch with tokens of several sequences; the row of the last logits of each."""
 
     def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
+
+    def wait(self) -> None:
+        """Come back when the last batch is computed."""
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads."""

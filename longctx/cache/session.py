@@ -276,17 +276,21 @@ class Session(Closing):
     # Text out
 
     @in_model_thread
-    def sample(self, sampler: Sampler) -> int:
-        """Draw the token that follows, without appending it."""
+    def sample(self, sampler: Sampler, *, back: int = 0) -> int:
+        """Draw the token that follows, without appending it.
+
+        With ``back``, the one that follows so many tokens before the last: of those that the
+        last :meth:`decode_beside` kept the logits of.
+        """
         self._refresh_logits()
-        return self._cells.sample(sampler)
+        return self._cells.sample(sampler, back=back)
 
     @in_model_thread
-    def next_logits(self) -> NDArray[np.float32]:
+    def next_logits(self, *, back: int = 0) -> NDArray[np.float32]:
         """float32[1, n_vocab], what predicts the token that follows: a view, gone with the next
-        batch."""
+        batch. ``back`` as in :meth:`sample`."""
         self._refresh_logits()
-        return self._cells.logits()
+        return self._cells.logits(back=back)
 
     @in_model_thread
     def greedy(self, n_tokens: int) -> list[int]:
@@ -326,16 +330,21 @@ class Session(Closing):
             self._cells.set_threads(self._backend.n_threads)
 
     @staticmethod
-    def decode_beside(pieces: Sequence[tuple[Session, Ids]]) -> None:
+    def decode_beside(pieces: Sequence[tuple[Session, Ids, int]]) -> None:
         """Append tokens to each of several sessions in one cache, in one batch.
 
-        Their windows have admitted them (:meth:`admit`); the logits of the last token of each
-        can be read afterwards.
+        Their windows have admitted them (:meth:`admit`); the logits of the last tokens of each,
+        as many as the number beside them says, can be read afterwards.
 
         Raises:
             CacheFullError: the cache has too few free cells; nothing was appended.
         """
-        Cells.decode_beside([(session._cells, ids) for session, ids in pieces])
+        Cells.decode_beside([(session._cells, ids, n) for session, ids, n in pieces])
+
+    @property
+    def room(self) -> int:
+        """Tokens that may come before the window must grow, slide or compress."""
+        return self._window.room
 
     @property
     def sequence(self) -> int:

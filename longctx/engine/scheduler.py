@@ -16,6 +16,7 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
+from longctx.engine.drafting import Drafting
 from longctx.engine.pool import SessionPool
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
@@ -52,6 +53,7 @@ class Scheduler:
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
         self._ended_by: Exception | None = None
+        self._drafting = Drafting()
 
     def __len__(self) -> int:
         """Answers asked for and not done."""
@@ -170,7 +172,7 @@ class Scheduler:
         if not pieces:
             return
         try:
-            self._decode(shared, pieces)
+            pieces = self._decode(shared, pieces)
         except CacheFullError as error:
             self._make_cells(pieces, error)
             return
@@ -196,8 +198,9 @@ class Scheduler:
         here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
         prefilling = [writing for writing in here if writing.n_pending]
-        pieces = [piece for w in decoding if (piece := self._piece(w, 1, shared))]
-        left = min(shared.context.n_batch - len(pieces), n_prefill)
+        draft = self._draft_length(shared, decoding) if not prefilling else 0
+        pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
+        left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
         for writing in sorted(prefilling, key=lambda w: w.n_pending):
             is_first = writing is prefilling[0]
@@ -218,24 +221,54 @@ class Scheduler:
             return None
         return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
 
-    def _decode(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
-        threads = self._backend.decode_threads
-        is_decode = len(pieces) == 1 and not pieces[0][0].n_pending
-        if threads is None or not is_decode:
+    def _draft_length(self, shared: SharedContext, writings: Sequence[Writing]) -> int:
+        """Tokens that may be drafted for each answer of a batch in which nothing is prefilled."""
+        if not self._backend.holds_sequences:
+            return 0  # such a cache cannot take the wrong ones out again
+        foretold = [writing.look() for writing in writings]
+        return self._drafting.length(foretold, shared.context.n_outputs)
+
+    def _decode(self, shared: SharedContext, pieces: list[Piece]) -> list[Piece]:
+        """Decode a batch; what it was in the end, for nobody makes way for a draft."""
+        try:
+            self._decode_timed(shared, pieces)
+        except CacheFullError:
+            without = [(w, ids if w.n_pending else ids[:1]) for w, ids in pieces]
+            if without == pieces:
+                raise
+            pieces = without
+            self._decode_timed(shared, pieces)
+        return pieces
+
+    def _decode_timed(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
+        """Decode a batch; where it only decodes, note how long it took."""
+        if any(writing.n_pending for writing, _ in pieces):
             self._decode_all(pieces)
             return
-        shared.context.set_threads(threads.current())
+        n_rows = sum(len(ids) for _, ids in pieces)
+        threads = self._backend.decode_threads if n_rows == 1 else None
+        if threads is not None:
+            shared.context.set_threads(threads.current())
         started = time.monotonic()
         try:
             self._decode_all(pieces)
+            shared.context.wait()
         finally:
-            threads.record(time.monotonic() - started)
-            shared.context.set_threads(self._backend.n_threads)
+            seconds = time.monotonic() - started
+            if threads is not None:
+                threads.record(seconds)
+                shared.context.set_threads(self._backend.n_threads)
+        self._drafting.record(n_rows, seconds)
 
     @staticmethod
     def _decode_all(pieces: Sequence[Piece]) -> None:
-        sessions = [(w.session, ids) for w, ids in pieces if w.session is not None]
-        Session.decode_beside(sessions)
+        Session.decode_beside(
+            [
+                (writing.session, ids, 1 if writing.n_pending else len(ids))
+                for writing, ids in pieces
+                if writing.session is not None
+            ]
+        )
 
     def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
         """No cell is free: the answer that began last moves, or an idle session goes, or that
