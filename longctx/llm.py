@@ -23,15 +23,23 @@ from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, chec
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOptions, check_names
+from longctx.options import (
+    ANSWER_OPTIONS,
+    CHAT_OPTIONS,
+    AnswerOptions,
+    ChatOptions,
+    check_names,
+    tool_choice_of,
+)
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.progress import SideBySideMeter
+from longctx.prompt import tools_of
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.tokens import (
     ChatTemplate,
+    EncodedPrompt,
     ModelTokenizer,
-    Prompt,
     PromptTemplate,
     RenderedPrompt,
     find_template,
@@ -220,36 +228,40 @@ class LongContextLLM(Closing):
     # Tokens
 
     def prompt(
-        self, messages: Messages | Prompt, tools: Sequence[ToolSchema] | None = None
-    ) -> Prompt:
-        """Render and count a conversation once; :meth:`chat` and :meth:`count` take the result.
+        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+    ) -> EncodedPrompt:
+        """Render and count a conversation once; whatever takes messages takes the result.
 
         Args:
-            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first; a prompt is
-                returned as it is.
-            tools: OpenAI-style schemas that the model may call.
+            messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first. A prompt of
+                this model is returned as it is, one of another model is counted again.
+            tools: OpenAI-style schemas that the model may call; None leaves a prompt its own.
 
         Returns:
             ``.ids``, exactly what :meth:`chat` would have in its cache before it answers,
-            ``.n_tokens``, and what of it is ``.pinned`` where the window slides.
+            ``.n_tokens``, ``.messages`` and ``.tools``.
 
         Raises:
             TemplateError: the messages are no conversation.
             ToolError: a tool's definition is wrong.
+            RequestError: a prompt that was counted with other tools.
         """
         self._thread.check_open()
-        if isinstance(messages, Prompt):
-            if tools and tuple(tools) != messages.tools:
-                raise RequestError("this prompt was rendered with other tools; render it again")
+        schemas = tools_of(messages, tools)
+        if isinstance(messages, EncodedPrompt) and messages.counted_by is self._template:
             return messages
-        turns = as_messages(messages)
-        rendered = self._template.render(turns, tools)
-        pinned = self._pinned(turns, tools, rendered) if self._slides else 0
-        return Prompt(rendered, tuple(tools or ()), pinned)
+        turns = tuple(as_messages(messages))
+        rendered = self._template.render(turns, schemas)
+        return EncodedPrompt(
+            turns,
+            schemas,
+            len(rendered.ids),
+            self._template,
+            rendered=rendered,
+            pinned=self._pinned(turns, schemas, rendered) if self._slides else 0,
+        )
 
-    def count(
-        self, text: str | Messages | Prompt, tools: Sequence[ToolSchema] | None = None
-    ) -> int:
+    def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Count tokens exactly.
 
         Args:
@@ -263,11 +275,12 @@ class LongContextLLM(Closing):
             TemplateError: the messages are no conversation.
         """
         if isinstance(text, str):
-            return len(self.tokenize(text))
+            self._thread.check_open()
+            return self._tokenizer.count(text)
         return self.prompt(text, tools).n_tokens
 
     def prompt_ids(
-        self, prompt: str | Messages | Prompt, tools: Sequence[ToolSchema] | None = None
+        self, prompt: str | Messages, tools: Sequence[ToolSchema] | None = None
     ) -> list[int]:
         """The token ids that stand in the cache before an answer: what is prefilled.
 
@@ -282,12 +295,12 @@ class LongContextLLM(Closing):
         if isinstance(prompt, str):
             self._thread.check_open()
             return self._encode(prompt, True)
-        return self.prompt(prompt, tools).ids
+        return list(self.prompt(prompt, tools).ids)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
         self._thread.check_open()
-        return self._tokenizer.encode(text)
+        return list(self._tokenizer.encode_once(text))
 
     def detokenize(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD.
@@ -300,7 +313,7 @@ class LongContextLLM(Closing):
 
     # Generating
 
-    def chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Completion:
+    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """Answer a conversation.
 
         Args:
@@ -321,17 +334,16 @@ class LongContextLLM(Closing):
         with self.stream_chat(messages, **options) as stream:
             return stream.result
 
-    def stream_chat(self, messages: Messages | Prompt, **options: Unpack[ChatOptions]) -> Stream:
+    def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
         """Answer a conversation piece by piece; arguments and errors as :meth:`chat`.
 
         The prompt is checked at once, not at the first chunk. The last chunk carries
         ``result``. Closing the stream, or dropping it, gives the answer up.
         """
         check_names(options, CHAT_OPTIONS, "of chat()")
-        tools, choice = options.get("tools"), options.get("tool_choice")
-        choice = "auto" if choice is None else choice
+        choice = tool_choice_of(options)
         # With "none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self.prompt(messages, tools)
+        prompt = self.prompt(messages, options.get("tools"))
         grammar = answer_grammar(
             prompt.tools, choice, options.get("response_schema"), self._template.call_format
         )
@@ -339,7 +351,7 @@ class LongContextLLM(Closing):
         return self._answer(prompt, options, grammar, names)
 
     def chat_batch(
-        self, conversations: Sequence[Messages | Prompt], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
     ) -> list[Completion]:
         """Answer several conversations side by side; return the answers in their order.
 
@@ -382,18 +394,15 @@ class LongContextLLM(Closing):
         ids = self._encode(arguments.plain_text("prompt", prompt), True)
         grammar = answer_grammar((), "none", options.get("response_schema"))
         rendered = RenderedPrompt(text=prompt, ids=ids)
-        plain = Prompt(rendered, n_added=int(self._tokenizer.adds_bos))
+        added = int(self._tokenizer.adds_bos)
+        plain = EncodedPrompt((), (), len(ids), rendered=rendered, n_added=added)
         return self._answer(plain, options, grammar, ())
 
-    async def achat(
-        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
-    ) -> Completion:
+    async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it gives the answer up."""
         return await self.astream_chat(messages, **options).result()
 
-    def astream_chat(
-        self, messages: Messages | Prompt, **options: Unpack[ChatOptions]
-    ) -> AsyncStream:
+    def astream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncStream:
         """:meth:`stream_chat`, in an event loop: ``async for``, ``await ….result()``."""
         unread = ChatOptions({**options, "on_progress": None})
         return AsyncStream(lambda: self.stream_chat(messages, **unread), options.get("on_progress"))
@@ -436,7 +445,7 @@ class LongContextLLM(Closing):
 
     def compose(
         self,
-        messages: Messages | Prompt,
+        messages: Messages,
         passages: Sequence[str],
         *,
         recompute: int = 16,
@@ -521,7 +530,8 @@ class LongContextLLM(Closing):
         """
         self._thread.check_open()
         # As it stands, without the beginning of another answer.
-        ids = self._template.render(messages, tools, add_generation_prompt=False).ids
+        schemas = tools_of(messages, tools)
+        ids = self._template.render(messages, schemas, add_generation_prompt=False).ids
         return self._thread.call(self._engine.save_text, ids, Path(path))
 
     def load_chat(self, path: str | Path) -> int:
@@ -566,7 +576,7 @@ class LongContextLLM(Closing):
 
     def _answer(
         self,
-        prompt: Prompt,
+        prompt: EncodedPrompt,
         options: AnswerOptions,
         grammar: str | None,
         tool_names: Sequence[str],
@@ -579,7 +589,7 @@ class LongContextLLM(Closing):
 
     def _writing(
         self,
-        prompt: Prompt,
+        prompt: EncodedPrompt,
         options: AnswerOptions,
         grammar: str | None,
         tool_names: Sequence[str],

@@ -51,20 +51,35 @@ class AnswerOptions(TypedDict, total=False):
     on_progress: ProgressCallback | None
 
 
-class ChatOptions(AnswerOptions, total=False):
+class RunOptions(AnswerOptions, total=False):
+    """:class:`AnswerOptions` of an agent's run, which has its own tools.
+
+    Attributes:
+        tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
+    """
+
+    tool_choice: ToolChoice | None
+
+
+class ChatOptions(RunOptions, total=False):
     """:class:`AnswerOptions`, and the tools of a conversation.
 
     Attributes:
         tools: OpenAI-style schemas; calls are held to them by a grammar.
-        tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
     """
 
     tools: Sequence[ToolSchema] | None
-    tool_choice: ToolChoice | None
 
 
 ANSWER_OPTIONS = frozenset(AnswerOptions.__annotations__)
+RUN_OPTIONS = frozenset(RunOptions.__annotations__)
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
+
+
+def tool_choice_of(options: RunOptions) -> ToolChoice:
+    """Whether and what to call; ``"auto"`` where the options do not say."""
+    choice = options.get("tool_choice")
+    return "auto" if choice is None else choice
 
 
 def check_names(options: Mapping[str, Any], known: frozenset[str], of: str) -> None:

@@ -45,7 +45,11 @@ class Embedder(Protocol):
 
 
 class ChatModel(Protocol):
-    """What documents and agents need of a language model."""
+    """What documents and agents need of a language model.
+
+    One that is also a :class:`~longctx.prompt.PromptingModel` is asked with the prompts that it
+    counted; any other gets messages.
+    """
 
     @property
     def target_ctx(self) -> int:

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from typing_extensions import Unpack
+
 from longctx import arguments
 from longctx.errors import BackendError, ContextOverflowError
-from longctx.options import ToolChoice
+from longctx.options import CHAT_OPTIONS, ChatOptions, ToolChoice, check_names, tool_choice_of
+from longctx.prompt import Prompt, tools_of
 from longctx.stream import Stream
 from longctx.types import (
     Chunk,
@@ -29,6 +32,8 @@ Reply: TypeAlias = str | ToolCall | Completion
 """A text, a tool call, or a whole completion (which is returned as it is)."""
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")
+# These have attributes of their own in a ScriptedCall.
+_OF_A_CALL = frozenset({"tools", "tool_choice", "max_tokens"})
 
 
 @dataclass(frozen=True)
@@ -73,29 +78,35 @@ class ScriptedChatModel:
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Tokens of a text, or of a conversation with its tools."""
-        return len(_WORD.findall(text) if isinstance(text, str) else _render(text, tools))
+        if isinstance(text, str):
+            return len(_WORD.findall(text))
+        return self.prompt(text, tools).n_tokens
 
-    def chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        **options: Any,
-    ) -> Completion:
-        """Return the next reply; the other options are recorded, and change nothing.
+    def prompt(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> Prompt:
+        """Count a conversation, with its tools, once."""
+        schemas = tools_of(messages, tools)
+        if isinstance(messages, Prompt) and messages.counted_by is self:
+            return messages
+        turns = tuple(as_messages(messages))
+        return Prompt(turns, schemas, len(_render(turns, schemas)), self)
+
+    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
+        """Return the next reply; options but tools and ``max_tokens`` are recorded, and change
+        nothing.
 
         Raises:
             ContextOverflowError: prompt and answer do not fit ``target_ctx``.
-            RequestError: an option is wrong, as a real model would find it.
+            RequestError: an option is unknown, or wrong as a real model would find it.
             ToolError: ``tool_choice`` asks for a tool that is not there.
             BackendError: the script is at its end.
         """
-        prompt = _render(messages, tools)
-        _check(tools, tool_choice, options)
+        check_names(options, CHAT_OPTIONS, "of chat()")
+        given = {name: value for name, value in options.items() if name not in _OF_A_CALL}
+        asked = self.prompt(messages, options.get("tools"))
+        choice, max_tokens = tool_choice_of(options), options.get("max_tokens")
+        _check(asked.tools, choice, given)
         room = self.reserve_output if max_tokens is None else arguments.max_tokens(max_tokens)
-        needed = len(prompt) + room
+        needed = asked.n_tokens + room
         if needed > self.target_ctx:
             raise ContextOverflowError(
                 f"{needed} tokens do not fit {self.target_ctx}",
@@ -108,28 +119,15 @@ class ScriptedChatModel:
                 f"the script holds {len(self._replies)} replies, and this is one call more"
             )
         reply = self._replies[len(self.calls)]
-        self.calls.append(
-            ScriptedCall(
-                tuple(as_messages(messages)), tuple(tools or ()), tool_choice, max_tokens, options
-            )
-        )
+        self.calls.append(ScriptedCall(asked.messages, asked.tools, choice, max_tokens, given))
+        prompt = _render(asked.messages, asked.tools)
         cached = _common_prefix(self._cached, prompt)
         self._cached = prompt
         return reply if isinstance(reply, Completion) else self._complete(reply, prompt, cached)
 
-    def stream_chat(
-        self,
-        messages: Messages,
-        *,
-        tools: Sequence[ToolSchema] | None = None,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        **options: Any,
-    ) -> Stream:
+    def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
         """:meth:`chat`, a word at a time."""
-        result = self.chat(
-            messages, tools=tools, tool_choice=tool_choice, max_tokens=max_tokens, **options
-        )
+        result = self.chat(messages, **options)
         pieces = re.findall(r"\S+\s*|\s+", result.text)
         return Stream.of([*(Chunk(text=piece) for piece in pieces), Chunk(result=result)])
 

@@ -8,23 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict, Unpack
+
 from longctx import arguments
 from longctx.agents import policies, saved
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import AgentResult, Done, Event, StepEvent
-from longctx.agents.loop import Options, Run
+from longctx.agents.loop import Run
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.tools import Tool, check_timeout
-from longctx.agents.view import Transcript, as_shown
+from longctx.agents.view import Transcript, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import BackendError, RequestError, ToolError
-from longctx.options import ToolChoice
+from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
     Message,
-    ProgressCallback,
     ToolSchema,
     Usage,
     WindowReport,
@@ -33,6 +34,16 @@ from longctx.types import (
 
 Background = Callable[[str], str]
 Journal = Callable[[Conversation], None]
+
+
+class AgentSettings(TypedDict, total=False):
+    """What :class:`Agent` is set up with, besides model, tools, system prompt and policy."""
+
+    max_steps: int
+    tool_timeout_s: float | None
+    background: Background | None
+    read_back: bool
+    temperature: float
 
 
 class Agent:
@@ -56,7 +67,7 @@ class Agent:
             so that nothing before it leaves the cache.
         read_back: let the model call the built-in tool ``read_result`` where it has tools and a
             policy other than ``policies.keep_everything``.
-        temperature: of sampling; 0 is greedy.
+        temperature: of sampling, where a run does not say; 0 is greedy.
 
     Raises:
         ToolError: a tool is none, or two have one name.
@@ -112,6 +123,7 @@ class Agent:
             self._conversation = self._conversation.added(message).finish()
         self._window: WindowReport | None = None
         self._watch = CacheWatch()
+        self._counts = new_counts()
         self._queue = CallQueue("Agent")
         # Told of every change; a ConversationStore writes it down.
         self.journal: Journal | None = None
@@ -145,37 +157,12 @@ class Agent:
         conversation = self._conversation.without_unfinished()
         return measure(self.llm, conversation, self._schemas, self._window)
 
-    def run(
-        self,
-        text: str,
-        *,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        response_schema: Any = None,
-        pin: bool = False,
-        on_progress: ProgressCallback | None = None,
-    ) -> AgentResult:
+    def run(self, text: str, *, pin: bool = False, **options: Unpack[RunOptions]) -> AgentResult:
         """Say something, and let the agent work until it answers; arguments as :meth:`stream`."""
-        return _result_of(
-            self.stream(
-                text,
-                tool_choice=tool_choice,
-                max_tokens=max_tokens,
-                response_schema=response_schema,
-                pin=pin,
-                on_progress=on_progress,
-            )
-        )
+        return _result_of(self.stream(text, pin=pin, **options))
 
     def stream(
-        self,
-        text: str,
-        *,
-        tool_choice: ToolChoice = "auto",
-        max_tokens: int | None = None,
-        response_schema: Any = None,
-        pin: bool = False,
-        on_progress: ProgressCallback | None = None,
+        self, text: str, *, pin: bool = False, **options: Unpack[RunOptions]
     ) -> Iterator[Event]:
         """Say something, and watch the agent work; :class:`Done` comes last.
 
@@ -186,43 +173,34 @@ class Agent:
 
         Args:
             text: the user's turn.
-            tool_choice: of the first step; ``"required"`` or a tool's name makes it begin with
-                a call. The steps after it are ``"auto"``, and ``"none"`` when a call has
-                brought the same result twice; ``"none"`` from the caller holds for all.
-            max_tokens: room for each completion; None is the model's ``reserve_output``.
-            response_schema: a JSON schema or pydantic model that the final answer satisfies.
-                With tools at hand the model first answers freely, then once more by the schema.
             pin: never drop this turn's words and answer, whatever the policy.
-            on_progress: called after each prefilled batch.
+            options: see :class:`longctx.options.RunOptions`; they hold for each completion.
+                ``tool_choice`` is of the first step: ``"required"`` or a tool's name makes it
+                begin with a call; the steps after it are ``"auto"``, and ``"none"`` when a call
+                has brought the same result twice. ``"none"`` from the caller holds for all.
+                ``response_schema`` is what the final answer satisfies: with tools at hand the
+                model first answers freely, then once more by the schema.
 
         Raises:
             ContextOverflowError: the conversation does not fit, and the policy leaves nothing
                 else out; nothing was cut.
             ToolError: ``tool_choice`` names no tool.
-            RequestError: the text is empty or none, ``max_tokens`` is below 1, or the schema none.
+            RequestError: the text is empty or none, or an option is wrong.
             BackendError: this thread is still reading a stream of the same agent.
         """
         text = arguments.words("the text", text)
-        arguments.tool_choice(tool_choice, list(self._tools))
-        options = self._options(tool_choice, max_tokens, response_schema, on_progress)
-        return self._work(lambda: self._told(text, pin), options)
+        return self._work(lambda: self._told(text, pin), self._options(options))
 
-    def resume(
-        self,
-        *,
-        max_tokens: int | None = None,
-        response_schema: Any = None,
-        on_progress: ProgressCallback | None = None,
-    ) -> AgentResult:
+    def resume(self, **options: Unpack[RunOptions]) -> AgentResult:
         """Go on with a run that stopped in the middle, from its last complete step.
 
-        A call whose result was lost is not made again; the model is told so.
+        A call whose result was lost is not made again; the model is told so. Options as
+        :meth:`stream`.
 
         Raises:
             RequestError: there is no such run, or an argument is wrong.
         """
-        options = self._options("auto", max_tokens, response_schema, on_progress)
-        return _result_of(self._work(self._interrupted, options))
+        return _result_of(self._work(self._interrupted, self._options(options)))
 
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
         """Write the conversation as readable JSON, atomically.
@@ -248,7 +226,7 @@ class Agent:
         llm: ChatModel,
         tools: Sequence[Tool] = (),
         policy: policies.Policy | None = None,
-        **options: Any,
+        **settings: Unpack[AgentSettings],
     ) -> Agent:
         """Go on with a saved conversation.
 
@@ -258,7 +236,7 @@ class Agent:
             llm: as in the constructor.
             tools: as in the constructor.
             policy: as in the constructor.
-            options: the constructor's others.
+            settings: the constructor's others.
 
         Raises:
             LongCtxError: the file cannot be read.
@@ -267,7 +245,7 @@ class Agent:
         """
         path = arguments.path("path", path)
         state = saved.read(path)
-        agent = cls(llm, tools=tools, policy=policy, **options)
+        agent = cls(llm, tools=tools, policy=policy, **settings)
         agent.take_up(state, str(path))
         if isinstance(llm, saved.KeepsCache):
             saved.load_cache(llm, saved.cache_path(path))
@@ -295,21 +273,18 @@ class Agent:
 
     # Inside
 
-    @staticmethod
-    def _options(
-        tool_choice: ToolChoice,
-        max_tokens: int | None,
-        response_schema: Any,
-        on_progress: ProgressCallback | None,
-    ) -> Options:
-        if response_schema is not None:
-            arguments.json_schema(response_schema)
-        return Options(
-            tool_choice,
-            None if max_tokens is None else arguments.max_tokens(max_tokens),
-            response_schema,
-            on_progress,
-        )
+    def _options(self, given: RunOptions) -> RunOptions:
+        """The options of a run, checked; the agent's own where they say nothing."""
+        check_names(given, RUN_OPTIONS, "of a run")
+        arguments.tool_choice(tool_choice_of(given), list(self._tools))
+        if given.get("response_schema") is not None:
+            arguments.json_schema(given["response_schema"])
+        max_tokens = given.get("max_tokens")
+        if max_tokens is not None:
+            given["max_tokens"] = arguments.max_tokens(max_tokens)
+        if given.get("temperature") is None:
+            given["temperature"] = self.temperature
+        return given
 
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
@@ -326,7 +301,7 @@ class Agent:
             raise RequestError("there is no unfinished run to resume; say something with run()")
         return self._conversation
 
-    def _work(self, begin: Callable[[], Conversation], options: Options) -> Iterator[Event]:
+    def _work(self, begin: Callable[[], Conversation], options: RunOptions) -> Iterator[Event]:
         with self._queue.turn():
             run = Run(
                 llm=self.llm,
@@ -335,9 +310,9 @@ class Agent:
                 policy=self.policy,
                 max_steps=self.max_steps,
                 tool_timeout_s=self.tool_timeout_s,
-                temperature=self.temperature,
                 slides=self._slides,
                 watch=self._watch,
+                counts=self._counts,
                 conversation=begin(),
                 options=options,
                 window=self._window,
@@ -370,7 +345,7 @@ def _result_of(events: Iterator[Event]) -> AgentResult:
 def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
     last = run.conversation.transcript[-1]
     text = last.content if last.role == "assistant" and not last.tool_calls else ""
-    by_schema = run.options.response_schema is not None and run.stop_reason == "answer"
+    by_schema = run.options.get("response_schema") is not None and run.stop_reason == "answer"
     return AgentResult(
         text=text,
         stop_reason=run.stop_reason,

@@ -22,15 +22,14 @@ from longctx.agents.events import (
 from longctx.agents.policies import Policy, difference, name_of
 from longctx.agents.tools import Tool
 from longctx.agents.validity import check_view
-from longctx.agents.view import View
+from longctx.agents.view import Counts, View
 from longctx.agents.watch import CacheWatch
 from longctx.errors import ContextOverflowError
-from longctx.options import ToolChoice
+from longctx.options import ChatOptions, RunOptions, ToolChoice, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
     Completion,
     Message,
-    ProgressCallback,
     ToolCall,
     ToolSchema,
     WindowReport,
@@ -40,16 +39,6 @@ from longctx.types import (
 # second time, the next step must be words: a small model copies its own call for ever, and
 # answers well once it may not. A model that calls a third time is stopped.
 ANSWER_AFTER, STOP_AFTER = 2, 3
-
-
-@dataclass(frozen=True)
-class Options:
-    """What one run is asked for; see :meth:`longctx.agents.Agent.stream`."""
-
-    tool_choice: ToolChoice = "auto"
-    max_tokens: int | None = None
-    response_schema: Any = None
-    on_progress: ProgressCallback | None = None
 
 
 @dataclass
@@ -62,16 +51,17 @@ class Run:
     policy: Policy
     max_steps: int
     tool_timeout_s: float | None
-    temperature: float
     slides: bool
     watch: CacheWatch
+    counts: Counts
     conversation: Conversation
-    options: Options
+    options: RunOptions
     window: WindowReport | None = None
     steps: list[Completion] = field(default_factory=list)
     stop_reason: StopReason = "answer"
     detail: str = ""
     _avoidable: str = ""
+    _arranged: View | None = None
 
     def events(self) -> Iterator[StepEvent]:
         """Work until the model answers or a limit stops it; each event as it happens."""
@@ -80,7 +70,7 @@ class Run:
         if self.conversation.transcript[-1].role == "assistant":
             return  # the program ended right after the answer
         seen: Counter[tuple[str, str, str]] = Counter()
-        tool_choice = self.options.tool_choice
+        tool_choice = tool_choice_of(self.options)
         for _ in range(self.max_steps):
             completion = yield from self._complete(tool_choice)
             if not completion.tool_calls:
@@ -113,7 +103,7 @@ class Run:
 
     def _complete(self, tool_choice: ToolChoice) -> Generator[StepEvent, None, Completion]:
         """One step; words are held to the schema, where there is one."""
-        schema = self.options.response_schema
+        schema = self.options.get("response_schema")
         if schema is None or tool_choice == "none" or not self.schemas:
             completion = yield from self._generate(tool_choice, schema)
         else:
@@ -130,23 +120,24 @@ class Run:
     def _generate(
         self, tool_choice: ToolChoice, schema: Any, *, aloud: bool = True
     ) -> Generator[StepEvent, None, Completion]:
-        messages = self._view().messages
-        with self.llm.stream_chat(
-            messages,
-            tools=self.schemas or None,
-            tool_choice=tool_choice,
-            max_tokens=self.options.max_tokens,
-            temperature=self.temperature,
-            response_schema=schema,
-            on_progress=self.options.on_progress,
-        ) as stream:
+        assert self._arranged is not None  # before each step
+        prompt = self._arranged.prompt
+        options = ChatOptions(
+            {
+                **self.options,
+                "tools": self.schemas or None,
+                "tool_choice": tool_choice,
+                "response_schema": schema,
+            }
+        )
+        with self.llm.stream_chat(prompt, **options) as stream:
             for chunk in stream:
                 if chunk.text and aloud:
                     yield TextDelta(text=chunk.text)
             completion = stream.result
         self.steps.append(completion)
         yield from self._window_events(completion)
-        lost = self.watch.check(messages, completion, self._avoidable)
+        lost = self.watch.check(prompt.messages, completion, self._avoidable)
         self._avoidable = ""
         if lost is not None:
             yield lost
@@ -211,17 +202,6 @@ class Run:
 
     # The window
 
-    def _view(self) -> View:
-        now = self.conversation
-        view = View.of(
-            now.transcript,
-            self.llm,
-            tools=self.schemas,
-            pinned=now.pinned,
-            reserve_tokens=self.options.max_tokens,
-        )
-        return replace(view, shown=now.shown)
-
     def _arrange(self) -> Iterator[Compacted]:
         """Let the policy say what is shown from now on.
 
@@ -229,7 +209,16 @@ class Run:
             ContextOverflowError: even so it does not fit.
             TemplateError: the policy broke the conversation.
         """
-        before, name = self._view(), name_of(self.policy)
+        now, name = self.conversation, name_of(self.policy)
+        before = View.of(
+            now.transcript,
+            self.llm,
+            shown=now.shown,
+            tools=self.schemas,
+            pinned=now.pinned,
+            reserve_tokens=self.options.get("max_tokens"),
+            counts=self.counts,
+        )
         after = self.policy(before)
         if after.shown != before.shown:
             check_view(before, after, name)
@@ -244,6 +233,7 @@ class Run:
                 )
         if not self.slides and after.tokens > after.room_tokens:
             raise _overflow(after)
+        self._arranged = after
         self.conversation = replace(
             self.conversation,
             shown=after.shown,

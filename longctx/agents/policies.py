@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeAlias
 
@@ -71,7 +70,7 @@ def clamp_results(view: View, *, max_share: float = 0.25) -> View:
     limit = int(max_share * view.llm.target_ctx)
     for position, (message, shown) in enumerate(zip(view.messages, view.shown, strict=True)):
         if message.role == "tool" and shown.state == "whole":
-            text = clip(message.content, limit, view.llm.count, partial(_where, view, position))
+            text = clip(message.content, limit, view.count, partial(_where, view, position))
             if text is not None:
                 view = view.with_text(position, text, "clamped")
     return view
@@ -144,13 +143,13 @@ def when_full(*policies: Policy, trigger: float = 1.0, goal: float = 0.6) -> Pol
     def compacted(view: View) -> View:
         if view.tokens <= trigger * view.room_tokens:
             return view
-        goal_before, goal_tokens = view.goal_tokens, int(goal * view.room_tokens)
-        view = replace(view, goal_tokens=goal_tokens, before=view.shown)
+        goal_before = view.goal_tokens
+        view = view.aiming(int(goal * view.room_tokens), before=view.shown)
         for policy in policies:
             if not view.is_over:
                 break
             view = _logged(policy, view)
-        return replace(view, goal_tokens=goal_before, before=())
+        return view.aiming(goal_before)
 
     return compacted
 

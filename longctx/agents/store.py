@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-from longctx.agents.agent import Agent
+from typing_extensions import Unpack
+
+from longctx.agents.agent import Agent, AgentSettings
 from longctx.agents.conversation import Conversation
 from longctx.agents.policies import Policy
 from longctx.agents.saved import AgentState, SavedAgent, parse
@@ -89,7 +90,7 @@ class ConversationStore(Closing):
         tools: Sequence[Tool] = (),
         system: str | None = None,
         policy: Policy | None = None,
-        **options: Any,
+        **settings: Unpack[AgentSettings],
     ) -> Agent:
         """Begin a conversation, or go on with it; from now on the agent writes every step here.
 
@@ -99,7 +100,7 @@ class ConversationStore(Closing):
             tools: ditto.
             system: of a new conversation; one that exists keeps its own.
             policy: ditto.
-            options: ditto.
+            settings: ditto.
 
         Raises:
             LongCtxError: the file cannot be read or written.
@@ -107,7 +108,7 @@ class ConversationStore(Closing):
             ToolError: a tool that the conversation has is not among ``tools``.
         """
         saved = self._read(name)
-        agent = Agent(llm, tools, None if saved else system, policy, **options)
+        agent = Agent(llm, tools, None if saved else system, policy, **settings)
         if saved is not None:
             agent.take_up(saved, f"{self.path}, conversation {name!r}")
         names = tuple(tool.name for tool in tools)

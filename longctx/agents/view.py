@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from longctx.agents.events import Compacted
+from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import ChatModel
+from longctx.recent import Recent
 from longctx.types import Frozen, Message, Role, ToolCall, ToolSchema
 
 State: TypeAlias = Literal["whole", "clamped", "superseded", "cleared", "summary"]
@@ -20,6 +22,18 @@ READ_RESULT = "read_result"
 """Name of the built-in tool that shows what was taken out of a result."""
 UNDERSTOOD = "I have read the summary."
 """What the model says to a summary: many templates refuse two user turns in a row."""
+COUNTED_CHARACTERS = 4_000_000
+"""Of texts whose counts an agent keeps: each step asks about the same results again."""
+
+Counts: TypeAlias = Recent[str, int]
+
+# What follows from the messages that are shown, whatever the goal is.
+_OF_THE_SHOWN = frozenset({"messages", "prompt", "turns", "units", "results", "calls"})
+
+
+def new_counts() -> Counts:
+    """Counts of texts, none yet."""
+    return Recent(COUNTED_CHARACTERS, lambda text, _tokens: len(text))
 
 
 class Shown(Frozen):
@@ -51,6 +65,7 @@ class View:
         pinned: places in the transcript of user messages whose turn is never dropped.
         before: what was shown when compaction began, and stands in the KV cache.
         log: what policies have done so far.
+        counts: of texts, kept from view to view.
     """
 
     transcript: Transcript
@@ -62,6 +77,7 @@ class View:
     pinned: frozenset[int] = frozenset()
     before: tuple[Shown, ...] = ()
     log: tuple[Compacted, ...] = field(default=(), compare=False)
+    counts: Counts = field(default_factory=new_counts, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -69,15 +85,37 @@ class View:
         transcript: Transcript,
         llm: ChatModel,
         *,
+        shown: Sequence[Shown] | None = None,
         tools: Sequence[ToolSchema] = (),
         pinned: Collection[int] = (),
         reserve_tokens: int | None = None,
+        counts: Counts | None = None,
     ) -> View:
-        """View a whole transcript, with ``reserve_tokens`` (None: the model's) for the answer."""
+        """View a transcript.
+
+        Args:
+            transcript: the whole conversation.
+            llm: counts, and answers.
+            shown: what the model is shown of it; None is all.
+            tools: schemas, which stand in every prompt.
+            pinned: places of user messages whose turn is never dropped.
+            reserve_tokens: room for the answer; None is the model's ``reserve_output``.
+            counts: those that are known already.
+        """
         reserve = llm.reserve_output if reserve_tokens is None else reserve_tokens
         room = max(0, llm.target_ctx - reserve)
-        shown = tuple(Shown(index=i) for i in range(len(transcript)))
-        return cls(transcript, shown, llm, room, room, tuple(tools), frozenset(pinned))
+        if shown is None:
+            shown = [Shown(index=i) for i in range(len(transcript))]
+        return cls(
+            transcript,
+            tuple(shown),
+            llm,
+            room,
+            room,
+            tuple(tools),
+            frozenset(pinned),
+            counts=new_counts() if counts is None else counts,
+        )
 
     # What there is
 
@@ -87,9 +125,22 @@ class View:
         return as_shown(self.transcript, self.shown)
 
     @cached_property
+    def prompt(self) -> Prompt:
+        """The messages and tools, counted once; the model is asked with it."""
+        return prompt_of(self.llm, self.messages, self.tools or None)
+
+    @property
     def tokens(self) -> int:
         """Exactly what they prefill with an empty cache: template and tools included."""
-        return self.llm.count(self.messages, self.tools or None)
+        return self.prompt.n_tokens
+
+    def count(self, text: str) -> int:
+        """Tokens of a text; one that was asked about before is not counted again."""
+        tokens = self.counts.get(text)
+        if tokens is None:
+            tokens = self.llm.count(text)
+            self.counts.put(text, tokens)
+        return tokens
 
     @property
     def is_over(self) -> bool:
@@ -149,15 +200,19 @@ class View:
 
     # What a policy does
 
+    def aiming(self, goal_tokens: int, *, before: tuple[Shown, ...] = ()) -> View:
+        """Make room down to another goal; ``before`` is what stands in the KV cache."""
+        return self._with(goal_tokens=goal_tokens, before=before)
+
     def without(self, positions: Collection[int]) -> View:
         """Drop messages."""
         gone = frozenset(positions)
-        return self._with(tuple(s for i, s in enumerate(self.shown) if i not in gone))
+        return self._showing(tuple(s for i, s in enumerate(self.shown) if i not in gone))
 
     def with_text(self, position: int, text: str, state: State) -> View:
         """Show another text in place of a message's."""
         changed = self.shown[position].model_copy(update={"content": text, "state": state})
-        return self._with((*self.shown[:position], changed, *self.shown[position + 1 :]))
+        return self._showing((*self.shown[:position], changed, *self.shown[position + 1 :]))
 
     def with_summary(self, text: str, positions: Collection[int]) -> View:
         """Drop messages, and an older summary, for a summary behind the system prompt."""
@@ -168,7 +223,7 @@ class View:
             Shown(state="summary", role="assistant", content=UNDERSTOOD),
         )
         head = sum(1 for _ in takewhile(lambda m: m.role == "system", self.messages))
-        return self._with((*rest[:head], *summary, *rest[head:]))
+        return self._showing((*rest[:head], *summary, *rest[head:]))
 
     def least(self, n_edits: int, edited: Callable[[int], View]) -> View:
         """Make as few edits as reach the goal, or all of them.
@@ -197,12 +252,19 @@ class View:
         entry = Compacted(
             policy=policy, tokens_before=tokens_before, tokens_after=self.tokens, detail=detail
         )
-        return replace(self, log=(*self.log, entry))
+        return self._with(log=(*self.log, entry))
 
     # Inside
 
-    def _with(self, shown: tuple[Shown, ...]) -> View:
+    def _showing(self, shown: tuple[Shown, ...]) -> View:
         return self if shown == self.shown else replace(self, shown=shown)
+
+    def _with(self, **changes: Any) -> View:
+        """The same messages otherwise seen; what is known of them stays known."""
+        view = replace(self, **changes)
+        known = {name: value for name, value in vars(self).items() if name in _OF_THE_SHOWN}
+        vars(view).update(known)
+        return view
 
     def _step(self, position: int) -> tuple[int, ...]:
         """Positions of an assistant's message and the results behind it."""

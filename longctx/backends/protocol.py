@@ -109,6 +109,10 @@ class Backend(Protocol):
     def holds_sequences(self) -> bool:
         """Whether a cache can hold several sequences at no cost but their cells."""
 
+    @property
+    def attends_on_cpu(self) -> bool:
+        """Whether attention is the processor's work, for some layers at least."""
+
     def checkpoint(self) -> None:
         """Called before each batch of one text; raises where nobody waits for it any more."""
 

@@ -235,6 +235,10 @@ class Cells:
 
     # Places
 
+    def can_turn_to(self, rope: RopeConfig) -> bool:
+        """Whether the cached keys can be turned to another positional encoding."""
+        return self._turner.obstacle(self.rope, rope) is None
+
     def rearrange(
         self,
         kept: NDArray[np.intp],

@@ -21,7 +21,7 @@ from longctx.cache.passage import Passage
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
-from longctx.cache.window import Window, WindowOwner, report
+from longctx.cache.window import Window, WindowOwner
 from longctx.closing import Closing
 from longctx.errors import (
     BackendError,
@@ -204,7 +204,7 @@ class Session(Closing):
             RequestError: they are neither a text nor token ids of the model.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         self._window.feed(ids, on_progress)
 
     @in_model_thread
@@ -218,19 +218,15 @@ class Session(Closing):
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self.n_tokens and len(ids):
             self._refresh_logits()
             scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
-        n, step = len(ids), min(self._cells.n_outputs, self._window.n_batch)
-        started = time.monotonic()
-        for begin in range(0, n, step):
-            piece = ids[begin : begin + step]
-            self._window.append(piece, "all")
-            rows = self._cells.logits(len(piece))
-            scores.append(negative_log_likelihood(rows, ids[begin + 1 : begin + 1 + len(piece)]))
-            report(on_progress, begin + len(piece), n, started)
+        batches = self._window.batches(ids, scored=self._cells.n_outputs, on_progress=on_progress)
+        for begin, end in batches:
+            rows = self._cells.logits(end - begin)
+            scores.append(negative_log_likelihood(rows, ids[begin + 1 : end + 1]))
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
     @in_model_thread
@@ -319,16 +315,16 @@ class Session(Closing):
     @in_model_thread
     def advance(self, token: int) -> None:
         """Append one generated token."""
-        ids = self._as_ids([token])
-        self._window.grow_for(self.n_tokens + 1)
+        (token,) = self._as_ids([token])
+        self._window.expect(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
-            self._window.append(ids, "last")
+            self._window.append(token)
             return
         self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._window.append(ids, "last")
+            self._window.append(token)
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
@@ -344,11 +340,6 @@ class Session(Closing):
             CacheFullError: the cache has too few free cells; nothing was appended.
         """
         Cells.decode_beside([(session._cells, ids, n) for session, ids, n in pieces])
-
-    @property
-    def n_batch(self) -> int:
-        """Tokens that :meth:`admit` takes at most."""
-        return self._window.n_batch
 
     @property
     def room(self) -> int:
@@ -368,28 +359,35 @@ class Session(Closing):
     # The window
 
     @in_model_thread
-    def admit(self, n_more: int) -> None:
-        """Grow, slide or compress as appending so many more tokens, a batch of them, needs it.
+    def admit(self, n_most: int) -> int:
+        """Be ready for the next batch: grow, slide or compress as its first token needs it.
+
+        Returns:
+            How many tokens that batch may take, ``n_most`` or fewer: it ends where the window
+            changes again.
 
         Raises:
-            ContextOverflowError: they do not fit the largest window.
+            ContextOverflowError: not even one fits the largest window.
         """
-        n_more = whole("n_more", n_more, least=0)
-        self._window.grow_for(self.n_tokens + n_more)
-        self._window.admit(n_more)
+        self._window.expect(self.n_tokens + 1)
+        self._window.admit(1)
+        return min(n_most, self._window.room)
 
     @in_model_thread
     def reserve(self, n_more: int) -> None:
-        """Grow at once for tokens that will come in several batches.
+        """Before tokens that will come in several batches: refuse them, or grow where that is
+        the same as growing when they come.
 
         Raises:
             ContextOverflowError: they do not fit the largest window.
         """
-        self._window.grow_for(self.n_tokens + n_more)
+        self._window.expect(self.n_tokens + n_more)
 
     @in_model_thread
     def grow(self, n_ctx: int) -> None:
-        """Move to a window of at least ``n_ctx`` tokens (a step of the plan).
+        """Move to a window of at least ``n_ctx`` tokens (a step of the plan), until :meth:`shrink`.
+
+        What is fed from now on is read at its scale.
 
         Raises:
             ContextOverflowError: the plan's target is smaller.
@@ -397,6 +395,7 @@ class Session(Closing):
         n_ctx = whole("n_ctx", n_ctx, least=1)
         self._window.check_fits(n_ctx)
         self._window.grow_for(n_ctx)
+        self._window.smallest = max(self._window.smallest, n_ctx)
 
     @in_model_thread
     def shrink(self, n_ctx: int) -> None:
@@ -415,6 +414,7 @@ class Session(Closing):
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
+        self._window.smallest = 0
         step = self._window.step_for(n_ctx)
         if step < self.n_ctx and (self._cells.is_alone or self._cells.shared.is_common):
             self._window.resize(step)
@@ -471,6 +471,7 @@ class Session(Closing):
             thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
         twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
+        twin._window.smallest = self._window.smallest
         twin._window.dropped.extend(self._window.dropped)
         twin._exact_tokens = self._exact_tokens
         if self._owner is not None:
@@ -510,11 +511,11 @@ class Session(Closing):
         passage = other._passage() if isinstance(other, Session) else other
         ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
-        self._window.grow_for(self.n_tokens + len(ids))
         skip = min(recompute, len(ids))
         self._window.feed(ids[:skip])
         if skip == len(ids):
             return
+        self._window.grow_for(self.n_tokens + len(ids) - skip)
         exact = self.n_tokens
         reason = self._cells.attach(
             passage.state.copy(), ids, passage.rope, passage.positions, skip=skip
@@ -526,9 +527,7 @@ class Session(Closing):
             return
         if self._exact_tokens is None:
             self._exact_tokens = exact
-        if self._window.far is not None:
-            groups = self._window.far.compressed(self.n_tokens, self._window.groups)
-            self._window.compress(groups)
+        self._window.compress(self._window.groups_of(self.n_tokens))
 
     @in_model_thread
     def save(self, path: str | Path) -> Path:
@@ -565,9 +564,9 @@ class Session(Closing):
         window, n = self._window, len(snapshot.tokens)
         window.check_fits(n)
         window.truncate(0)
-        self._exact_tokens = None
+        window.smallest, self._exact_tokens = 0, None
         window.resize(window.step_for(n))
-        groups = window.far.compressed(n) if window.far else ()
+        groups = window.groups_of(n)
         reason = self._cells.restore(
             snapshot.state,
             snapshot.tokens.tolist(),
@@ -627,7 +626,7 @@ class Session(Closing):
             raise BackendError("the session is empty; feed() it some text first")
         last = self._cells.tokens[-1]
         self._window.truncate(self.n_tokens - 1)
-        self._window.append([last], "last")
+        self._window.append(last)
 
 
 _BLOCK = 256

@@ -31,7 +31,7 @@ class Citation(Frozen):
 class DocumentTokens(Frozen):
     """A document's tokens, its markers included, counted by itself.
 
-    Where only passages of it were in the window: what these have there, or what was left out.
+    Where only passages of it were in the window: the sum of theirs, or of what was left out.
     """
 
     doc_id: str
@@ -39,7 +39,10 @@ class DocumentTokens(Frozen):
 
 
 class Passage(Frozen):
-    """A span of a document in the window: ``text[start:end]``, with its markers ``tokens``."""
+    """A span of a document in the window: ``text[start:end]``.
+
+    ``tokens`` are those of its chunks and of its markers, each counted by itself.
+    """
 
     mark: str
     doc_id: str

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from longctx.documents.layout import Block
+from longctx.documents.layout import Block, window
 from longctx.errors import ContextOverflowError
+from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
-from longctx.types import Message, Progress, ProgressCallback, Usage
+from longctx.types import Messages, Progress, ProgressCallback, Usage
 
 
 @dataclass
@@ -35,19 +36,26 @@ class Asking:
     _done_tokens: int = 0
     _composed_tokens: int = 0
     _started: float = field(default_factory=time.perf_counter)
+    _frames: dict[str, int] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
         """Tokens of the window that the prompt may take."""
         return self.budget_tokens - self.reserved_tokens
 
-    def fits(self, messages: Sequence[Message], *, besides: int = 0) -> bool:
-        """Whether a prompt, counted exactly, leaves room for the answer and ``besides``."""
-        return self.llm.count(messages) + besides <= self.room
+    def frame(self, instruction: str = "") -> int:
+        """Tokens of a window that holds the question alone."""
+        if instruction not in self._frames:
+            self._frames[instruction] = self.llm.count(window([], self.question, instruction))
+        return self._frames[instruction]
+
+    def prompt(self, messages: Messages) -> Prompt:
+        """Count a conversation once, exactly; :meth:`chat` takes the result."""
+        return prompt_of(self.llm, messages)
 
     def chat(
         self,
-        messages: Sequence[Message],
+        messages: Messages,
         blocks: Sequence[Block] = (),
         *,
         max_tokens: int | None = None,
@@ -55,14 +63,15 @@ class Asking:
         """Call the model.
 
         Args:
-            messages: the prompt.
+            messages: the prompt, counted or not.
             blocks: what of the documents stands in it.
             max_tokens: None is what is reserved.
         """
-        tokens = self.llm.count(messages)
+        prompt = self.prompt(messages)
+        tokens = prompt.n_tokens
         self.expected_tokens = max(self.expected_tokens, self._done_tokens + tokens)
         completion = self.llm.chat(
-            messages,
+            prompt,
             max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
             on_progress=self._relay(tokens) if self.on_progress else None,
         )
@@ -71,7 +80,7 @@ class Asking:
 
     def chat_each(
         self,
-        conversations: Sequence[Sequence[Message]],
+        conversations: Sequence[Messages],
         blocks: Sequence[Sequence[Block]],
         *,
         max_tokens: int,
@@ -88,10 +97,11 @@ class Asking:
                 self.chat(messages, of, max_tokens=max_tokens)
                 for messages, of in zip(conversations, blocks, strict=True)
             ]
-        tokens = [self.llm.count(messages) for messages in conversations]
+        prompts = [self.prompt(messages) for messages in conversations]
+        tokens = [prompt.n_tokens for prompt in prompts]
         self.expected_tokens = max(self.expected_tokens, self._done_tokens + sum(tokens))
         completions = self.llm.chat_batch(
-            conversations,
+            prompts,
             max_tokens=max_tokens,
             on_progress=self._relay(sum(tokens)) if self.on_progress else None,
         )
@@ -114,9 +124,7 @@ class Asking:
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
 
-    def compose(
-        self, messages: Sequence[Message], blocks: Sequence[Block], *, recompute: int
-    ) -> None:
+    def compose(self, messages: Messages, blocks: Sequence[Block], *, recompute: int) -> None:
         """Let the model place the blocks from its cache; what it had to prefill counts."""
         assert isinstance(self.llm, ComposingModel)
         done = self.llm.compose(

@@ -30,7 +30,7 @@ def check_strategy(strategy: object) -> None:
 
 
 def choose(
-    strategy: Strategy, question: str, sizes: str, needed: int, budget: int
+    strategy: Strategy, question: str, what: str, needed: int, budget: int
 ) -> tuple[Strategy, str]:
     """Resolve ``"auto"``, and say in words why.
 
@@ -42,11 +42,11 @@ def choose(
     Args:
         strategy: what the user wants.
         question: the user's.
-        sizes: the documents in words.
-        needed: exact tokens of documents, question and answer in one window.
+        what: was counted, in words.
+        needed: its tokens.
         budget: of one window.
     """
-    room = f"{sizes}, the question and the answer are {needed:,} tokens"
+    room = f"{what} are {needed:,} tokens"
     if strategy != "auto":
         return strategy, f"asked for; {room}, the budget is {budget:,}"
     if needed <= budget:

@@ -53,6 +53,12 @@ class Block:
         """Whether it was cut from a document, and is not one whole."""
         return "." in self.mark
 
+    @property
+    def markers(self) -> str:
+        """The two lines around its text."""
+        opening, closing = self.text.partition("\n")[0], self.text.rstrip("\n").rpartition("\n")[2]
+        return f"{opening}\n{closing}\n"
+
 
 def document_block(document: Document, mark: str) -> Block:
     """Put a whole document between markers that nothing in it can imitate.

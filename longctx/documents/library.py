@@ -91,6 +91,15 @@ class Library:
         """Chunks as blocks, in the order of the library, neighbours joined."""
         return joined(chunks, {entry.doc_id: entry.block.mark for entry in self.entries})
 
+    def tokens(self, block: Block) -> int:
+        """Tokens of a block: counted whole when its document was added; of a passage, those of
+        its chunks and of its markers, each counted by itself."""
+        entry = self._entries[block.document.doc_id]
+        if block is entry.block:
+            return entry.tokens
+        inside = (c.tokens for c in self.chunks(entry) if block.start <= c.start < block.end)
+        return sum(inside) + self._count(block.markers)
+
     def ranked(self, entries: Sequence[Entry], question: str) -> list[Chunk]:
         """The chunks of some documents, the best for a question first."""
         names = tuple(entry.doc_id for entry in entries)

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
-from typing import TypeVar
+from math import ceil
 
 from longctx.documents.chunks import Chunk
 from longctx.documents.layout import Block, passage_block
 
-T = TypeVar("T")
 
-
-def largest_fitting(sizes: Sequence[int], room: int, fits: Callable[[int], bool]) -> int:
-    """How many items, from the first on, fit.
+def largest_fitting(
+    n_items: int, room: int, estimate: Callable[[int], int], exact: Callable[[int], int]
+) -> int:
+    """How many items, from the first on, fit; what is long is counted as seldom as can be.
 
     Args:
-        sizes: of each item in tokens, roughly: they say where to begin to try.
-        room: for all of them, in tokens, roughly.
-        fits: whether the first n do, counted exactly.
+        n_items: how many there are.
+        room: tokens that the prompt may have.
+        estimate: its tokens with the first n, roughly and at no cost; they grow with n.
+        exact: the same, counted. Its share of the estimate sets the estimates of others right.
 
     Returns:
-        n for which ``fits(n)`` is true, and false for n + 1; 0 if not even the first fits.
+        n for which ``exact(n)`` fits. With one more it does not fit, or would not by the estimate
+        set right by ``exact(n)``. 0 if not even the first fits.
     """
-    n = bisect_right(list(accumulate(sizes)), room)
-    while n and not fits(n):
-        n -= 1
-    while n < len(sizes) and fits(n + 1):
-        n += 1
-    return n
+    fits, too_many, share = 0, n_items + 1, 1.0
+    while too_many - fits > 1:
+        between = range(fits + 1, too_many)
+        n = fits + bisect_right(between, room, key=lambda n: ceil(share * estimate(n)))
+        if n == fits:
+            if fits:
+                break
+            n = 1  # an estimate refuses nothing
+        tokens = exact(n)
+        share = tokens / max(1, estimate(n))
+        if tokens <= room:
+            fits = n
+        else:
+            too_many = n
+    return fits
 
 
 def joined(chunks: Iterable[Chunk], marks: Mapping[str, str]) -> list[Block]:

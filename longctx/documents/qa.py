@@ -23,10 +23,14 @@ from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.report import describe, packing_report
 from longctx.documents.retrieve import retrieve
 from longctx.errors import ContextOverflowError, DocumentError, RequestError
+from longctx.prompt import Prompt
 from longctx.protocols import ChatModel, ComposingModel
 from longctx.types import ProgressCallback
 
 Order = Literal["document", "edges"]
+
+_SEAM_TOKENS = 16
+"""More than a document can lose when it is counted together with others, and not by itself."""
 
 
 class DocumentQA:
@@ -167,12 +171,15 @@ class DocumentQA:
             reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
             on_progress=on_progress,
         )
-        prompt_tokens = self.llm.count(window([entry.block for entry in entries], question))
-        needed = prompt_tokens + asking.reserved_tokens
-        strategy, reason = choose(
-            self.strategy, question, describe(entries), needed, asking.budget_tokens
-        )
-        text, blocks = self._run(strategy, asking, entries, needed)
+        whole = self._whole(asking, entries)
+        if whole is not None:
+            what, tokens = f"{describe(entries)}, the question and the answer", whole.n_tokens
+        else:
+            what = f"{describe(entries)} and the answer"
+            tokens = sum(entry.tokens for entry in entries)
+        needed = tokens + asking.reserved_tokens
+        strategy, reason = choose(self.strategy, question, what, needed, asking.budget_tokens)
+        text, blocks = self._run(strategy, asking, entries, whole)
         return Answer(
             text=text,
             strategy=strategy,
@@ -181,8 +188,15 @@ class DocumentQA:
             usage=asking.usage,
         )
 
+    def _whole(self, asking: Asking, entries: Sequence[Entry]) -> Prompt | None:
+        """The prompt with every document; None where it is not wanted, or surely too large."""
+        alone = sum(entry.tokens - _SEAM_TOKENS for entry in entries)
+        if self.strategy == "whole" or (self.strategy == "auto" and alone <= asking.room):
+            return asking.prompt(window([entry.block for entry in entries], asking.question))
+        return None
+
     def _run(
-        self, strategy: Strategy, asking: Asking, entries: Sequence[Entry], needed: int
+        self, strategy: Strategy, asking: Asking, entries: Sequence[Entry], whole: Prompt | None
     ) -> tuple[str, list[Block]]:
         if strategy == "retrieve":
             return retrieve(asking, self._library, entries, edges=self.order == "edges")
@@ -190,15 +204,16 @@ class DocumentQA:
             return map_reduce(asking, self._library, entries)
         if strategy == "refine":
             return refine(asking, self._library, entries)
-        if needed > asking.budget_tokens:
-            raise _too_large(asking, entries, needed)
+        assert whole is not None  # it was chosen by its count
+        if whole.n_tokens > asking.room:
+            raise _too_large(asking, entries, whole.n_tokens + asking.reserved_tokens)
         blocks = [entry.block for entry in entries]
         if self.order == "edges" and len(blocks) > 2:
             blocks = best_at_edges(blocks, self._library.ranked(entries, asking.question))
-        messages = window(blocks, asking.question)
+            whole = asking.prompt(window(blocks, asking.question))
         if self.compose is not None:
-            asking.compose(messages, blocks, recompute=self.compose)
-        return asking.chat(messages, blocks), blocks
+            asking.compose(whole, blocks, recompute=self.compose)
+        return asking.chat(whole, blocks), blocks
 
 
 def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> ContextOverflowError:

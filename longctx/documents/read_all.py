@@ -15,12 +15,16 @@ several parts side by side: the system prompt is prefilled once, and a batch wri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from longctx.documents.asking import Asking
+from longctx.documents.chunks import Chunk
 from longctx.documents.layout import Block, enclose, window
 from longctx.documents.library import Entry, Library
 from longctx.documents.packing import largest_fitting
+from longctx.prompt import Prompt
 from longctx.types import Message
 
 _MAP = (
@@ -36,6 +40,9 @@ _REFINE = (
     "These passages are the next part of the documents. Improve the answer so far with what they "
     "say; repeat it where they add nothing. Keep quotations and their marks."
 )
+# What a text may gain at a seam when it is counted with others, and not by itself; and what the
+# two keys of a passage's markers may, which differ with its end.
+_SEAM_TOKENS, _KEY_TOKENS = 2, 16
 # Questions in one of these steps end parts in the same places.
 _QUESTION_STEP_TOKENS = 64
 _MIN_NOTE_TOKENS = 16
@@ -55,14 +62,18 @@ def map_reduce(
     note_tokens = _note_tokens(asking)
     parts = _parts(asking, library, entries, instruction=_MAP)
     if len(parts) == 1:
-        return asking.chat(window(parts[0], asking.question), parts[0]), parts[0]
-    steps = [window(part, asking.question, _MAP) for part in parts]
-    asking.expected_tokens = sum(map(asking.llm.count, steps)) + note_tokens * len(parts)
-    notes = asking.chat_each(steps, parts, max_tokens=note_tokens)
+        whole = library.passages(parts[0])
+        return asking.chat(window(whole, asking.question), whole), whole
+    steps = list(_prompts(asking, library, parts, lambda b: window(b, asking.question, _MAP)))
+    read = [blocks for blocks, _ in steps]
+    prompts = [prompt for _, prompt in steps]
+    asking.expected_tokens = sum(p.n_tokens for p in prompts) + note_tokens * len(prompts)
+    notes = asking.chat_each(prompts, read, max_tokens=note_tokens)
     while len(groups := _groups(asking, notes)) > 1:
-        condensing = [window(group, asking.question, _CONDENSE) for group in groups]
+        condensing = [prompt for _, prompt in groups]
         notes = asking.chat_each(condensing, [()] * len(groups), max_tokens=note_tokens)
-    return asking.chat(window(groups[0], asking.question, _REDUCE)), _all(parts)
+    ((group, _),) = groups
+    return asking.chat(window(group, asking.question, _REDUCE)), _all(read)
 
 
 def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[str, list[Block]]:
@@ -77,16 +88,41 @@ def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[
     parts = _parts(
         asking, library, entries, instruction=_REFINE, besides=asking.reserved_tokens + 32
     )
-    steps = [_refine_window(part, asking.question, "") for part in parts]
-    asking.expected_tokens = sum(map(asking.llm.count, steps))
-    answer = asking.chat(window(parts[0], asking.question), parts[0])
-    for part in parts[1:]:
-        answer = asking.chat(_refine_window(part, asking.question, answer), part)
-    return answer, _all(parts)
+    asking.expected_tokens = sum(chunk.tokens for part in parts for chunk in part)
+    answer: str | None = None
+    read: list[list[Block]] = []
+
+    def lay_out(part: Sequence[Block]) -> list[Message]:
+        if answer is None:
+            return window(part, asking.question)
+        return window([*part, enclose("answer", "so far", answer)], asking.question, _REFINE)
+
+    for blocks, prompt in _prompts(asking, library, parts, lay_out):
+        answer = asking.chat(prompt, blocks)
+        read.append(blocks)
+    return answer or "", _all(read)
 
 
-def _refine_window(part: Sequence[Block], question: str, answer: str) -> list[Message]:
-    return window([*part, enclose("answer", "so far", answer)], question, _REFINE)
+def _prompts(
+    asking: Asking,
+    library: Library,
+    parts: Sequence[Sequence[Chunk]],
+    lay_out: Callable[[Sequence[Block]], list[Message]],
+) -> Iterator[tuple[list[Block], Prompt]]:
+    """The prompt of each part when its turn has come, counted exactly, and what stands in it.
+
+    Parts were packed by the counts of their chunks; one that is too long all the same is halved.
+    """
+    waiting = deque(parts)
+    while waiting:
+        part = waiting.popleft()
+        blocks = library.passages(part)
+        prompt = asking.prompt(lay_out(blocks))
+        if prompt.n_tokens > asking.room and len(part) > 1:
+            half = len(part) // 2
+            waiting.extendleft((part[half:], part[:half]))
+            continue
+        yield blocks, prompt
 
 
 def _parts(
@@ -96,39 +132,52 @@ def _parts(
     *,
     instruction: str,
     besides: int = 0,
-) -> list[list[Block]]:
-    """All chunks in their order, in as few windows as hold them."""
-    chunks = [chunk for entry in entries for chunk in library.chunks(entry)]
+) -> list[list[Chunk]]:
+    """All chunks in their order, in few windows, by counts that do not depend on the question.
+
+    Raises:
+        ContextOverflowError: there is no room for a chunk.
+    """
     asked = asking.llm.count(asking.question) + 8
     besides += -(-asked // _QUESTION_STEP_TOKENS) * _QUESTION_STEP_TOKENS
     room = asking.room - besides - asking.llm.count(window([], "", instruction))
-    parts: list[list[Block]] = []
-    begin = 0
+    parts: list[list[Chunk]] = []
+    used = 0
 
-    def messages(n: int) -> list[Message]:
-        return window(library.passages(chunks[begin : begin + n]), "", instruction)
+    def opening(chunk: Chunk) -> int:
+        """Tokens of the markers of a passage that begins with it."""
+        return asking.llm.count(library.passages([chunk])[0].markers) + _KEY_TOKENS
 
-    while begin < len(chunks):
-        n = largest_fitting(
-            [chunk.tokens for chunk in chunks[begin:]],
-            room,
-            lambda n: asking.fits(messages(n), besides=besides),
-        )
-        if not n:
-            needed = asking.llm.count(messages(1)) + besides + asking.reserved_tokens
-            raise asking.overflow(
-                "the question and one passage do not fit",
-                needed,
-                f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
-            )
-        parts.append(library.passages(chunks[begin : begin + n]))
-        begin += n
+    for chunk in (chunk for entry in entries for chunk in library.chunks(entry)):
+        goes_on = bool(parts) and parts[-1][-1].document is chunk.document
+        tokens = chunk.tokens + _SEAM_TOKENS + (0 if goes_on else opening(chunk))
+        if not parts or used + tokens > room:
+            used, tokens = 0, tokens + (opening(chunk) if goes_on else 0)
+            if tokens > room:
+                _check_fits(asking, library, chunk, instruction, besides)
+            parts.append([])
+        parts[-1].append(chunk)
+        used += tokens
     return parts
+
+
+def _check_fits(
+    asking: Asking, library: Library, chunk: Chunk, instruction: str, besides: int
+) -> None:
+    """Refuse a chunk that is too long alone, counted exactly."""
+    alone = window(library.passages([chunk]), "", instruction)
+    needed = asking.llm.count(alone) + besides + asking.reserved_tokens
+    if needed > asking.budget_tokens:
+        raise asking.overflow(
+            "the question and one passage do not fit",
+            needed,
+            f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
+        )
 
 
 def _note_tokens(asking: Asking) -> int:
     """Room for the notes of one part: four fit a window, so that condensing comes to an end."""
-    room = asking.room - asking.llm.count(window([], asking.question, _CONDENSE))
+    room = asking.room - asking.frame(_CONDENSE)
     tokens = min(asking.reserved_tokens, room // 4 - asking.llm.count(_note(99, "")))
     if tokens < _MIN_NOTE_TOKENS:
         needed = asking.budget_tokens + 4 * (_MIN_NOTE_TOKENS - tokens)
@@ -140,16 +189,31 @@ def _note_tokens(asking: Asking) -> int:
     return tokens
 
 
-def _groups(asking: Asking, notes: Sequence[str]) -> list[list[str]]:
-    """Notes in as few windows as hold them, at least two in each but the last."""
-    groups: list[list[str]] = [[]]
-    for number, note in enumerate(notes, start=1):
-        block = _note(number, note)
-        if len(groups[-1]) >= 2 and not asking.fits(
-            window([*groups[-1], block], asking.question, _CONDENSE)
-        ):
-            groups.append([])
-        groups[-1].append(block)
+def _groups(asking: Asking, notes: Sequence[str]) -> list[tuple[list[str], Prompt]]:
+    """Notes in as few windows as hold them, at least two in each but the last, and how each
+    window is to be condensed."""
+    blocks = [_note(number, note) for number, note in enumerate(notes, start=1)]
+    sizes = [asking.llm.count(block) for block in blocks]
+    frame = asking.frame(_CONDENSE)
+    groups: list[tuple[list[str], Prompt]] = []
+
+    @cache
+    def condensing(begin: int, n: int) -> Prompt:
+        return asking.prompt(window(blocks[begin : begin + n], asking.question, _CONDENSE))
+
+    def n_fitting(begin: int) -> int:
+        return largest_fitting(
+            len(blocks) - begin,
+            asking.room,
+            lambda n: frame + sum(sizes[begin : begin + n]),
+            lambda n: condensing(begin, n).n_tokens,
+        )
+
+    begin = 0
+    while begin < len(blocks):
+        n = max(2, n_fitting(begin))
+        groups.append((blocks[begin : begin + n], condensing(begin, n)))
+        begin += n
     return groups
 
 

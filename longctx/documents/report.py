@@ -31,7 +31,7 @@ def packing_report(
         library: all documents; those that were not asked are left out.
         blocks: what of them was read.
     """
-    sizes = {id(block): asking.llm.count(block.text) for block in blocks}
+    sizes = {id(block): library.tokens(block) for block in blocks}
     read: dict[str, int] = {}
     for block in blocks:
         doc_id = block.document.doc_id
@@ -41,7 +41,7 @@ def packing_report(
         for entry in library.entries
         if (tokens := _left_out(entry, library, blocks))
     ]
-    in_window = sum(asking.llm.count(block.text) for block in asking.largest_blocks)
+    in_window = sum(sizes[id(block)] for block in asking.largest_blocks)
     return PackingReport(
         strategy=strategy,
         reason=reason,

@@ -8,6 +8,7 @@ from longctx.documents.asking import Asking
 from longctx.documents.layout import Block, window
 from longctx.documents.library import Entry, Library
 from longctx.documents.packing import best_at_edges, largest_fitting
+from longctx.prompt import Prompt
 
 _MARKERS_TOKENS = 32
 """Roughly what the two markers of a passage take."""
@@ -36,18 +37,24 @@ def retrieve(
         passages = library.passages(ranked[:n])
         return best_at_edges(passages, ranked) if edges else passages
 
-    empty = asking.llm.count(window([], asking.question))
-    n = largest_fitting(
-        [chunk.tokens + _MARKERS_TOKENS for chunk in ranked],
-        asking.room - empty,
-        lambda n: asking.fits(window(blocks(n), asking.question)),
-    )
+    prompts: dict[int, Prompt] = {}
+    frame = asking.frame()
+
+    def estimate(n: int) -> int:
+        markers = _MARKERS_TOKENS * len(library.passages(ranked[:n]))
+        return frame + markers + sum(chunk.tokens for chunk in ranked[:n])
+
+    def exact(n: int) -> int:
+        prompts[n] = asking.prompt(window(blocks(n), asking.question))
+        return prompts[n].n_tokens
+
+    n = largest_fitting(len(ranked), asking.room, estimate, exact)
     if not n:
-        needed = asking.llm.count(window(blocks(1), asking.question)) + asking.reserved_tokens
+        needed = prompts[1].n_tokens + asking.reserved_tokens
         raise asking.overflow(
             "the question and its best passage do not fit",
             needed,
             f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
         )
     chosen = blocks(n)
-    return asking.chat(window(chosen, asking.question), chosen), chosen
+    return asking.chat(prompts[n], chosen), chosen

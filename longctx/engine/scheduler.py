@@ -17,7 +17,7 @@ from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
 from longctx.engine.drafting import Drafting
-from longctx.engine.pool import WORTH_COPYING, SessionPool
+from longctx.engine.pool import SessionPool
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 
@@ -26,6 +26,11 @@ logger = logging.getLogger("longctx")
 SLICE_TOKENS = 128
 """Of prompts in a batch while others are being answered: more would make these wait longer for
 each token, less would prefill more slowly (docs/benchmarks.md)."""
+TILE_ROWS = 64
+"""From so many rows of a batch on, flash attention on a CPU works in tiles of them, and each looks
+at every cell that any of its rows does (docs/engine.md)."""
+WORTH_WAITING = 64
+"""Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
 HEADROOM_TOKENS = 64
 """Cells that an answer must find free beyond its prompt before it begins."""
 
@@ -120,11 +125,11 @@ class Scheduler:
             (
                 common_prefix(writing.ids, ids)
                 for writing in self._active
-                if writing.n_pending >= WORTH_COPYING
+                if writing.n_pending >= WORTH_WAITING
             ),
             default=0,
         )
-        return longest >= WORTH_COPYING and longest >= self._pool.shared(ids) + WORTH_COPYING
+        return longest >= WORTH_WAITING and longest >= self._pool.shared(ids) + WORTH_WAITING
 
     def _leave(self, writing: Writing) -> None:
         """Give the session of an answer that ended back; what it holds stays cached."""
@@ -140,7 +145,30 @@ class Scheduler:
     # A batch
 
     def _step(self, shared: SharedContext) -> None:
-        pieces = self._pieces(shared)
+        """Give every answer in a context a token, and some prompts a slice of their prefill."""
+        here = [writing for writing in self._active if _stands_in(writing, shared)]
+        n_prefill = shared.context.n_batch
+        if not all(writing.n_pending for writing in here):
+            n_prefill = SLICE_TOKENS
+        for writings in self._batches(here):
+            self._batch(shared, writings, n_prefill)
+
+    def _batches(self, here: Sequence[Writing]) -> list[list[Writing]]:
+        """Who shares a batch: all; but on a CPU, no prompt that makes tiles of it with those who
+        decode, for then each of them would look at the cells of all."""
+        decoding = [writing for writing in here if not writing.n_pending]
+        if not decoding or not self._backend.attends_on_cpu:
+            return [list(here)]
+        n_rows, apart = len(decoding), list[Writing]()
+        for writing in sorted(here, key=lambda w: w.n_pending):
+            if not writing.n_pending:
+                continue
+            n_rows += writing.n_pending
+            (decoding if n_rows < TILE_ROWS else apart).append(writing)
+        return [decoding, apart] if apart else [decoding]
+
+    def _batch(self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int) -> None:
+        pieces = self._pieces(shared, writings, n_prefill)
         if not pieces:
             return
         try:
@@ -162,20 +190,17 @@ class Scheduler:
             except BaseException as error:  # whatever it is, it is this answer's, and ends here
                 self._fail(writing, error)
 
-    def _pieces(self, shared: SharedContext) -> list[Piece]:
+    def _pieces(
+        self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int
+    ) -> list[Piece]:
         """The next batch: a token of each answer, then as much of the prompts as it takes."""
-        here = [
-            writing
-            for writing in self._active
-            if writing.session is not None and writing.session.shared_context is shared
-        ]
+        # The batch before this one may have ended or moved some.
+        here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
         prefilling = [writing for writing in here if writing.n_pending]
         draft = self._draft_length(shared, decoding) if not prefilling else 0
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
-        left = shared.context.n_batch - len(pieces)
-        if pieces:
-            left = min(left, SLICE_TOKENS)
+        left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
         for writing in sorted(prefilling, key=lambda w: w.n_pending):
             is_first = writing is prefilling[0]
@@ -189,13 +214,12 @@ class Scheduler:
         """What one answer gets of a batch; None where its window moved elsewhere for it."""
         session = writing.session
         assert session is not None  # it is active
-        ids = writing.next_ids(min(limit, session.n_batch))
         try:
-            session.admit(len(ids))
+            limit = session.admit(limit)
         except Exception as error:
             self._fail(writing, error)
             return None
-        return (writing, ids) if session.shared_context is shared else None
+        return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
 
     def _draft_length(self, shared: SharedContext, writings: Sequence[Writing]) -> int:
         """Tokens that may be drafted for each answer of a batch in which nothing is prefilled."""
@@ -265,3 +289,7 @@ class Scheduler:
         self._active.remove(youngest)
         self._pool.drop(youngest.pause())
         self._waiting.appendleft(youngest)
+
+
+def _stands_in(writing: Writing, shared: SharedContext) -> bool:
+    return writing.session is not None and writing.session.shared_context is shared

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from inspect import signature
 from typing import Any
 
@@ -16,41 +14,37 @@ from typing_extensions import Unpack
 from longctx import arguments
 from longctx.channel import Cancelled, Channel
 from longctx.closing import Closing
-from longctx.errors import (
-    BackendError,
-    ContextOverflowError,
-    PlanError,
-    RemoteError,
-    RequestError,
+from longctx.errors import BackendError, ContextOverflowError, PlanError, RequestError
+from longctx.options import (
+    ANSWER_OPTIONS,
+    CHAT_OPTIONS,
+    AnswerOptions,
+    ChatOptions,
+    check_names,
 )
-from longctx.options import CHAT_OPTIONS, ChatOptions, check_names
 from longctx.progress import Meter
+from longctx.prompt import Prompt, tools_of
+from longctx.recent import Recent
 from longctx.remote.connection import Connection, ServerEvents
 from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
-from longctx.remote.failures import refusal
-from longctx.remote.wire import (
-    StreamedAnswer,
-    progress_in,
-    wire_messages,
-    wire_schema,
-    wire_tools,
-)
+from longctx.remote.listening import Listening, hear
+from longctx.remote.request import CHAT, chat_request
+from longctx.remote.wire import wire_messages, wire_tools
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.types import (
     Chunk,
     Completion,
     Messages,
-    ProgressCallback,
     ToolSchema,
     Usage,
+    as_messages,
 )
 
 logger = logging.getLogger("longctx.remote")
 
-_CHAT = "/v1/chat/completions"
 _AT_ONCE = 8
-_REMEMBERED = 8192  # texts whose counts are kept: documents ask for the same ones again
+_REMEMBERED = 64_000_000  # characters of texts whose counts are kept: documents ask again
 
 
 class RemoteLLM(Closing):
@@ -119,7 +113,7 @@ class RemoteLLM(Closing):
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
-        self._count_text = lru_cache(_REMEMBERED)(self._dialect.count_text)
+        self._counts: Recent[str, int] = Recent(_REMEMBERED, lambda text, _: len(text) + 1)
         if not self._dialect.exact:
             logger.warning(
                 "%s has no tokenizer route that is known: counts are estimates, and high ones",
@@ -182,10 +176,35 @@ class RemoteLLM(Closing):
             TemplateError: the messages are no conversation.
             RemoteError: the server cannot be reached.
         """
+        if not isinstance(text, str):
+            return self.prompt(text, tools).n_tokens
         self._check_open()
-        if isinstance(text, str):
-            return self._count_text(text)
-        return self._dialect.count_chat(wire_messages(text), wire_tools(tools))
+        count = self._counts.get(text)
+        if count is None:
+            count = self._dialect.count_text(text)
+            self._counts.put(text, count)
+        return count
+
+    def prompt(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> Prompt:
+        """Count a conversation once: whatever takes messages takes the result, and asks the
+        server for no count again.
+
+        Args:
+            messages: the conversation. A prompt of this model is returned as it is.
+            tools: OpenAI-style schemas; None leaves a prompt its own.
+
+        Raises:
+            TemplateError: the messages are no conversation.
+            RequestError: a prompt that was counted with other tools.
+            RemoteError: the server cannot be reached.
+        """
+        self._check_open()
+        schemas = tools_of(messages, tools)
+        if isinstance(messages, Prompt) and messages.counted_by is self._dialect:
+            return messages
+        turns = tuple(as_messages(messages))
+        n_tokens = self._dialect.count_chat(wire_messages(turns), wire_tools(schemas))
+        return Prompt(turns, schemas, n_tokens, self._dialect)
 
     # Generating
 
@@ -207,29 +226,25 @@ class RemoteLLM(Closing):
             return stream.result
 
     def chat_batch(
-        self,
-        conversations: Sequence[Messages],
-        *,
-        on_progress: ProgressCallback | None = None,
-        **options: Any,
+        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
     ) -> list[Completion]:
         """Answer several conversations, eight requests at a time; the answers in their order.
 
         Servers such as vLLM or llama-server with ``--parallel`` write them side by side. Options
-        and errors as :meth:`chat`; the first error ends it.
-
-        Args:
-            conversations: as in :meth:`chat`.
-            on_progress: called after each answer, with the tokens of all prompts.
-            options: other arguments of :meth:`chat`, the same for all.
+        and errors as :meth:`chat`; the first error ends it. Progress is told after each answer,
+        in tokens of all prompts.
         """
-        total = sum(map(self.count, conversations)) if on_progress else 0
+        check_names(options, ANSWER_OPTIONS, "of chat_batch()")
+        on_progress = options.get("on_progress")
+        asked = [self.prompt(each) for each in conversations] if on_progress else conversations
+        total = sum(each.n_tokens for each in asked if isinstance(each, Prompt))
         meter = Meter(on_progress, total)
+        unread = AnswerOptions({**options, "on_progress": None})
         results: list[Completion] = []
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            asked = [threads.submit(self.chat, each, **options) for each in conversations]
+            answers = [threads.submit(self.chat, each, **unread) for each in asked]
             try:
-                for answer in asked:
+                for answer in answers:
                     results.append(answer.result())
                     meter.prompt(results[-1].usage.prompt_tokens)
             except BaseException:
@@ -246,13 +261,18 @@ class RemoteLLM(Closing):
         """
         self._check_open()
         check_names(options, CHAT_OPTIONS, "of chat()")
-        body = self._body(messages, options)
-        self._check_fit(body)
-        events = self._connection.events(_CHAT, body)
-        channel = _Listening(events.abort)
+        body = chat_request(self.model, messages, options, self._defaults)
+        if not self._dialect.refuses_all:
+            messages = self.prompt(messages, options.get("tools"))
+            self._check_fit(messages.n_tokens, body["max_tokens"])
+        events = self._connection.events(CHAT, body)
+        channel = Listening(events.abort)
         # A thread of its own, so that giving up never waits for a server that says nothing.
         threading.Thread(
-            target=self._listen, args=(events, body, channel), name="longctx-remote", daemon=True
+            target=self._listen,
+            args=(events, messages, body, channel),
+            name="longctx-remote",
+            daemon=True,
         ).start()
         return Stream(channel, options.get("on_progress"))
 
@@ -267,78 +287,40 @@ class RemoteLLM(Closing):
 
     # Inside
 
-    def _body(self, messages: Messages, options: ChatOptions) -> dict[str, Any]:
-        """The request that options come to."""
-        max_tokens, temperature = options.get("max_tokens"), options.get("temperature")
-        wanted = self.reserve_output if max_tokens is None else max_tokens
-        top_p, stop, seed = options.get("top_p"), options.get("stop"), options.get("seed")
-        schemas = wire_tools(options.get("tools"))
-        names = [schema["function"]["name"] for schema in schemas or ()]
-        choice = options.get("tool_choice")
-        choice = "auto" if choice is None else choice
-        arguments.tool_choice(choice, names)
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": wire_messages(messages),
-            "max_tokens": arguments.max_tokens(wanted),
-            "temperature": arguments.temperature(temperature),
-            "top_p": arguments.top_p(top_p),
-            "stream": True,
-            "stream_options": {"include_usage": True},
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        """Fields of a request where a call says nothing."""
+        return {
+            "max_tokens": self.reserve_output,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "seed": self._seed,
             **self._dialect.extra_fields,
         }
-        if stops := arguments.stop_strings(stop):
-            body["stop"] = list(stops)
-        if (chosen := self._seed if seed is None else arguments.seed(seed)) is not None:
-            body["seed"] = chosen
-        if schemas:
-            body |= {"tools": schemas, "tool_choice": choice}
-        if (schema := options.get("response_schema")) is not None:
-            body["response_format"] = wire_schema(schema)
-        if options.get("top_logprobs") is not None:
-            raise RequestError("top_logprobs is not asked of servers yet; leave it out")
-        if options.get("prompt_lookup") is not None:
-            raise RequestError("prompt_lookup is the server's to decide; leave it out")
-        return body
 
-    def _listen(self, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]) -> None:
+    def _listen(
+        self,
+        events: ServerEvents,
+        asked: Messages,
+        body: dict[str, Any],
+        channel: Channel[Event],
+    ) -> None:
         """Tell a reader what the server tells, to the end or until it gives up."""
         try:
-            channel.finish(self._heard(events, body, channel))
+            answer = hear(self._connection, events, body, channel)
+            usage = answer.usage or self._counted(asked, body.get("tools"), answer.text)
+            channel.finish(Chunk(result=answer.completion(usage, self.target_ctx)))
         except Cancelled:
             pass
         except BaseException as error:  # it is the reader's, whatever it is
             channel.fail(error)
 
-    def _heard(self, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]) -> Chunk:
-        answer, started = StreamedAnswer(), time.monotonic()
-        for event in events:
-            progress = progress_in(event, time.monotonic() - started)
-            if progress is not None:
-                channel.send(progress)
-            if isinstance(event, str):
-                continue
-            if isinstance(event.get("error"), dict):
-                raise self._failed(event["error"], body["max_tokens"])
-            if text := self._taken(answer, event):
-                channel.send(Chunk(text=text))
-        channel.check()
-        if not answer.is_whole:
-            if not answer.has_begun:
-                self._ask_why(body)
-            raise RemoteError(f"{self._connection.root} ended its answer in the middle; ask again")
-        usage = answer.usage or self._counted(body, answer.text)
-        return Chunk(result=answer.completion(usage, self.target_ctx))
-
-    def _check_fit(self, body: dict[str, Any]) -> None:
+    def _check_fit(self, n_prompt: int, max_tokens: int) -> None:
         """Refuse what the server would cut."""
-        if self._dialect.refuses_all:
-            return
-        n_prompt = self._dialect.count_chat(body["messages"], body.get("tools"))
-        needed = n_prompt + body["max_tokens"]
+        needed = n_prompt + max_tokens
         if needed > self.target_ctx:
             raise ContextOverflowError(
-                f"the prompt is {n_prompt} tokens and its answer may take {body['max_tokens']}, "
+                f"the prompt is {n_prompt} tokens and its answer may take {max_tokens}, "
                 f"{needed} in all, but the window is {self.target_ctx}. Shorten the prompt, lower "
                 "max_tokens, or serve a larger window. Nothing was cut.",
                 needed=needed,
@@ -346,52 +328,18 @@ class RemoteLLM(Closing):
                 n_ctx=self.target_ctx,
             )
 
-    def _taken(self, answer: StreamedAnswer, chunk: dict[str, Any]) -> str:
-        try:
-            return answer.take(chunk)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise RemoteError(
-                f"{self._connection.root} sent a chunk that is none of OpenAI's "
-                f"({str(chunk)[:120]}); is it an OpenAI-compatible server?"
-            ) from error
-
-    def _ask_why(self, body: dict[str, Any]) -> None:
-        """Some servers refuse a stream by an empty one, and say why only where none is asked."""
-        plain = {name: value for name, value in body.items() if name != "stream_options"}
-        self._connection.post(_CHAT, {**plain, "stream": False})
-
-    def _counted(self, body: dict[str, Any], text: str) -> Usage:
+    def _counted(self, asked: Messages, tools: Sequence[ToolSchema] | None, text: str) -> Usage:
         """Usage of a server that does not tell it."""
-        n_prompt = self._dialect.count_chat(body["messages"], body.get("tools"))
+        n_prompt = self.prompt(asked, tools).n_tokens
         return Usage(
             prompt_tokens=n_prompt,
             prefilled_tokens=n_prompt,
             completion_tokens=self._dialect.count_text(text),
         )
 
-    def _failed(self, error: Mapping[str, Any], max_tokens: int) -> Exception:
-        message = error.get("message", error)
-        return refusal(error, max_tokens) or RemoteError(
-            f"{self._connection.root} failed in the middle of an answer: {message}. Its log says "
-            "why; ask again"
-        )
-
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("this RemoteLLM is closed; connect again")
-
-
-class _Listening(Channel[Event]):
-    """Events of a server's answer; giving up hangs up."""
-
-    def __init__(self, hang_up: Callable[[], None]) -> None:
-        super().__init__()
-        self._hang_up = hang_up
-
-    def cancel(self) -> None:
-        """Give up; whoever listens is woken."""
-        super().cancel()
-        self._hang_up()
 
 
 def connect(base_url: str, model: str | None = None, **options: Any) -> RemoteLLM:

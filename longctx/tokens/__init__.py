@@ -3,7 +3,7 @@
 from longctx.tokens.chat_template import ChatTemplate, RenderedPrompt
 from longctx.tokens.fast import SERVED_PRE_TOKENIZERS, FastTokenizer
 from longctx.tokens.named_templates import CHATML, NAMED_TEMPLATES
-from longctx.tokens.prompt import Prompt
+from longctx.tokens.prompt import EncodedPrompt
 from longctx.tokens.prompt_template import PromptTemplate, find_template
 from longctx.tokens.text_stream import TextStream
 from longctx.tokens.tokenizer import ModelTokenizer
@@ -16,9 +16,9 @@ __all__ = [
     "SERVED_PRE_TOKENIZERS",
     "CallFormat",
     "ChatTemplate",
+    "EncodedPrompt",
     "FastTokenizer",
     "ModelTokenizer",
-    "Prompt",
     "PromptTemplate",
     "RenderedPrompt",
     "TextStream",

@@ -25,6 +25,9 @@ from longctx.types import Message, Messages, ToolSchema, as_messages
 
 Plain = list[dict[str, Any]]
 
+ENCODED_TOKENS = 500_000
+"""Tokens of fragments whose ids are kept: unchanged turns of a conversation, documents."""
+
 
 @dataclass(frozen=True)
 class RenderedPrompt:
@@ -69,7 +72,8 @@ class ChatTemplate:
         self._guard = Guard(markup)
         self._answer_guard = Guard(token for token in markup if token.is_control)
         self._found_anyway = SpecialTokens(token for token in markup if not token.is_control)
-        self._memory = FragmentMemory()
+        self._written = FragmentMemory()
+        self._encoded = FragmentMemory(ENCODED_TOKENS)
 
     @property
     def traits(self) -> TemplateTraits:
@@ -157,7 +161,7 @@ class ChatTemplate:
         # A control token inside would split the fragment, so it could never be found again.
         if prompt.tail and ids and not any(map(self._is_control, ids)):
             before, text = prompt.tail
-            self._memory.put((before, text + generated_text), [*prompt.tail_ids, *ids])
+            self._written.put((before, text + generated_text), [*prompt.tail_ids, *ids])
 
     def recall(self, ids: Sequence[int]) -> None:
         """Remember every fragment of a text that comes back from disk with its keys.
@@ -172,7 +176,7 @@ class ChatTemplate:
                 before = tokens[-1]
             else:
                 text = self._vocabulary.decode_bytes(tokens, special=True)
-                self._memory.put((before, text.decode("utf-8", "replace")), tokens)
+                self._written.put((before, text.decode("utf-8", "replace")), tokens)
 
     def _is_control(self, token: int) -> bool:
         attr = self._vocabulary.token_attr(token)
@@ -237,7 +241,7 @@ class ChatTemplate:
             text = self._template.render(before, tools) + content
         except TemplateError:  # nothing stands before it, or nothing to answer
             return None
-        return text if self._memory.get(self._tail(text, sentinel)) else None
+        return text if self._written.get(self._tail(text, sentinel)) else None
 
     def _text_of(self, token: int | None) -> str:
         if token is None:
@@ -269,7 +273,7 @@ class ChatTemplate:
                 tail, tail_ids = (before, ""), ()
             else:
                 tail = (before, "".join(map(_text_of_part, parts)).replace(sentinel, ""))
-                tail_ids = self._memory.get(tail) or self._encode_parts(parts, sentinel)
+                tail_ids = self._written.get(tail) or self._encode_parts(parts, sentinel)
                 ids += tail_ids
         return RenderedPrompt(marked.replace(sentinel, ""), self._with_bos(ids), tail, tail_ids)
 
@@ -281,6 +285,17 @@ class ChatTemplate:
         return [bos, *ids[n_bos:]]
 
     def _encode_parts(self, parts: Sequence[str | SpecialToken], sentinel: str) -> tuple[int, ...]:
+        """The ids of a fragment, tokenised when it is first seen."""
+        key = (sentinel, *(part if isinstance(part, str) else part.id for part in parts))
+        ids = self._encoded.get(key)
+        if ids is None:
+            ids = self._tokenise_parts(parts, sentinel)
+            self._encoded.put(key, ids)
+        return ids
+
+    def _tokenise_parts(
+        self, parts: Sequence[str | SpecialToken], sentinel: str
+    ) -> tuple[int, ...]:
         ids: list[int] = []
         for part in parts:
             if isinstance(part, SpecialToken):

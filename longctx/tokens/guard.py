@@ -13,7 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 from longctx.errors import TemplateError
+from longctx.recent import Recent
 from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
+
+KEPT_CHARACTERS = 4_000_000
+"""Of texts that were broken: the turns of a conversation come again with each answer."""
 
 # Linear A: letters that no text needs, that no case or JSON rule changes and that Python's
 # repr() prints as they are (a noncharacter would come out of it as an escape).
@@ -38,6 +42,9 @@ class Guard:
         self._heads = {text[:cut] for text in texts for cut in range(1, len(text))}
         self._tails = {text[cut:] for text in texts for cut in range(1, len(text))}
         self._joined = "\0".join(texts)
+        self._broken: Recent[tuple[str, str, bool], str] = Recent(
+            KEPT_CHARACTERS, lambda key, broken: len(key[0]) + len(broken)
+        )
 
     def break_text(self, text: str, sentinel: str, *, inner: bool = False) -> str:
         """Return ``text`` with a sentinel inside each token's text.
@@ -50,6 +57,14 @@ class Guard:
             inner: also set apart a whole text that could be the middle of a token. Only for
                 content: templates compare other fields (``type == "string"``).
         """
+        key = text, sentinel, inner
+        broken = self._broken.get(key)
+        if broken is None:
+            broken = self._break(text, sentinel, inner)
+            self._broken.put(key, broken)
+        return broken
+
+    def _break(self, text: str, sentinel: str, inner: bool) -> str:
         cuts = {start + 1 for start, token in self._tokens.occurrences(text) if token.text[1:]}
         # Templates strip content, so the edges are those of the text without white space.
         core = text.strip()

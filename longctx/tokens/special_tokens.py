@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from longctx._native import TokenAttr
 from longctx.tokens.vocabulary import Vocabulary
 
-_CONTROL = TokenAttr.CONTROL | TokenAttr.UNKNOWN
-_SPECIAL = int(_CONTROL | TokenAttr.USER_DEFINED)  # an int: enum arithmetic is slow
+_CONTROL = int(TokenAttr.CONTROL | TokenAttr.UNKNOWN)  # ints: enum arithmetic is slow
+_SPECIAL = _CONTROL | int(TokenAttr.USER_DEFINED)
+_LSTRIP, _RSTRIP = int(TokenAttr.LSTRIP), int(TokenAttr.RSTRIP)
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
@@ -32,10 +34,10 @@ class SpecialToken:
     text: str
     attr: TokenAttr
 
-    @property
+    @cached_property  # enum arithmetic is slow, and every prompt asks
     def is_control(self) -> bool:
         """Whether it is found only when special tokens are parsed."""
-        return bool(self.attr & _CONTROL)
+        return bool(int(self.attr) & _CONTROL)
 
     def is_markup(self, template: str) -> bool:
         """Whether its text inside content would pass for structure of the conversation.
@@ -106,12 +108,13 @@ class SpecialTokens:
 
 def _cut(text: str, token: SpecialToken) -> Iterator[str | SpecialToken]:
     pieces = text.split(token.text)
+    attr = int(token.attr)
     for index, piece in enumerate(pieces):
         if index > 0:
             yield token
-            if token.attr & TokenAttr.RSTRIP:
+            if attr & _RSTRIP:
                 piece = piece.lstrip(_C_SPACE)
-        if index < len(pieces) - 1 and token.attr & TokenAttr.LSTRIP:
+        if index < len(pieces) - 1 and attr & _LSTRIP:
             piece = piece.rstrip(_C_SPACE)
         if piece:
             yield piece

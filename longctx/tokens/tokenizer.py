@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from longctx._native import Model, TokenAttr
 from longctx.arguments import plain_text
 from longctx.tokens.fast import FastTokenizer
+from longctx.tokens.fragment_memory import FragmentMemory
 
 FAST_CHARACTERS = 4_000
 """Texts shorter than this go to llama.cpp, which takes about a millisecond for them."""
 BUILD_AFTER_CHARACTERS = 500_000
 """Characters seen before the fast path is built: building costs as much as tokenising them."""
+REMEMBERED_CHARACTERS = 1_000
+"""Texts of so many characters or more are remembered with their ids: the same document, or the same
+result of a tool, is counted again and again."""
+REMEMBERED_TOKENS = 500_000
 
 
 class ModelTokenizer:
@@ -29,6 +34,7 @@ class ModelTokenizer:
         self._fast: FastTokenizer | None = None
         self._fast_is_built = False
         self._seen_characters = 0
+        self._remembered = FragmentMemory(REMEMBERED_TOKENS)
 
     @property
     def n_vocab(self) -> int:
@@ -82,9 +88,19 @@ class ModelTokenizer:
         """Return the tokens' bytes; control tokens are empty unless ``special``."""
         return self._model.decode_bytes(ids, special=special)
 
+    def encode_once(self, text: str) -> tuple[int, ...]:
+        """Return the ids of plain text, which is tokenised once while it is remembered."""
+        if len(plain_text("text", text)) < REMEMBERED_CHARACTERS:
+            return tuple(self.encode(text))
+        ids = self._remembered.get(text)
+        if ids is None:
+            ids = tuple(self.encode(text))
+            self._remembered.put(text, ids)
+        return ids
+
     def count(self, text: str) -> int:
         """Return how many tokens a text has."""
-        return len(self.encode(text))
+        return len(self.encode_once(text))
 
     def _encode_fast(self, text: str) -> list[int] | None:
         self._seen_characters += len(text)

@@ -188,8 +188,20 @@ def test_the_order_of_edges():
     assert [block.start for block in best_at_edges(blocks, ranked)] == [3, 4, 2, 1, 0]
 
 
-def test_as_many_as_fit():
-    """Whatever the rough sizes say, the exact count decides; none is an answer too."""
-    for sizes in ([1] * 10, [100] * 10, [5] * 10):
-        assert largest_fitting(sizes, 25, lambda n: 5 * n <= 25) == 5
-    assert largest_fitting([1], 9, lambda n: False) == 0
+@pytest.mark.parametrize("guess", [1, 4, 5, 6, 100])
+def test_as_many_as_fit(guess):
+    """Whatever the estimate says, the exact count decides, and is made seldom."""
+    counted = []
+
+    def exact(n):
+        counted.append(n)
+        return 5 * n
+
+    assert largest_fitting(10, 25, lambda n: guess * n, exact) == 5
+    assert len(counted) == len(set(counted)) <= 4
+    counted.clear()
+    assert largest_fitting(10, 25, lambda n: 5 * n, exact) == 5
+    assert counted == [5]
+    assert largest_fitting(10, 99, lambda n: guess * n, exact) == 10
+    assert largest_fitting(10, 4, lambda n: guess * n, exact) == 0
+    assert largest_fitting(0, 4, lambda n: guess * n, exact) == 0

@@ -10,7 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from longctx import ContextOverflowError, LongContextLLM, RemoteError, ToolError
+from longctx import (
+    ContextOverflowError,
+    LongContextLLM,
+    RemoteError,
+    RequestError,
+    ToolError,
+)
 from longctx.remote import RemoteLLM
 from longctx.remote.estimate import estimate_tokens
 from longctx.remote.failures import failure
@@ -128,6 +134,30 @@ def test_llama_server_counts_in_two_steps(served: Callable[..., RemoteLLM]) -> N
         {"content": "text", "add_special": False, "parse_special": False},
         {"content": "<|im_start|>Hi", "add_special": True, "parse_special": True},
     ]
+
+
+def test_a_prompt_is_counted_by_the_server_once(served: Callable[..., RemoteLLM]) -> None:
+    """Budget, overflow check and a missing usage take one count, which is two requests here."""
+    asked: list[dict[str, Any]] = []
+
+    def tokenize(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append(body)
+        return {"tokens": [1] * (3 if body["parse_special"] else 1)}
+
+    answer = stream(delta(content="Hello"), delta("stop"))  # no usage
+    routes = {**LLAMA_SERVER, "/tokenize": tokenize, "/v1/chat/completions": answer}
+    llm = served(routes, reserve_output=8)
+    prompt = llm.prompt(HI)
+    assert llm.prompt(prompt) is prompt
+    assert llm.count(prompt) == prompt.n_tokens == 3
+    assert llm.chat(prompt).usage.prompt_tokens == 3
+    assert [body["content"] for body in asked] == ["<|im_start|>Hi", "Hello"]
+    asked.clear()
+    assert llm.chat(HI).usage.prompt_tokens == 3
+    assert [body["content"] for body in asked] == ["<|im_start|>Hi", "Hello"]
+    tools: Any = [{"type": "function", "function": {"name": "f"}}]
+    with pytest.raises(RequestError, match="counted with 0 tools"):
+        llm.chat(prompt, tools=tools)
 
 
 def test_llama_server_cuts_answers_so_they_are_counted_first(

@@ -80,5 +80,6 @@ def test_the_memory_is_bounded() -> None:
     memory.put((1, "a"), [1] * 2)  # replaced, not added
     memory.put((1, "d"), [4] * 4)
     assert len(memory) == 3
-    memory.put((1, "e"), [5] * 11)
-    assert len(memory) == 0
+    memory.put((1, "e"), [5] * 11)  # more than all of it: the others stay
+    assert memory.get((1, "e")) is None
+    assert len(memory) == 3

@@ -1,0 +1,74 @@
+"""What a call comes to as a request of OpenAI's API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from longctx import arguments
+from longctx.errors import RequestError
+from longctx.options import ChatOptions, tool_choice_of
+from longctx.prompt import tools_of
+from longctx.remote.wire import wire_messages, wire_schema, wire_tools
+from longctx.types import Messages
+
+CHAT = "/v1/chat/completions"
+
+# What OpenAI's API has in another form, or not at all; all others go by their own name.
+_IN_ANOTHER_FORM = frozenset(
+    {
+        "stop",
+        "tools",
+        "tool_choice",
+        "response_schema",
+        "top_logprobs",
+        "prompt_lookup",
+        "on_progress",
+    }
+)
+
+
+def chat_request(
+    model: str, messages: Messages, options: ChatOptions, defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The body of a streamed chat completion.
+
+    Args:
+        model: its name on the server.
+        messages: the conversation.
+        options: of the call; what is left out or None is the default.
+        defaults: of this client, where the call says nothing; None leaves it to the server.
+
+    Raises:
+        TemplateError: the messages are no conversation.
+        RequestError: an option is out of its range, or cannot be asked of a server.
+    """
+    given = {name: value for name, value in options.items() if name not in _IN_ANOTHER_FORM}
+    wanted = {**defaults, **{name: value for name, value in given.items() if value is not None}}
+    wanted |= {
+        "max_tokens": arguments.max_tokens(wanted["max_tokens"]),
+        "temperature": arguments.temperature(wanted["temperature"]),
+        "top_p": arguments.top_p(wanted["top_p"]),
+        "seed": arguments.seed(wanted["seed"]),
+    }
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": wire_messages(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **{name: value for name, value in wanted.items() if value is not None},
+    }
+    if stops := arguments.stop_strings(options.get("stop")):
+        body["stop"] = list(stops)
+    schemas = wire_tools(tools_of(messages, options.get("tools")))
+    choice = tool_choice_of(options)
+    arguments.tool_choice(choice, [schema["function"]["name"] for schema in schemas or ()])
+    if schemas:
+        body |= {"tools": schemas, "tool_choice": choice}
+    if (schema := options.get("response_schema")) is not None:
+        body["response_format"] = wire_schema(schema)
+    if options.get("top_logprobs") is not None:
+        raise RequestError("top_logprobs is not asked of servers yet; leave it out")
+    if options.get("prompt_lookup") is not None:
+        raise RequestError("prompt_lookup is the server's to decide; leave it out")
+    return body
