@@ -1,9 +1,9 @@
 """Answers with drafts from their prompt and without: what a batch of several rows costs, and what
 drafts bring where an answer quotes its document, and where it does not.
 
-Each question is answered without drafts, with them, and with them where the clock says so (the
-default), in turns, from a prompt that is cached; tokens a second of decode. Models: the small one of
-the tests (F16), the packaged one as Q8_0 (what ``LongContextLLM()`` opens) and as F16.
+Each question is answered without drafts, with them, and with them where the clock says so
+(``"auto"``), in turns, from a prompt that is cached; tokens a second of decode. Models: the small
+one of the tests (F16), the packaged one as Q8_0 (what ``LongContextLLM()`` opens) and as F16.
 
     python benchmarks/prompt_lookup.py [--tokens 96] [--repeats 3] [--only tiny|q8_0|f16]
 """
@@ -33,7 +33,7 @@ from longctx.types import Completion
 
 TINY = Path(__file__).parents[1] / "tests/models/tiny-longctx.gguf"
 ROWS = (1, 2, 4, 8, 16, 32)
-WAYS: dict[str, bool | None] = {"without": False, "always": True, "by the clock": None}
+WAYS: dict[str, Any] = {"without": False, "always": True, "by the clock": "auto"}
 NAMES = ("while", "for", "with", "assert")
 FUNCTIONS = (calendar.weekday, string.capwords, colorsys.rgb_to_hls, statistics.median)
 FREE = (
@@ -97,7 +97,7 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
     """One question, each way in turn."""
 
-    def ask(max_tokens: int, wanted: bool | None) -> Completion:
+    def ask(max_tokens: int, wanted: Any) -> Completion:
         if is_chat:
             messages = [{"role": "user", "content": question}]
             return llm.chat(messages, max_tokens=max_tokens, prompt_lookup=wanted)

@@ -193,14 +193,19 @@ def top_logprobs(value: Any) -> int | None:
 
 
 def prompt_lookup(value: Any) -> bool | None:
-    """Whether to draft from the prompt: yes, no, or (None) where it is faster.
+    """Whether to draft from the text so far: yes, no (None is no), or "auto".
+
+    Returns:
+        True or False; None where the clock decides.
 
     Raises:
-        RequestError: it is neither True, False nor None.
+        RequestError: it is something else.
     """
     if value is None or isinstance(value, bool):
-        return value
-    raise RequestError(f"prompt_lookup is {_shown(value)}; use True, False, or None (by the clock)")
+        return bool(value)
+    if isinstance(value, str) and value == "auto":
+        return None
+    raise RequestError(f"prompt_lookup is {_shown(value)}; use True, False or 'auto'")
 
 
 def json_schema(value: Any) -> dict[str, Any]:

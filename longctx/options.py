@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -35,8 +35,8 @@ class AnswerOptions(TypedDict, total=False):
             its place (``Completion.logprobs``): the model's own distribution, before grammar,
             temperature and top_p.
         prompt_lookup: draft what the text has had before, and let the model check several tokens
-            of it in one batch: always (True), never (False), or, by default, where this is
-            measured to be faster. It changes no token but by rounding (docs/prompt-lookup.md).
+            of it in one batch: always (True), where this is measured to be faster ("auto"), or
+            never, the default. It changes no token but by rounding (docs/prompt-lookup.md).
         on_progress: called after each prefilled batch, where the answer is waited for.
     """
 
@@ -47,7 +47,7 @@ class AnswerOptions(TypedDict, total=False):
     seed: int | None
     response_schema: Any
     top_logprobs: int | None
-    prompt_lookup: bool | None
+    prompt_lookup: bool | Literal["auto"] | None
     on_progress: ProgressCallback | None
 
 

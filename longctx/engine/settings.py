@@ -18,7 +18,7 @@ class GenerationSettings:
     stop: tuple[str, ...] = ()
     grammar: str | None = None
     top_logprobs: int | None = None
-    prompt_lookup: bool | None = None
+    prompt_lookup: bool | None = False
 
 
 def check_fit(n_prompt: int, max_tokens: int, n_ctx: int, n_added: int = 0) -> None:

@@ -98,14 +98,15 @@ def test_greedy_answers_are_the_same(llm: LongContextLLM, task: str) -> None:
     assert drafted.usage.accepted_tokens > 30
 
 
-def test_by_default_they_are_tried_where_much_is_foretold(llm: LongContextLLM) -> None:
+def test_by_the_clock_they_are_tried_where_much_is_foretold(llm: LongContextLLM) -> None:
     """On any machine; whether they stay is the clock's. Where nothing is, nothing is tried."""
     without = llm.generate(QUOTING["a list"], max_tokens=120, top_logprobs=2, prompt_lookup=False)
-    by_default = llm.generate(QUOTING["a list"], max_tokens=120, top_logprobs=2)
-    agree(without, by_default)
-    assert by_default.usage.drafted_tokens > 0
-    new = llm.generate("The sea", max_tokens=6)
+    timed = llm.generate(QUOTING["a list"], max_tokens=120, top_logprobs=2, prompt_lookup="auto")
+    agree(without, timed)
+    assert timed.usage.drafted_tokens > 0
+    new = llm.generate("The sea", max_tokens=6, prompt_lookup="auto")
     assert new.usage.drafted_tokens == 0
+    assert llm.generate(QUOTING["a list"], max_tokens=40).usage.drafted_tokens == 0
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 10, 17])
@@ -206,7 +207,7 @@ def test_several_answers_at_once(llm: LongContextLLM) -> None:
         assert stream.result.usage.accepted_tokens > 0
     mixed = [
         llm.stream(prompt, prompt_lookup=wanted, **options)
-        for prompt, wanted in zip(prompts, (False, True, None, True), strict=True)
+        for prompt, wanted in zip(prompts, (False, True, "auto", True), strict=True)
     ]
     for without, stream in zip(alone, mixed, strict=True):
         agree(without, stream.result)
