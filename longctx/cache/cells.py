@@ -75,10 +75,6 @@ class Cells:
         """Whether the logits in the context are those of the last token here."""
         return self.sequence in self._lease.shared.logits_of
 
-    def is_beside(self, other: Cells) -> bool:
-        """Whether both stand in one context."""
-        return self.is_open and other.is_open and self._lease.shared is other._lease.shared
-
     @property
     def sequence(self) -> int:
         """Which sequence of :attr:`shared` it is."""
@@ -424,11 +420,11 @@ class Cells:
             self._backend, self._turner, self._contexts,
             n_ctx=self.n_ctx, rope=self.rope, lease=lease,
         )  # fmt: skip
-        twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
         if lease is not None:
+            twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
             shared = lease.shared
             shared.labels[lease.sequence] = shared.labels.get(self._lease.sequence, _NO_LABELS)
         elif self.tokens:
-            twin._lease.context.set_state(self.export(), twin._lease.sequence)
-            twin._add_labels(len(self.tokens))
+            positions = self.positions.copy()
+            twin.restore(self.export(), self.tokens, self.rope, positions, positions)
         return twin

@@ -66,7 +66,7 @@ class RecallResult(EvaluationResult):
                 f"{result.length:,}",
                 f"{result.exact:.0%}",
                 f"{result.mean_nats:.2f}",
-                *result._by_part(),
+                *result.by_part(),
             )
             for result in results
         ]
@@ -95,7 +95,8 @@ class RecallResult(EvaluationResult):
             levels={"chance": results[0].chance_nats},
         )
 
-    def _by_part(self) -> list[str]:
+    def by_part(self) -> list[str]:
+        """Mean nats of each fifth of the text, as a table shows them."""
         parts: list[list[float]] = [[] for _ in range(_PARTS)]
         for fact in self.facts:
             parts[int(fact.depth * _PARTS)].append(fact.nats)
@@ -137,17 +138,14 @@ def recall(
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
     check_fit(length - n_answer, n_answer, llm.target_ctx)
-    session = llm.session()
-    try:
-        session.feed("")  # a BOS, where the model wants one
+    with llm.session() as session:
+        session.begin()
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
         feed_along(session, laid_out.ids, Meter(on_progress, len(laid_out.ids)))
         scores = tuple(
             _ask(session, fact, begin / len(laid_out.ids))
             for fact, begin in zip(facts, laid_out.begins, strict=True)
         )
-    finally:
-        session.close()
     return RecallResult(
         subject=Subject.of(llm),
         seed=seed,
