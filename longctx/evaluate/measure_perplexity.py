@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.arguments import whole
-from longctx.engine import check_fit
 from longctx.errors import RequestError
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
@@ -149,7 +148,7 @@ def perplexity(
     if marks is None:
         marks = _default_marks(length, stride, context)
     marks = _check_marks(marks, length)
-    check_fit(length if context is None else context, 0, llm.target_ctx)
+    llm.plan.check_fit(length if context is None else context)
     ids = stretch(text_ids(llm, text), length, seed)
     if context is None:
         scores = _filled(llm, ids, marks, stride, on_progress)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from longctx.arguments import whole
-from longctx.engine import check_fit
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
@@ -137,7 +136,7 @@ def recall(
     length = llm.target_ctx if length is None else whole("length", length, least=1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
-    check_fit(length - n_answer, n_answer, llm.target_ctx)
+    llm.plan.check_fit(length - n_answer, n_answer)
     with llm.session() as session:
         session.begin()
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
