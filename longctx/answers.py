@@ -70,6 +70,7 @@ def settings_of(
         stop=arguments.stop_strings(options.get("stop")),
         grammar=grammar,
         top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
+        prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
     )
     if grammar is not None:
         check_grammar(model, grammar)

@@ -192,6 +192,17 @@ def top_logprobs(value: Any) -> int | None:
     return None if value is None else whole("top_logprobs", value, least=0)
 
 
+def prompt_lookup(value: Any) -> bool | None:
+    """Whether to draft from the prompt: yes, no, or (None) where it is faster.
+
+    Raises:
+        RequestError: it is neither True, False nor None.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    raise RequestError(f"prompt_lookup is {_shown(value)}; use True, False, or None (by the clock)")
+
+
 def json_schema(value: Any) -> dict[str, Any]:
     """A JSON schema, or that of a pydantic model.
 

@@ -34,6 +34,9 @@ class AnswerOptions(TypedDict, total=False):
         top_logprobs: also say how likely each token of the answer was, and so many others in
             its place (``Completion.logprobs``): the model's own distribution, before grammar,
             temperature and top_p.
+        prompt_lookup: draft what the text has had before, and let the model check several tokens
+            of it in one batch: always (True), never (False), or, by default, where this is
+            measured to be faster. It changes no token but by rounding (docs/speculation.md).
         on_progress: called after each prefilled batch, where the answer is waited for.
     """
 
@@ -44,6 +47,7 @@ class AnswerOptions(TypedDict, total=False):
     seed: int | None
     response_schema: Any
     top_logprobs: int | None
+    prompt_lookup: bool | None
     on_progress: ProgressCallback | None
 
 

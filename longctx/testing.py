@@ -158,6 +158,7 @@ def _check(
     arguments.top_p(options.get("top_p"))
     arguments.seed(options.get("seed"))
     arguments.stop_strings(options.get("stop"))
+    arguments.prompt_lookup(options.get("prompt_lookup"))
     if options.get("response_schema") is not None:
         arguments.json_schema(options["response_schema"])
 

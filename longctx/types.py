@@ -180,12 +180,18 @@ class Composed(Frozen):
 
 
 class Usage(Frozen):
-    """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``."""
+    """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``.
+
+    ``accepted_tokens`` of the completion came from ``drafted_tokens`` that prompt lookup proposed
+    (``docs/speculation.md``).
+    """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     prefilled_tokens: int = 0
     completion_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Timings(Frozen):

@@ -53,11 +53,15 @@ class ContextParams:
 
 @dataclass(frozen=True)
 class Part:
-    """What a batch has of one sequence: tokens at ``first_position`` and the positions after."""
+    """What a batch has of one sequence: tokens at ``first_position`` and the positions after.
+
+    The logits that follow the last ``n_outputs`` of them are kept.
+    """
 
     tokens: Sequence[int] | NDArray[np.int32]
     first_position: int
     seq_id: int
+    n_outputs: int = 1
 
 
 class CacheFullError(BackendError):
@@ -78,8 +82,7 @@ class Context:
         native.n_ctx = params.n_ctx * (1 if params.kv_unified else params.n_seq_max)
         native.n_batch = params.n_batch
         native.n_ubatch = params.n_ubatch
-        # llama.cpp aborts the process where there are fewer rows than sequences.
-        native.n_outputs_max = max(params.n_outputs, params.n_seq_max)
+        native.n_outputs_max = self.n_outputs
         native.n_seq_max = params.n_seq_max
         native.n_threads = params.n_threads
         native.n_threads_batch = params.n_threads
@@ -130,7 +133,8 @@ class Context:
     @property
     def n_outputs(self) -> int:
         """Tokens of a batch whose logits can be read at once."""
-        return self.params.n_outputs
+        # llama.cpp aborts the process where there are fewer rows than sequences.
+        return max(self.params.n_outputs, self.params.n_seq_max)
 
     @property
     def is_unified(self) -> bool:
@@ -178,10 +182,8 @@ class Context:
         if first_position < 0:
             raise BackendError(f"first_position is {first_position}; positions begin at 0")
         ids = self._checked(tokens)
-        if outputs == "all" and n > self.params.n_outputs:
-            raise BackendError(
-                f"this context keeps logits of {self.params.n_outputs} tokens a batch, not {n}"
-            )
+        if outputs == "all":
+            self._check_outputs(n)
         batch = self._batch
         batch.n_tokens = n
         self._tokens[:n] = ids
@@ -198,11 +200,13 @@ class Context:
         """Run one batch with some tokens of each of several sequences.
 
         Returns:
-            The row of the logits that follow the last token of each: ``logits(row=…)``.
+            The row of the logits that follow the last token of each: ``logits(row=…)``; those of
+            the tokens before it stand in the rows before.
 
         Raises:
             CacheFullError: there are too few free cells; nothing was decoded.
-            BackendError: there are more tokens than a batch takes, or a token id is wrong.
+            BackendError: there are more tokens or outputs than a batch takes, or a token id is
+                wrong.
         """
         n = sum(len(part.tokens) for part in parts)
         if not 0 < n <= self.n_batch or len(parts) > self.n_sequences:
@@ -210,6 +214,7 @@ class Context:
                 f"a batch takes 1 to {self.n_batch} tokens of 1 to {self.n_sequences} sequences, "
                 f"not {n} of {len(parts)}"
             )
+        self._check_outputs(sum(part.n_outputs for part in parts))
         self._batch.n_tokens = n
         self._outputs[:n] = False
         rows, end = [], 0
@@ -218,13 +223,19 @@ class Context:
             self._tokens[begin:end] = self._checked(part.tokens)
             first = part.first_position
             self._positions[begin:end] = np.arange(first, first + end - begin, dtype=np.int32)
-            self._outputs[end - 1] = True
+            self._outputs[end - part.n_outputs : end] = True
             for i in range(begin, end):
                 self._batch.seq_id[i][0] = part.seq_id
             rows.append(end - 1)
         self._seq_id = -1
         self._run(max(part.first_position for part in parts))
         return rows
+
+    def _check_outputs(self, n: int) -> None:
+        if n > self.n_outputs:
+            raise BackendError(
+                f"this context keeps logits of {self.n_outputs} tokens a batch, not {n}"
+            )
 
     def _checked(self, tokens: Sequence[int] | NDArray[np.int32]) -> NDArray[np.int32]:
         ids = np.asarray(tokens, dtype=np.int32)
@@ -257,6 +268,10 @@ class Context:
         if not pointer:
             raise BackendError("the last batch kept no logits")
         return np.ctypeslib.as_array(pointer, (n_rows, self.model.n_vocab))
+
+    def wait(self) -> None:
+        """Come back when the last batch is computed; a GPU still works when it was sent."""
+        lib.llama_synchronize(self.handle)
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads from the next batch on."""

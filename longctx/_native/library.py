@@ -100,7 +100,7 @@ def supports_gpu_offload() -> bool:
     return bool(lib.llama_supports_gpu_offload())
 
 
-_FILE_TYPES = {"q8_0": 7, "f16": 1, "bf16": 32, "q4_0": 2}
+_FILE_TYPES = {"q8_0": 7, "f16": 1, "bf16": 32, "f32": 0, "q4_0": 2}
 
 
 def quantize(source: Path, target: Path, file_type: str = "q8_0", n_threads: int = 0) -> None:

@@ -78,6 +78,12 @@ class LlamaCppBackend:
         """
         return set(self.info.layer_kinds) <= {"full", "mla", "none"}
 
+    @property
+    def attends_on_cpu(self) -> bool:
+        """Whether attention is the processor's work, for some layers at least."""
+        n = self._n_gpu_layers
+        return not supports_gpu_offload() or 0 <= n < self.info.n_layer
+
     def open(
         self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = N_FORKS
     ) -> Context:

@@ -53,10 +53,13 @@ class KVContext(Protocol):
         """Run one batch at consecutive positions."""
 
     def decode_parts(self, parts: Sequence[Part]) -> list[int]:
-        """Run one batch with tokens of several sequences; the row of the logits of each."""
+        """Run one batch with tokens of several sequences; the row of the last logits of each."""
 
     def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
+
+    def wait(self) -> None:
+        """Come back when the last batch is computed."""
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads."""
@@ -105,6 +108,10 @@ class Backend(Protocol):
     @property
     def holds_sequences(self) -> bool:
         """Whether a cache can hold several sequences at no cost but their cells."""
+
+    @property
+    def attends_on_cpu(self) -> bool:
+        """Whether attention is the processor's work, for some layers at least."""
 
     def checkpoint(self) -> None:
         """Called before each batch of one text; raises where nobody waits for it any more."""

@@ -114,7 +114,7 @@ class Cells:
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
-        n, first, lease = len(self.tokens), self._next_position, self._lease
+        n, first, lease = len(self.tokens), self.next_position, self._lease
         lease.shared.logits_of = {}
         try:
             lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
@@ -128,38 +128,40 @@ class Cells:
             lease.shared.logits_of = {lease.sequence: -1}
 
     @staticmethod
-    def decode_beside(pieces: Sequence[tuple[Cells, Ids]]) -> None:
+    def decode_beside(pieces: Sequence[tuple[Cells, Ids, int]]) -> None:
         """Append tokens to each of several sequences of one context, in one batch.
 
-        The logits of the last token of each can be read afterwards.
+        The logits of the last tokens of each, as many as the number beside them says, can be
+        read afterwards.
 
         Raises:
             CacheFullError: there are too few free cells; nothing was appended.
             BackendError: llama.cpp refuses them; nothing was appended.
         """
-        shared = pieces[0][0]._lease.shared
-        ends = [(len(cells.tokens), cells._next_position) for cells, _ in pieces]
+        shared = pieces[0][0].shared
+        ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
         try:
             rows = shared.context.decode_parts(
                 [
-                    Part(ids, first, cells._lease.sequence)
-                    for (cells, ids), (_, first) in zip(pieces, ends, strict=True)
+                    Part(ids, first, cells.sequence, n_outputs)
+                    for (cells, ids, n_outputs), (_, first) in zip(pieces, ends, strict=True)
                 ]
             )
-            for (cells, ids), (_, first) in zip(pieces, ends, strict=True):
+            for (cells, ids, _), (_, first) in zip(pieces, ends, strict=True):
                 cells._note(ids, first)
         except BaseException:
-            for (cells, _), (n, first) in zip(pieces, ends, strict=True):
+            for (cells, *_), (n, first) in zip(pieces, ends, strict=True):
                 cells._keep(n)
-                shared.context.remove(first, seq_id=cells._lease.sequence)
+                shared.context.remove(first, seq_id=cells.sequence)
             raise
         shared.logits_of = {
-            cells.sequence: row for (cells, _), row in zip(pieces, rows, strict=True)
+            cells.sequence: row for (cells, *_), row in zip(pieces, rows, strict=True)
         }
 
     @property
-    def _next_position(self) -> int:
+    def next_position(self) -> int:
+        """Where the next token will stand."""
         return int(self.positions[-1]) + 1 if self.tokens else 0
 
     def _note(self, ids: Ids, first: int) -> None:
@@ -176,13 +178,16 @@ class Cells:
         new = shared.new_labels(n)
         shared.labels[sequence] = new if labels is None else np.concatenate([labels, new])
 
-    def logits(self, n_rows: int = 1) -> NDArray[np.float32]:
-        """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next."""
-        return self._lease.context.logits(n_rows, row=self._row)
+    def logits(self, n_rows: int = 1, *, back: int = 0) -> NDArray[np.float32]:
+        """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next.
 
-    def sample(self, sampler: Sampler) -> int:
-        """Draw the token that follows from the logits."""
-        return sampler.sample(self._lease.context, self._row)
+        A single row is what follows the last token, or the one ``back`` tokens before it.
+        """
+        return self._lease.context.logits(n_rows, row=self._row - back)
+
+    def sample(self, sampler: Sampler, *, back: int = 0) -> int:
+        """Draw the token that follows the last, or the one ``back`` tokens before it."""
+        return sampler.sample(self._lease.context, self._row - back)
 
     @property
     def _row(self) -> int:
@@ -226,6 +231,10 @@ class Cells:
         self._lease.shared.logits_of.pop(self.sequence, None)
 
     # Places
+
+    def can_turn_to(self, rope: RopeConfig) -> bool:
+        """Whether the cached keys can be turned to another positional encoding."""
+        return self._turner.obstacle(self.rope, rope) is None
 
     def rearrange(
         self,
@@ -391,7 +400,7 @@ class Cells:
             None; or why it cannot be done: then nothing was.
         """
         lease = self._lease
-        first = self._next_position
+        first = self.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         reason = self._turner.obstacle(old_rope, self.rope, moves=True)
         if reason is not None:

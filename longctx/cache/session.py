@@ -21,7 +21,7 @@ from longctx.cache.passage import Passage
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
 from longctx.cache.turning import KeyTurner
-from longctx.cache.window import Window, WindowOwner, report
+from longctx.cache.window import Window, WindowOwner
 from longctx.closing import Closing
 from longctx.errors import (
     BackendError,
@@ -221,7 +221,7 @@ class Session(Closing):
             RequestError: they are neither a text nor token ids of the model.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         self._window.feed(ids, on_progress)
 
     @in_model_thread
@@ -235,19 +235,15 @@ class Session(Closing):
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
         ids = self._as_ids(text_or_ids)
-        self._window.grow_for(self.n_tokens + len(ids), on_progress)
+        self._window.expect(self.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self.n_tokens and len(ids):
             self._refresh_logits()
             scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
-        n, step = len(ids), min(self._cells.n_outputs, self._window.n_batch)
-        started = time.monotonic()
-        for begin in range(0, n, step):
-            piece = ids[begin : begin + step]
-            self._window.append(piece, "all")
-            rows = self._cells.logits(len(piece))
-            scores.append(negative_log_likelihood(rows, ids[begin + 1 : begin + 1 + len(piece)]))
-            report(on_progress, begin + len(piece), n, started)
+        batches = self._window.batches(ids, scored=self._cells.n_outputs, on_progress=on_progress)
+        for begin, end in batches:
+            rows = self._cells.logits(end - begin)
+            scores.append(negative_log_likelihood(rows, ids[begin + 1 : end + 1]))
         return np.concatenate(scores) if scores else np.empty(0, np.float32)
 
     @in_model_thread
@@ -297,17 +293,21 @@ class Session(Closing):
     # Text out
 
     @in_model_thread
-    def sample(self, sampler: Sampler) -> int:
-        """Draw the token that follows, without appending it."""
+    def sample(self, sampler: Sampler, *, back: int = 0) -> int:
+        """Draw the token that follows, without appending it.
+
+        With ``back``, the one that follows so many tokens before the last: of those that the
+        last :meth:`decode_beside` kept the logits of.
+        """
         self._refresh_logits()
-        return self._cells.sample(sampler)
+        return self._cells.sample(sampler, back=back)
 
     @in_model_thread
-    def next_logits(self) -> NDArray[np.float32]:
+    def next_logits(self, *, back: int = 0) -> NDArray[np.float32]:
         """float32[1, n_vocab], what predicts the token that follows: a view, gone with the next
-        batch."""
+        batch. ``back`` as in :meth:`sample`."""
         self._refresh_logits()
-        return self._cells.logits()
+        return self._cells.logits(back=back)
 
     @in_model_thread
     def greedy(self, n_tokens: int) -> list[int]:
@@ -332,36 +332,36 @@ class Session(Closing):
     @in_model_thread
     def advance(self, token: int) -> None:
         """Append one generated token."""
-        ids = self._as_ids([token])
-        self._window.grow_for(self.n_tokens + 1)
+        (token,) = self._as_ids([token])
+        self._window.expect(self.n_tokens + 1)
         threads = self._backend.decode_threads
         if threads is None:
-            self._window.append(ids, "last")
+            self._window.append(token)
             return
         self._cells.set_threads(threads.current())
         started = time.monotonic()
         try:
-            self._window.append(ids, "last")
+            self._window.append(token)
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)
 
     @staticmethod
-    def decode_beside(pieces: Sequence[tuple[Session, Ids]]) -> None:
+    def decode_beside(pieces: Sequence[tuple[Session, Ids, int]]) -> None:
         """Append tokens to each of several sessions in one cache, in one batch.
 
-        Their windows have admitted them (:meth:`admit`); the logits of the last token of each
-        can be read afterwards.
+        Their windows have admitted them (:meth:`admit`); the logits of the last tokens of each,
+        as many as the number beside them says, can be read afterwards.
 
         Raises:
             CacheFullError: the cache has too few free cells; nothing was appended.
         """
-        Cells.decode_beside([(session._cells, ids) for session, ids in pieces])
+        Cells.decode_beside([(session._cells, ids, n) for session, ids, n in pieces])
 
     @property
-    def n_batch(self) -> int:
-        """Tokens that :meth:`admit` takes at most."""
-        return self._window.n_batch
+    def room(self) -> int:
+        """Tokens that may come before the window must grow, slide or compress."""
+        return self._window.room
 
     @property
     def sequence(self) -> int:
@@ -376,28 +376,35 @@ class Session(Closing):
     # The window
 
     @in_model_thread
-    def admit(self, n_more: int) -> None:
-        """Grow, slide or compress as appending so many more tokens, a batch of them, needs it.
+    def admit(self, n_most: int) -> int:
+        """Be ready for the next batch: grow, slide or compress as its first token needs it.
+
+        Returns:
+            How many tokens that batch may take, ``n_most`` or fewer: it ends where the window
+            changes again.
 
         Raises:
-            ContextOverflowError: they do not fit the largest window.
+            ContextOverflowError: not even one fits the largest window.
         """
-        n_more = whole("n_more", n_more, least=0)
-        self._window.grow_for(self.n_tokens + n_more)
-        self._window.admit(n_more)
+        self._window.expect(self.n_tokens + 1)
+        self._window.admit(1)
+        return min(n_most, self._window.room)
 
     @in_model_thread
     def reserve(self, n_more: int) -> None:
-        """Grow at once for tokens that will come in several batches.
+        """Before tokens that will come in several batches: refuse them, or grow where that is
+        the same as growing when they come.
 
         Raises:
             ContextOverflowError: they do not fit the largest window.
         """
-        self._window.grow_for(self.n_tokens + n_more)
+        self._window.expect(self.n_tokens + n_more)
 
     @in_model_thread
     def grow(self, n_ctx: int) -> None:
-        """Move to a window of at least ``n_ctx`` tokens (a step of the plan).
+        """Move to a window of at least ``n_ctx`` tokens (a step of the plan), until :meth:`shrink`.
+
+        What is fed from now on is read at its scale.
 
         Raises:
             ContextOverflowError: the plan's target is smaller.
@@ -405,6 +412,7 @@ class Session(Closing):
         n_ctx = whole("n_ctx", n_ctx, least=1)
         self._window.check_fits(n_ctx)
         self._window.grow_for(n_ctx)
+        self._window.smallest = max(self._window.smallest, n_ctx)
 
     @in_model_thread
     def shrink(self, n_ctx: int) -> None:
@@ -423,6 +431,7 @@ class Session(Closing):
                 available=n_ctx,
                 n_ctx=self.n_ctx,
             )
+        self._window.smallest = 0
         step = self._window.step_for(n_ctx)
         if step < self.n_ctx and (self._cells.is_alone or self._cells.shared.is_common):
             self._window.resize(step)
@@ -479,6 +488,7 @@ class Session(Closing):
             thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
         twin.window.groups, twin.window.n_keep = self._window.groups, self._window.n_keep
+        twin.window.smallest = self._window.smallest
         twin.window.dropped.extend(self._window.dropped)
         twin._exact_tokens = self._exact_tokens
         if self._owner is not None:
@@ -518,11 +528,11 @@ class Session(Closing):
         passage = other.passage() if isinstance(other, Session) else other
         ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
-        self._window.grow_for(self.n_tokens + len(ids))
         skip = min(recompute, len(ids))
         self._window.feed(ids[:skip])
         if skip == len(ids):
             return
+        self._window.grow_for(self.n_tokens + len(ids) - skip)
         exact = self.n_tokens
         reason = self._cells.attach(
             passage.state.copy(), ids, passage.rope, passage.positions, skip=skip
@@ -534,9 +544,7 @@ class Session(Closing):
             return
         if self._exact_tokens is None:
             self._exact_tokens = exact
-        if self._window.far is not None:
-            groups = self._window.far.compressed(self.n_tokens, self._window.groups)
-            self._window.compress(groups)
+        self._window.compress(self._window.groups_of(self.n_tokens))
 
     @in_model_thread
     def save(self, path: str | Path) -> Path:
@@ -573,9 +581,9 @@ class Session(Closing):
         window, n = self._window, len(snapshot.tokens)
         window.check_fits(n)
         window.truncate(0)
-        self._exact_tokens = None
+        window.smallest, self._exact_tokens = 0, None
         window.resize(window.step_for(n))
-        groups = window.far.compressed(n) if window.far else ()
+        groups = window.groups_of(n)
         reason = self._cells.restore(
             snapshot.state,
             snapshot.tokens.tolist(),
@@ -635,7 +643,7 @@ class Session(Closing):
             raise BackendError("the session is empty; feed() it some text first")
         last = self._cells.tokens[-1]
         self._window.truncate(self.n_tokens - 1)
-        self._window.append([last], "last")
+        self._window.append(last)
 
 
 _BLOCK = 256

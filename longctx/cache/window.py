@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +42,8 @@ class Window:
         self._owner = owner
         self.cells = cells
         self.steps = plan.steps
+        self.smallest = 0
+        self._ropes = {step: plan.rope_at(step) for step in self.steps}
         self.far = plan.self_extend
         self.groups: Groups = ()
         self.dropped = array("i")
@@ -65,22 +68,13 @@ class Window:
         return self._backend.plan.overflow == "slide"
 
     @property
-    def n_batch(self) -> int:
-        """Tokens a batch: fewer than a slide drops, or than a block that must be whole first."""
-        limits = [self.cells.n_batch]
-        if self.slides:
-            limits.append(self._discard)
-        if self.far is not None:
-            limits.append(self.far.block // 2)
-        return max(1, min(limits))
-
-    @property
     def _discard(self) -> int:
         return (self.largest - self.n_keep) // DISCARDED_SHARE
 
     def step_for(self, n_tokens: int) -> int:
         """The smallest step that holds ``n_tokens``, or the largest."""
-        return next((step for step in self.steps if step >= n_tokens), self.largest)
+        wanted = max(n_tokens, self.smallest)
+        return next((step for step in self.steps if step >= wanted), self.largest)
 
     def check_fits(self, n_tokens: int) -> None:
         """Refuse more tokens than it can ever hold.
@@ -94,52 +88,106 @@ class Window:
 
     def feed(self, ids: Ids, on_progress: ProgressCallback | None = None) -> None:
         """Prefill tokens, batch by batch; the last one's logits are kept."""
-        started = time.monotonic()
-        n, step = len(ids), self.n_batch
-        for begin in range(0, n, step):
-            piece = ids[begin : begin + step]
-            self.append(piece, "last" if begin + step >= n else "none")
-            report(on_progress, begin + len(piece), n, started)
+        for _ in self.batches(ids, on_progress=on_progress):
+            pass
 
-    def append(self, ids: Ids, outputs: Outputs) -> None:
-        """Decode one batch; the window slides, or the oldest keys move together, if they must."""
-        self.admit(len(ids))
-        self.cells.decode(ids, outputs)
+    def batches(
+        self, ids: Ids, *, scored: int = 0, on_progress: ProgressCallback | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Prefill tokens, batch by batch.
+
+        A batch ends where the window grows, slides, or the oldest keys move, so that each token
+        is computed at the same scale, among the same positions, however a text is cut into calls.
+
+        Args:
+            ids: the tokens.
+            scored: keep the logits of whole batches, of so many tokens at most; 0 keeps the
+                last token's.
+            on_progress: called after each batch.
+
+        Yields:
+            Where the batch begins and ends in ``ids``.
+        """
+        started = time.monotonic()
+        begin, n = 0, len(ids)
+        while begin < n:
+            self.admit(1)
+            end = min(n, begin + min(self.room, scored or n))
+            outputs: Outputs = "all" if scored else "last" if end == n else "none"
+            self.cells.decode(ids[begin:end], outputs)
+            yield begin, end
+            report(on_progress, end, n, started)
+            begin = end
+
+    @property
+    def room(self) -> int:
+        """Tokens that the next batch may take, where one at least was admitted."""
+        n = self.n_tokens
+        limits = [self.cells.n_batch, self.cells.n_ctx - n]
+        if self.far is not None:
+            limits.append(self.far.stage(n + 1).n_tokens - n)
+        return min(limits)
+
+    def append(self, token: int) -> None:
+        """Decode one token."""
+        self.admit(1)
+        self.cells.decode([token], "last")
 
     def admit(self, n_more: int) -> None:
-        """Slide, or let the oldest keys move together, as so many more tokens need it."""
+        """Be as a text of so many more tokens is: at its scale, slid, its oldest keys moved.
+
+        Keys that cannot be turned stay at the scale of the longest text that was expected.
+        """
         n_tokens = self.n_tokens + n_more
+        step = self.step_for(n_tokens)
+        too_small = n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest
+        rope = self._ropes[step]
+        if too_small or (rope != self.cells.rope and self.cells.can_turn_to(rope)):
+            self.resize(step)
         if n_tokens > self.cells.n_ctx:
             self.slide(max(1, self._discard))
             n_tokens = self.n_tokens + n_more
-        if self.far is not None:
-            self.compress(self.far.compressed(n_tokens, self.groups))
+        self.compress(self.groups_of(n_tokens))
 
     def truncate(self, n: int) -> None:
-        """Keep the first ``n`` tokens; prefill again what the cache could not keep of them."""
+        """Keep the first ``n`` tokens, where they would stand had there been no others.
+
+        What the cache could not keep of them is prefilled again.
+        """
         if self.dropped and n <= self.n_keep:
             del self.dropped[:]
         if n >= self.n_tokens:
             return
-        kept = self.cells.tokens[:n]
-        self.cells.cut(n)
+        kept, groups = self.cells.tokens[:n], self.groups_of(n)
+        if n and groups != self.groups:
+            self._arrange(np.arange(n), groups)
+        else:
+            self.cells.cut(n)
+            self.groups = groups
         left = self.n_tokens
-        if self.far is not None and left < len(self.groups) * self.far.block:
-            self.compress(self.far.compressed(left))
         if not left:
             self.prefilled_again += n
         self.feed(kept[left:])
 
     # Changes
 
-    def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
-        """Hold ``n_tokens``, or be as large as it gets if it slides.
+    def expect(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
+        """Before a text of ``n_tokens`` comes: refuse it, or grow at once where that is the same.
+
+        It is not where the scale changes with the window: the tokens that a smaller one holds
+        are computed there, as they are when they come first.
 
         Raises:
             ContextOverflowError: it does not slide, and they are too many.
         """
         if not self.slides:
             self.check_fits(n_tokens)
+        rope = self._ropes[self.step_for(n_tokens)]
+        if rope == self.cells.rope or not self.cells.can_turn_to(rope):
+            self.grow_for(n_tokens, on_progress)
+
+    def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
+        """Hold ``n_tokens``, or be as large as it gets."""
         if n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest:
             self.resize(self.step_for(n_tokens), on_progress)
 
@@ -173,8 +221,12 @@ class Window:
             )
         gone = self.cells.tokens[n_keep : n_keep + n_discard]
         kept = np.r_[0:n_keep, n_keep + n_discard : n]
-        self._arrange(kept, self.far.compressed(len(kept)) if self.far else ())
+        self._arrange(kept, self.groups_of(len(kept)))
         self.dropped.extend(gone)
+
+    def groups_of(self, n_tokens: int) -> Groups:
+        """The groups of Self-Extend for so many tokens; none without it."""
+        return self.far.stage(n_tokens).groups if self.far is not None else ()
 
     def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
         """Where tokens stand under these groups: int32[n_tokens]."""
@@ -192,8 +244,7 @@ class Window:
     ) -> None:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
-        plan = self._backend.plan
-        rope = plan.rope_at(n_ctx) if n_ctx and plan.window == "elastic" else self.cells.rope
+        rope = self._ropes[n_ctx] if n_ctx else self.cells.rope
         tokens = [self.cells.tokens[i] for i in kept]
         positions = self.positions(len(kept), groups)
         reason = self.cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)

@@ -33,6 +33,9 @@ def serve(
     cache_dir: Annotated[
         Path | None, typer.Option(help="Keep long conversations here between runs.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of llama.cpp. Default: what the machine bears.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port.")] = 8000,
     api_key: Annotated[
@@ -100,6 +103,7 @@ def serve(
         overflow=overflow,
         memory_limit=memory,
         reserve_output=reserve_output,
+        n_threads=threads,
         cache_dir=cache_dir,
         chat_template=chat_template,
     ) as llm:

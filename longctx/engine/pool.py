@@ -23,9 +23,11 @@ MAX_CONTEXTS = 8
 """Contexts of either kind, beyond those that answers need."""
 WORTH_KEEPING = 512
 """Cached tokens that a call may throw away before another session is opened instead."""
-WORTH_COPYING = 64
-"""Tokens that another conversation must have in common to be copied from; also the most that an
-answer may throw away of one when copying would cost nothing."""
+WORTH_COPYING = 16
+"""Tokens that another conversation must have in common to be copied from; chat templates begin with
+so many."""
+WORTH_LOSING = 64
+"""Cached tokens that a call may throw away where a place beside them would cost nothing."""
 
 
 class SessionPool:
@@ -87,7 +89,7 @@ class SessionPool:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use
-        session = self._saved_session(ids, n_more, must) or self._live_session(ids)
+        session = self._saved_session(ids, n_more, must) or self._live_session(ids, n_more)
         if session is None:
             if not self._make_place(len(ids) + n_more) and not must:
                 return None
@@ -160,8 +162,9 @@ class SessionPool:
         self._saved[session] = session.n_tokens
         return session
 
-    def _live_session(self, ids: Ids) -> Session | None:
-        """An idle session to go on in, or a copy of one that has more of a prompt in common."""
+    def _live_session(self, ids: Ids, n_more: int) -> Session | None:
+        """An idle session to go on in, or a copy of one that has more of a prompt in common; None
+        where a new one would lose less."""
         idle = [session for session in self._sessions if session not in self._in_use]
         own = max(idle, key=lambda s: s.shared(ids), default=None)
         own_shared = own.shared(ids) if own is not None else 0
@@ -172,12 +175,16 @@ class SessionPool:
             default=None,
         )
         shared = source.shared(ids) if source is not None else 0
-        copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_COPYING)
+        copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()
             self._lent.discard(twin)
             self._sessions.append(twin)
             return twin
+        if lost > WORTH_LOSING and self._common.is_for_all:
+            whole = min(len(ids) + n_more, self._common.n_ctx)
+            if self._common.place_for(whole) is not None:
+                return None  # nobody's text is lost while there are free cells
         # A short beginning that all chats have in common is no reason to lose a long text.
         if own is not None and lost <= max(own_shared, WORTH_KEEPING):
             return own

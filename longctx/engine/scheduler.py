@@ -16,7 +16,8 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
-from longctx.engine.pool import WORTH_COPYING, SessionPool
+from longctx.engine.drafting import Drafting
+from longctx.engine.pool import SessionPool
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 
@@ -25,6 +26,11 @@ logger = logging.getLogger("longctx")
 SLICE_TOKENS = 128
 """Of prompts in a batch while others are being answered: more would make these wait longer for
 each token, less would prefill more slowly (docs/benchmarks.md)."""
+TILE_ROWS = 64
+"""From so many rows of a batch on, flash attention on a CPU works in tiles of them, and each looks
+at every cell that any of its rows does (docs/engine.md)."""
+WORTH_WAITING = 64
+"""Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
 HEADROOM_TOKENS = 64
 """Cells that an answer must find free beyond its prompt before it begins."""
 
@@ -47,6 +53,7 @@ class Scheduler:
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
         self._ended_by: Exception | None = None
+        self._drafting = Drafting()
 
     def __len__(self) -> int:
         """Answers asked for and not done."""
@@ -118,11 +125,11 @@ class Scheduler:
             (
                 common_prefix(writing.ids, ids)
                 for writing in self._active
-                if writing.n_pending >= WORTH_COPYING
+                if writing.n_pending >= WORTH_WAITING
             ),
             default=0,
         )
-        return longest >= WORTH_COPYING and longest >= self._pool.shared(ids) + WORTH_COPYING
+        return longest >= WORTH_WAITING and longest >= self._pool.shared(ids) + WORTH_WAITING
 
     def _leave(self, writing: Writing) -> None:
         """Give the session of an answer that ended back; what it holds stays cached."""
@@ -138,11 +145,34 @@ class Scheduler:
     # A batch
 
     def _step(self, shared: SharedContext) -> None:
-        pieces = self._pieces(shared)
+        """Give every answer in a context a token, and some prompts a slice of their prefill."""
+        here = [writing for writing in self._active if _stands_in(writing, shared)]
+        n_prefill = shared.context.n_batch
+        if not all(writing.n_pending for writing in here):
+            n_prefill = SLICE_TOKENS
+        for writings in self._batches(here):
+            self._batch(shared, writings, n_prefill)
+
+    def _batches(self, here: Sequence[Writing]) -> list[list[Writing]]:
+        """Who shares a batch: all; but on a CPU, no prompt that makes tiles of it with those who
+        decode, for then each of them would look at the cells of all."""
+        decoding = [writing for writing in here if not writing.n_pending]
+        if not decoding or not self._backend.attends_on_cpu:
+            return [list(here)]
+        n_rows, apart = len(decoding), list[Writing]()
+        for writing in sorted(here, key=lambda w: w.n_pending):
+            if not writing.n_pending:
+                continue
+            n_rows += writing.n_pending
+            (decoding if n_rows < TILE_ROWS else apart).append(writing)
+        return [decoding, apart] if apart else [decoding]
+
+    def _batch(self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int) -> None:
+        pieces = self._pieces(shared, writings, n_prefill)
         if not pieces:
             return
         try:
-            self._decode(shared, pieces)
+            pieces = self._decode(shared, pieces)
         except CacheFullError as error:
             self._make_cells(pieces, error)
             return
@@ -160,19 +190,17 @@ class Scheduler:
             except BaseException as error:  # whatever it is, it is this answer's, and ends here
                 self._fail(writing, error)
 
-    def _pieces(self, shared: SharedContext) -> list[Piece]:
+    def _pieces(
+        self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int
+    ) -> list[Piece]:
         """The next batch: a token of each answer, then as much of the prompts as it takes."""
-        here = [
-            writing
-            for writing in self._active
-            if writing.session is not None and writing.session.shared_context is shared
-        ]
+        # The batch before this one may have ended or moved some.
+        here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
         prefilling = [writing for writing in here if writing.n_pending]
-        pieces = [piece for w in decoding if (piece := self._piece(w, 1, shared))]
-        left = shared.context.n_batch - len(pieces)
-        if pieces:
-            left = min(left, SLICE_TOKENS)
+        draft = self._draft_length(shared, decoding) if not prefilling else 0
+        pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
+        left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
         for writing in sorted(prefilling, key=lambda w: w.n_pending):
             is_first = writing is prefilling[0]
@@ -186,32 +214,61 @@ class Scheduler:
         """What one answer gets of a batch; None where its window moved elsewhere for it."""
         session = writing.session
         assert session is not None  # it is active
-        ids = writing.next_ids(min(limit, session.n_batch))
         try:
-            session.admit(len(ids))
+            limit = session.admit(limit)
         except Exception as error:
             self._fail(writing, error)
             return None
-        return (writing, ids) if session.shared_context is shared else None
+        return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
 
-    def _decode(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
-        threads = self._backend.decode_threads
-        is_decode = len(pieces) == 1 and not pieces[0][0].n_pending
-        if threads is None or not is_decode:
+    def _draft_length(self, shared: SharedContext, writings: Sequence[Writing]) -> int:
+        """Tokens that may be drafted for each answer of a batch in which nothing is prefilled."""
+        if not self._backend.holds_sequences:
+            return 0  # such a cache cannot take the wrong ones out again
+        foretold = [writing.look() for writing in writings]
+        return self._drafting.length(foretold, shared.context.n_outputs)
+
+    def _decode(self, shared: SharedContext, pieces: list[Piece]) -> list[Piece]:
+        """Decode a batch; what it was in the end, for nobody makes way for a draft."""
+        try:
+            self._decode_timed(shared, pieces)
+        except CacheFullError:
+            without = [(w, ids if w.n_pending else ids[:1]) for w, ids in pieces]
+            if without == pieces:
+                raise
+            pieces = without
+            self._decode_timed(shared, pieces)
+        return pieces
+
+    def _decode_timed(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
+        """Decode a batch; where it only decodes, note how long it took."""
+        if any(writing.n_pending for writing, _ in pieces):
             self._decode_all(pieces)
             return
-        shared.context.set_threads(threads.current())
+        n_rows = sum(len(ids) for _, ids in pieces)
+        threads = self._backend.decode_threads if n_rows == 1 else None
+        if threads is not None:
+            shared.context.set_threads(threads.current())
         started = time.monotonic()
         try:
             self._decode_all(pieces)
+            shared.context.wait()
         finally:
-            threads.record(time.monotonic() - started)
-            shared.context.set_threads(self._backend.n_threads)
+            seconds = time.monotonic() - started
+            if threads is not None:
+                threads.record(seconds)
+                shared.context.set_threads(self._backend.n_threads)
+        self._drafting.record(n_rows, seconds)
 
     @staticmethod
     def _decode_all(pieces: Sequence[Piece]) -> None:
-        sessions = [(w.session, ids) for w, ids in pieces if w.session is not None]
-        Session.decode_beside(sessions)
+        Session.decode_beside(
+            [
+                (writing.session, ids, 1 if writing.n_pending else len(ids))
+                for writing, ids in pieces
+                if writing.session is not None
+            ]
+        )
 
     def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
         """No cell is free: the answer that began last moves, or an idle session goes, or that
@@ -232,3 +289,7 @@ class Scheduler:
         self._active.remove(youngest)
         self._pool.drop(youngest.pause())
         self._waiting.appendleft(youngest)
+
+
+def _stands_in(writing: Writing, shared: SharedContext) -> bool:
+    return writing.session is not None and writing.session.shared_context is shared

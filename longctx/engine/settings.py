@@ -16,3 +16,4 @@ class GenerationSettings:
     stop: tuple[str, ...] = ()
     grammar: str | None = None
     top_logprobs: int | None = None
+    prompt_lookup: bool | None = None

@@ -11,6 +11,7 @@ from typing import Literal
 from longctx._native import Model, Sampler, SamplerParams
 from longctx.cache import Session
 from longctx.channel import Cancelled, Channel
+from longctx.engine.drafting import MAX_DRAFT, Foretold
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
@@ -43,6 +44,8 @@ class Writing:
             ids = writing.next_ids(limit)       # of the prompt, then the token drawn last
             ...                                 # the session gets them
             writing.took(len(ids))              # draws the token that follows a whole prompt
+
+    What may follow the token drawn last (:meth:`look`) can be in ``ids`` behind it, as a draft.
 
     Args:
         prompt: token ids.
@@ -78,6 +81,7 @@ class Writing:
         self._is_aloud = is_aloud
         self._pending: Sequence[int] = ()
         self._ids: list[int] = []
+        self.foretold = Foretold(self._prompt, settings.prompt_lookup)
         self._begun: _Begun | None = None
         self._ended_by: Literal["stop", "length"] = "length"
         self._stopped = False
@@ -141,12 +145,22 @@ class Writing:
         """Tokens to prefill before the next is drawn; 0 while it is being decoded."""
         return len(self._pending)
 
+    def look(self) -> Foretold:
+        """Foretell what may follow the token drawn last, as far as nothing else has to change."""
+        self.foretold.look(self._ids, min(MAX_DRAFT, self.n_left - 1, self._session.room - 1))
+        return self.foretold
+
     def next_ids(self, limit: int) -> Sequence[int]:
         """What the session gets next, at most ``limit`` tokens."""
-        return self._pending[:limit] if self._pending else self._ids[-1:]
+        if self._pending:
+            return self._pending[:limit]
+        return [*self._ids[-1:], *self.foretold.ids[: limit - 1]]
 
     def took(self, n: int) -> None:
         """The session has the next ``n`` tokens; where that was all, draw the one that follows.
+
+        Behind a draft, draw the one that follows each of its tokens as long as they are right,
+        and take the others out of the session.
 
         Raises:
             Cancelled: nobody reads the answer any more.
@@ -164,18 +178,29 @@ class Writing:
             if self._pending:
                 return
             begun.prefilled_at = begun.prefilled_at or time.monotonic()
-        self._draw(begun)
+            n = 1
+        session, wrong = self._session, n - 1
+        begun.n_drafted += wrong
+        try:
+            while self._draw(begun, wrong) and wrong:
+                wrong -= 1
+                begun.n_accepted += 1
+        finally:
+            if wrong:
+                session.truncate(session.n_tokens - wrong)
 
-    def _draw(self, begun: _Begun) -> None:
+    def _draw(self, begun: _Begun, back: int) -> bool:
+        """Draw what follows the token so many before the last; whether a draft still holds."""
         session = self._session
-        token = session.sample(begun.sampler)
+        token = session.sample(begun.sampler, back=back)
         begun.first_token_at = begun.first_token_at or time.monotonic()
         if begun.model.is_end(token):
             self._ended_by, self.has_ended = "stop", True
-            return
+            return False
         self._ids.append(token)
+        is_right = self.foretold.is_right(token)
         if self.settings.top_logprobs is not None:
-            logits, n_top = session.next_logits(), self.settings.top_logprobs
+            logits, n_top = session.next_logits(back=back), self.settings.top_logprobs
             sampled = sampled_token(begun.model, logits, token, n_top, begun.n_decoded)
             begun.shown.held.append(sampled)
         decoded = begun.text.feed([token])
@@ -185,6 +210,7 @@ class Writing:
             self._ended_by = "stop"
         self.has_ended = self._stopped or self.n_left == 0
         self._tell(begun.shown.show(text) if text else None)
+        return is_right and not self.has_ended
 
     def _tell(self, chunk: Chunk | None) -> None:
         if chunk is not None and self._is_aloud:
@@ -232,6 +258,8 @@ class Writing:
                 cached_tokens=begun.n_cached,
                 prefilled_tokens=len(self._prompt) - begun.n_cached,
                 completion_tokens=len(self._ids),
+                drafted_tokens=begun.n_drafted,
+                accepted_tokens=begun.n_accepted,
             ),
             timings=Timings(
                 waited_s=begun.at - self.asked,
@@ -276,6 +304,8 @@ class _Begun:
     stops: StopWatcher
     shown: Shown = field(default_factory=Shown)
     n_decoded: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
     prefilled_at: float | None = None
     first_token_at: float | None = None
 

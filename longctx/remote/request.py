@@ -16,7 +16,15 @@ CHAT = "/v1/chat/completions"
 
 # What OpenAI's API has in another form, or not at all; all others go by their own name.
 _IN_ANOTHER_FORM = frozenset(
-    {"stop", "tools", "tool_choice", "response_schema", "top_logprobs", "on_progress"}
+    {
+        "stop",
+        "tools",
+        "tool_choice",
+        "response_schema",
+        "top_logprobs",
+        "prompt_lookup",
+        "on_progress",
+    }
 )
 
 
@@ -59,6 +67,9 @@ def chat_request(
         body |= {"tools": schemas, "tool_choice": choice}
     if (schema := options.get("response_schema")) is not None:
         body["response_format"] = wire_schema(schema)
+    arguments.prompt_lookup(options.get("prompt_lookup"))
     if options.get("top_logprobs") is not None:
         raise RequestError("top_logprobs is not asked of servers yet; leave it out")
+    if options.get("prompt_lookup") is not None:
+        raise RequestError("prompt_lookup is the server's to decide; leave it out")
     return body

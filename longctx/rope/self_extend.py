@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
@@ -24,14 +28,32 @@ def grouped_positions(positions: NDArray[np.integer], group: int) -> NDArray[np.
     return (positions // group).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Texts of some lengths, which stand under the same groups.
+
+    Attributes:
+        n_tokens: the longest of them.
+        groups: of its oldest blocks.
+    """
+
+    n_tokens: int
+    groups: Groups
+
+
 class SelfExtendConfig(Frozen):
     """Self-Extend that starts late, works on cached keys, and coarsens text by its age.
 
     Until a text would pass ``start`` positions nothing happens. Then the oldest block of
     ``block`` tokens not yet compressed shrinks to block/group positions, and all that follows
     moves down. When no whole block is left but the last ``block`` tokens, which stay exact,
-    the oldest of the finest blocks is compressed again, to twice its group: what is far gets
-    coarser by age, and no token is dropped.
+    the oldest of the finest blocks is compressed again, to twice its group, and the next ones,
+    until block/group positions are free: what is far gets coarser by age, and no token is
+    dropped.
+
+    All this follows from the number of tokens alone (:meth:`stage`). A text that came at once,
+    in turns, or that was cut back from a longer one stands at the same positions, and each of
+    its tokens was computed among the same: else an answer would depend on what was asked before.
 
     Unlike the paper's two attentions (grouped for far tokens, exact for near ones), a token
     has one position, the same for all that look at it: far ones are grouped because they are
@@ -76,8 +98,8 @@ class SelfExtendConfig(Frozen):
         """Position behind the last of ``n_tokens``."""
         return n_tokens - sum(self.block - self.block // group for group in groups)
 
-    def compressed(self, n_tokens: int, groups: Groups = ()) -> Groups:
-        """Groups under which ``n_tokens`` end at or below ``start``, going on from ``groups``.
+    def stage(self, n_tokens: int) -> Stage:
+        """The groups of a text of ``n_tokens``, and how far it can grow under them.
 
         Raises:
             PlanError: they are more than :attr:`max_tokens`.
@@ -87,17 +109,22 @@ class SelfExtendConfig(Frozen):
                 f"{n_tokens} tokens do not fit {self.start} positions in blocks of {self.block}: "
                 f"{self.max_tokens} would; plan a larger block or start"
             )
-        blocks = list(groups)
-        end = self.end(n_tokens, groups)
-        while end > self.start:
-            if n_tokens - len(blocks) * self.block >= 2 * self.block:
+        stages = _stages(self, 1 << n_tokens.bit_length())
+        return stages[bisect_left(stages, n_tokens, key=lambda stage: stage.n_tokens)]
+
+    def _next(self, full: Stage) -> Stage:
+        """What one token more than a stage holds asks for."""
+        blocks, wanted, freed = list(full.groups), self.block // self.group, 0
+        while freed < wanted:
+            if full.n_tokens + 1 - len(blocks) * self.block >= 2 * self.block:
                 blocks.append(self.group)
-                end -= self.block - self.block // self.group
+                freed += self.block - self.block // self.group
+            elif (finest := min(blocks)) < self.block:
+                blocks[blocks.index(finest)] = 2 * finest
+                freed += self.block // finest - self.block // (2 * finest)
             else:
-                finest = blocks.index(min(blocks))
-                blocks[finest] *= 2
-                end -= self.block // blocks[finest]
-        return tuple(blocks)
+                break
+        return Stage(full.n_tokens + freed, tuple(blocks))
 
     def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
         """Where tokens stand, int32[n_tokens]: i mod w of a block over its group, then on.
@@ -115,3 +142,12 @@ class SelfExtendConfig(Frozen):
             first += self.block // group
         pieces.append(np.arange(first, first + n_tokens - compressed, dtype=np.int32))
         return np.concatenate(pieces)
+
+
+@lru_cache(maxsize=32)
+def _stages(config: SelfExtendConfig, n_tokens: int) -> tuple[Stage, ...]:
+    """All stages of texts up to ``n_tokens``, or up to the longest there can be."""
+    stages = [Stage(config.start, ())]
+    while stages[-1].n_tokens < min(n_tokens, config.max_tokens):
+        stages.append(config._next(stages[-1]))
+    return tuple(stages)

@@ -27,6 +27,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "stop": ("", [""], [1], 5, True, b"x", [b"x"], {"a": "b"}, iter(["a"])),
     "response_schema": (7, "object", [1], int, dict),
     "top_logprobs": (-1, True, 1.5, "3"),
+    "prompt_lookup": (0, 1, "auto", 0.5, []),
 }
 PAIRS = [(option, value) for option, values in WRONG.items() for value in values]
 

@@ -83,7 +83,6 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "match": lambda: session.match([5, 6]),
         "method": None,
         "move": lambda: session.move(None),
-        "n_batch": lambda: session.n_batch,
         "n_ctx": None,
         "n_keep": None,
         "n_tokens": None,

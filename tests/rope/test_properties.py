@@ -186,43 +186,62 @@ def test_grouped_positions_are_floors(positions: list[int], group: int) -> None:
 
 
 @settings(deadline=None)
-@given(configs, st.lists(st.integers(1, 400), min_size=1, max_size=30))
+@given(configs, st.lists(st.integers(0, 20_000), min_size=1, max_size=30))
 def test_self_extend_fills_at_most_start(config: SelfExtendConfig, lengths: list[int]) -> None:
-    """However a text grows, it ends below ``start``, coarser by age, its last block exact."""
-    n_tokens, groups = 0, ()
+    """A text of any length ends below ``start``, coarser by age, its last block exact."""
     for length in lengths:
-        n_tokens = min(n_tokens + length, config.max_tokens)
-        groups = config.compressed(n_tokens, groups)
-        positions = config.positions(n_tokens, groups)
+        n_tokens = min(length, config.max_tokens)
+        stage = config.stage(n_tokens)
+        assert config.start <= stage.n_tokens >= n_tokens
+        assert config.end(stage.n_tokens, stage.groups) == config.start
+        positions = config.positions(n_tokens, stage.groups)
         assert len(positions) == n_tokens
+        if not n_tokens:
+            continue
         assert positions[0] == 0
-        assert positions[-1] == config.end(n_tokens, groups) - 1 < config.start
+        assert positions[-1] == config.end(n_tokens, stage.groups) - 1 < config.start
         steps = np.diff(positions)
         assert set(steps.tolist()) <= {0, 1}
         exact = min(n_tokens, config.block)
         assert (steps[n_tokens - exact :] == 1).all()
-        for i, group in enumerate(groups):
+        assert list(stage.groups) == sorted(stage.groups, reverse=True)
+        for i, group in enumerate(stage.groups):
             block = positions[i * config.block : (i + 1) * config.block]
             assert (np.unique(block, return_counts=True)[1] == group).all()
+
+
+@settings(deadline=None)
+@given(configs, st.integers(0, 20_000))
+def test_self_extend_stages_only_coarsen(config: SelfExtendConfig, length: int) -> None:
+    """What was compressed stays so as a text grows, and a stage ends where the next begins."""
+    n_tokens = min(length, config.max_tokens - 1)
+    stage = config.stage(n_tokens)
+    assert config.stage(stage.n_tokens) == stage
+    if stage.n_tokens < config.max_tokens:
+        following = config.stage(stage.n_tokens + 1)
+        assert following.n_tokens > stage.n_tokens
+        assert len(following.groups) >= len(stage.groups)
+        pairs = zip(stage.groups, following.groups, strict=False)
+        assert all(later >= earlier for earlier, later in pairs)
 
 
 @given(configs)
 def test_self_extend_max_tokens_fit(config: SelfExtendConfig) -> None:
     """The longest text fits, and one token more is refused with the number."""
-    groups = config.compressed(config.max_tokens)
+    groups = config.stage(config.max_tokens).groups
     assert config.end(config.max_tokens, groups) <= config.start
     with pytest.raises(PlanError, match=str(config.max_tokens)):
-        config.compressed(config.max_tokens + 1)
+        config.stage(config.max_tokens + 1)
 
 
 def test_self_extend_by_hand() -> None:
     """g=2, w=4, start=10: the oldest block is halved again when no other is old enough."""
     config = SelfExtendConfig(group=2, block=4, start=10)
-    expected = {10: (), 11: (2,), 12: (2,), 13: (2, 2), 15: (4, 2), 16: (2, 2, 2)}
-    assert {n: config.compressed(n) for n in expected} == expected
-    assert config.compressed(16, (4, 2)) == (4, 2, 2)
-    positions = config.positions(13, (4, 2)).tolist()
-    assert positions == [0] * 4 + [1, 1, 2, 2] + [3, 4, 5, 6, 7]
+    longest = {10: (), 12: (2,), 14: (2, 2), 16: (4, 4), 18: (4, 4, 2), 19: (4, 4, 4)}
+    assert {n: config.stage(n).groups for n in longest} == longest
+    assert [config.stage(n).n_tokens for n in (0, 10, 11, 13, 15, 17)] == [10, 10, 12, 14, 16, 18]
+    positions = config.positions(15, (4, 2)).tolist()
+    assert positions == [0] * 4 + [1, 1, 2, 2] + [3, 4, 5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(
