@@ -105,8 +105,7 @@ def main() -> None:
             trials = [
                 run_trial(
                     options.model, window, Proposal(candidate, 0), unseen,
-                    model_sha256=info.sha256, seed=100 + seed, n_threads=options.threads,
-                    on_progress=None,
+                    seed=100 + seed, n_threads=options.threads, on_progress=None,
                 )
                 for seed in range(options.repeats)
             ]  # fmt: skip

@@ -19,7 +19,7 @@ from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
 from longctx.closing import Closing
-from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing, check_fit
+from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
@@ -472,7 +472,7 @@ class LongContextLLM(Closing):
         recompute = arguments.whole("recompute", recompute, least=0)
         texts = arguments.texts("passages", passages)
         ids = self.prompt(messages).ids
-        check_fit(len(ids), 0, self.plan.n_ctx)
+        self.plan.check_fit(len(ids))
         return self._thread.call(
             self._engine.compose,
             ids,
@@ -557,7 +557,7 @@ class LongContextLLM(Closing):
 
     def _check_fit(self, n_prompt: int, max_tokens: int, n_added: int = 0) -> None:
         if not self._slides:
-            check_fit(n_prompt, max_tokens, self.plan.n_ctx, n_added)
+            self.plan.check_fit(n_prompt, max_tokens, n_added=n_added)
 
     def _pinned(
         self, turns: Sequence[Message], tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
@@ -624,7 +624,8 @@ def _planned(
     if target_ctx is not None or options:
         given = ", ".join([*(["target_ctx"] if target_ctx is not None else []), *options])
         raise RequestError(f"the plan says it all already: pass plan= alone, without {given}")
-    if plan.info.sha256 != info.sha256:
+    # Hashing a large file takes seconds; it is asked where the files may differ.
+    if plan.info != info and plan.info.sha256 != info.sha256:
         raise RequestError(
             f"the plan is of {plan.info.name} ({plan.info.path}), not of {info.path}; make one "
             "with plan_context(model, target_ctx)"

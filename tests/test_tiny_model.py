@@ -160,14 +160,14 @@ def test_training_goes_on_where_it_was_killed(
     unbroken.run()
 
     killed = Trainer(tmp_path / "killed", budget, seed=1)
-    batch = killed._maker.batch
+    batch = killed.maker.batch
 
     def die_at_step_2(*arguments: object) -> object:
         if killed.step == 2:
             raise KeyboardInterrupt
         return batch(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(killed._maker, "batch", die_at_step_2)
+    monkeypatch.setattr(killed.maker, "batch", die_at_step_2)
     monkeypatch.setattr(training, "_SAVE_EVERY_S", 0.0)
     with pytest.raises(KeyboardInterrupt):
         killed.run()

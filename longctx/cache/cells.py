@@ -75,10 +75,6 @@ class Cells:
         """Whether the logits in the context are those of the last token here."""
         return self.sequence in self._lease.shared.logits_of
 
-    def is_beside(self, other: Cells) -> bool:
-        """Whether both stand in one context."""
-        return self.is_open and other.is_open and self._lease.shared is other._lease.shared
-
     @property
     def sequence(self) -> int:
         """Which sequence of :attr:`shared` it is."""
@@ -118,7 +114,7 @@ class Cells:
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
-        n, first, lease = len(self.tokens), self._next_position, self._lease
+        n, first, lease = len(self.tokens), self.next_position, self._lease
         lease.shared.logits_of = {}
         try:
             lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
@@ -142,13 +138,13 @@ class Cells:
             CacheFullError: there are too few free cells; nothing was appended.
             BackendError: llama.cpp refuses them; nothing was appended.
         """
-        shared = pieces[0][0]._lease.shared
-        ends = [(len(cells.tokens), cells._next_position) for cells, *_ in pieces]
+        shared = pieces[0][0].shared
+        ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
         try:
             rows = shared.context.decode_parts(
                 [
-                    Part(ids, first, cells._lease.sequence, n_outputs)
+                    Part(ids, first, cells.sequence, n_outputs)
                     for (cells, ids, n_outputs), (_, first) in zip(pieces, ends, strict=True)
                 ]
             )
@@ -157,14 +153,15 @@ class Cells:
         except BaseException:
             for (cells, *_), (n, first) in zip(pieces, ends, strict=True):
                 cells._keep(n)
-                shared.context.remove(first, seq_id=cells._lease.sequence)
+                shared.context.remove(first, seq_id=cells.sequence)
             raise
         shared.logits_of = {
             cells.sequence: row for (cells, *_), row in zip(pieces, rows, strict=True)
         }
 
     @property
-    def _next_position(self) -> int:
+    def next_position(self) -> int:
+        """Where the next token will stand."""
         return int(self.positions[-1]) + 1 if self.tokens else 0
 
     def _note(self, ids: Ids, first: int) -> None:
@@ -403,7 +400,7 @@ class Cells:
             None; or why it cannot be done: then nothing was.
         """
         lease = self._lease
-        first = self._next_position
+        first = self.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         reason = self._turner.obstacle(old_rope, self.rope, moves=True)
         if reason is not None:
@@ -432,11 +429,11 @@ class Cells:
             self._backend, self._turner, self._contexts,
             n_ctx=self.n_ctx, rope=self.rope, lease=lease,
         )  # fmt: skip
-        twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
         if lease is not None:
+            twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
             shared = lease.shared
             shared.labels[lease.sequence] = shared.labels.get(self._lease.sequence, _NO_LABELS)
         elif self.tokens:
-            twin._lease.context.set_state(self.export(), twin._lease.sequence)
-            twin._add_labels(len(self.tokens))
+            positions = self.positions.copy()
+            twin.restore(self.export(), self.tokens, self.rope, positions, positions)
         return twin

@@ -126,7 +126,8 @@ class Session(Closing):
 
     def is_beside(self, other: Session) -> bool:
         """Whether both stand in one cache, whose memory comes back when both are closed."""
-        return self._cells.is_beside(other._cells)
+        both_open = self.is_open and other.is_open
+        return both_open and self.shared_context is other.shared_context
 
     @property
     def is_stitched(self) -> bool:
@@ -194,6 +195,22 @@ class Session(Closing):
             self._window.n_keep = max(self._backend.plan.n_keep, n_tokens)
 
     # Text in
+
+    @in_model_thread
+    def begin(self) -> None:
+        """Put the token that begins a text (BOS) into an empty session, where the model wants one.
+
+        A text that is fed first gets it by itself; token ids stand as they are given.
+
+        Raises:
+            BackendError: the session holds text already.
+        """
+        if self.n_tokens:
+            raise BackendError(
+                f"the session holds {self.n_tokens} tokens already, so nothing can begin it; "
+                "truncate(0) first"
+            )
+        self.feed("")
 
     @in_model_thread
     def feed(self, text_or_ids: str | Ids, *, on_progress: ProgressCallback | None = None) -> None:
@@ -470,9 +487,9 @@ class Session(Closing):
             self._backend, self._turner, self._encode,
             thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
-        twin._window.groups, twin._window.n_keep = self._window.groups, self._window.n_keep
-        twin._window.smallest = self._window.smallest
-        twin._window.dropped.extend(self._window.dropped)
+        twin.window.groups, twin.window.n_keep = self._window.groups, self._window.n_keep
+        twin.window.smallest = self._window.smallest
+        twin.window.dropped.extend(self._window.dropped)
         twin._exact_tokens = self._exact_tokens
         if self._owner is not None:
             self._owner.lend(twin)
@@ -508,7 +525,7 @@ class Session(Closing):
         recompute = whole("recompute", recompute, least=0)
         if not isinstance(other, Session | Passage):
             raise RequestError(f"a session or its passage() is attached, not {other!r:.80}")
-        passage = other._passage() if isinstance(other, Session) else other
+        passage = other.passage() if isinstance(other, Session) else other
         ids = list(passage.ids)
         self._window.check_fits(self.n_tokens + len(ids))
         skip = min(recompute, len(ids))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
 from longctx.errors import ContextOverflowError
-from longctx.planner import window_steps
 from longctx.rope import Groups
 from longctx.types import Progress, ProgressCallback
 
@@ -42,7 +41,7 @@ class Window:
         self._backend = backend
         self._owner = owner
         self.cells = cells
-        self.steps = window_steps(plan) if plan.window == "elastic" else (plan.n_ctx,)
+        self.steps = plan.steps
         self.smallest = 0
         self._ropes = {step: plan.rope_at(step) for step in self.steps}
         self.far = plan.self_extend
@@ -83,14 +82,7 @@ class Window:
         Raises:
             ContextOverflowError: they are more than the largest window.
         """
-        if n_tokens > self.largest:
-            raise ContextOverflowError(
-                f"{n_tokens} tokens do not fit the window of {self.largest}: "
-                f"{n_tokens - self.largest} too many; shorten the text or plan a larger target_ctx",
-                needed=n_tokens,
-                available=self.largest,
-                n_ctx=self.largest,
-            )
+        self._backend.plan.check_fit(n_tokens)
 
     # Tokens
 

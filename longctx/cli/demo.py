@@ -93,8 +93,6 @@ def _prompt(
     llm: LongContextLLM, text: str, question: str, *, cut: bool
 ) -> tuple[Messages, list[int]]:
     """Build the conversation, and the ids of its part up to the document's end."""
-    from longctx.engine import check_fit
-
     if cut:
         text = _first_tokens(llm, text, DOCUMENT_TOKENS)
     n_tokens = llm.count(text)
@@ -107,7 +105,7 @@ def _prompt(
         )
     messages = [{"role": "user", "content": f"{text}\n\n{question}"}]
     whole = llm.prompt_ids(messages)
-    check_fit(len(whole), ANSWER_TOKENS, llm.plan.n_ctx)
+    llm.plan.check_fit(len(whole), ANSWER_TOKENS)
     bare = llm.prompt_ids([{"role": "user", "content": text}])
     shared = next(i for i, (a, b) in enumerate(zip(bare, whole, strict=False)) if a != b)
     return messages, whole[:shared]

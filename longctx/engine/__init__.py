@@ -2,7 +2,7 @@
 
 from longctx.cache import Session
 from longctx.engine.engine import HAND_OUTPUTS, Engine
-from longctx.engine.settings import GenerationSettings, check_fit
+from longctx.engine.settings import GenerationSettings
 from longctx.engine.writing import Outcome, Writing
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "Outcome",
     "Session",
     "Writing",
-    "check_fit",
 ]

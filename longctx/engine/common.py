@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from longctx.backends import Backend
 from longctx.cache.shared import Lease, OwnContexts, SharedContext
-from longctx.planner import window_steps
 from longctx.rope import RopeConfig
 
 N_SEQUENCES = 32
@@ -29,10 +28,9 @@ class CommonContexts:
         self._backend = backend
         self._own = OwnContexts(backend, 1)
         plan = backend.plan
-        steps = window_steps(plan) if plan.window == "elastic" else (plan.n_ctx,)
-        self.first_window = steps[0]
-        self._rope = plan.rope_at(steps[0])
-        self.n_ctx = max(step for step in steps if plan.rope_at(step) == self._rope)
+        self.first_window = plan.first_window
+        self._rope = plan.rope_at(self.first_window)
+        self.n_ctx = max(step for step in plan.steps if plan.rope_at(step) == self._rope)
         self._contexts: list[SharedContext] = []
 
     def __len__(self) -> int:

@@ -104,8 +104,8 @@ def calibrate(
             if journal.rows and time.monotonic() + journal.expected_s(window) > deadline:
                 return False
             row = run_trial(
-                path, window, proposal, prose, model_sha256=info.sha256, seed=seed,
-                n_threads=n_threads, on_progress=on_progress,
+                path, window, proposal, prose, seed=seed, n_threads=n_threads,
+                on_progress=on_progress,
             )  # fmt: skip
             journal.add(row)
             if on_trial is not None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.arguments import whole
-from longctx.engine import check_fit
 from longctx.errors import RequestError
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
@@ -149,7 +148,7 @@ def perplexity(
     if marks is None:
         marks = _default_marks(length, stride, context)
     marks = _check_marks(marks, length)
-    check_fit(length if context is None else context, 0, llm.target_ctx)
+    llm.plan.check_fit(length if context is None else context)
     ids = stretch(text_ids(llm, text), length, seed)
     if context is None:
         scores = _filled(llm, ids, marks, stride, on_progress)
@@ -183,9 +182,8 @@ def _filled(
 ) -> Scores:
     meter = Meter(on_progress, marks[-1])
     scores: Scores = []
-    session = llm.session()
-    try:
-        session.feed("")  # a BOS, where the model wants one; it takes one place of the window
+    with llm.session() as session:
+        session.begin()
         n_bos = session.n_tokens
         for mark in marks:
             end = mark - n_bos
@@ -194,8 +192,6 @@ def _filled(
             scored = ids[begin:end]
             scores.append(session.nll(scored, on_progress=meter.prompt(len(scored))))
         meter.finish()
-    finally:
-        session.close()
     return scores
 
 
@@ -209,19 +205,16 @@ def _sliding(
 ) -> Scores:
     meter = Meter(on_progress, sum(min(mark, context) for mark in marks))
     scores: Scores = []
-    session = llm.session()
-    try:
+    with llm.session() as session:
         for mark in marks:
             session.truncate(0)
-            session.feed("")
+            session.begin()
             seen = ids[max(0, mark - context + session.n_tokens) : mark]
             n_scored = min(stride, len(seen))
             session.feed(seen[:-n_scored], on_progress=meter.prompt(len(seen) - n_scored))
             scored = seen[-n_scored:]
             scores.append(session.nll(scored, on_progress=meter.prompt(n_scored)))
         meter.finish()
-    finally:
-        session.close()
     return scores
 
 

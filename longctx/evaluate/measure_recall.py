@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from longctx.arguments import whole
-from longctx.engine import check_fit
 from longctx.evaluate.plots import Curve, curves_figure
 from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
@@ -66,7 +65,7 @@ class RecallResult(EvaluationResult):
                 f"{result.length:,}",
                 f"{result.exact:.0%}",
                 f"{result.mean_nats:.2f}",
-                *result._by_part(),
+                *result.by_part(),
             )
             for result in results
         ]
@@ -95,7 +94,8 @@ class RecallResult(EvaluationResult):
             levels={"chance": results[0].chance_nats},
         )
 
-    def _by_part(self) -> list[str]:
+    def by_part(self) -> list[str]:
+        """Mean nats of each fifth of the text, as a table shows them."""
         parts: list[list[float]] = [[] for _ in range(_PARTS)]
         for fact in self.facts:
             parts[int(fact.depth * _PARTS)].append(fact.nats)
@@ -136,18 +136,15 @@ def recall(
     length = llm.target_ctx if length is None else whole("length", length, least=1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
-    check_fit(length - n_answer, n_answer, llm.target_ctx)
-    session = llm.session()
-    try:
-        session.feed("")  # a BOS, where the model wants one
+    llm.plan.check_fit(length - n_answer, n_answer)
+    with llm.session() as session:
+        session.begin()
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)
         feed_along(session, laid_out.ids, Meter(on_progress, len(laid_out.ids)))
         scores = tuple(
             _ask(session, fact, begin / len(laid_out.ids))
             for fact, begin in zip(facts, laid_out.begins, strict=True)
         )
-    finally:
-        session.close()
     return RecallResult(
         subject=Subject.of(llm),
         seed=seed,

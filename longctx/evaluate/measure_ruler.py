@@ -94,7 +94,7 @@ class RulerResult(EvaluationResult):
             f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
             ("window", "tokens", *first.tasks, "mean"),
             rows,
-            notes=[result._verdict() for result in results],
+            notes=[result.verdict for result in results],
         )
 
     @classmethod
@@ -107,7 +107,7 @@ class RulerResult(EvaluationResult):
             value_label="share of the references in the answer",
             maps=[
                 HeatMap(
-                    result._verdict().replace(": ", "\n", 1),
+                    result.verdict.replace(": ", "\n", 1),
                     (*result.tasks, "mean"),
                     tuple(f"{length:,}" for length in result.lengths),
                     (
@@ -122,7 +122,9 @@ class RulerResult(EvaluationResult):
             ],
         )
 
-    def _verdict(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """The effective window in words."""
         found = "none" if self.effective_window is None else f"{self.effective_window:,} tokens"
         return f"{self.subject.label}: effective window at {self.threshold:g} %: {found}"
 

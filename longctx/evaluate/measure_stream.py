@@ -75,15 +75,12 @@ def stream(
     meter = Meter(on_progress, length)
     begins = range(0, length, stride)
     scores = []
-    session = llm.session()
-    try:
-        session.feed("")  # a BOS, where the model wants one
+    with llm.session() as session:
+        session.begin()
         for begin in begins:
             piece = ids[begin : begin + stride]
             scores.append(session.nll(piece, on_progress=meter.prompt(len(piece))))
         dropped_tokens = session.dropped_tokens
-    finally:
-        session.close()
     return StreamResult(
         subject=Subject.of(llm),
         seed=seed,

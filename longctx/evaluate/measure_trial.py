@@ -14,7 +14,7 @@ from longctx.evaluate.progress import feed_along
 from longctx.evaluate.recall_text import RecallText, build_facts, build_recall_text
 from longctx.evaluate.search import Proposal
 from longctx.llm import LongContextLLM
-from longctx.planner import Profile, TrialResult
+from longctx.planner import TrialResult, plan_context
 from longctx.progress import Meter
 from longctx.types import ProgressCallback
 
@@ -31,7 +31,6 @@ def run_trial(
     proposal: Proposal,
     prose: Sequence[int],
     *,
-    model_sha256: str,
     seed: int,
     n_threads: int | None,
     on_progress: ProgressCallback | None,
@@ -43,7 +42,6 @@ def run_trial(
         window: in tokens.
         proposal: method and parameters, and on which stretch of the prose.
         prose: token ids, at least ``window`` of them.
-        model_sha256: of the model, for the profile that carries the parameters.
         seed: draws facts and the stretch of prose.
         n_threads: as :class:`longctx.LongContextLLM` takes it.
         on_progress: called after each prefilled batch.
@@ -53,25 +51,17 @@ def run_trial(
     """
     started = time.monotonic()
     candidate = proposal.candidate
-    profile = Profile(
-        model_sha256=model_sha256,
-        method=candidate.method,
-        window=window,
-        parameters=candidate.parameters,
-    )
-    plain = candidate.method == "none"
-    with LongContextLLM(
+    plan = plan_context(
         path,
         window,
-        method="none" if plain else "auto",
-        profile=None if plain else profile,
+        method=candidate.method,
+        parameters=candidate.parameters,
         reserve_output=0,
-        n_threads=n_threads,
-    ) as llm:
+    )
+    with LongContextLLM(path, plan=plan, n_threads=n_threads) as llm, llm.session() as session:
         laid_out = _lay_out(llm, prose, window, seed + _SEEDS_APART * proposal.stretch)
         n_scored = min(SCORED, window // 8)
-        session = llm.session()
-        session.feed("")  # a BOS, where the model wants one
+        session.begin()
         ids = laid_out.ids
         feed_along(session, ids[:-n_scored], Meter(on_progress, len(ids)))
         scores = session.nll(list(ids[-n_scored:]))[_is_prose(laid_out)[-n_scored:]]

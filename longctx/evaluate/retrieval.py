@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from longctx.arguments import real, whole
-from longctx.engine import check_fit
 from longctx.errors import RequestError
 from longctx.evaluate.confidence import wilson_interval
 from longctx.evaluate.result import EvaluationResult
@@ -133,7 +132,7 @@ def check_lengths(
         raise RequestError("there are no lengths to measure; pass some, in tokens")
     for length in lengths:
         whole("a length", length, least=answer_tokens + 1)
-        check_fit(length - answer_tokens, answer_tokens, llm.target_ctx)
+        llm.plan.check_fit(length - answer_tokens, answer_tokens)
     return lengths
 
 

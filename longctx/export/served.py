@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan, Profile
+from longctx.planner import ContextPlan, ProfileParameters
 from longctx.planner.context_plan import rope_for_window
 from longctx.rope import Method, RopeConfig
 
@@ -56,8 +56,8 @@ def served(plan: ContextPlan, engine: str, methods: Collection[Method]) -> Serve
         # Within the trained window a method scales nothing, and the RoPE says "none".
         method = method if plan.rope.scale > 1 else "none"
     else:
-        method, profile, why = _stand_in(plan, methods)
-        rope = rope_for_window(plan.info, plan.n_ctx, method, profile)
+        method, parameters, why = _stand_in(plan, methods)
+        rope = rope_for_window(plan.info, plan.n_ctx, method, parameters)
         cannot = [
             f"{_what(plan.method)}: {engine} has nothing like it. {method} with s = "
             f"{rope.scale:.4g} stands in, {why}."
@@ -71,7 +71,9 @@ def served(plan: ContextPlan, engine: str, methods: Collection[Method]) -> Serve
     return Served(plan=plan, method=method, rope=rope, cannot=tuple(cannot))
 
 
-def _stand_in(plan: ContextPlan, methods: Collection[Method]) -> tuple[Method, Profile | None, str]:
+def _stand_in(
+    plan: ContextPlan, methods: Collection[Method]
+) -> tuple[Method, ProfileParameters, str]:
     profile = plan.profile
     rows = [
         row
@@ -82,13 +84,11 @@ def _stand_in(plan: ContextPlan, methods: Collection[Method]) -> tuple[Method, P
         window = max(row.window for row in rows)
         best = min((row for row in rows if row.window == window), key=lambda row: row.loss)
         if best.method != "self-extend":  # it is in no engine's methods; the type does not know
-            measured = profile.model_copy(
-                update={"method": best.method, "parameters": best.parameters}
-            )
             why = f"which a calibration measured as the next best at {window:,} tokens"
-            return best.method, measured, why
+            return best.method, best.parameters, why
     method = next(method for method in _PREFERRED if method in methods)
-    return method, None, "which was not measured on this model: see `longctx calibrate`"
+    why = "which was not measured on this model: see `longctx calibrate`"
+    return method, ProfileParameters(), why
 
 
 def _what(method: str) -> str:

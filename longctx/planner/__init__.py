@@ -1,6 +1,6 @@
 """From a model and a window wanted to one immutable plan, every choice explained."""
 
-from longctx.planner.context_plan import ContextPlan, window_steps
+from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import KvType, MemoryEstimate, estimate_memory, padded
 from longctx.planner.plan import plan_context
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
@@ -22,5 +22,4 @@ __all__ = [
     "plan_context",
     "profile_path",
     "self_extend_obstacle",
-    "window_steps",
 ]

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from longctx.errors import ContextOverflowError
 from longctx.model_info import ModelInfo, format_bytes, format_table
 from longctx.planner.memory import KvType, MemoryEstimate
 from longctx.planner.profile import Profile, ProfileParameters
@@ -22,9 +23,10 @@ class ContextPlan(Frozen):
     """One window of one model. Lengths in tokens.
 
     ``scale`` is s, what ``method`` stretches the trained window by, and ``rope`` what llama.cpp
-    is told; ``self_extend`` is None with every other method. ``reserve_output`` tokens stay free
-    for an answer; ``n_keep`` counts the first tokens that a sliding window keeps as attention
-    sinks. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
+    is told; ``parameters`` is how the method is set, and ``profile`` the calibration that found
+    it, if any. ``self_extend`` is None with every other method. ``reserve_output`` tokens stay
+    free for an answer; ``n_keep`` counts the first tokens that a sliding window keeps as
+    attention sinks. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)
@@ -41,6 +43,7 @@ class ContextPlan(Frozen):
     n_keep: int
     overflow: Overflow
     window: Window = "elastic"
+    parameters: ProfileParameters = ProfileParameters()
     profile: Profile | None = None
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -53,16 +56,61 @@ class ContextPlan(Frozen):
         """
         if n_ctx == self.n_ctx:
             return self.rope
-        return rope_for_window(self.info, n_ctx, self.method, self.profile)
+        return rope_for_window(self.info, n_ctx, self.method, self.parameters)
 
     def warned(self, *warnings: str) -> ContextPlan:
         """The same plan with more warnings, of what is only known where it is used."""
         return self.model_copy(update={"warnings": (*self.warnings, *warnings)})
 
     @property
+    def steps(self) -> tuple[int, ...]:
+        """The windows that a text passes through as it grows, in tokens, smallest first.
+
+        An elastic one begins at the trained window, doubles, and ends at ``n_ctx``; a fixed one is
+        ``n_ctx`` from the first token.
+        """
+        steps = []
+        if self.window == "elastic":
+            step = self.n_ctx_train
+            while step < self.n_ctx:
+                steps.append(step)
+                step *= 2
+        return (*steps, self.n_ctx)
+
+    @property
     def first_window(self) -> int:
         """The window in tokens that a session begins with."""
-        return window_steps(self)[0] if self.window == "elastic" else self.n_ctx
+        return self.steps[0]
+
+    def check_fit(self, n_tokens: int, max_tokens: int = 0, *, n_added: int = 0) -> None:
+        """Refuse a text, or a prompt whose answer has no room, before any work.
+
+        Args:
+            n_tokens: of the text or prompt.
+            max_tokens: of the answer.
+            n_added: of the prompt's, those that the model puts around a text, for the message.
+
+        Raises:
+            ContextOverflowError: together they are more than ``n_ctx``.
+        """
+        needed = n_tokens + max_tokens
+        if needed <= self.n_ctx:
+            return
+        about = f" ({n_added} more than count() has: the model's BOS, see prompt_ids())"
+        said = (
+            f"the prompt is {n_tokens} tokens{about if n_added else ''} and its answer may take "
+            f"{max_tokens}, {needed} in all, but the window is {self.n_ctx}"
+            if max_tokens
+            else f"{n_tokens} tokens do not fit the window of {self.n_ctx}"
+        )
+        advice = "Shorten the prompt, lower max_tokens" if max_tokens else "Shorten the text"
+        raise ContextOverflowError(
+            f"{said}: {needed - self.n_ctx} too many. {advice}, or ask for a larger target_ctx. "
+            "Nothing was cut.",
+            needed=needed,
+            available=self.n_ctx,
+            n_ctx=self.n_ctx,
+        )
 
     def __repr__(self) -> str:
         scaling = "none" if self.scale == 1 else f"{self.method}, s = {self.scale:.4g}"
@@ -91,21 +139,11 @@ class ContextPlan(Frozen):
         return f"slides, keeping the first {self.n_keep} tokens"
 
 
-def window_steps(plan: ContextPlan) -> tuple[int, ...]:
-    """The windows that an elastic one passes through, in tokens, smallest first.
-
-    It begins at the trained window, doubles, and ends at ``plan.n_ctx``.
-    """
-    step = plan.n_ctx_train
-    steps = []
-    while step < plan.n_ctx:
-        steps.append(step)
-        step *= 2
-    return (*steps, plan.n_ctx)
-
-
 def rope_for_window(
-    info: ModelInfo, n_ctx: int, method: PlanMethod, profile: Profile | None
+    info: ModelInfo,
+    n_ctx: int,
+    method: PlanMethod,
+    parameters: ProfileParameters,
 ) -> RopeConfig:
     """Compute the RoPE of a window, on top of what the file already applies.
 
@@ -113,13 +151,12 @@ def rope_for_window(
         info: the model.
         n_ctx: the window in tokens; at or below the trained one nothing is scaled.
         method: the scaling method.
-        profile: the calibration whose parameters hold, if any.
+        parameters: how the method is set.
     """
     scaling = info.rope_scaling
     original_ctx = (scaling and scaling.original_ctx) or info.n_ctx_train
     if info.rope_type == "none":
         return RopeConfig(freq_base=info.rope_freq_base, original_ctx=original_ctx)
-    parameters = profile.parameters if profile else ProfileParameters()
     # Self-Extend leaves the frequencies as trained; it moves positions.
     applied: Method = "none" if method == "self-extend" else method
     stretched = n_ctx > info.n_ctx_train and applied != "none"
@@ -135,5 +172,5 @@ def rope_for_window(
         frequency_factors=info.frequency_factors_at(n_ctx),
         beta_fast=parameters.beta_fast or (scaling and scaling.beta_fast) or BETA_FAST,
         beta_slow=parameters.beta_slow or (scaling and scaling.beta_slow) or BETA_SLOW,
-        searched_factors=profile.factors_at(n_ctx / info.n_ctx_train) if profile else None,
+        searched_factors=parameters.factors_at(n_ctx / info.n_ctx_train),
     )

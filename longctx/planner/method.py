@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
 from longctx.planner.context_plan import PlanMethod
 from longctx.planner.memory import CELL_PADDING, KvType
-from longctx.planner.profile import Profile, find_profile
+from longctx.planner.profile import Profile, ProfileParameters, find_profile
 from longctx.planner.request import PlanRequest
 from longctx.planner.self_extend import self_extend_obstacle
 
@@ -17,9 +19,18 @@ FALLBACK: PlanMethod = "yarn"
 """What grows a window whose positions cannot be grouped (docs/elastic-window.md)."""
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """A method, how it is set, and the calibration that this is of, if any."""
+
+    method: PlanMethod
+    parameters: ProfileParameters = field(default_factory=ProfileParameters)
+    profile: Profile | None = None
+
+
 def choose_method(
     info: ModelInfo, request: PlanRequest, reasons: list[str], warnings: list[str]
-) -> tuple[PlanMethod, Profile | None]:
+) -> Scaling:
     """Choose how positions are scaled; say why, and what to doubt.
 
     Raises:
@@ -29,7 +40,7 @@ def choose_method(
     trained = f"the trained window of {info.n_ctx_train:,} tokens"
     if request.target_ctx <= info.n_ctx_train:
         reasons.append(f"No scaling: {request.target_ctx:,} tokens lie within {trained}.")
-        return "none", None
+        return Scaling("none")
     ratio = request.target_ctx / info.n_ctx_train
     if ratio > MAX_RATIO:
         largest = MAX_RATIO * info.n_ctx_train // CELL_PADDING * CELL_PADDING
@@ -46,7 +57,7 @@ def choose_method(
             if info.scaling_support != "none"
             else f"The model was not trained past {trained}, and no scaling can help it there."
         )
-        return "none", None
+        return Scaling("none")
     if info.scaling_support == "none":
         raise UnsupportedModelError(
             f"{info.name} ({info.architecture}) cannot be scaled to {request.target_ctx:,} tokens: "
@@ -54,18 +65,19 @@ def choose_method(
             f"{info.n_ctx_train:,}, or pass method='none' to go past it as it is."
         )
     if request.method == "longrope":
-        return "longrope", _longrope_profile(info, request, reasons)
+        return _longrope(info, request, reasons)
     if request.method is not None:
+        parameters = request.parameters or ProfileParameters()
         reasons.append(
-            f"{request.method}, as asked for: {request.target_ctx:,} tokens are {ratio:.3g} times "
-            f"{trained}."
+            f"{request.method}{parameters}, as asked for: {request.target_ctx:,} tokens are "
+            f"{ratio:.3g} times {trained}."
         )
-        return request.method, None
+        return Scaling(request.method, parameters)
     profile, warning = (request.profile, None) if request.profile else find_profile(info)
     if warning:
         warnings.append(warning)
     if profile is not None and profile.method == "self-extend":
-        obstacle = self_extend_obstacle(info, request.target_ctx, profile)
+        obstacle = self_extend_obstacle(info, request.target_ctx, profile.parameters)
         if obstacle is not None:
             warnings.append(f"The calibration is ignored, which chose self-extend: {obstacle}.")
             profile = None
@@ -81,36 +93,37 @@ def choose_method(
                 f"The calibration went up to {profile.window:,} tokens; {request.target_ctx:,} "
                 "were never measured."
             )
-        return profile.method, profile
+        return Scaling(profile.method, profile.parameters, profile)
     ratio_text = f"{request.target_ctx:,} tokens are {ratio:.3g} times {trained}"
     if request.window == "fixed":
         reasons.append(
             f"ntk: {ratio_text}, and no calibration of this model says otherwise; NTK-aware "
             "scaling needs no fine-tuning."
         )
-        return "ntk", None
+        return Scaling("ntk")
     obstacle = self_extend_obstacle(info, request.target_ctx)
     if obstacle is None:
         reasons.append(
             f"self-extend: {ratio_text}, and of all ways to grow a window it kept perplexity and "
             "facts best where they were measured (docs/elastic-window.md)."
         )
-        return "self-extend", None
+        return Scaling("self-extend")
     reasons.append(f"{FALLBACK}: {ratio_text}; self-extend is out, because {obstacle}.")
-    return FALLBACK, None
+    return Scaling(FALLBACK)
 
 
-def _longrope_profile(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> Profile:
-    """The calibration that found longrope's factors; no formula gives them."""
-    profile = request.profile or find_profile(info)[0]
-    if profile is None or profile.method != "longrope":
+def _longrope(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> Scaling:
+    """Longrope by factors that were given, or found by a calibration; no formula gives them."""
+    profile = None if request.parameters else request.profile or find_profile(info)[0]
+    parameters = request.parameters or (profile.parameters if profile else None)
+    if parameters is None or parameters.frequency_factors is None:
         raise PlanError(
             "longrope divides each frequency by a factor that must be searched for, and no "
             f"calibration of {info.name} has chosen such: run `longctx calibrate MODEL --methods "
             "longrope`, or take method='yarn'"
         )
-    reasons.append(f"longrope{profile.parameters}, as asked for.")
-    return profile
+    reasons.append(f"longrope{parameters}, as asked for.")
+    return Scaling("longrope", parameters, profile)
 
 
 def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from longctx.errors import PlanError
 from longctx.model_info import ModelInfo, format_bytes
-from longctx.planner.context_plan import ContextPlan, rope_for_window, window_steps
+from longctx.planner.context_plan import ContextPlan, rope_for_window
 from longctx.planner.memory import (
     CELL_PADDING,
     KvType,
@@ -44,20 +44,21 @@ def plan_context(
     info = _as_info(model)
     reasons: list[str] = []
     warnings: list[str] = []
-    chosen, profile = choose_method(info, request, reasons, warnings)
-    rope = rope_for_window(info, request.target_ctx, chosen, profile)
+    scaling = choose_method(info, request, reasons, warnings)
+    chosen, parameters = scaling.method, scaling.parameters
+    rope = rope_for_window(info, request.target_ctx, chosen, parameters)
     kv, memory = _choose_kv_type(info, request, limit, limit_source, reasons)
     scale = rope.scale
     far = None
     if chosen == "self-extend":
-        far = choose_self_extend(info, request.target_ctx, profile)
+        far = choose_self_extend(info, request.target_ctx, parameters)
         scale = request.target_ctx / info.n_ctx_train
         reasons.append(
             f"Below {far.start:,} tokens nothing changes; from there the oldest {far.block:,} at a "
             f"time share positions, {far.group} to each, more as they age; none is dropped. "
             "Frequencies stay as trained."
         )
-    warnings += doubts(info, chosen, scale, profile, kv)
+    warnings += doubts(info, chosen, scale, scaling.profile, kv)
     plan = ContextPlan(
         info=info,
         window=request.window,
@@ -73,13 +74,14 @@ def plan_context(
         reserve_output=request.reserve_output,
         n_keep=request.n_keep,
         overflow=request.overflow,
-        profile=profile,
+        parameters=parameters,
+        profile=scaling.profile,
         reasons=tuple(reasons),
         warnings=tuple(warnings),
     )
     if chosen == "none" or request.window == "fixed":
         return plan
-    steps = elastic_steps(info, chosen, window_steps(plan))
+    steps = elastic_steps(info, chosen, plan.steps)
     return plan.model_copy(update={"reasons": (*reasons, steps)})
 
 

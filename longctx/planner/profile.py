@@ -35,6 +35,17 @@ class ProfileParameters(Frozen):
     frequency_factors: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     factors_scale: float = Field(default=2.0, gt=1)
 
+    def factors_at(self, scale: float) -> tuple[float, ...] | None:
+        """Longrope's divisors at a scale of 1 or more: the given ones, to a power.
+
+        The power ln(scale) / ln(factors_scale) leaves 1 at the trained window, and keeps the
+        form of the vector: NTK-aware's own factors change with s just so.
+        """
+        if self.frequency_factors is None:
+            return None
+        power = log(scale) / log(self.factors_scale)
+        return tuple(factor**power for factor in self.frequency_factors)
+
     def __str__(self) -> str:
         far = self.self_extend
         if far is not None:
@@ -108,18 +119,6 @@ class Profile(Frozen):
     def n_stretches(self) -> int:
         """Stretches of text over which the choice was measured."""
         return sum(self._chose(row) and row.window == self.window for row in self.results)
-
-    def factors_at(self, scale: float) -> tuple[float, ...] | None:
-        """Longrope's divisors at a scale of 1 or more: the measured ones, to a power.
-
-        The power ln(scale) / ln(factors_scale) leaves 1 at the trained window, and keeps the
-        form of the vector: NTK-aware's own factors change with s just so.
-        """
-        factors = self.parameters.frequency_factors
-        if factors is None:
-            return None
-        power = log(scale) / log(self.parameters.factors_scale)
-        return tuple(factor**power for factor in factors)
 
     def _chose(self, row: TrialResult) -> bool:
         return (row.method, row.parameters) == (self.method, self.parameters)

@@ -13,7 +13,7 @@ from longctx.errors import PlanError
 from longctx.options import check_names
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
 from longctx.planner.memory import KvType
-from longctx.planner.profile import Profile
+from longctx.planner.profile import Profile, ProfileParameters
 from longctx.rope import Method
 
 DEFAULT_SINKS = 4  # StreamingLLM (Xiao et al. 2023), section 3.2: four suffice
@@ -38,6 +38,7 @@ class PlanOptions(TypedDict, total=False):
         window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
             scale from the first token.
         profile: a calibration of this model to use instead of the stored one.
+        parameters: how the method that is named is set, instead of by its formula.
     """
 
     method: str
@@ -48,6 +49,7 @@ class PlanOptions(TypedDict, total=False):
     overflow: str
     window: str
     profile: Profile | None
+    parameters: ProfileParameters | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class PlanRequest:
     overflow: Overflow
     window: Window
     profile: Profile | None = None
+    parameters: ProfileParameters | None = None
 
 
 def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
@@ -74,7 +77,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     method, kv_type = options.get("method", "auto"), options.get("kv_type", "auto")
     overflow, window = options.get("overflow", "error"), options.get("window", "elastic")
     reserve_output, n_keep = options.get("reserve_output"), options.get("n_keep")
-    profile = options.get("profile")
+    profile, parameters = options.get("profile"), options.get("parameters")
     target_ctx = _count(
         "target_ctx", target_ctx, 1, "ask for a positive number of tokens, such as 32768"
     )
@@ -94,6 +97,10 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
     if profile is not None and not isinstance(profile, Profile):
         raise PlanError(f"profile is a {type(profile).__name__}; pass what calibrate() returned")
+    if parameters is not None and not isinstance(parameters, ProfileParameters):
+        raise PlanError(f"parameters are a {type(parameters).__name__}; pass a ProfileParameters")
+    if parameters is not None and (method == "auto" or profile is not None):
+        raise PlanError("parameters belong to one method: pass its name, and no profile")
     if reserve_output is None:
         reserve_output = max(1, min(DEFAULT_RESERVE, target_ctx // 4))
     reserve_output = _count(
@@ -116,6 +123,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         overflow=cast(Overflow, overflow),
         window=cast(Window, window),
         profile=profile,
+        parameters=parameters,
     )
 
 

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
-from longctx.planner.profile import Profile
+from longctx.planner.profile import ProfileParameters
 from longctx.rope import SelfExtendConfig
 
 _GROUP = 8
 
 
 def self_extend_obstacle(
-    info: ModelInfo, n_ctx: int = 0, profile: Profile | None = None
+    info: ModelInfo, n_ctx: int = 0, parameters: ProfileParameters | None = None
 ) -> str | None:
     """Why a model's keys cannot share positions, or not up to a window; None if they can.
 
     Args:
         info: the model.
         n_ctx: the window in tokens; 0 asks about the model alone.
-        profile: the calibration whose parameters are meant, if not the formula's.
+        parameters: those that are meant, if not the formula's.
     """
     if set(info.layer_kinds) != {"full"} or info.rope_type not in ("norm", "neox"):
         return "not every layer sees the whole window with an ordinary RoPE"
     if _block(info) < _GROUP or info.n_ctx_train * 3 // 4 < 2 * _block(info):
         return f"its trained window of {info.n_ctx_train:,} tokens is too short for blocks"
-    reach = _config(info, profile).max_tokens
+    reach = _config(info, parameters).max_tokens
     if reach < n_ctx:
         return f"a trained window of {info.n_ctx_train:,} tokens reaches {reach:,} with it"
     return None
 
 
 def choose_self_extend(
-    info: ModelInfo, n_ctx: int, profile: Profile | None = None
+    info: ModelInfo, n_ctx: int, parameters: ProfileParameters | None = None
 ) -> SelfExtendConfig:
-    """Choose the parameters: a calibration's, or those that the study found best.
+    """Choose the configuration: the one given, or what the study found best.
 
     A model's last quarter of positions is badly trained, so the text stays below three
     quarters of the trained window. Blocks are a quarter of it, rounded down to a power of 2
@@ -49,7 +49,7 @@ def choose_self_extend(
             f"{info.name} ({info.architecture}) cannot be self-extended: {obstacle}. Use "
             "method='ntk' or 'yarn'"
         )
-    config = _config(info, profile)
+    config = _config(info, parameters)
     if config.max_tokens < n_ctx:
         raise PlanError(
             f"Self-Extend reaches {config.max_tokens:,} tokens from a trained window of "
@@ -59,9 +59,9 @@ def choose_self_extend(
     return config
 
 
-def _config(info: ModelInfo, profile: Profile | None) -> SelfExtendConfig:
-    measured = profile.parameters.self_extend if profile else None
-    return measured or SelfExtendConfig(
+def _config(info: ModelInfo, parameters: ProfileParameters | None) -> SelfExtendConfig:
+    given = parameters.self_extend if parameters else None
+    return given or SelfExtendConfig(
         group=_GROUP, block=_block(info), start=info.n_ctx_train * 3 // 4
     )
 

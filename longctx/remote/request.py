@@ -67,6 +67,7 @@ def chat_request(
         body |= {"tools": schemas, "tool_choice": choice}
     if (schema := options.get("response_schema")) is not None:
         body["response_format"] = wire_schema(schema)
+    arguments.prompt_lookup(options.get("prompt_lookup"))
     if options.get("top_logprobs") is not None:
         raise RequestError("top_logprobs is not asked of servers yet; leave it out")
     if options.get("prompt_lookup") is not None:

@@ -37,6 +37,11 @@ class ModelTokenizer:
         self._remembered = FragmentMemory(REMEMBERED_TOKENS)
 
     @property
+    def is_fast(self) -> bool:
+        """Whether the fast path is built, for the texts that it is exact for."""
+        return self._fast is not None
+
+    @property
     def n_vocab(self) -> int:
         """Size of the vocabulary."""
         return self._model.n_vocab

@@ -206,3 +206,20 @@ def test_an_empty_session_predicts_nothing(tiny_gguf: TinyGguf) -> None:
         session.close()
         with pytest.raises(BackendError, match="closed"):
             session.feed([5])
+
+
+@pytest.mark.parametrize(("architecture", "n_bos"), [("gemma3", 1), ("llama", 0)])
+def test_a_session_begins_as_the_model_was_trained(
+    tiny_gguf: TinyGguf, architecture: str, n_bos: int
+) -> None:
+    """With BOS where the model wants one, before ids that lack it; a text gets it by itself."""
+    with opened(tiny_gguf(architecture), method="none") as llm, llm.session() as session:
+        session.begin()
+        assert session.tokens == (llm.engine.model.bos,) * n_bos
+        session.feed(llm.tokenize("hello"))
+        with pytest.raises(BackendError, match=f"{session.n_tokens} tokens already"):
+            session.begin()
+        held = session.tokens
+        session.truncate(0)
+        session.feed("hello")
+        assert session.tokens == held == tuple(llm.prompt_ids("hello"))

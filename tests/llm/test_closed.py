@@ -67,6 +67,7 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "admit": lambda: session.admit(1),
         "advance": lambda: session.advance(5),
         "attach": lambda: session.attach(other),
+        "begin": lambda: session.begin(),
         "close": None,
         "decode_beside": lambda: Session.decode_beside([(session, [5], 1)]),
         "dropped_tokens": None,

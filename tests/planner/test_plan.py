@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longctx.errors import PlanError, UnsupportedModelError
+from longctx.errors import ContextOverflowError, PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan, estimate_memory, plan_context, window_steps
+from longctx.planner import (
+    ContextPlan,
+    Profile,
+    ProfileParameters,
+    SelfExtendConfig,
+    estimate_memory,
+    plan_context,
+)
 from longctx.planner.method import FALLBACK
 from tests.conftest import TinyGguf
 
@@ -229,11 +236,65 @@ def test_slide_keeps_four_sinks(smollm: ModelInfo) -> None:
 def test_steps_double_from_the_trained_window(smollm: ModelInfo) -> None:
     """And the RoPE of each is that of its own scale."""
     p = plan(smollm, 40_000, method="ntk")
-    assert window_steps(p) == (8192, 16384, 32768, 40_000)
-    assert [p.rope_at(n).scale for n in window_steps(p)] == [1, 2, 4, 40_000 / 8192]
+    assert p.steps == (8192, 16384, 32768, 40_000)
+    assert [p.rope_at(n).scale for n in p.steps] == [1, 2, 4, 40_000 / 8192]
     assert p.rope_at(p.n_ctx) == p.rope
     assert p.rope_at(4096).method == "none"
-    assert window_steps(plan(smollm, 4096)) == (4096,)
+    assert plan(smollm, 4096).steps == (4096,)
+    fixed = plan(smollm, 40_000, method="ntk", window="fixed")
+    assert fixed.steps == (fixed.first_window,) == (40_000,)
+
+
+def test_a_plan_says_what_fits_it(smollm: ModelInfo) -> None:
+    """To the token, with the numbers of the prompt and its answer, or of the text alone."""
+    p = plan(smollm, 4096)
+    p.check_fit(4096)
+    p.check_fit(4000, 96)
+    with pytest.raises(ContextOverflowError, match=r"4097 tokens do not fit.* 4096: 1 too") as text:
+        p.check_fit(4097)
+    assert (text.value.needed, text.value.available, text.value.n_ctx) == (4097, 4096, 4096)
+    said = r"prompt is 4000 tokens and its answer may take 100, 4100 in all.* 4 too many"
+    with pytest.raises(ContextOverflowError, match=said) as prompt:
+        p.check_fit(4000, 100)
+    assert prompt.value.needed == 4100
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("ntk", ProfileParameters(scale_factor=1.3)),
+        ("yarn", ProfileParameters(beta_fast=24.0)),
+        ("longrope", ProfileParameters(frequency_factors=(1.5,) * 32)),
+        (
+            "self-extend",
+            ProfileParameters(self_extend=SelfExtendConfig(group=4, block=1024, start=4096)),
+        ),
+    ],
+)
+def test_a_method_is_set_by_parameters(
+    smollm: ModelInfo, method: Any, parameters: ProfileParameters
+) -> None:
+    """As a calibration that measured them would have it, without one, at each step."""
+    profile = Profile(
+        model_sha256=smollm.sha256, method=method, window=32_768, parameters=parameters
+    )
+    measured = plan(smollm, 32_768, profile=profile)
+    given = plan(smollm, 32_768, method=method, parameters=parameters)
+    assert (given.method, given.self_extend) == (measured.method, measured.self_extend)
+    assert [given.rope_at(n) for n in given.steps] == [measured.rope_at(n) for n in given.steps]
+    assert given.rope != plan(smollm, 32_768, method="ntk").rope
+    assert (given.parameters, given.profile) == (measured.parameters, None)
+    assert f"{method}{parameters}, as asked for" in given.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"method": "auto"}, {"method": "yarn", "parameters": {"scale_factor": 2}}],
+)
+def test_parameters_of_no_method(smollm: ModelInfo, options: dict[str, Any]) -> None:
+    """Nothing is guessed: which method they are of is named."""
+    with pytest.raises(PlanError, match="parameters"):
+        plan(smollm, 16_384, **{"parameters": ProfileParameters(), **options})
 
 
 @settings(max_examples=60, deadline=None)
@@ -242,7 +303,7 @@ def test_every_target_gives_a_sound_plan(demo_gguf: Path, target: int) -> None:
     """The window that was asked for, and steps that rise to it."""
     info = ModelInfo.from_gguf(demo_gguf)
     p = plan_context(info, target, memory_limit="1TiB", reserve_output=0)
-    steps = window_steps(p)
+    steps = p.steps
     assert p.n_ctx == target
     assert list(steps) == sorted(set(steps))
     assert steps[-1] == p.n_ctx
@@ -254,7 +315,7 @@ def test_trained_window_that_is_no_multiple_of_256(tiny_gguf: TinyGguf) -> None:
     path = tiny_gguf("llama", n_ctx_train=1000)
     assert plan(path, 1000, reserve_output=0).scale == 1
     grown = plan(path, 4000, reserve_output=0, method="ntk")
-    assert window_steps(grown) == (1000, 2000, 4000)
+    assert grown.steps == (1000, 2000, 4000)
     assert [grown.rope_at(n).scale for n in (768, 1000, 2000, 4000)] == [1, 1, 2, 4]
 
 

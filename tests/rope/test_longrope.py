@@ -84,8 +84,8 @@ def test_the_factors_of_other_scales() -> None:
     info = ModelInfo.from_gguf(TINY)
     profile = longrope_profile(info, 64)
     measured = np.array(profile.parameters.frequency_factors)
-    assert profile.factors_at(1.0) == pytest.approx([1.0] * 32)
-    np.testing.assert_allclose(profile.factors_at(4.0), measured**2)
+    assert profile.parameters.factors_at(1.0) == pytest.approx([1.0] * 32)
+    np.testing.assert_allclose(profile.parameters.factors_at(4.0), measured**2)
 
 
 def test_longrope_without_a_calibration_is_refused() -> None:

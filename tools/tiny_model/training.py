@@ -77,7 +77,7 @@ class Trainer:
         lines = training_lines()
         saved = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
         self.vocabulary = Vocabulary(saved["vocabulary"]) if saved else Vocabulary.train(lines)
-        self._maker = SequenceMaker(self.vocabulary, lines)
+        self.maker = SequenceMaker(self.vocabulary, lines)
         self.model = Llama(Shape(**saved["shape"]) if saved else Shape())
         self._optimizers = _optimizers(self.model)
         self._peaks = [optimizer.param_groups[0]["lr"] for optimizer in self._optimizers]
@@ -123,7 +123,7 @@ class Trainer:
         """One step; returns the loss of prose and that of answers, in nats a token."""
         stage = next(stage for stage in STAGES if done < stage.until)
         rng = np.random.default_rng([self._seed, self.step])
-        batch = self._maker.batch(rng, stage.batch, stage.n_ctx, stage.shares)
+        batch = self.maker.batch(rng, stage.batch, stage.n_ctx, stage.shares)
         ids = torch.from_numpy(batch.ids)
         weights = torch.from_numpy(batch.weights[:, 1:]).flatten()
         for optimizer, peak in zip(self._optimizers, self._peaks, strict=True):
