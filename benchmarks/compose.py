@@ -75,7 +75,7 @@ def measure(llm: LongContextLLM, options: argparse.Namespace) -> list[dict[str, 
             session.feed(ids)
             alone.append(session)
         for recompute in (None, *RECOMPUTED):
-            session = llm._new_session(n_outputs=FOLLOWING)
+            session = llm.session(n_outputs=FOLLOWING)
             started = time.perf_counter()
             if recompute is None:
                 session.feed(first)

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from machine import RESULTS, save
 
-from longctx import LongContextLLM
+from longctx import LongContextLLM, demo_model, plan_context
 from longctx.evaluate.plots import PALETTE, write_figure
+from longctx.packaged_model import fast_copy
 from longctx.rope import SelfExtendConfig, Turn
 
 SCORED = 512
@@ -170,24 +171,20 @@ def fractional_positions(wanted: bool) -> Iterator[None]:
 
 def measure(way: Way, marks: list[int], threads: int, prefix: Path) -> list[dict[str, Any]]:
     rows = []
+    options: dict[str, Any] = {"method": way.method, "window": way.window}
+    model = fast_copy(demo_model())
+    plan = plan_context(
+        model, way.target, memory_limit="12GiB", reserve_output=16, **options
+    ).model_copy(update=way.plan)
     with (
-        LongContextLLM(
-            None,
-            way.target,
-            method=way.method,
-            window=way.window,
-            memory_limit="12GiB",
-            n_threads=threads,
-            reserve_output=16,
-        ) as llm,
+        LongContextLLM(model, plan=plan, n_threads=threads) as llm,
         fractional_positions(way.fractional),
     ):
-        llm._backend.plan = llm.plan.model_copy(update=way.plan)
         ids, facts = build(llm, marks)
-        session = llm._new_session(n_outputs=SCORED)
-        far = llm._backend.plan.self_extend
+        session = llm.session(n_outputs=SCORED)
+        far = plan.self_extend
         if way.steps:
-            session._window.steps = tuple(range(8192, way.target + 1, way.steps))
+            session.window.steps = tuple(range(8192, way.target + 1, way.steps))
         if way.window == "elastic" and not (far and far.start < PREFIX):
             if not prefix.exists():
                 session.feed(ids[:PREFIX])
@@ -232,7 +229,7 @@ def control(marks: list[int], threads: int) -> list[dict[str, Any]]:
     with LongContextLLM(None, 8192, n_threads=threads, reserve_output=16) as llm:
         ids, _ = build(llm, marks)
         for mark in marks:
-            session = llm._new_session(n_outputs=SCORED)
+            session = llm.session(n_outputs=SCORED)
             end = mark - MARGIN
             session.feed(ids[max(0, end + SCORED - 8192) : end])
             scores = session.nll(ids[end : end + SCORED])

@@ -77,14 +77,11 @@ def measure(way: Way, length: int, seeds: int, threads: int) -> dict[str, float]
     guard: AbstractContextManager[None] = (
         fractional_positions(True) if way.fractional else nullcontext()
     )
-    with (
-        guard,
-        LongContextLLM(MODEL, length, n_threads=threads, reserve_output=8, **options) as llm,
-    ):
-        plan = dict(way.plan)
-        if way.stacked:
-            plan["rope"] = plan_context(MODEL, 2 * TRAINED, reserve_output=8, **options).rope
-        llm._backend.plan = llm.plan = llm.plan.model_copy(update=plan)
+    changes = dict(way.plan)
+    if way.stacked:
+        changes["rope"] = plan_context(MODEL, 2 * TRAINED, reserve_output=8, **options).rope
+    plan = plan_context(MODEL, length, reserve_output=8, **options).model_copy(update=changes)
+    with guard, LongContextLLM(MODEL, plan=plan, n_threads=threads) as llm:
         for seed in range(seeds):
             marks = list(range(TRAINED + 128, length + 1, 128))
             result = perplexity(llm, length, marks=marks, stride=128, seed=seed)

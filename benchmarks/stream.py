@@ -61,7 +61,7 @@ def run(setting: Setting, n: int, n_keep: int, label: str) -> list[dict[str, Any
     block, scored = setting.block, setting.scored
     with setting.open(overflow="slide", n_keep=n_keep) as llm:
         ids = stream_ids(llm, n)
-        session = llm._new_session(n_outputs=scored)
+        session = llm.session(n_outputs=scored)
         for begin in range(0, n - block + 1, block):
             started, moved = time.perf_counter(), session.rescale_s
             session.feed(ids[begin : begin + block - scored])
@@ -89,7 +89,7 @@ def recomputed(setting: Setting, n: int, points: int) -> list[dict[str, Any]]:
         blocks = range(1, n // size - 1)  # some text must follow each
         for block in list(blocks)[:: max(1, len(blocks) // points)]:
             end = (block + 1) * size
-            session = llm._new_session(n_outputs=scored)
+            session = llm.session(n_outputs=scored)
             started = time.perf_counter()
             session.feed(ids[max(0, end - window) : end - scored])
             prefill_s = time.perf_counter() - started
