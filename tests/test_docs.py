@@ -6,10 +6,12 @@ import ast
 import re
 from inspect import signature
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 from typer.main import get_command
+from typing_extensions import is_typeddict
 
 from longctx import LongContextLLM
 from longctx.agents import Agent
@@ -58,13 +60,21 @@ def test_calls_in_the_text_are_as_they_are_defined() -> None:
             r"`((?:llm|session|agent|qa)\.\w+)(\([^`]*\))`", page.read_text()
         ):
             home, method = name.split(".")
-            _self, *parameters = signature(getattr(homes[home], method)).parameters
+            function = getattr(homes[home], method)
+            _self, *parameters = signature(function).parameters
+            # What `**options: Unpack[…]` takes, by name or by `**options`.
+            unpacked = [o for hint in get_type_hints(function).values() for o in get_args(hint)]
+            known = {None, *parameters, *(n for o in unpacked for n in _names(o))}
             node = ast.parse(f"f{call.replace('…', '...')}", mode="eval").body
             assert isinstance(node, ast.Call)
             for place, argument in enumerate(node.args):
                 if isinstance(argument, ast.Name) and argument.id in parameters:
                     assert parameters[place] == argument.id, f"{page.name}: {name}{call}"
             for keyword in node.keywords:
-                assert keyword.arg in parameters, f"{page.name}: {name}{call}"
+                assert keyword.arg in known, f"{page.name}: {name}{call}"
             seen += 1
     assert seen >= 8
+
+
+def _names(kind: object) -> list[str]:
+    return list(kind.__annotations__) if is_typeddict(kind) else []
