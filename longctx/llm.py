@@ -59,8 +59,11 @@ from longctx.types import (
 
 logger = logging.getLogger("longctx")
 
-HAND_OUTPUTS = 128
-"""Rows of logits of a session by hand: below 64 tokens a batch, llama.cpp is half as fast."""
+HAND_OUTPUTS = 16, 128
+"""Rows of logits of a session by hand, at least (what forks need anyway) and at most: below 64
+tokens a batch llama.cpp is half as fast."""
+HAND_LOGITS_BYTES = 16 * 2**20
+"""For those rows; llama.cpp holds them twice while it scores."""
 
 
 class LongContextLLM:
@@ -535,7 +538,7 @@ class LongContextLLM:
         """Open a KV cache of your own. Close it with ``.close()``, or with the model."""
         self._check_open()
         with self._queue.turn():
-            session = self._new_session(n_outputs=HAND_OUTPUTS)
+            session = self._new_session(n_outputs=self._hand_outputs)
             session.queue = self._queue
             self._pool.make_room(session.n_ctx)
             self._pool.lend(session)
@@ -616,6 +619,11 @@ class LongContextLLM:
             n_outputs=n_outputs,
             cells=cells,
         )
+
+    @property
+    def _hand_outputs(self) -> int:
+        fewest, most = HAND_OUTPUTS
+        return max(fewest, min(most, HAND_LOGITS_BYTES // (4 * self._backend.model.n_vocab)))
 
     def _open_beside(self) -> Session:
         session = self._new_session()
