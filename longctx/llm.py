@@ -19,7 +19,7 @@ from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
 from longctx.closing import Closing
-from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing
+from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
@@ -483,13 +483,15 @@ class LongContextLLM(Closing):
 
     # The KV cache, by hand
 
-    def session(self, *, n_outputs: int = HAND_OUTPUTS) -> Session:
+    def session(self, *, n_outputs: int | None = None) -> Session:
         """Open a KV cache of your own. Close it with ``.close()``, ``with``, or with the model.
 
         Args:
             n_outputs: tokens of a batch whose logits can be read at once
-                (``n_outputs * n_vocab`` floats).
+                (``n_outputs * n_vocab`` floats); None is 16 to 128, for 16 MiB of them.
         """
+        if n_outputs is not None:
+            n_outputs = arguments.whole("n_outputs", n_outputs, least=1, most=N_BATCH)
         return self._thread.call(self._engine.open_session, self._encode, self._thread, n_outputs)
 
     def load_session(self, path: str | Path) -> Session:
