@@ -2,8 +2,8 @@
 drafts bring where an answer quotes its document, and where it does not.
 
 Each question is answered without drafts, with them, and with them where the clock says so (the
-default), in turns, from a prompt that is cached; tokens a second of decode. Models: the small one of
-the tests (F16), the packaged one as Q8_0 (what ``LongContextLLM()`` opens) and as F16.
+default), in turns, from a prompt that is cached; tokens a second of decode. Models: the small one
+of the tests (F16), the packaged one as Q8_0 (what ``LongContextLLM()`` opens) and as F16.
 
     python benchmarks/prompt_lookup.py [--tokens 96] [--repeats 3] [--only tiny|q8_0|f16]
 """
