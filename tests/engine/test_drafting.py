@@ -84,7 +84,7 @@ def test_drafts_grow_with_what_was_right() -> None:
     lengths = [drafting.length([quoting(streak)], 32) for streak in (0, 2, 8, 60, 10**6)]
     assert lengths == sorted(lengths)
     assert lengths[0] == 0
-    assert lengths[1] == LENGTHS[0]
+    assert lengths[1] == LENGTHS[1]
     assert lengths[-1] == MAX_DRAFT
 
 
