@@ -602,9 +602,7 @@ class LongContextLLM(Closing):
         self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
 
         def finish(outcome: Outcome) -> Chunk:
-            # A stop string cuts text that the ids still hold: such ids do not stand for it.
-            if self._text_of(outcome.ids) == outcome.text:
-                self._template.remember(prompt.rendered, outcome.text, outcome.ids)
+            self._template.remember(prompt.rendered, outcome.text, outcome.ids)
             calls = parse_tool_calls(outcome.text, tool_names) if tool_names else None
             text = "" if calls else outcome.text
             result = completion_of(outcome, text, tuple(calls or ()))
