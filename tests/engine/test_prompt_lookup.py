@@ -222,7 +222,7 @@ def test_a_prompt_that_is_read_waits_for_no_drafts(llm: LongContextLLM) -> None:
     beside = llm.stream(prompt, max_tokens=200, prompt_lookup=True, top_logprobs=2).result
     agree(alone, beside)
     assert reading.result.usage.prefilled_tokens > 1000
-    assert beside.usage.accepted_tokens < alone.usage.accepted_tokens
+    assert beside.usage.accepted_tokens <= alone.usage.accepted_tokens
 
 
 def test_a_cancelled_answer_leaves_no_draft_behind(llm: LongContextLLM) -> None:
