@@ -74,18 +74,6 @@ class LongContextLLM(Closing):
         target_ctx: the window wanted, in tokens.
         plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
             ``target_ctx`` and the planning arguments, which are shorthand for it.
-        window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
-            up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
-        overflow: ``"error"`` raises when a text does not fit; ``"slide"`` lets the oldest tokens
-            behind the attention sinks go, endlessly, and says how many
-            (``Completion.window.dropped_tokens``).
-        n_keep: attention sinks, in tokens, when the window slides; :meth:`chat` keeps system
-            messages and tools with them.
-        method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``,
-            ``self-extend``.
-        kv_type: ``auto``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
-        memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
-        reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU, -1 for all. Where llama.cpp finds none to place
             them on, the plan's warnings say so.
@@ -94,7 +82,6 @@ class LongContextLLM(Closing):
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
-        profile: a calibration to use with ``method="auto"`` instead of the stored one.
         chat_template: Jinja text, the path of a file that holds it, or a name (``chatml``,
             ``gemma``, ``llama2``, ``llama3``, ``mistral``, ``phi3``, ``vicuna``, ``zephyr``),
             instead of the model file's own. What a template loses is in ``plan.warnings``.
@@ -103,6 +90,9 @@ class LongContextLLM(Closing):
             agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
             ``target_ctx`` (by default the server's), and the other arguments of that class.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
+        planning: how the window is planned: ``method``, ``window``, ``overflow``, ``kv_type``,
+            ``memory_limit``, ``reserve_output``, ``n_keep``, ``profile``, ``parameters``
+            (:class:`longctx.planner.PlanOptions`).
 
     Raises:
         ModelFileError: the file is missing or damaged.
