@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from longctx.llm import LongContextLLM
+from longctx.planner import PlanOptions
+
+OPENING_OPTIONS = frozenset(PlanOptions.__annotations__) | {
+    name
+    for name, parameter in signature(LongContextLLM.__init__).parameters.items()
+    if parameter.kind is not Parameter.VAR_KEYWORD and name not in ("self", "model")
+}
+"""Names of what :class:`longctx.LongContextLLM` takes besides the model."""
 
 _lock = threading.Lock()
 _open: WeakValueDictionary[tuple[object, ...], LongContextLLM] = WeakValueDictionary()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +23,12 @@ from typing_extensions import Self
 from langchain_longctx.errors import in_langchains_words
 from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
 from longctx import Chunk, LongContextLLM, RequestError
-from longctx.options import ToolChoice
-from longctx.shared_models import shared_model
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice
+from longctx.shared_models import OPENING_OPTIONS, shared_model
 
 _OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")
-_CALL_OPTIONS = frozenset(
-    {"max_tokens", "temperature", "top_p", "seed", "tools", "tool_choice", "response_schema"}
-)
+# LangChain hands ``stop`` over by itself, and its messages do not show probabilities.
+_CALL_OPTIONS = CHAT_OPTIONS - {"stop", "top_logprobs"}
 
 
 class ChatLongCtx(BaseChatModel):
@@ -46,7 +45,7 @@ class ChatLongCtx(BaseChatModel):
             cache_dir, chat_template: as in :class:`longctx.LongContextLLM`.
         temperature: 0 is greedy.
         top_p: nucleus sampling, above temperature 0.
-        max_tokens: room for the answer; None is ``reserve_output``.
+        max_tokens: room for the answer; None is the plan's ``reserve_output``.
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
 
@@ -67,7 +66,7 @@ class ChatLongCtx(BaseChatModel):
     method: str = "auto"
     kv_type: str = "auto"
     memory_limit: int | str | None = None
-    reserve_output: int = 1024
+    reserve_output: int | None = None
     n_threads: int | None = None
     n_gpu_layers: int = 0
     cache_dir: str | None = None
@@ -106,20 +105,7 @@ class ChatLongCtx(BaseChatModel):
 
     @model_validator(mode="after")
     def _load(self) -> Self:
-        self._llm = shared_model(
-            self.model,
-            self.target_ctx,
-            window=self.window,
-            overflow=self.overflow,
-            method=self.method,
-            kv_type=self.kv_type,
-            memory_limit=self.memory_limit,
-            reserve_output=self.reserve_output,
-            n_threads=self.n_threads,
-            n_gpu_layers=self.n_gpu_layers,
-            cache_dir=self.cache_dir,
-            chat_template=self.chat_template,
-        )
+        self._llm = shared_model(self.model, **self._own(OPENING_OPTIONS - ANSWER_OPTIONS))
         if self.profile is None:  # the base class asks for it before the model is loaded
             self.profile = self._true_profile()
         return self
@@ -268,14 +254,14 @@ class ChatLongCtx(BaseChatModel):
                 f"{', '.join(sorted(_CALL_OPTIONS))}. For another model construct another "
                 "ChatLongCtx: equal ones share their weights"
             )
-        settings = {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": self.seed,
-            "stop": self.stop if stop is None else stop,
-        }
-        return {**settings, **options}
+        if stop is not None:
+            options["stop"] = stop
+        return {**self._own(ANSWER_OPTIONS), **options}
+
+    def _own(self, names: Collection[str]) -> dict[str, Any]:
+        """Those of the named options that are fields of this class, not of LangChain's base."""
+        own = type(self).model_fields.keys() - BaseChatModel.model_fields.keys()
+        return {name: getattr(self, name) for name in own.intersection(names)}
 
     # Tools and schemas
 

@@ -13,7 +13,8 @@ from llm.parts import StreamEvent
 from llm_longctx.errors import LongCtxModelError, in_llms_words
 from llm_longctx.messages import finish, schemas_of, to_longctx
 from llm_longctx.named_models import plugin_dir
-from llm_longctx.options import OF_A_CALL, OF_THE_MODEL, LongCtxOptions
+from llm_longctx.options import DescribedOptions, LongCtxOptions
+from longctx.options import ANSWER_OPTIONS
 
 if TYPE_CHECKING:
     from longctx import LongContextLLM
@@ -47,15 +48,15 @@ class _Shared:
             LongCtxModelError: the file is missing or damaged, or the window cannot be had.
         """
         options = options or LongCtxOptions()
-        assert isinstance(options, LongCtxOptions)
+        assert isinstance(options, DescribedOptions)
         with in_llms_words():
             from longctx.packaged_model import demo_model, fast_copy
-            from longctx.shared_models import shared_model
+            from longctx.shared_models import OPENING_OPTIONS, shared_model
 
             path = options.model or self.path
             if path is None:
                 path = str(fast_copy(demo_model(), announce=_announce))
-            settings = options.given(OF_THE_MODEL)
+            settings = options.given(OPENING_OPTIONS - ANSWER_OPTIONS)
             if options.cache is not False:
                 settings["cache_dir"] = plugin_dir()
             self._llm = shared_model(path, **settings)
@@ -64,7 +65,7 @@ class _Shared:
     def _request(self, prompt: llm.Prompt) -> dict[str, Any]:
         """What ``chat`` takes."""
         options = prompt.options
-        assert isinstance(options, LongCtxOptions)
+        assert isinstance(options, DescribedOptions)
         tools = schemas_of(prompt.tools)
         if tools and prompt.schema:
             raise LongCtxModelError(
@@ -80,7 +81,7 @@ class _Shared:
             "tools": tools or None,
             "tool_choice": choice,
             "response_schema": prompt.schema,
-            **options.given(OF_A_CALL),
+            **options.given(ANSWER_OPTIONS),
         }
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import inspect
+import re
+from collections.abc import Collection
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import llm
-from pydantic import Field
+from pydantic import Field, create_model
 
-# Descriptions are what `llm models --options` prints.
-OF_THE_MODEL = (
-    "target_ctx", "window", "overflow", "n_keep", "method", "kv_type", "memory_limit",
-    "reserve_output", "n_threads", "n_gpu_layers", "chat_template",
-)  # fmt: skip
-OF_A_CALL = ("max_tokens", "temperature", "top_p", "seed", "stop")
+from longctx.options import AnswerOptions
+
+# What can be written behind ``-o NAME``; llm's answers do not show probabilities.
+_PLAIN = (int, float, bool, str, type(None))
+_NOT_SHOWN = "top_logprobs"
 
 
-class LongCtxOptions(llm.Options):
-    """Options of a prompt. None leaves longctx's default; see ``longctx.LongContextLLM``."""
+class DescribedOptions(llm.Options):
+    """Options of a prompt. None leaves longctx's default; see ``longctx.LongContextLLM``.
+
+    Descriptions are what ``llm models --options`` prints.
+    """
 
     model: str | None = Field(default=None, description="A GGUF file instead of this model's")
     target_ctx: int | None = Field(default=None, gt=0, description="Window in tokens (32768)")
@@ -54,6 +59,27 @@ class LongCtxOptions(llm.Options):
         default=None, description="Keep conversations of 1,024 tokens or more on disk (true)"
     )
 
-    def given(self, names: tuple[str, ...]) -> dict[str, Any]:
+    def given(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named options that are set."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        fields = [name for name in type(self).model_fields if name in names]
+        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+
+
+def _others() -> dict[str, Any]:
+    """The plain options of an answer that are not described above, in longctx's own words."""
+    said = inspect.cleandoc(AnswerOptions.__doc__ or "")
+    told = dict(re.findall(r"^    (\w+): (.*?)(?=[:;,.]|\n)", said, re.MULTILINE))
+    return {
+        name: (kind, Field(default=None, description=told.get(name, name).capitalize()))
+        for name, kind in get_type_hints(AnswerOptions).items()
+        if name not in (*DescribedOptions.model_fields, _NOT_SHOWN) and _is_plain(kind)
+    }
+
+
+def _is_plain(kind: Any) -> bool:
+    parts = get_args(kind)
+    return bool(parts) and all(part in _PLAIN or get_origin(part) is Literal for part in parts)
+
+
+LongCtxOptions = create_model("LongCtxOptions", __base__=DescribedOptions, **_others())
+"""All options: a new one of longctx's is one here, too."""

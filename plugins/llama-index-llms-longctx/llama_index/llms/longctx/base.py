@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import (
@@ -26,13 +26,11 @@ from llama_index.llms.longctx.messages import response_of, to_longctx
 from pydantic import ConfigDict, PrivateAttr
 
 from longctx import Chunk, LongContextLLM, Message, RequestError, ToolError
-from longctx.options import ToolChoice
-from longctx.shared_models import shared_model
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice
+from longctx.shared_models import OPENING_OPTIONS, shared_model
 
-_OF_A_CALL = frozenset(
-    {"max_tokens", "temperature", "top_p", "seed", "stop", "tools", "tool_choice"}
-    | {"response_schema"}
-)
+# LlamaIndex's responses do not show probabilities as longctx has them.
+_OF_A_CALL = CHAT_OPTIONS - {"top_logprobs"}
 
 
 class LongCtx(FunctionCallingLLM):
@@ -49,7 +47,7 @@ class LongCtx(FunctionCallingLLM):
             cache_dir, chat_template: as in :class:`longctx.LongContextLLM`.
         temperature: 0 is greedy.
         top_p: nucleus sampling, above temperature 0.
-        max_tokens: room for the answer; None is ``reserve_output``.
+        max_tokens: room for the answer; None is the plan's ``reserve_output``.
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
 
@@ -69,7 +67,7 @@ class LongCtx(FunctionCallingLLM):
     method: str = "auto"
     kv_type: str = "auto"
     memory_limit: int | str | None = None
-    reserve_output: int = 1024
+    reserve_output: int | None = None
     n_threads: int | None = None
     n_gpu_layers: int = 0
     cache_dir: str | None = None
@@ -86,20 +84,7 @@ class LongCtx(FunctionCallingLLM):
     def model_post_init(self, context: Any, /) -> None:
         """Load the weights, or take those that are loaded already."""
         super().model_post_init(context)
-        self._llm = shared_model(
-            self.model,
-            self.target_ctx,
-            window=self.window,
-            overflow=self.overflow,
-            method=self.method,
-            kv_type=self.kv_type,
-            memory_limit=self.memory_limit,
-            reserve_output=self.reserve_output,
-            n_threads=self.n_threads,
-            n_gpu_layers=self.n_gpu_layers,
-            cache_dir=self.cache_dir,
-            chat_template=self.chat_template,
-        )
+        self._llm = shared_model(self.model, **self._own(OPENING_OPTIONS - ANSWER_OPTIONS))
 
     @classmethod
     def class_name(cls) -> str:
@@ -260,14 +245,12 @@ class LongCtx(FunctionCallingLLM):
                 f"LongCtx has no option {', '.join(unknown)} of a call; a call takes "
                 f"{', '.join(sorted(_OF_A_CALL))}"
             )
-        settings = {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": self.seed,
-            "stop": self.stop,
-        }
-        return {**settings, **given}
+        return {**self._own(ANSWER_OPTIONS), **given}
+
+    def _own(self, names: Collection[str]) -> dict[str, Any]:
+        """Those of the named options that are fields of this class, not of LlamaIndex's base."""
+        own = type(self).model_fields.keys() - FunctionCallingLLM.model_fields.keys()
+        return {name: getattr(self, name) for name in own.intersection(names)}
 
 
 def _asked(prompt: str) -> list[ChatMessage]:
