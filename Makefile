@@ -11,7 +11,7 @@ BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py,$(wildcard 
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all plugins lint docs format bench soak tiny-model clean
+.PHONY: help demo test test-all plugins lint docs format bench soak soak-server tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
@@ -23,6 +23,7 @@ help:
 	@echo "make format    let ruff rewrite"
 	@echo "make bench     the benchmarks; docs/benchmarks.md says what each one measures"
 	@echo "make soak      20 minutes of calls, cancellations, interrupts and reopenings; ARGS=--minutes 5"
+	@echo "make soak-server  20 minutes of 16 clients at once of longctx serve, each answer checked"
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
 	@echo "make clean     remove .venv, caches and build outputs"
 
@@ -63,6 +64,9 @@ bench: $(DEV)
 
 soak: $(DEV)
 	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py $(ARGS)
+
+soak-server: $(DEV)
+	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak_server.py $(ARGS)
 
 tiny-model: $(DEV)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tools.train_tiny_model $(ARGS)

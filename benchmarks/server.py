@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 from machine import save
@@ -85,22 +85,21 @@ def commands(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
 
 
 @contextmanager
-def running(command: list[str]) -> Iterator[tuple[int, psutil.Process]]:
-    """The server's port and process, from when it lists its models."""
+def running(command: list[str], log: BinaryIO) -> Iterator[tuple[int, psutil.Process]]:
+    """The server's port and process, from when it lists its models; what it says is in ``log``."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
-        try:
-            while not is_ready(port):
-                if process.poll() is not None:
-                    log.seek(0)
-                    sys.exit(f"{command[0]} ended with {process.returncode}:\n{log.read()[-2000:]}")
-                time.sleep(0.1)
-            yield port, psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(60)
+    process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
+    try:
+        while not is_ready(port):
+            if process.poll() is not None:
+                log.seek(0)
+                sys.exit(f"{command[0]} ended with {process.returncode}:\n{log.read()[-2000:]!r}")
+            time.sleep(0.1)
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def is_ready(port: int) -> bool:
@@ -234,7 +233,7 @@ def main() -> None:
         figures: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in servers}
         for repeat in range(options.repeats):
             for name, command in servers.items():
-                with running(command) as (port, process):
+                with tempfile.TemporaryFile() as log, running(command, log) as (port, process):
                     converse(port, WARM, 4)  # what is done once is done before
                     rest = iter(parts)
                     runs = [

@@ -19,7 +19,7 @@ from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
 from longctx.closing import Closing
-from longctx.engine import HAND_OUTPUTS, Engine, Outcome, Session, Writing
+from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
@@ -74,18 +74,6 @@ class LongContextLLM(Closing):
         target_ctx: the window wanted, in tokens.
         plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
             ``target_ctx`` and the planning arguments, which are shorthand for it.
-        window: ``"elastic"`` starts at the trained window, unscaled, and grows with the text
-            up to ``target_ctx``; ``"fixed"`` has the target's scale from the first token.
-        overflow: ``"error"`` raises when a text does not fit; ``"slide"`` lets the oldest tokens
-            behind the attention sinks go, endlessly, and says how many
-            (``Completion.window.dropped_tokens``).
-        n_keep: attention sinks, in tokens, when the window slides; :meth:`chat` keeps system
-            messages and tools with them.
-        method: ``auto``, ``none``, ``linear``, ``ntk``, ``dynamic``, ``ntk-by-parts``, ``yarn``,
-            ``self-extend``.
-        kv_type: ``auto``, ``f16``, ``bf16``, ``q8_0``, ``q4_0``.
-        memory_limit: bytes or ``"6GiB"``; None is what is free now, less a margin.
-        reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU, -1 for all. Where llama.cpp finds none to place
             them on, the plan's warnings say so.
@@ -94,7 +82,6 @@ class LongContextLLM(Closing):
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
             is not prefilled again. None keeps none, and the demo model's fast copy in the
             user's cache folder.
-        profile: a calibration to use with ``method="auto"`` instead of the stored one.
         chat_template: Jinja text, the path of a file that holds it, or a name (``chatml``,
             ``gemma``, ``llama2``, ``llama3``, ``mistral``, ``phi3``, ``vicuna``, ``zephyr``),
             instead of the model file's own. What a template loses is in ``plan.warnings``.
@@ -103,6 +90,9 @@ class LongContextLLM(Closing):
             agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
             ``target_ctx`` (by default the server's), and the other arguments of that class.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
+        planning: how the window is planned: ``method``, ``window``, ``overflow``, ``kv_type``,
+            ``memory_limit``, ``reserve_output``, ``n_keep``, ``profile``, ``parameters``
+            (:class:`longctx.planner.PlanOptions`).
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -483,13 +473,15 @@ class LongContextLLM(Closing):
 
     # The KV cache, by hand
 
-    def session(self, *, n_outputs: int = HAND_OUTPUTS) -> Session:
+    def session(self, *, n_outputs: int | None = None) -> Session:
         """Open a KV cache of your own. Close it with ``.close()``, ``with``, or with the model.
 
         Args:
             n_outputs: tokens of a batch whose logits can be read at once
-                (``n_outputs * n_vocab`` floats).
+                (``n_outputs * n_vocab`` floats); None is 16 to 128, for 16 MiB of them.
         """
+        if n_outputs is not None:
+            n_outputs = arguments.whole("n_outputs", n_outputs, least=1, most=N_BATCH)
         return self._thread.call(self._engine.open_session, self._encode, self._thread, n_outputs)
 
     def load_session(self, path: str | Path) -> Session:
@@ -600,9 +592,7 @@ class LongContextLLM(Closing):
         self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
 
         def finish(outcome: Outcome) -> Chunk:
-            # A stop string cuts text that the ids still hold: such ids do not stand for it.
-            if self._text_of(outcome.ids) == outcome.text:
-                self._template.remember(prompt.rendered, outcome.text, outcome.ids)
+            self._template.remember(prompt.rendered, outcome.text, outcome.ids)
             calls = parse_tool_calls(outcome.text, tool_names) if tool_names else None
             text = "" if calls else outcome.text
             result = completion_of(outcome, text, tuple(calls or ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ class Window:
         self.cells = cells
         self.steps = plan.steps
         self.smallest = 0
-        self._ropes = {step: plan.rope_at(step) for step in self.steps}
+        self._rope_at = cache(plan.rope_at)
         self.far = plan.self_extend
         self.groups: Groups = ()
         self.dropped = array("i")
@@ -141,7 +142,7 @@ class Window:
         n_tokens = self.n_tokens + n_more
         step = self.step_for(n_tokens)
         too_small = n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest
-        rope = self._ropes[step]
+        rope = self._rope_at(step)
         if too_small or (rope != self.cells.rope and self.cells.can_turn_to(rope)):
             self.resize(step)
         if n_tokens > self.cells.n_ctx:
@@ -182,7 +183,7 @@ class Window:
         """
         if not self.slides:
             self.check_fits(n_tokens)
-        rope = self._ropes[self.step_for(n_tokens)]
+        rope = self._rope_at(self.step_for(n_tokens))
         if rope == self.cells.rope or not self.cells.can_turn_to(rope):
             self.grow_for(n_tokens, on_progress)
 
@@ -244,7 +245,7 @@ class Window:
     ) -> None:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
-        rope = self._ropes[n_ctx] if n_ctx else self.cells.rope
+        rope = self._rope_at(n_ctx) if n_ctx else self.cells.rope
         tokens = [self.cells.tokens[i] for i in kept]
         positions = self.positions(len(kept), groups)
         reason = self.cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)

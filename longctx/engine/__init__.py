@@ -1,12 +1,13 @@
 """Many texts over one model: sessions, the scheduler, and the answers that they write."""
 
+from longctx.backends import N_BATCH
 from longctx.cache import Session
-from longctx.engine.engine import HAND_OUTPUTS, Engine
+from longctx.engine.engine import Engine
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.writing import Outcome, Writing
 
 __all__ = [
-    "HAND_OUTPUTS",
+    "N_BATCH",
     "Engine",
     "GenerationSettings",
     "Outcome",

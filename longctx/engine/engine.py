@@ -26,8 +26,11 @@ from longctx.model_thread import ModelThread
 from longctx.planner import ContextPlan, estimate_memory
 from longctx.types import Composed, ProgressCallback
 
-HAND_OUTPUTS = 128
-"""Rows of logits of a session by hand: below 64 tokens a batch, llama.cpp is half as fast."""
+HAND_OUTPUTS = 16, 128
+"""Rows of logits of a session by hand, at least (what forks need anyway) and at most: below 64
+tokens a batch llama.cpp is half as fast."""
+HAND_LOGITS_BYTES = 16 * 2**20
+"""For those rows; llama.cpp holds them twice while it scores."""
 
 
 class Engine:
@@ -139,15 +142,19 @@ class Engine:
     # Texts by hand
 
     def open_session(
-        self, encode: Callable[[str, bool], list[int]], thread: ModelThread, n_outputs: int
+        self, encode: Callable[[str, bool], list[int]], thread: ModelThread, n_outputs: int | None
     ) -> Session:
         """Open a session that its user closes.
 
         Args:
             encode: text to token ids; a first text gets the model's BOS.
             thread: where its methods run.
-            n_outputs: tokens of a batch whose logits can be read at once.
+            n_outputs: tokens of a batch whose logits can be read at once; None is as many as
+                :data:`HAND_LOGITS_BYTES` hold.
         """
+        if n_outputs is None:
+            fewest, most = HAND_OUTPUTS
+            n_outputs = max(fewest, min(most, HAND_LOGITS_BYTES // (4 * self.model.n_vocab)))
         self._pool.make_room(self._plan.first_window)
         session = Session(
             self._backend,

@@ -19,8 +19,11 @@ from longctx.model_thread import ModelThread
 
 logger = logging.getLogger("longctx")
 
+MAX_COMMON_CONTEXTS = 2
+"""Each has the whole window's memory: with more, what is kept for later would be many times what
+the plan says of one."""
 MAX_CONTEXTS = 8
-"""Contexts of either kind, beyond those that answers need."""
+"""Contexts of texts that cannot stand in a common one, beyond those that answers need."""
 WORTH_KEEPING = 512
 """Cached tokens that a call may throw away before another session is opened instead."""
 WORTH_COPYING = 16
@@ -211,7 +214,7 @@ class SessionPool:
         if not len(self._common):
             return True
         memory = self._used_bytes() + self._cost_bytes(self._common.n_ctx)
-        return len(self._common) < MAX_CONTEXTS and memory <= self._limit_bytes
+        return len(self._common) < MAX_COMMON_CONTEXTS and memory <= self._limit_bytes
 
     def _may_open_own(self) -> bool:
         """Whether a context for a new text fits beside those in use."""

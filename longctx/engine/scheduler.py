@@ -198,7 +198,7 @@ class Scheduler:
         here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
         prefilling = [writing for writing in here if writing.n_pending]
-        draft = self._draft_length(shared, decoding) if not prefilling else 0
+        draft = self._draft_length(shared, decoding)
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
         left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
@@ -222,9 +222,11 @@ class Scheduler:
         return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
 
     def _draft_length(self, shared: SharedContext, writings: Sequence[Writing]) -> int:
-        """Tokens that may be drafted for each answer of a batch in which nothing is prefilled."""
+        """Tokens that may be drafted for each answer of a batch; none where others wait for it."""
         if not self._backend.holds_sequences:
             return 0  # such a cache cannot take the wrong ones out again
+        if any(w.n_pending or not _stands_in(w, shared) for w in self._active):
+            return 0
         foretold = [writing.look() for writing in writings]
         return self._drafting.length(foretold, shared.context.n_outputs)
 

@@ -34,7 +34,9 @@ class PlanOptions(TypedDict, total=False):
         reserve_output: tokens kept free for the answer; by default 1,024, or a quarter of the
             window where that is less.
         n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
-        overflow: what a full window does, ``error`` or ``slide``.
+        overflow: what a full window does: ``error``, or ``slide``, which lets the oldest tokens
+            behind the attention sinks go, endlessly, and says how many
+            (``Completion.window.dropped_tokens``).
         window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
             scale from the first token.
         profile: a calibration of this model to use instead of the stored one.

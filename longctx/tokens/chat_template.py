@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -158,6 +159,11 @@ class ChatTemplate:
         ids = list(generated_ids)
         while ids and self._is_control(ids[-1]):
             ids.pop()
+        # A stop string cuts text that the ids still hold, and bytes that are no text show as
+        # U+FFFD: the ids do not stand for it. With them, the same messages would be another
+        # prompt to the model that wrote them than to any other.
+        if self._vocabulary.decode_bytes(ids) != generated_text.encode():
+            return
         # A control token inside would split the fragment, so it could never be found again.
         if prompt.tail and ids and not any(map(self._is_control, ids)):
             before, text = prompt.tail
@@ -175,8 +181,9 @@ class ChatTemplate:
             if is_control:
                 before = tokens[-1]
             else:
-                text = self._vocabulary.decode_bytes(tokens, special=True)
-                self._written.put((before, text.decode("utf-8", "replace")), tokens)
+                with suppress(UnicodeDecodeError):  # of no text, as in remember()
+                    text = self._vocabulary.decode_bytes(tokens, special=True).decode()
+                    self._written.put((before, text), tokens)
 
     def _is_control(self, token: int) -> bool:
         attr = self._vocabulary.token_attr(token)

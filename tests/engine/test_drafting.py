@@ -81,10 +81,10 @@ def test_a_batch_that_costs_one_token_brings_long_drafts_at_once() -> None:
 def test_drafts_grow_with_what_was_right() -> None:
     """On two cores with F16 weights: none, then short ones, then long ones."""
     drafting = on(lambda n_rows: 1.0 if n_rows == 1 else 1.3 + 0.3 * n_rows)
-    lengths = [drafting.length([quoting(streak)], 32) for streak in (0, 1, 8, 60, 10**6)]
+    lengths = [drafting.length([quoting(streak)], 32) for streak in (0, 2, 8, 60, 10**6)]
     assert lengths == sorted(lengths)
     assert lengths[0] == 0
-    assert lengths[1] == LENGTHS[0]
+    assert lengths[1] == LENGTHS[1]
     assert lengths[-1] == MAX_DRAFT
 
 
@@ -128,13 +128,27 @@ def test_nothing_is_tried_before_a_token_alone_is_known() -> None:
 
 
 def test_a_size_is_tried_where_half_of_it_is_expected() -> None:
-    """A chance match is worth a short draft once, and no long one."""
+    """Two tokens foretold rightly are worth a short draft once, and no long one."""
     drafting = Drafting(trials=1)
     drafting.record(1, 1.0)
-    assert drafting.length([quoting(0)], 32) == 3
-    drafting.record(4, 9.0)
     assert drafting.length([quoting(0)], 32) == 0
+    assert drafting.length([quoting(1)], 32) == 3
+    drafting.record(4, 9.0)
+    assert drafting.length([quoting(1)], 32) == 0
     assert drafting.length([quoting(4)], 32) == 7
+
+
+def test_what_disturbs_a_batch_is_not_its_time() -> None:
+    """Of three, two were held up by another program; nor is a gain within the noise one."""
+    drafting = Drafting()
+    for alone, batch in ((1.0, 2.0), (9.0, 30.0), (5.0, 40.0)):
+        drafting.record(1, alone)
+        drafting.record(4, batch)
+    assert drafting.length([quoting(60)], 4) == 3
+    drafting = on(lambda n_rows: 1.0 if n_rows == 1 else 3.8)
+    assert drafting.length([quoting(10**6)], 4) == 3
+    drafting = on(lambda n_rows: 1.0 if n_rows == 1 else 3.9)
+    assert drafting.length([quoting(10**6)], 4) == 0
 
 
 def test_what_was_measured_is_forgotten() -> None:

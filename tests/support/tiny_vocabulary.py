@@ -17,14 +17,20 @@ _WORDS = (
 )
 
 
-def add_vocabulary(writer: gguf.GGUFWriter, kind: str, chat_template: str | None = CHATML) -> int:
-    """Write a vocabulary (``"bpe"`` or ``"spm"``) and a chat template; return its size."""
+def add_vocabulary(
+    writer: gguf.GGUFWriter, kind: str, chat_template: str | None = CHATML, n_at_least: int = 0
+) -> int:
+    """Write a vocabulary (``"bpe"`` or ``"spm"``) and a chat template; return its size.
+
+    Tokens that no text has make it as large as asked for.
+    """
     if kind == "bpe":
         tokens = _add_bpe(writer)
     elif kind == "spm":
         tokens = _add_spm(writer)
     else:
         raise ValueError(f"vocabulary {kind!r} is neither 'bpe' nor 'spm'")
+    tokens = [*tokens, *(f"unused-{i}" for i in range(len(tokens), n_at_least))]
     types = [_token_type(token) for token in tokens]
     writer.add_token_list(tokens)
     writer.add_token_types(types)

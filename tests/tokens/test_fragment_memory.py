@@ -68,6 +68,21 @@ def test_an_answer_with_a_control_token_is_not_remembered(demo: Model) -> None:
     assert prompt.ids.count(end[0]) == harmless.ids.count(end[0])
 
 
+def test_bytes_that_are_no_text_are_not_remembered(demo: Model) -> None:
+    """U+FFFD stands for any of them: the same messages are the same prompt to every model."""
+    template, fresh = (ChatTemplate(demo.chat_template(), demo) for _ in range(2))
+    turns = [{"role": "user", "content": "Hi"}]
+    first = template.render(turns)
+    half = next(i for i in range(demo.n_vocab) if demo.decode_bytes([i]) == "\u00e9".encode()[:1])
+    end = demo.encode("<|im_end|>", parse_special=True)
+    written = [*demo.encode("Caf"), half]
+    turns += [{"role": "assistant", "content": "Caf\ufffd"}, {"role": "user", "content": "?"}]
+    template.remember(first, "Caf\ufffd", [*written, *end])
+    assert template.render(turns).ids == fresh.render(turns).ids
+    template.recall([*first.ids, *written, *end])
+    assert template.render(turns).ids == fresh.render(turns).ids
+
+
 def test_the_memory_is_bounded() -> None:
     """The least recently used fragments go first, by tokens held."""
     memory = FragmentMemory(max_tokens=10)

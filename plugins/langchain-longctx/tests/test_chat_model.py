@@ -47,6 +47,19 @@ async def test_it_answers_without_blocking(chat: ChatLongCtx) -> None:
     assert (await chat.ainvoke(ASKED)).text == chat.invoke(ASKED).text
 
 
+async def test_a_stream_that_runs_out_of_time_frees_the_model(chat: ChatLongCtx) -> None:
+    """The exception is the caller's own, and the next call is answered."""
+
+    async def read() -> None:
+        async for _ in chat.astream("Tell me a very long story.", max_tokens=2000):
+            pass
+
+    for _ in range(3):
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), 0.3)
+        assert (await asyncio.wait_for(chat.ainvoke("Say hello.", max_tokens=4), 60)).content
+
+
 def test_counts_are_what_is_prefilled(chat: ChatLongCtx) -> None:
     """Template and tools included."""
     answer = chat.invoke(ASKED)

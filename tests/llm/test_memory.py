@@ -1,0 +1,30 @@
+"""Memory that calls take beyond the cache, in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import TinyGguf
+
+N_VOCAB = 131_072
+SCORE = """
+import sys
+import psutil
+from longctx import LongContextLLM
+
+with LongContextLLM(sys.argv[1], 1024, reserve_output=16, n_threads=1) as llm:
+    session = llm.session()
+    session.feed([5] * 200)
+    before = psutil.Process().memory_info().rss
+    assert len(session.nll([6, 7] * 150)) == 300
+    print((psutil.Process().memory_info().rss - before) / 2**20)
+"""
+
+
+def test_scoring_by_hand_with_a_large_vocabulary(tiny_gguf: TinyGguf) -> None:
+    """Logits of 131,072 tokens are half a MiB a row: as many are held as 16 MiB take, twice."""
+    model = tiny_gguf("llama", n_vocab_at_least=N_VOCAB)
+    command = [sys.executable, "-c", SCORE, str(model)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 80
