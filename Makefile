@@ -62,11 +62,12 @@ format: $(DEV)
 bench: $(DEV)
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
+# One arena: glibc gives every new thread one of its own and keeps what is freed in it.
 soak: $(DEV)
-	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py $(ARGS)
+	MALLOC_ARENA_MAX=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak.py $(ARGS)
 
 soak-server: $(DEV)
-	OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak_server.py $(ARGS)
+	MALLOC_ARENA_MAX=1 OMP_WAIT_POLICY=passive $(BIN)/python benchmarks/soak_server.py $(ARGS)
 
 tiny-model: $(DEV)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tools.train_tiny_model $(ARGS)

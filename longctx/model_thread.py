@@ -255,10 +255,17 @@ class ModelThread:
         current = self._loop.current
         if current is not None:
             current.cancel()
+
+        def end() -> None:
+            try:
+                last()
+            finally:
+                self._end()  # here, where no signal can fall between the two
+
         try:
-            self.call(last)
+            self.call(end)
         finally:
-            self._end()
+            self._end()  # also where the caller gave up before it began
         self._thread.join()
 
     def _put(self, call: _Call) -> None:

@@ -281,12 +281,13 @@ class Scheduler:
         n_tokens = sum(len(ids) for _, ids in pieces)
         if session.shared_context.is_common and self._pool.free_cells(session, n_tokens):
             return
-        if len(pieces) == 1:
+        n_others = sum(_stands_in(writing, session.shared_context) for writing in self._active) - 1
+        if not n_others:  # nobody could ever make way for it
             self._fail(youngest, error)
             return
         logger.info(
             "an answer of %d tokens waits: %d others have the cells of the KV cache",
-            len(youngest.ids), len(self._active) - 1,
+            len(youngest.ids), n_others,
         )  # fmt: skip
         self._active.remove(youngest)
         self._pool.drop(youngest.pause())

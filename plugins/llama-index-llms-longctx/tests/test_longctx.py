@@ -81,6 +81,7 @@ async def test_the_four_ways_to_chat_and_to_complete_agree(llm: LongCtx) -> None
     """Whole, streamed, and both in asyncio; usage is exact and the prefix cached."""
     prompt = "Name a colour."
     messages = [ChatMessage(role="user", content=prompt)]
+    llm.chat(messages)  # from here on the prompt is cached: a prefill rounds otherwise
     whole = llm.chat(messages)
     *_, streamed = llm.stream_chat(messages)
     awaited = await llm.achat(messages)
