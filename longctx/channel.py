@@ -84,6 +84,11 @@ class Channel(Generic[T]):
         """Give up; the worker learns of it before its next batch. Idempotent, never waits."""
         self._cancelled = True
 
+    @property
+    def has_events(self) -> bool:
+        """Whether :meth:`receive` would not have to wait."""
+        return not self._events.empty()
+
     def receive(self) -> T:
         """Wait for the next event.
 

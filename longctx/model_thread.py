@@ -270,7 +270,9 @@ class ModelThread:
 
     def _put(self, call: _Call) -> None:
         self._loop.inbox.put(call)
-        if self._loop.has_ended:  # since check_open; nobody reads the inbox any more
+        # Since check_open; nobody reads the inbox any more. The last call, which ended the thread
+        # itself, has its answer by then.
+        if self._loop.has_ended and not call.channel.has_events:
             raise self._loop.closed_error()
 
     def _settle(self) -> None:

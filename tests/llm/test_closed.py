@@ -18,6 +18,7 @@ from longctx import BackendError, LongContextLLM
 from longctx.agents import Agent
 from longctx.cache import Session
 from longctx.documents import DocumentQA
+from longctx.model_thread import ModelThread
 
 TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ASK = [{"role": "user", "content": "hello"}]
@@ -253,3 +254,14 @@ def test_interrupts_at_any_moment(seconds: int) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.split()[0]) > 10 * seconds, done.stdout
+
+
+def test_closing_never_says_that_it_is_closed() -> None:
+    """The thread ends with its last call, often before the caller has looked whether it took it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(2000):
+            ModelThread().close()
+    finally:
+        sys.setswitchinterval(before)
