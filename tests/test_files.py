@@ -32,10 +32,10 @@ from longctx.files import (
 )
 from longctx.planner import Profile
 from longctx.testing import ScriptedChatModel
+from tests.models import TINY
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes, modes and locks of POSIX")
 
-TINY = Path(__file__).parent / "models" / "tiny-longctx.gguf"
 Writer = Callable[[Path], Any]
 
 

@@ -366,8 +366,10 @@ class Cells:
     ) -> None:
         """Fill the empty cache with some of a state's tokens, turned."""
         old_kept = old_positions[kept]
-        if self.rope != old_rope or not np.array_equal(old_kept, positions):
+        turns = self.rope != old_rope or not np.array_equal(old_kept, positions)
+        if turns or len(kept) < len(old_positions):
             state = select_tokens(state, kept)
+        if turns:
             self._turner.turn(state, old_rope, self.rope, old_kept, positions)
         try:
             self._lease.context.set_state(state, self._lease.sequence)

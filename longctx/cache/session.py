@@ -79,7 +79,8 @@ class Session(Closing):
         self._encode = encode
         self.thread = thread
         self._owner = owner
-        contexts = contexts or OwnContexts(backend, 1)
+        if contexts is None:
+            contexts = OwnContexts(backend, 1)
         self._cells = cells or Cells(
             backend, turner, contexts, n_ctx=first, rope=plan.rope_at(first)
         )

@@ -33,7 +33,8 @@ class CommonContexts:
         self.n_ctx = max(step for step in plan.steps if plan.rope_at(step) == self._rope)
         self._contexts: list[SharedContext] = []
 
-    def __len__(self) -> int:
+    @property
+    def n_open(self) -> int:
         """Common contexts that are open, each of :attr:`n_ctx` tokens."""
         return len(self._contexts)
 

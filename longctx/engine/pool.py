@@ -211,10 +211,10 @@ class SessionPool:
         return False
 
     def _may_open_common(self) -> bool:
-        if not len(self._common):
+        if not self._common.n_open:
             return True
         memory = self._used_bytes() + self._cost_bytes(self._common.n_ctx)
-        return len(self._common) < MAX_COMMON_CONTEXTS and memory <= self._limit_bytes
+        return self._common.n_open < MAX_COMMON_CONTEXTS and memory <= self._limit_bytes
 
     def _may_open_own(self) -> bool:
         """Whether a context for a new text fits beside those in use."""
@@ -242,7 +242,7 @@ class SessionPool:
 
     def _used_bytes(self) -> int:
         """Memory of everything that is open, with what stands beside it."""
-        common = len(self._common) * self._cost_bytes(self._common.n_ctx)
+        common = self._common.n_open * self._cost_bytes(self._common.n_ctx)
         held = [*self._sessions, *self._lent]
         return self._besides_bytes() + common + sum(map(self._own_bytes, held))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
@@ -22,8 +21,8 @@ from longctx.agents import (
     tool,
 )
 from longctx.agents.events import StepEvent
+from tests.models import TINY
 
-MODEL = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
 TRAINED, TARGET = 512, 1024
 FACT = "The pass key is 48213. Remember it. 48213 is the pass key."
 QUESTION = "What is the pass key?"
@@ -32,7 +31,7 @@ PROSE = " ".join(topics["exceptions"].split())
 
 def model(**options: object) -> LongContextLLM:
     """Trained on 512 tokens, and wanted to hold 1,024."""
-    return LongContextLLM(MODEL, TARGET, **{"reserve_output": 16, "n_threads": 1, **options})
+    return LongContextLLM(TINY, TARGET, **{"reserve_output": 16, "n_threads": 1, **options})
 
 
 @pytest.fixture

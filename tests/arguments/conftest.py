@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from longctx import LongContextLLM
 from longctx.remote import RemoteLLM
+from tests.models import TINY
 from tests.server.live_server import LiveServer, serving
-
-TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,6 @@ positions, or computed at another scale, is a tenth and more away.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -17,8 +16,8 @@ from longctx import Completion, LongContextLLM
 from longctx.cache import Session
 from tests.cache.test_session import IDS, keys, opened
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
 TEXT = topics["execmodel"]
 LENGTHS = (150, 385, 513, 777, 1025, 1500)
 TYPICAL, LARGEST = 0.03, 0.3

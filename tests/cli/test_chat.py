@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from tests.cli.test_commands import run
+from tests.models import TINY
 
-MODEL = str(Path(__file__).parents[1] / "models" / "tiny-longctx.gguf")
+MODEL = str(TINY)
 OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12")
 TOOLS = """
 from longctx.agents import tool

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.models import TINY
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
 
-TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
 LONGCTX = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 
 COMMANDS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -25,8 +24,8 @@ from longctx.types import Completion
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
 from tests.engine.test_scheduler import ROOMS, asked
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ROUNDING = 0.3
 """Nats by which a batch's size moves the logprobs of the small model in f16; seen: 0.05."""
 PROSE = topics["while"][:600]

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -17,8 +16,8 @@ from longctx import BackendError, ContextOverflowError, LongContextLLM
 from longctx.types import Progress
 from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
 PROSE = topics["while"]
 ENDLESS: Any = {

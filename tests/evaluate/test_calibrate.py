@@ -14,9 +14,9 @@ from longctx.evaluate.search import N_STRETCHES, best_candidate
 from longctx.planner import Profile, TrialResult, plan_context, profile_path
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
 METHODS = ("ntk", "self-extend")
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 TEXT = "the cat sat on the mat and the dog saw it run to the hill. " * 400
 
 

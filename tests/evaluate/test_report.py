@@ -29,9 +29,9 @@ from longctx.evaluate import (
     stream,
     write_report,
 )
+from tests.models import TINY
 from tests.support.browser import Opened
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 COMMAND = "longctx eval recall 'my <model>.gguf'"
 
 

@@ -9,15 +9,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from longctx import BackendError, LongContextLLM, Progress
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ASK = [{"role": "user", "content": "hello"}]
 # An answer that the model cannot end early.
 ENDLESS: Any = {

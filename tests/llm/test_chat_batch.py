@@ -6,15 +6,14 @@ import _thread
 import json
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
 
 from longctx import ContextOverflowError, LongContextLLM, Progress, RequestError
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
 PROSE = topics["while"]
 

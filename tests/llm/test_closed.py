@@ -19,8 +19,8 @@ from longctx.agents import Agent
 from longctx.cache import Session
 from longctx.documents import DocumentQA
 from longctx.model_thread import ModelThread
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 ASK = [{"role": "user", "content": "hello"}]
 Call = Callable[[], Any]
 

@@ -20,9 +20,9 @@ from longctx.model_info import ModelInfo
 from longctx.planner import Profile, ProfileParameters
 from longctx.rope import rope_config
 from tests.conftest import TinyGguf
+from tests.models import TINY
 from tests.rope.native_keys import POSITIONS, assert_rotated, lone_keys, native_params
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 FACTORS = tuple(np.geomspace(1, 3, 16).round(4).tolist())
 SHAPE = {"n_rot": 32, "base": 10_000.0, "original_ctx": 1024}
 

@@ -10,7 +10,8 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from longctx import LongContextLLM
-from tests.server.live_server import LiveServer
+from tests.models import TINY
+from tests.server.live_server import LiveServer, serving
 
 QUESTION: list[Any] = [
     {"role": "system", "content": "You answer in one sentence."},
@@ -57,19 +58,21 @@ def test_cached_tokens_are_true(client: OpenAI) -> None:
         assert (cached == usage.prompt_tokens - 1) is not first
 
 
-def test_a_last_message_of_the_assistants_is_continued(client: OpenAI) -> None:
+def test_a_last_message_of_the_assistants_is_continued() -> None:
     """The answer is what follows it, whole or streamed, and it is cached up to there."""
-    cut = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=4)
-    whole = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=8)
-    begun = [*QUESTION, {"role": "assistant", "content": cut.choices[0].message.content}]
-    rest = client.chat.completions.create(model="tiny", messages=begun, max_tokens=4)
-    text = f"{cut.choices[0].message.content}{rest.choices[0].message.content}"
-    assert text == whole.choices[0].message.content
-    assert rest.usage is not None
-    assert cut.usage is not None
-    assert rest.usage.prompt_tokens == cut.usage.total_tokens
-    assert rest.usage.prompt_tokens_details is not None
-    assert rest.usage.prompt_tokens_details.cached_tokens == rest.usage.prompt_tokens - 1
+    with LongContextLLM(TINY, 1024, n_threads=1) as llm, serving(llm, model_id="tiny") as live:
+        client = live.openai()
+        cut = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=4)
+        whole = client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=8)
+        begun = [*QUESTION, {"role": "assistant", "content": cut.choices[0].message.content}]
+        rest = client.chat.completions.create(model="tiny", messages=begun, max_tokens=4)
+        text = f"{cut.choices[0].message.content}{rest.choices[0].message.content}"
+        assert text == whole.choices[0].message.content
+        assert rest.usage is not None
+        assert cut.usage is not None
+        assert rest.usage.prompt_tokens == cut.usage.total_tokens
+        assert rest.usage.prompt_tokens_details is not None
+        assert rest.usage.prompt_tokens_details.cached_tokens == rest.usage.prompt_tokens - 1
 
 
 def test_the_developer_is_the_system(client: OpenAI, tiny_llm: LongContextLLM) -> None:

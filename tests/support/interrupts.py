@@ -10,12 +10,11 @@ import random
 import signal
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 
 from longctx import BackendError, LongContextLLM
+from tests.models import TINY
 
-TINY = Path(__file__).parents[1] / "models/tiny-longctx.gguf"
 FACT = [{"role": "user", "content": "The code of room 7 is 4821.\nWhat is the code of room 7?"}]
 OTHER = [{"role": "user", "content": "the king and the queen of the hill " * 12}]
 SCHEMA = {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 8}
