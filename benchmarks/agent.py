@@ -29,7 +29,7 @@ from machine import RESULTS, save
 from longctx import LongContextLLM
 from longctx.agents import Agent, Compacted, WindowGrown, policies, tool
 from longctx.agents.saved import SavedAgent
-from longctx.tokens.tool_prompt import spell_out_tools
+from longctx.chat.tool_prompt import spell_out_tools
 from longctx.types import (
     Chunk,
     Completion,

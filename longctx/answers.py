@@ -7,11 +7,11 @@ from typing import Any
 
 from longctx import arguments
 from longctx._native import Model, check_grammar, json_schema_to_grammar
+from longctx.chat import CallFormat, check_tools, tool_grammar
 from longctx.engine import GenerationSettings, Outcome
 from longctx.errors import RequestError, ToolError
 from longctx.options import AnswerOptions, ToolChoice
 from longctx.planner import ContextPlan
-from longctx.tokens import CallFormat, check_tools, tool_grammar
 from longctx.types import Completion, Message, ToolCall, ToolSchema
 
 

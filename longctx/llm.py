@@ -18,6 +18,14 @@ import longctx
 from longctx import arguments
 from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
 from longctx.channel import Channel, Merged
+from longctx.chat import (
+    ChatTemplate,
+    EncodedPrompt,
+    PromptTemplate,
+    RenderedPrompt,
+    find_template,
+    parse_tool_calls,
+)
 from longctx.closing import Closing
 from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
@@ -36,15 +44,7 @@ from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.progress import SideBySideMeter
 from longctx.prompt import tools_of
 from longctx.stream import AsyncStream, Event, Stream
-from longctx.tokens import (
-    ChatTemplate,
-    EncodedPrompt,
-    ModelTokenizer,
-    PromptTemplate,
-    RenderedPrompt,
-    find_template,
-    parse_tool_calls,
-)
+from longctx.tokens import ModelTokenizer
 from longctx.types import (
     Chunk,
     Completion,

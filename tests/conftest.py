@@ -15,6 +15,8 @@ from tests.support.tiny_gguf import write_tiny_gguf
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+pytest_plugins = ["tests.support.vocabularies"]
+
 TinyGguf = Callable[..., Path]
 
 

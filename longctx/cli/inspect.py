@@ -18,8 +18,8 @@ def inspect(
 
     No weights are loaded. Example: `longctx inspect model.gguf`
     """
+    from longctx.chat import PromptTemplate
     from longctx.model_info import ModelInfo
-    from longctx.tokens import PromptTemplate
 
     info = ModelInfo.from_gguf(model)
     warnings = PromptTemplate(info.chat_template).warnings

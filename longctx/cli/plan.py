@@ -30,8 +30,8 @@ def plan(
 
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
+    from longctx.chat import PromptTemplate
     from longctx.planner import plan_context
-    from longctx.tokens import PromptTemplate
 
     chosen = plan_context(
         model,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chat import shapes
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
-from tests.tokens import shapes
 
 SMALL = ("--target-ctx", "1024", "--max-tokens", "4")
 

@@ -11,9 +11,9 @@ from longctx import LongContextLLM, Message, RequestError, ToolError
 from longctx.prompt import Prompt, prompt_of
 from longctx.testing import ScriptedChatModel
 from longctx.tokens import ModelTokenizer
+from tests.chat.conversations import HARMLESS, SYSTEM, TOOL
 from tests.conftest import TinyGguf
 from tests.support.counting import MeteredModel
-from tests.tokens.conversations import HARMLESS, SYSTEM, TOOL
 
 TURNS = [SYSTEM, *HARMLESS]
 

@@ -12,10 +12,10 @@ import pytest
 from longctx import LongContextLLM, TemplateError
 from longctx.agents import Agent
 from longctx.documents import DocumentQA
+from tests.chat import shapes
+from tests.chat.conversations import TOOL
 from tests.conftest import TinyGguf
 from tests.models import TINY
-from tests.tokens import shapes
-from tests.tokens.conversations import TOOL
 
 ASK = {"role": "user", "content": "What is the capital of France?"}
 BRIEF = {"role": "system", "content": "Be brief."}

@@ -17,7 +17,7 @@ from longctx.tokens import SERVED_PRE_TOKENIZERS, FastTokenizer, ModelTokenizer
 from longctx.tokens.gguf_arrays import read_string_arrays
 from longctx.tokens.merge_check import lists_every_split, ranks_rise, reaches_every_token
 from longctx.tokens.stable_unicode import has_only_stable_characters
-from tests.tokens.conftest import Vocabularies
+from tests.support.vocabularies import Vocabularies
 
 # The vocabulary that proves each pre-tokenizer; the demo model's own is the demo file.
 PROOFS = {

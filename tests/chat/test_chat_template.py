@@ -9,11 +9,12 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from longctx._native import Model
+from longctx.chat import CHATML, ChatTemplate
 from longctx.errors import RequestError, TemplateError
-from longctx.tokens import CHATML, ChatTemplate, ModelTokenizer
+from longctx.tokens import ModelTokenizer
 from longctx.types import as_messages
-from tests.tokens.conftest import Vocabularies
-from tests.tokens.conversations import HARMLESS, SYSTEM, TOOL, with_call
+from tests.chat.conversations import HARMLESS, SYSTEM, TOOL, with_call
+from tests.support.vocabularies import Vocabularies
 
 # fmt: off
 ALL_VOCABULARIES = (

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from longctx._native import Model
-from longctx.tokens import ChatTemplate
+from longctx.chat import ChatTemplate
 from longctx.tokens.fragment_memory import FragmentMemory
-from tests.tokens.conftest import Vocabularies
-from tests.tokens.test_chat_template import OWN_TEMPLATES, template_text
+from tests.chat.test_chat_template import OWN_TEMPLATES, template_text
+from tests.support.vocabularies import Vocabularies
 
 ANSWER = "Paris is the capital of France."
 

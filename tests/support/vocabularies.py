@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from longctx._native import Model
-from tests.tokens.llama_cpp_models import models_folder
+from tests.support.llama_cpp_models import models_folder
 
 Vocabularies = Callable[[str], Model]
 

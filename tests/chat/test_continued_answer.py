@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from longctx._native import Model
+from longctx.chat import ChatTemplate
 from longctx.errors import TemplateError
-from longctx.tokens import ChatTemplate
-from tests.tokens import shapes
-from tests.tokens.conversations import TOOL, with_call
-from tests.tokens.test_fragment_memory import one_by_one
+from tests.chat import shapes
+from tests.chat.conversations import TOOL, with_call
+from tests.chat.test_fragment_memory import one_by_one
 
 ASK = {"role": "user", "content": "Capital of France?"}
 

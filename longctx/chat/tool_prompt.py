@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from longctx.tokens.tool_calls import call_to_json
+from longctx.chat.tool_calls import call_to_json
 from longctx.types import Message
 
 _HEADER = (

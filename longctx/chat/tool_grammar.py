@@ -8,9 +8,9 @@ from typing import Any
 
 from longctx import arguments
 from longctx._native import json_schema_to_grammar
+from longctx.chat.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
 from longctx.errors import RequestError, ToolError
 from longctx.options import ToolChoice
-from longctx.tokens.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
 from longctx.types import ToolSchema
 
 

@@ -10,17 +10,17 @@ from itertools import groupby
 from typing import Any
 
 from longctx._native import TokenAttr
+from longctx.chat.guard import Guard, pick_sentinel
+from longctx.chat.kept_words import check_words
+from longctx.chat.named_templates import PASS_ANOTHER
+from longctx.chat.prompt_template import PromptTemplate
+from longctx.chat.system_role import place_system
+from longctx.chat.template_traits import TemplateTraits
+from longctx.chat.tool_calls import CallFormat, check_tools
+from longctx.chat.tool_prompt import spell_out_tools
 from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory, Key
-from longctx.tokens.guard import Guard, pick_sentinel
-from longctx.tokens.kept_words import check_words
-from longctx.tokens.named_templates import PASS_ANOTHER
-from longctx.tokens.prompt_template import PromptTemplate
 from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
-from longctx.tokens.system_role import place_system
-from longctx.tokens.template_traits import TemplateTraits
-from longctx.tokens.tool_calls import CallFormat, check_tools
-from longctx.tokens.tool_prompt import spell_out_tools
 from longctx.tokens.vocabulary import Vocabulary
 from longctx.types import Message, Messages, ToolSchema, as_messages
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import llama_cpp
 import pytest
 
+from longctx.chat import CHATML, NAMED_TEMPLATES, PromptTemplate, find_template
 from longctx.errors import TemplateError
-from longctx.tokens import CHATML, NAMED_TEMPLATES, PromptTemplate, find_template
-from tests.tokens import shapes
+from tests.chat import shapes
 
 TALK = [
     {"role": "user", "content": "Hello there"},

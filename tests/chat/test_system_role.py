@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx._native import Model
+from longctx.chat import ChatTemplate
 from longctx.errors import TemplateError
-from longctx.tokens import ChatTemplate
-from tests.tokens import shapes
-from tests.tokens.conversations import TOOL, with_call
+from tests.chat import shapes
+from tests.chat.conversations import TOOL, with_call
 
 
 def turn(role: str, content: str) -> dict[str, Any]:

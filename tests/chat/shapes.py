@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longctx.tokens import CHATML
+from longctx.chat import CHATML
 
 TURN = "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
 OPEN = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"

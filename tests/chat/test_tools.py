@@ -10,14 +10,14 @@ import pytest
 from pydantic import BaseModel
 
 from longctx._native import Context, ContextParams, Model, Sampler, SamplerParams
+from longctx.chat import ChatTemplate, check_tools, parse_tool_calls, tool_grammar
 from longctx.errors import ToolError
-from longctx.tokens import ChatTemplate, check_tools, parse_tool_calls, tool_grammar
 from longctx.types import ToolCall
+from tests.chat.conversations import SYSTEM, TOOL, with_call
+from tests.chat.grammar_acceptor import accepts
+from tests.chat.test_chat_template import template_text
 from tests.conftest import TinyGguf
-from tests.tokens.conftest import Vocabularies
-from tests.tokens.conversations import SYSTEM, TOOL, with_call
-from tests.tokens.grammar_acceptor import accepts
-from tests.tokens.test_chat_template import template_text
+from tests.support.vocabularies import Vocabularies
 
 CALL = '{"name": "find", "arguments": {"query": "x"}}'
 

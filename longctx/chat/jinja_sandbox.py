@@ -22,8 +22,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from longctx.chat.named_templates import PASS_ANOTHER
 from longctx.errors import TemplateError
-from longctx.tokens.named_templates import PASS_ANOTHER
 
 MAX_EXPONENT = 1024
 

@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template
+from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
+from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
-from longctx.tokens.jinja_sandbox import FULL_LIMITS, Limits, compile_template
-from longctx.tokens.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
-from longctx.tokens.template_traits import TemplateTraits, probe_template
 
 logger = logging.getLogger("longctx.tokens")
 

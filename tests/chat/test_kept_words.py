@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from longctx._native import Model
+from longctx.chat import ChatTemplate
 from longctx.errors import TemplateError
-from longctx.tokens import ChatTemplate
-from tests.tokens import shapes
+from tests.chat import shapes
 
 USER = {"role": "user", "content": "Hi"}
 SAID = {"role": "assistant", "content": "Hello."}

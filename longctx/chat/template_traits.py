@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longctx.chat.tool_calls import HERMES_OPEN, CallFormat
 from longctx.errors import TemplateError
-from longctx.tokens.tool_calls import HERMES_OPEN, CallFormat
 
 Turn = dict[str, Any]
 RenderText = Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]] | None], str]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from longctx.chat.named_templates import PASS_ANOTHER
 from longctx.errors import TemplateError
-from longctx.tokens.named_templates import PASS_ANOTHER
 
 _CHECKED = ("user", "system", "developer")
 Turns = Sequence[Mapping[str, Any]]

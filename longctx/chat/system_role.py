@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from longctx.tokens.template_traits import TemplateTraits
+from longctx.chat.template_traits import TemplateTraits
 from longctx.types import Message
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from longctx.chat.chat_template import RenderedPrompt
 from longctx.prompt import Prompt
-from longctx.tokens.chat_template import RenderedPrompt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from longctx._native import Model
-from longctx.tokens import ChatTemplate, ModelTokenizer
+from longctx.chat import ChatTemplate
+from longctx.tokens import ModelTokenizer
 from longctx.tokens.tokenizer import REMEMBERED_CHARACTERS
+from tests.chat.conversations import HARMLESS, SYSTEM
+from tests.chat.test_chat_template import OWN_TEMPLATES, template_text
+from tests.chat.test_fragment_memory import one_by_one
 from tests.support.counting import CountingVocabulary
-from tests.tokens.conftest import Vocabularies
-from tests.tokens.conversations import HARMLESS, SYSTEM
-from tests.tokens.test_chat_template import OWN_TEMPLATES, template_text
-from tests.tokens.test_fragment_memory import one_by_one
+from tests.support.vocabularies import Vocabularies
 
 LONG = "The seller bears the risk until delivery. " * 200
 # Markup and control tokens of several families, whole, halved and at the edges.
