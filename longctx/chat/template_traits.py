@@ -75,7 +75,9 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
     as_object = _try(render, _worked(_ARGUMENTS_OBJECT), [_TOOL])
     as_text = _try(render, _worked(_ARGUMENTS), [_TOOL])
     spaced = re.compile(r'"probe_argument"\s*:\s*"probe value"')
-    text_arguments = not spaced.search(as_object) and bool(spaced.search(as_text))
+    # As an object unless it is not shown, or as Python prints a dict.
+    shown = _VALUE in as_object and repr(_ARGUMENTS_OBJECT) not in as_object
+    text_arguments = not shown and bool(spaced.search(as_text))
     arguments: Any = _ARGUMENTS if text_arguments else _ARGUMENTS_OBJECT
     worked = as_text if text_arguments else as_object
     supports_tools = (

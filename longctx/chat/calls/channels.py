@@ -1,0 +1,127 @@
+"""Answers whose every part has a header: harmony (gpt-oss), and Muse, which is built like it.
+
+``<|channel|>analysis<|message|>…<|end|><|start|>assistant to=functions.f<|channel|>commentary
+<|constrain|>json<|message|>{…}<|call|>``: OpenAI's harmony response format. The prompt ends behind
+``<|start|>assistant``, so an answer begins inside a header.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+
+from longctx.chat.calls.answer_reader import AnswerFormat, AnswerReader
+from longctx.chat.calls.events import CallBegun, CallBroken, CallEnded, CallWritten, Heard, Said
+from longctx.chat.calls.events import Thought
+from longctx.chat.calls.feed import Feed, Wait
+from longctx.chat.calls.format import BARE
+from longctx.chat.calls.json_scan import NotJson, scan_value
+from longctx.chat.calls.reader import Tools
+
+_MESSAGE = "<|message|>"
+_ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|eom|>", "<|eot|>", "<|start|>")
+_HEADER_MARKS = re.compile(r"<\|\w+\|>")
+_TO = re.compile(r"\bto=(?:functions\.)?([\w.:/$-]+)")
+
+
+class ChannelReader:
+    """Reads one answer; see :class:`~longctx.chat.calls.answer_reader.AnswerReader`."""
+
+    def __init__(self, style: AnswerFormat, tools: Tools) -> None:
+        self._style = style
+        self._tools = tools
+        self._feed = Feed()
+        self._heard: list[Heard] = []
+        self._reading: Generator[None, None, None] | None = self._read()
+
+    def push(self, text: str) -> list[Heard]:
+        """Take what was written next."""
+        self._feed.text += text
+        return self._go_on()
+
+    def end(self) -> list[Heard]:
+        """Say that nothing follows."""
+        self._feed.has_ended = True
+        return self._go_on()
+
+    def _go_on(self) -> list[Heard]:
+        if self._reading is not None:
+            try:
+                next(self._reading)
+            except StopIteration:
+                self._reading = None
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
+
+    def _read(self) -> Wait[None]:
+        feed = self._feed
+        while True:
+            header: list[str] = []
+            # A model that writes no header at all answers in words.
+            if not (yield from self._begins_with_header()):
+                yield from self._body("", "")
+            elif (yield from feed.until([_MESSAGE], header.append)) is None:
+                return
+            else:
+                feed.at += len(_MESSAGE)
+                yield from self._body("".join(header), _to("".join(header)))
+            if not (yield from self._next_part()):
+                return
+
+    def _begins_with_header(self) -> Wait[bool]:
+        feed = self._feed
+        for mark in ("<|channel|>", _MESSAGE, "to=", "<|start|>", "assistant"):
+            if (yield from feed.stands(mark)):
+                return True
+        return False
+
+    def _next_part(self) -> Wait[bool]:
+        feed = self._feed
+        while True:
+            for mark in _ENDS:
+                if (yield from feed.accept(mark)):
+                    break
+            else:
+                yield from feed.skip_space()
+                return bool((yield from feed.peek(1)))
+
+    def _body(self, header: str, to: str) -> Wait[None]:
+        channels = re.findall(r"<\|channel\|>\s*(\w+)", header)
+        if to in self._tools:
+            yield from self._call(to)
+        elif to == "self" or (channels[-1:] == ["analysis"] and not to):
+            yield from self._feed.until(_ENDS, lambda text: self._heard.append(Thought(text)))
+        elif to in ("", "user", "assistant", "all"):
+            yield from self._feed.until(_ENDS, lambda text: self._heard.append(Said(text)))
+        else:  # a tool that nobody offered: python, browser; not the user's to read
+            yield from self._feed.until(_ENDS, lambda _: None)
+
+    def _call(self, name: str) -> Wait[None]:
+        feed = self._feed
+        yield from feed.skip_space()
+        if self._style.calls is not BARE and (yield from feed.peek(1)) == "<":
+            yield from self._call_in_markup()
+            return
+        self._heard.append(CallBegun(name))
+        try:
+            yield from scan_value(feed, lambda text: self._heard.append(CallWritten(text)))
+        except NotJson:
+            self._heard.append(CallBroken())
+            return
+        self._heard.append(CallEnded())
+        yield from feed.until(_ENDS, lambda _: None)
+
+    def _call_in_markup(self) -> Wait[None]:
+        pieces: list[str] = []
+        yield from self._feed.until(_ENDS, pieces.append)
+        inner = AnswerReader(self._style, self._tools)
+        self._heard += [*inner.push("".join(pieces)), *inner.end()]
+
+
+def _to(header: str) -> str:
+    # The last: "commentary to=assistant<|channel|>final" is for the user.
+    last = header.rsplit("<|channel|>", 1)
+    found = _TO.findall(last[-1]) or (_TO.findall(header) if len(last) < 3 else [])
+    to = found[-1] if found else ""
+    return "" if to == "assistant" else _HEADER_MARKS.sub("", to)
