@@ -14,9 +14,9 @@ from longctx.chat import ChatTemplate, check_tools, parse_tool_calls, tool_gramm
 from longctx.errors import ToolError
 from longctx.types import ToolCall
 from tests.chat.conversations import SYSTEM, TOOL, with_call
-from tests.chat.grammar_acceptor import accepts
 from tests.chat.test_chat_template import template_text
 from tests.conftest import TinyGguf
+from tests.grammar.acceptor import accepts
 from tests.support.vocabularies import Vocabularies
 
 CALL = '{"name": "find", "arguments": {"query": "x"}}'
