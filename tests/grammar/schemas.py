@@ -175,6 +175,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "a pattern without anchors": _only({"type": "string", "pattern": "b", "maxLength": 9}),
     "a hostile pattern": _only({"type": "string", "pattern": "^(a+)+$", "maxLength": 9}),
     "an anchored alternative": _only({"type": "string", "pattern": "^(ab|c)$"}),
+    "a Decimal's pattern": _only(
+        {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d{0,3}\.?\d{0,2}$"}
+    ),
     "look-ahead": _only({"type": "string", "pattern": "^(?=.*[0-9])(?=.*[a-z])[a-z0-9]{2,9}$"}),
     "prefixItems": {
         "type": "array",
@@ -202,7 +205,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "bounds past 64 bits": _only({"type": "integer", "minimum": -(10**30), "maximum": 10**30}),
     "int64": _only({"type": "integer", "format": "int64"}),
     "ipv4": _only({"type": "string", "format": "ipv4"}),
-    "email": _only({"type": "string", "format": "email"}),
+    "email": _only({"type": "string", "format": "email", "maxLength": 20}),
     "uuid": _only({"type": "string", "format": "uuid"}),
     "date": _only({"type": "string", "format": "date"}),
     "oneOf by type": _only({"oneOf": [{"type": "integer"}, {"type": "string", "maxLength": 5}]}),
