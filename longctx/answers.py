@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from longctx import arguments
-from longctx._native import Model, check_grammar, json_schema_to_grammar
 from longctx.chat import CallFormat, check_tools, tool_grammar
 from longctx.engine import GenerationSettings, Outcome
 from longctx.errors import RequestError, ToolError
+from longctx.grammar import Grammar, json_grammar
 from longctx.options import AnswerOptions, ToolChoice
 from longctx.planner import ContextPlan
 from longctx.types import Completion, Message, ToolCall, ToolSchema
+
+logger = logging.getLogger("longctx")
 
 
 def answer_grammar(
@@ -20,8 +23,8 @@ def answer_grammar(
     tool_choice: ToolChoice,
     response_schema: Any,
     call_format: CallFormat = "json",
-) -> str | None:
-    """The GBNF grammar that holds an answer to its tools or its schema; None leaves it free.
+) -> Grammar | None:
+    """The grammar that holds an answer to its tools or its schema; None leaves it free.
 
     Raises:
         ToolError: a tool is malformed, ``tool_choice`` asks for one that is not there, or tools
@@ -36,7 +39,10 @@ def answer_grammar(
             "one answer cannot be both a tool call and held to response_schema; pass "
             "tool_choice='none' with the schema, or leave one of them out"
         )
-    return json_schema_to_grammar(arguments.json_schema(response_schema))
+    grammar = json_grammar(arguments.json_schema(response_schema))
+    for warning in grammar.warnings:
+        logger.warning("response_schema: %s", warning)
+    return grammar
 
 
 def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
@@ -45,7 +51,7 @@ def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
 
 
 def settings_of(
-    options: AnswerOptions, plan: ContextPlan, seed: int | None, grammar: str | None, model: Model
+    options: AnswerOptions, plan: ContextPlan, seed: int | None, grammar: Grammar | None
 ) -> GenerationSettings:
     """The settings that a call's options come to; None in any of them is the default.
 
@@ -54,27 +60,23 @@ def settings_of(
         plan: has the room for an answer where the call says nothing.
         seed: of the model, where the call has none.
         grammar: that the answer is held to.
-        model: whose tokens the grammar is of.
 
     Raises:
-        RequestError: a setting is out of its range, or llama.cpp refuses the grammar.
+        RequestError: a setting is out of its range.
     """
     max_tokens, own_seed = options.get("max_tokens"), options.get("seed")
     if max_tokens is None and not plan.reserve_output:
         raise RequestError("reserve_output is 0, so each call must say its max_tokens")
-    settings = GenerationSettings(
+    return GenerationSettings(
         max_tokens=arguments.max_tokens(plan.reserve_output if max_tokens is None else max_tokens),
         temperature=arguments.temperature(options.get("temperature")),
         top_p=arguments.top_p(options.get("top_p")),
         seed=seed if own_seed is None else arguments.seed(own_seed),
         stop=arguments.stop_strings(options.get("stop")),
-        grammar=grammar,
+        guide=grammar.start if grammar else None,
         top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
         prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
     )
-    if grammar is not None:
-        check_grammar(model, grammar)
-    return settings
 
 
 def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:

@@ -29,6 +29,7 @@ from longctx.chat import (
 from longctx.closing import Closing
 from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
+from longctx.grammar import Grammar
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
 from longctx.options import (
@@ -570,7 +571,7 @@ class LongContextLLM(Closing):
         self,
         prompt: EncodedPrompt,
         options: AnswerOptions,
-        grammar: str | None,
+        grammar: Grammar | None,
         tool_names: Sequence[str],
     ) -> Stream:
         channel: Channel[Event] = Channel()
@@ -583,12 +584,12 @@ class LongContextLLM(Closing):
         self,
         prompt: EncodedPrompt,
         options: AnswerOptions,
-        grammar: str | None,
+        grammar: Grammar | None,
         tool_names: Sequence[str],
         channel: Channel[Event],
     ) -> Writing:
         """Check what is asked for, before any work."""
-        settings = settings_of(options, self.plan, self._seed, grammar, self._engine.model)
+        settings = settings_of(options, self.plan, self._seed, grammar)
         self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
 
         def finish(outcome: Outcome) -> Chunk:

@@ -133,9 +133,9 @@ def test_a_new_option_is_one_line() -> None:
 
 
 def test_every_option_is_obeyed() -> None:
-    """None is declared, taken and dropped: a schema becomes a grammar, progress is the reader's."""
+    """None is declared, taken and dropped: a schema becomes a guide, progress is the reader's."""
     settings = {field.name for field in fields(GenerationSettings)}
-    assert ANSWER_OPTIONS - {"response_schema", "on_progress"} | {"grammar"} == settings
+    assert ANSWER_OPTIONS - {"response_schema", "on_progress"} | {"guide"} == settings
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 """
 
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
+from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
     build_id,
     captured_log,
@@ -14,9 +15,9 @@ from longctx._native.library import (
     quantize,
     supports_gpu_offload,
 )
-from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
+from longctx._native.model import Model, TokenAttr
 from longctx._native.numbers import NumberType, number_type
-from longctx._native.sampler import Sampler, SamplerParams, check_grammar
+from longctx._native.sampler import Sampler, SamplerParams
 
 __all__ = [
     "KV_TYPES",
@@ -31,9 +32,8 @@ __all__ = [
     "TokenAttr",
     "build_id",
     "captured_log",
-    "check_grammar",
     "cpu_features",
-    "json_schema_to_grammar",
+    "guidance_tokenizer",
     "number_type",
     "quantize",
     "supports_gpu_offload",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from pathlib import Path
 from typing import Any
@@ -257,54 +256,6 @@ def _cannot_load(path: Path, reasons: str) -> LongCtxError:
         "version of llama.cpp: compare its size with the original's, download it again, or install "
         "a newer llama-cpp-python"
     )
-
-
-MAX_REPETITIONS = 2000
-"""The converter writes optional repetitions inside each other, and llama.cpp's parser calls itself
-for each: it refuses 10,000, and at 65,536 the stack overflows and the process dies."""
-
-
-def json_schema_to_grammar(schema: Mapping[str, Any]) -> str:
-    """Turn a JSON schema into a GBNF grammar whose root is ``root``.
-
-    Raises:
-        RequestError: the schema uses what the converter does not know, or repeats something more
-            than :data:`MAX_REPETITIONS` times.
-    """
-    from llama_cpp.llama_grammar import json_schema_to_gbnf
-
-    for name, n in _repetitions(schema):
-        if n > MAX_REPETITIONS:
-            raise RequestError(
-                f"the JSON schema cannot be turned into a grammar: {name} is {n:.6g}, a grammar "
-                f"repeats at most {MAX_REPETITIONS:,} times; lower it, or leave it out"
-            )
-    try:
-        return str(json_schema_to_gbnf(json.dumps(schema)))
-    except Exception as error:  # the converter raises whatever its internals raise
-        raise RequestError(
-            f"the JSON schema cannot be turned into a grammar ({error}); "
-            "use object, array, string, number, boolean, enum and anyOf"
-        ) from error
-
-
-def _repetitions(schema: Any) -> Iterator[tuple[str, float]]:
-    """What a schema repeats, and how often at most."""
-    if isinstance(schema, Mapping):
-        for name, value in schema.items():
-            if name in _REPEATS and isinstance(value, int | float):
-                yield name, value
-            elif name == "pattern" and isinstance(value, str):
-                for numbers in re.findall(r"\{([\d,]+)\}", value):
-                    yield from (("a pattern's {…}", float(n)) for n in numbers.split(",") if n)
-            else:
-                yield from _repetitions(value)
-    elif isinstance(schema, list | tuple):
-        for item in schema:
-            yield from _repetitions(item)
-
-
-_REPEATS = ("minItems", "maxItems", "minLength", "maxLength")
 
 
 def _token_or_none(token: int) -> int | None:

@@ -185,9 +185,11 @@ class Cells:
         """
         return self._lease.context.logits(n_rows, row=self._row - back)
 
-    def sample(self, sampler: Sampler, *, back: int = 0) -> int:
+    def sample(
+        self, sampler: Sampler, *, back: int = 0, mask: NDArray[np.uint32] | None = None
+    ) -> int:
         """Draw the token that follows the last, or the one ``back`` tokens before it."""
-        return sampler.sample(self._lease.context, self._row - back)
+        return sampler.sample(self._lease.context, self._row - back, mask=mask)
 
     @property
     def _row(self) -> int:

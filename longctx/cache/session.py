@@ -294,14 +294,16 @@ class Session(Closing):
     # Text out
 
     @in_model_thread
-    def sample(self, sampler: Sampler, *, back: int = 0) -> int:
+    def sample(
+        self, sampler: Sampler, *, back: int = 0, mask: NDArray[np.uint32] | None = None
+    ) -> int:
         """Draw the token that follows, without appending it.
 
         With ``back``, the one that follows so many tokens before the last: of those that the
-        last :meth:`decode_beside` kept the logits of.
+        last :meth:`decode_beside` kept the logits of. With ``mask``, one whose bit is set.
         """
         self._refresh_logits()
-        return self._cells.sample(sampler, back=back)
+        return self._cells.sample(sampler, back=back, mask=mask)
 
     @in_model_thread
     def next_logits(self, *, back: int = 0) -> NDArray[np.float32]:

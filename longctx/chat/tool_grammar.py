@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longctx import arguments
-from longctx._native import json_schema_to_grammar
 from longctx.chat.tool_calls import HERMES_CLOSE, HERMES_OPEN, CallFormat, check_tools
 from longctx.errors import RequestError, ToolError
+from longctx.grammar import Grammar, JsonRule, json_rule
 from longctx.options import ToolChoice
 from longctx.types import ToolSchema
 
@@ -19,8 +20,8 @@ def tool_grammar(
     tool_choice: ToolChoice = "auto",
     *,
     call_format: CallFormat = "json",
-) -> str | None:
-    """Return the GBNF grammar of an answer, or None where anything goes.
+) -> Grammar | None:
+    """Return the grammar of an answer, or None where anything goes.
 
     Args:
         tools: what the model may call.
@@ -28,9 +29,6 @@ def tool_grammar(
             call, or text that does not begin like one. ``"none"``: such text alone, for a small
             model copies the calls that it has made before.
         call_format: how the model was shown to call.
-
-    Returns:
-        A grammar whose start rule is ``root``.
 
     Raises:
         ToolError: a definition is wrong, ``tool_choice`` names none of the tools, or a schema
@@ -43,38 +41,58 @@ def tool_grammar(
     if not chosen:
         return None
     opening = "{" if call_format == "json" else HERMES_OPEN
+    text = f"text: {_not_beginning_with(opening)}\n"
     if tool_choice == "none":
-        return f"root ::= {_not_beginning_with(opening)}\n"
-    call = _call_grammar(chosen)
-    # The generated grammar's root becomes a rule of ours; no other rule can have its name.
-    call = call.replace("\nroot ::=", "\ncall ::=", 1)
-    tags = json.dumps(HERMES_OPEN), json.dumps(HERMES_CLOSE)
-    wrapped = "call" if call_format == "json" else rf"{tags[0]} [ \n]? call [ \n]? {tags[1]}"
+        return Grammar(f"start: text\n{text}")
+    call = _call_rule(chosen)
+    rules = f"call: {call.text}\n"
+    wrapped = "call"
+    if call_format == "hermes":
+        rules += "blank: /[ \\n]?/\n"
+        wrapped = f"{_tag(HERMES_OPEN)} blank call blank {_tag(HERMES_CLOSE)}"
     if must_call:
-        return f"root ::= {wrapped}{call}\n"
-    return f"root ::= {wrapped} | text\ntext ::= {_not_beginning_with(opening)}{call}\n"
+        return _checked(f"start: {wrapped}\n{rules}", call, chosen)
+    return _checked(f"start: {wrapped} | text\n{text}{rules}", call, chosen)
 
 
-def _call_grammar(tools: list[dict[str, Any]]) -> str:
-    """The rules of one call object, each beginning on a new line."""
-    definitions: dict[str, Any] = {}
-    calls = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"const": tool["function"]["name"]},
-                "arguments": _hoist(tool["function"], definitions),
-            },
-            "required": ["name", "arguments"],
-        }
-        for tool in tools
-    ]
-    schema: dict[str, Any] = {"anyOf": calls, "$defs": definitions}
+def _tag(tag: str) -> str:
+    """A tag as text, or as the one token that it is in some vocabularies."""
+    return json.dumps(tag)
+
+
+def _checked(lark: str, call: JsonRule, tools: list[dict[str, Any]]) -> Grammar:
+    grammar = Grammar(lark, call.levels, call.warnings)
     try:
-        return "\n" + json_schema_to_grammar(schema)
+        grammar.check()
     except RequestError as error:
-        names = ", ".join(tool["function"]["name"] for tool in tools)
-        raise ToolError(f"the parameters of a tool ({names}) are unusable: {error}") from error
+        raise _unusable(tools, error) from error
+    return grammar
+
+
+def _call_rule(tools: list[dict[str, Any]]) -> JsonRule:
+    """One call object."""
+    definitions: dict[str, Any] = {}
+    try:
+        calls = [
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": tool["function"]["name"]},
+                    "arguments": _hoist(tool["function"], definitions),
+                },
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+            for tool in tools
+        ]
+        return json_rule({"anyOf": calls, "$defs": definitions})
+    except (RequestError, RecursionError) as error:
+        raise _unusable(tools, error) from error
+
+
+def _unusable(tools: list[dict[str, Any]], error: Exception) -> ToolError:
+    names = ", ".join(tool["function"]["name"] for tool in tools)
+    return ToolError(f"the parameters of a tool ({names}) are unusable: {error}")
 
 
 def _hoist(function: Mapping[str, Any], definitions: dict[str, Any]) -> Any:
@@ -129,13 +147,13 @@ def _resolve(root: Any, reference: str, tool: str) -> Any:
 
 
 def _not_beginning_with(opening: str) -> str:
-    """GBNF for a text that does not begin with ``opening``, white space aside."""
-    branches = [r"[^\t\n\r " + _escape(opening[0]) + "] any"]
+    """A regular expression of texts that do not begin with ``opening``, white space aside."""
+    branches = [r"[^\t\n\r " + _escape(opening[0]) + r"](.|\n)*"]
     for size in range(1, len(opening)):
-        head = json.dumps(opening[:size])
-        branches.append(f"{head} ( [^{_escape(opening[size])}] any )?")
-    return rf"[ \t\n\r]* ( {' | '.join(branches)} )?" + "\nany ::= [^\\x00]*"
+        head = re.escape(opening[:size])
+        branches.append(f"{head}([^{_escape(opening[size])}](.|\\n)*)?")
+    return rf"/[ \t\n\r]*({'|'.join(branches)})?/"
 
 
 def _escape(character: str) -> str:
-    return "\\" + character if character in r"\]^-" else character
+    return "\\" + character if character in r"\]^-/" else character

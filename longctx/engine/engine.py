@@ -21,6 +21,7 @@ from longctx.engine.store import SnapshotStore
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.files import cache_folder
+from longctx.grammar import TokenTable
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
 from longctx.planner import ContextPlan, estimate_memory
@@ -87,7 +88,8 @@ class Engine:
             store=store,
             besides_bytes=lambda: self._composer.n_bytes,
         )
-        self._scheduler = Scheduler(self._backend, self._backend.model, self._pool)
+        self._tokens = TokenTable(self._backend.model)
+        self._scheduler = Scheduler(self._backend, self._backend.model, self._tokens, self._pool)
 
     @property
     def plan(self) -> ContextPlan:
@@ -137,6 +139,7 @@ class Engine:
     def _free(self, *, save: bool) -> None:
         self._pool.close(save=save)
         self._common.close()
+        self._tokens.close()
         self._backend.close()
 
     # Texts by hand

@@ -20,6 +20,7 @@ from longctx.engine.drafting import Drafting
 from longctx.engine.pool import SessionPool
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
+from longctx.grammar import TokenTable
 
 logger = logging.getLogger("longctx")
 
@@ -43,12 +44,16 @@ class Scheduler:
     Args:
         backend: the threads of decode.
         model: draws the tokens.
+        tokens: of the model, for what steers answers.
         pool: where sessions come from.
     """
 
-    def __init__(self, backend: Backend, model: Model, pool: SessionPool) -> None:
+    def __init__(
+        self, backend: Backend, model: Model, tokens: TokenTable, pool: SessionPool
+    ) -> None:
         self._backend = backend
         self._model = model
+        self._tokens = tokens
         self._pool = pool
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
@@ -111,7 +116,7 @@ class Scheduler:
         self._waiting.remove(writing)
         self._active.append(writing)
         try:
-            writing.begin(session, self._model)
+            writing.begin(session, self._model, self._tokens)
         except Exception as error:
             writing.session = session
             self._fail(writing, error)

@@ -16,6 +16,7 @@ from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
 from longctx.errors import RequestError
+from longctx.grammar import Guide, TokenTable
 from longctx.stream import Event
 from longctx.tokens import TextStream
 from longctx.types import Chunk, Progress, SampledToken, Timings, Usage, WindowReport
@@ -105,10 +106,11 @@ class Writing:
         """Whether nobody waits for it any more."""
         return self._channel.is_cancelled
 
-    def begin(self, session: Session, model: Model) -> None:
+    def begin(self, session: Session, model: Model, tokens: TokenTable) -> None:
         """Take a session, and keep of it what the prompt begins with.
 
         Raises:
+            RequestError: the grammar names a token that the model does not have.
             ContextOverflowError: the pinned tokens leave too little of the window.
         """
         began = time.monotonic()
@@ -132,7 +134,8 @@ class Writing:
                 rescale_s=rescale_s,
                 n_cached=max(0, min(matched, len(self._prompt)) - again),
                 n_to_prefill=len(self._pending),
-                sampler=_sampler(model, self.settings),
+                sampler=_sampler(self.settings),
+                guide=self.settings.guide(tokens) if self.settings.guide else None,
                 model=model,
                 text=TextStream(model),
                 stops=StopWatcher(self.settings.stop),
@@ -191,12 +194,15 @@ class Writing:
 
     def _draw(self, begun: _Begun, back: int) -> bool:
         """Draw what follows the token so many before the last; whether a draft still holds."""
-        session = self._session
-        token = session.sample(begun.sampler, back=back)
+        session, guide = self._session, begun.guide
+        mask = guide.mask() if guide else None
+        token = session.sample(begun.sampler, back=back, mask=mask)
         begun.first_token_at = begun.first_token_at or time.monotonic()
         if begun.model.is_end(token):
             self._ended_by, self.has_ended = "stop", True
             return False
+        if guide is not None:
+            guide.accept(token)
         self._ids.append(token)
         is_right = self.foretold.is_right(token)
         if self.settings.top_logprobs is not None:
@@ -206,9 +212,10 @@ class Writing:
         decoded = begun.text.feed([token])
         begun.n_decoded += len(decoded)
         text, self._stopped = begun.stops.push(decoded)
-        if self._stopped:
+        is_whole = guide is not None and guide.has_ended
+        if self._stopped or is_whole:
             self._ended_by = "stop"
-        self.has_ended = self._stopped or self.n_left == 0
+        self.has_ended = self._stopped or is_whole or self.n_left == 0
         self._tell(begun.shown.show(text) if text else None)
         return is_right and not self.has_ended
 
@@ -291,7 +298,7 @@ class Writing:
 
 @dataclass
 class _Begun:
-    """What an answer has from its first session on: times, text, and the sampler's state."""
+    """What an answer has from its first session on: times, text, how it is drawn and held."""
 
     at: float
     window: int
@@ -299,6 +306,7 @@ class _Begun:
     n_cached: int
     n_to_prefill: int
     sampler: Sampler
+    guide: Guide | None
     model: Model
     text: TextStream
     stops: StopWatcher
@@ -310,14 +318,12 @@ class _Begun:
     first_token_at: float | None = None
 
 
-def _sampler(model: Model, settings: GenerationSettings) -> Sampler:
+def _sampler(settings: GenerationSettings) -> Sampler:
     seed = settings.seed
     return Sampler(
-        model,
         SamplerParams(
             temperature=settings.temperature,
             top_p=settings.top_p,
             seed=random.getrandbits(32) if seed is None else seed,
-            grammar=settings.grammar,
         ),
     )

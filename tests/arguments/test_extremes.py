@@ -42,7 +42,7 @@ def test_the_smallest_that_are_drawn_from_are_nearly_greedy(
 def test_a_grammar_holds_at_every_temperature(
     llm: LongContextLLM, temperature: float, top_p: float
 ) -> None:
-    """llama.cpp ends the process where a token is drawn that the grammar forbids."""
+    """Whatever the logits come to, what is drawn is one of the tokens that may be."""
     for seed in range(3):
         found = llm.generate(
             PROMPT, max_tokens=60, temperature=temperature, top_p=top_p, seed=seed,
@@ -69,6 +69,6 @@ def test_what_llama_cpp_is_given(llm: LongContextLLM) -> None:
     """Settings have the values that it takes."""
     given: Any = {"max_tokens": np.int64(3), "temperature": None, "seed": -1}
     given |= {"top_p": np.float32(1), "stop": "x"}
-    settings = settings_of(given, llm.plan, None, None, llm.engine.model)
+    settings = settings_of(given, llm.plan, None, None)
     assert settings == GenerationSettings(3, 0.0, 1.0, 2**32 - 2, ("x",))
     assert type(settings.max_tokens) is int

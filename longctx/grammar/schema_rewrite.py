@@ -1,0 +1,143 @@
+"""Writes JSON schemas so that llguidance takes them, and small models fill them well.
+
+Nothing here lets more through than the schema does. Less is let through in three places: an object
+that lists its properties gets no others, the alternatives of a ``oneOf`` have the property that
+tells them apart, and whole numbers stay below 10^18 where a bound is beyond that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeGuard
+
+from longctx.grammar.one_of import told_apart
+from longctx.grammar.patterns import without_lookahead
+from longctx.grammar.schema_walk import Schema, every, rewrite
+
+_FORMATS = frozenset(
+    {
+        "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown",
+        "uri", "uuid",
+    }
+)  # fmt: skip
+_ASSERTING = frozenset(
+    {
+        "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer", "regex",
+        "relative-json-pointer", "uri-reference", "uri-template",
+    }
+)  # fmt: skip
+"""Formats of the JSON Schema specification; others say how a value is meant, as int64 does."""
+_HOLDS_NOTHING: tuple[tuple[str, Any], ...] = (
+    ("uniqueItems", False),
+    ("propertyNames", True),
+    ("propertyNames", {}),
+    ("unevaluatedProperties", True),
+    ("unevaluatedProperties", {}),
+    ("unevaluatedItems", True),
+    ("unevaluatedItems", {}),
+    ("dependentRequired", {}),
+    ("dependentSchemas", {}),
+    ("dependencies", {}),
+    ("not", False),
+)
+_COUNTS = (
+    "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"
+)  # fmt: skip
+_FARTHEST = 10**18
+_DRAFTS = "json-schema.org/draft"
+# What makes others of an object's properties known, or its own known elsewhere.
+_COMBINES = frozenset(
+    {
+        "$dynamicRef", "$recursiveRef", "$ref", "allOf", "anyOf", "dependencies",
+        "dependentSchemas", "else", "if", "not", "oneOf", "then",
+    }
+)  # fmt: skip
+_OF_OBJECTS = frozenset(
+    {"additionalProperties", "patternProperties", "properties", "unevaluatedProperties"}
+)
+
+
+def rewritten(schema: Mapping[str, Any]) -> tuple[Schema, tuple[str, ...]]:
+    """A schema as llguidance takes it, and what of it does not hold the answer, in sentences."""
+    warnings: dict[str, None] = {}
+    references = [s["$ref"] for s in every(schema) if isinstance(s.get("$ref"), str)]
+    ready = rewrite(schema, partial(_plain, warnings=warnings))
+    if not any("/oneOf/" in reference for reference in references):
+        ready = rewrite(ready, partial(told_apart, ready))
+    if not any(_is_joined(s) for s in every(ready)):
+        ready = rewrite(ready, _closed)
+    if not (isinstance(ready.get("$schema", ""), str) and _DRAFTS in ready.get("$schema", "")):
+        ready.pop("$schema", None)
+    return ready, tuple(warnings)
+
+
+def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
+    """Without what asserts nothing, and in the forms that llguidance reads."""
+    for key, value in _HOLDS_NOTHING:
+        if key in schema and schema[key] == value and type(schema[key]) is type(value):
+            del schema[key]
+    name = schema.get("format")
+    if isinstance(name, str) and name not in _FORMATS:
+        del schema["format"]
+        if name in _ASSERTING:
+            warnings[f"no grammar is known for the format {name!r}: any string passes"] = None
+    for key in _COUNTS:
+        value = schema.get(key)
+        if isinstance(value, float) and value.is_integer():
+            schema[key] = int(value)  # JSON knows no difference
+    if schema.get("type") == "integer":
+        _bound(schema)
+    if isinstance(schema.get("pattern"), str):
+        schema = without_lookahead(schema)
+    if schema.get("unevaluatedProperties") is False and not schema.keys() & _COMBINES:
+        del schema["unevaluatedProperties"]
+        schema.setdefault("additionalProperties", False)
+    return schema
+
+
+def _bound(schema: Schema) -> None:
+    """Bounds that 64 bits do not hold make no grammar."""
+    for key in ("minimum", "exclusiveMinimum"):
+        value = schema.get(key)
+        if _is_number(value) and value < -_FARTHEST:
+            schema[key] = -_FARTHEST
+    for key in ("maximum", "exclusiveMaximum"):
+        value = schema.get(key)
+        if _is_number(value) and value > _FARTHEST:
+            schema[key] = _FARTHEST
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_joined(schema: Mapping[str, Any]) -> bool:
+    """Whether an object here may be described in several places at once."""
+    parts = schema.get("allOf")
+    alone = isinstance(parts, list) and len(parts) == 1 and not schema.keys() & _OF_OBJECTS
+    combining = schema.keys() & _COMBINES
+    if combining <= {"allOf"} and alone:
+        return False
+    if combining & {"allOf", "if", "not", "then", "else", "dependencies", "dependentSchemas"}:
+        return True
+    return len(combining) > 1 or bool(combining and schema.keys() & _OF_OBJECTS)
+
+
+def _closed(schema: Schema) -> Schema:
+    """An object that lists its properties, without others: small models never come to an end."""
+    listed = schema.get("properties")
+    required = schema.get("required", [])
+    fewest = schema.get("minProperties", 0)
+    if (
+        isinstance(listed, Mapping)
+        and listed
+        and schema.get("type", "object") == "object"
+        and not schema.keys() & (_OF_OBJECTS - {"properties"})
+        and isinstance(required, list)
+        and all(isinstance(name, str) and name in listed for name in required)
+        and isinstance(fewest, int)
+        and fewest <= len(listed)
+    ):
+        schema["additionalProperties"] = False
+    return schema

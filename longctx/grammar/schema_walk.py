@@ -1,0 +1,128 @@
+"""Which parts of a JSON schema are schemas, and how deep they stand in each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from longctx.errors import RequestError
+
+MAX_NESTING = 120
+"""Values inside each other; llguidance reads 127."""
+MAX_VALUES = 500_000
+"""Values in all, shared ones counted wherever they stand."""
+
+_ONE = frozenset(
+    {
+        "additionalItems", "additionalProperties", "contains", "else", "if", "items", "not",
+        "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
+_SEVERAL = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
+_NAMED = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+
+Schema = dict[str, Any]
+
+
+def check_size(schema: Any) -> None:
+    """Come back only where a schema is small enough to walk.
+
+    Raises:
+        RequestError: it is nested too deep (or contains itself), or has too many values.
+    """
+    waiting, n = [(schema, 1)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        n += 1
+        if depth > MAX_NESTING:
+            raise RequestError(
+                f"the JSON schema nests values more than {MAX_NESTING} deep, which makes no "
+                "grammar; put inner schemas under '$defs' and refer to them"
+            )
+        if n > MAX_VALUES:
+            raise RequestError(
+                f"the JSON schema has more than {MAX_VALUES:,} values, which makes no grammar; "
+                "put what it repeats under '$defs' and refer to it"
+            )
+        if isinstance(value, Mapping):
+            waiting += [(inner, depth + 1) for inner in value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += [(inner, depth + 1) for inner in value]
+
+
+def inner(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The schemas directly in a schema, each with its keyword; ``const`` and its like hold none."""
+    for key, value in schema.items():
+        if key in _ONE and isinstance(value, Mapping):
+            yield key, value
+        elif key in _SEVERAL and isinstance(value, list | tuple):
+            yield from ((key, item) for item in value)
+        elif key in _NAMED and isinstance(value, Mapping):
+            yield from ((key, item) for item in value.values())
+
+
+def rewrite(schema: Any, change: Callable[[Schema], Schema]) -> Any:
+    """A copy of a schema in which each schema was changed, inner ones first."""
+    if not isinstance(schema, Mapping):
+        return schema
+    copy: Schema = {}
+    for key, value in schema.items():
+        if key in _ONE and isinstance(value, Mapping):
+            copy[key] = rewrite(value, change)
+        elif key in _SEVERAL and isinstance(value, list | tuple):
+            copy[key] = [rewrite(item, change) for item in value]
+        elif key in _NAMED and isinstance(value, Mapping):
+            copy[key] = {name: rewrite(item, change) for name, item in value.items()}
+        else:
+            copy[key] = value
+    return change(copy)
+
+
+def every(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """A schema, and all schemas in it."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            yield value
+            waiting += [item for _, item in inner(value)]
+
+
+def resolve(root: Any, reference: str) -> Any:
+    """What a reference inside of a schema points to (RFC 6901); None where that is elsewhere."""
+    if not reference.startswith("#"):
+        return None
+    target = root
+    for part in reference[1:].split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list | tuple) and key.isdigit() and int(key) < len(target):
+            target = target[int(key)]
+        elif isinstance(target, Mapping) and key in target:
+            target = target[key]
+        else:
+            return None
+    return target
+
+
+def levels(root: Any) -> int:
+    """At most so many schemas stand in each other when references are followed, each once.
+
+    No path through the references goes twice to the same place, so none is longer than all places
+    together are deep.
+    """
+    references = {s["$ref"] for s in every(root) if isinstance(s.get("$ref"), str)}
+    whole = _depth(root)
+    places = [resolve(root, reference) for reference in references]
+    # Where a reference is found by an $id, what it points to is some part of the whole.
+    return whole + sum(whole if place is None else _depth(place) for place in places)
+
+
+def _depth(schema: Any) -> int:
+    """How deep schemas stand in a schema, references not followed."""
+    deepest, waiting = 0, [(schema, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, Mapping):
+            deepest = max(deepest, depth)
+            waiting += [(item, depth + 1) for _, item in inner(value)]
+    return deepest
