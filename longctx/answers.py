@@ -1,57 +1,18 @@
-"""What stands between a request and its completion: the grammar before, the result after."""
+"""What stands between a request and its completion: the settings before, the result after."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from typing import Any
-
 from longctx import arguments
-from longctx.chat import CallFormat, check_tools, tool_grammar
+from longctx.chat import Expected, Hearing
 from longctx.engine import GenerationSettings, Outcome
-from longctx.errors import RequestError, ToolError
-from longctx.grammar import Grammar, json_grammar
-from longctx.options import AnswerOptions, ToolChoice
+from longctx.errors import RequestError
+from longctx.options import AnswerOptions
 from longctx.planner import ContextPlan
-from longctx.types import Completion, Message, ToolCall, ToolSchema
-
-logger = logging.getLogger("longctx")
-
-
-def answer_grammar(
-    tools: Sequence[ToolSchema] | None,
-    tool_choice: ToolChoice,
-    response_schema: Any,
-    call_format: CallFormat = "json",
-) -> Grammar | None:
-    """The grammar that holds an answer to its tools or its schema; None leaves it free.
-
-    Raises:
-        ToolError: a tool is malformed, ``tool_choice`` asks for one that is not there, or tools
-            and a schema are both asked of one answer.
-        RequestError: the schema is no JSON schema, or makes no grammar.
-    """
-    if response_schema is None:
-        return tool_grammar(tools or (), tool_choice, call_format=call_format)
-    arguments.tool_choice(tool_choice, tool_names(tools or ()))
-    if tools and tool_choice != "none":
-        raise ToolError(
-            "one answer cannot be both a tool call and held to response_schema; pass "
-            "tool_choice='none' with the schema, or leave one of them out"
-        )
-    grammar = json_grammar(arguments.json_schema(response_schema))
-    for warning in grammar.warnings:
-        logger.warning("response_schema: %s", warning)
-    return grammar
-
-
-def tool_names(tools: Sequence[ToolSchema]) -> tuple[str, ...]:
-    """The names that a call may have."""
-    return tuple(tool["function"]["name"] for tool in check_tools(tools))
+from longctx.types import Completion, Message
 
 
 def settings_of(
-    options: AnswerOptions, plan: ContextPlan, seed: int | None, grammar: Grammar | None
+    options: AnswerOptions, plan: ContextPlan, seed: int | None, expected: Expected
 ) -> GenerationSettings:
     """The settings that a call's options come to; None in any of them is the default.
 
@@ -59,7 +20,7 @@ def settings_of(
         options: of the call.
         plan: has the room for an answer where the call says nothing.
         seed: of the model, where the call has none.
-        grammar: that the answer is held to.
+        expected: what the answer is held to.
 
     Raises:
         RequestError: a setting is out of its range.
@@ -73,19 +34,30 @@ def settings_of(
         top_p=arguments.top_p(options.get("top_p")),
         seed=seed if own_seed is None else arguments.seed(own_seed),
         stop=arguments.stop_strings(options.get("stop")),
-        guide=grammar.start if grammar else None,
+        guide=expected.guide,
         top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
         prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
     )
 
 
-def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> Completion:
-    """Build the completion that the caller gets."""
+def completion_of(outcome: Outcome, hearing: Hearing | None) -> Completion:
+    """Build the completion that the caller gets.
+
+    Args:
+        outcome: what was written.
+        hearing: what read it; None takes its text as it is.
+    """
+    if hearing is None:
+        message, usage = Message(role="assistant", content=outcome.text), outcome.usage
+    else:
+        message = hearing.message
+        usage = outcome.usage.model_copy(update={"reasoning_tokens": hearing.n_reasoning})
+    calls = message.tool_calls
     return Completion(
-        text=text,
-        message=Message(role="assistant", content=text, tool_calls=calls),
+        text=message.content,
+        message=message,
         finish_reason="tool_calls" if calls else outcome.finish_reason,
-        usage=outcome.usage,
+        usage=usage,
         timings=outcome.timings,
         window=outcome.window,
         logprobs=() if calls else outcome.logprobs,

@@ -16,20 +16,21 @@ from typing_extensions import Unpack
 
 import longctx
 from longctx import arguments
-from longctx.answers import answer_grammar, completion_of, settings_of, tool_names
+from longctx.answers import completion_of, settings_of
 from longctx.channel import Channel, Merged
 from longctx.chat import (
     ChatTemplate,
     EncodedPrompt,
+    Expected,
     PromptTemplate,
     RenderedPrompt,
+    expect_answer,
+    expect_text,
     find_template,
-    parse_tool_calls,
 )
 from longctx.closing import Closing
 from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
 from longctx.errors import RequestError
-from longctx.grammar import Grammar
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
 from longctx.options import (
@@ -37,6 +38,7 @@ from longctx.options import (
     CHAT_OPTIONS,
     AnswerOptions,
     ChatOptions,
+    ToolChoice,
     check_names,
     tool_choice_of,
 )
@@ -335,11 +337,7 @@ class LongContextLLM(Closing):
         choice = tool_choice_of(options)
         # With "none" too the tools stay in the prompt: the cached prefix has them.
         prompt = self.prompt(messages, options.get("tools"))
-        grammar = answer_grammar(
-            prompt.tools, choice, options.get("response_schema"), self._template.call_format
-        )
-        names = tool_names(prompt.tools) if choice != "none" else ()
-        return self._answer(prompt, options, grammar, names)
+        return self._answer(prompt, options, self._expected(prompt, options, choice))
 
     def chat_batch(
         self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
@@ -352,10 +350,9 @@ class LongContextLLM(Closing):
         """
         check_names(options, ANSWER_OPTIONS, "of chat_batch()")
         prompts = [self.prompt(messages) for messages in conversations]
-        grammar = answer_grammar((), "none", options.get("response_schema"))
         merged: Merged[Event] = Merged(len(prompts))
         writings = [
-            self._writing(prompt, options, grammar, (), channel)
+            self._writing(prompt, options, self._expected(prompt, options, "none"), channel)
             for prompt, channel in zip(prompts, merged.channels, strict=True)
         ]
         meter = SideBySideMeter(options.get("on_progress"), [p.n_tokens for p in prompts])
@@ -383,11 +380,11 @@ class LongContextLLM(Closing):
         check_names(options, ANSWER_OPTIONS, "of generate()")
         self._thread.check_open()
         ids = self._encode(arguments.plain_text("prompt", prompt), True)
-        grammar = answer_grammar((), "none", options.get("response_schema"))
+        expected = expect_text(options.get("response_schema"))
         rendered = RenderedPrompt(text=prompt, ids=ids)
         added = int(self._tokenizer.adds_bos)
         plain = EncodedPrompt((), (), len(ids), rendered=rendered, n_added=added)
-        return self._answer(plain, options, grammar, ())
+        return self._answer(plain, options, expected)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it gives the answer up."""
@@ -567,15 +564,21 @@ class LongContextLLM(Closing):
     def _text_of(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
-    def _answer(
-        self,
-        prompt: EncodedPrompt,
-        options: AnswerOptions,
-        grammar: Grammar | None,
-        tool_names: Sequence[str],
-    ) -> Stream:
+    def _expected(
+        self, prompt: EncodedPrompt, options: AnswerOptions, choice: ToolChoice
+    ) -> Expected:
+        return expect_answer(
+            self._template,
+            prompt.rendered.text,
+            prompt.messages,
+            prompt.tools,
+            choice,
+            options.get("response_schema"),
+        )
+
+    def _answer(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:
         channel: Channel[Event] = Channel()
-        writing = self._writing(prompt, options, grammar, tool_names, channel)
+        writing = self._writing(prompt, options, expected, channel)
         stream = Stream(channel, options.get("on_progress"))
         self._thread.post(partial(self._engine.add, writing))
         return stream
@@ -584,27 +587,19 @@ class LongContextLLM(Closing):
         self,
         prompt: EncodedPrompt,
         options: AnswerOptions,
-        grammar: Grammar | None,
-        tool_names: Sequence[str],
+        expected: Expected,
         channel: Channel[Event],
     ) -> Writing:
         """Check what is asked for, before any work."""
-        settings = settings_of(options, self.plan, self._seed, grammar)
+        settings = settings_of(options, self.plan, self._seed, expected)
         self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
+        hearing = None if expected.hear is None else expected.hear()
 
         def finish(outcome: Outcome) -> Chunk:
             self._template.remember(prompt.rendered, outcome.text, outcome.ids)
-            calls = parse_tool_calls(outcome.text, tool_names) if tool_names else None
-            text = "" if calls else outcome.text
-            result = completion_of(outcome, text, tuple(calls or ()))
-            if not tool_names:
-                return Chunk(result=result)
-            return Chunk(text=text, logprobs=result.logprobs, result=result)
+            return Chunk(result=completion_of(outcome, hearing))
 
-        # A tool call is no prose: with tools the text is shown when it is known which it is.
-        return Writing(
-            prompt.ids, settings, channel, finish, pinned=prompt.pinned, is_aloud=not tool_names
-        )
+        return Writing(prompt.ids, settings, channel, finish, pinned=prompt.pinned, hearing=hearing)
 
 
 def _planned(

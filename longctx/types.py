@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from longctx.errors import TemplateError
 
@@ -33,6 +33,10 @@ def first_problem(error: ValidationError, whole: str) -> str:
     return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
 
 
+REASONING_NAMES = ("reasoning_content", "thinking")
+"""What ``reasoning`` is called elsewhere: DeepSeek's API, vLLM and llama-server; gpt-oss."""
+
+
 class ToolCall(Frozen):
     """One call of a tool that the model asked for."""
 
@@ -50,13 +54,33 @@ class ToolCall(Frozen):
 
 
 class Message(Frozen):
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    ``reasoning`` is what the model thought before it said ``content``; the chat template shows it
+    to the model again, or drops it.
+    """
 
     role: Role
     content: str = ""
+    reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_reasoning(cls, value: Any) -> Any:
+        """Accept the names that servers have for reasoning."""
+        if not isinstance(value, Mapping):
+            return value
+        fields = dict(value)
+        for other in REASONING_NAMES:
+            found = fields.pop(other, None)
+            if found and not fields.get("reasoning"):
+                fields["reasoning"] = found
+        if fields.get("reasoning", "") is None:
+            del fields["reasoning"]
+        return fields
 
     @field_validator("content", mode="before")
     @classmethod
@@ -91,6 +115,8 @@ class Message(Frozen):
     def to_template(self) -> dict[str, Any]:
         """Return the dict that a chat template renders."""
         out: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.reasoning:
+            out["reasoning_content"] = self.reasoning
         if self.tool_calls:
             out["tool_calls"] = [call.to_openai() for call in self.tool_calls]
         if self.tool_call_id is not None:
@@ -150,7 +176,8 @@ def _as_message(index: int, message: Any) -> Message:
             f"messages[{index}] is a {type(message).__name__}; "
             "each must be a dict with 'role' and 'content', or a longctx.Message"
         )
-    known = {key: value for key, value in message.items() if key in Message.model_fields}
+    names = {*Message.model_fields, *REASONING_NAMES}
+    known = {key: value for key, value in message.items() if key in names}
     try:
         return Message.model_validate(known)
     except (ValidationError, json.JSONDecodeError) as error:
@@ -182,14 +209,15 @@ class Composed(Frozen):
 class Usage(Frozen):
     """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``.
 
-    ``accepted_tokens`` of the completion came from ``drafted_tokens`` that prompt lookup proposed
-    (``docs/prompt-lookup.md``).
+    ``reasoning_tokens`` of the completion were thoughts; ``accepted_tokens`` came from
+    ``drafted_tokens`` that prompt lookup proposed (``docs/prompt-lookup.md``).
     """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     prefilled_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
 
@@ -263,11 +291,34 @@ class Completion(Frozen):
         """The tools that the model asked for."""
         return self.message.tool_calls
 
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered; "" where it does not tell."""
+        return self.message.reasoning
+
+
+class ToolCallDelta(Frozen):
+    """A piece of a call that is being written.
+
+    The first of a call has ``id`` and ``name``; ``arguments`` of all of them together are the JSON
+    text of an object. A call that breaks off is not among the result's.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
 
 class Chunk(Frozen):
-    """A piece of a streamed answer; the last one carries the whole ``result``."""
+    """A piece of a streamed answer; the last one carries the whole ``result``.
+
+    ``text`` is what is said, ``reasoning`` what is thought; ``tool_calls`` are pieces of calls.
+    """
 
     text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: tuple[SampledToken, ...] = ()
     result: Completion | None = None
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from longctx._native import TokenAttr
+from longctx.chat.calls.answer_reader import AnswerFormat
+from longctx.chat.calls.format import BARE
 from longctx.chat.guard import Guard, pick_sentinel
 from longctx.chat.kept_words import check_words
 from longctx.chat.named_templates import PASS_ANOTHER
 from longctx.chat.prompt_template import PromptTemplate
 from longctx.chat.system_role import place_system
 from longctx.chat.template_traits import TemplateTraits
-from longctx.chat.tool_calls import CallFormat, check_tools
+from longctx.chat.tool_calls import check_tools
 from longctx.chat.tool_prompt import spell_out_tools
 from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory, Key
@@ -26,6 +28,8 @@ from longctx.types import Message, Messages, ToolSchema, as_messages
 
 Plain = list[dict[str, Any]]
 
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+"""What templates call the thoughts of a turn."""
 ENCODED_TOKENS = 500_000
 """Tokens of fragments whose ids are kept: unchanged turns of a conversation, documents."""
 
@@ -87,9 +91,14 @@ class ChatTemplate:
         return self.traits.supports_tools
 
     @property
-    def call_format(self) -> CallFormat:
-        """How the model is shown to call a tool."""
-        return self.traits.call_format
+    def answers(self) -> AnswerFormat:
+        """How the model writes answers; tools that were described in words are called in JSON."""
+        found = self._template.answers
+        return found if self.supports_tools else replace(found, calls=BARE)
+
+    def partition(self, text: str) -> list[str | SpecialToken]:
+        """Cut a text at the vocabulary's special tokens."""
+        return self._special.partition(text)
 
     def render(
         self,
@@ -97,6 +106,7 @@ class ChatTemplate:
         tools: Sequence[ToolSchema] | None = None,
         *,
         add_generation_prompt: bool = True,
+        options: Mapping[str, Any] | None = None,
     ) -> RenderedPrompt:
         """Render a conversation.
 
@@ -108,6 +118,7 @@ class ChatTemplate:
                 turn, or, where the last message is the assistant's, behind its words, which the
                 answer continues. A last message with tool calls is none to continue: it is closed,
                 and a new turn is opened.
+            options: variables of the template's own.
 
         Returns:
             The text and its tokens.
@@ -132,9 +143,12 @@ class ChatTemplate:
         def render(turns: Sequence[Mapping[str, Any]]) -> str:
             guarded = [self._break_message(turn, sentinel) for turn in turns]
             if continues:
-                return self._inside_last(guarded, shown_tools, sentinel)
+                return self._inside_last(guarded, shown_tools, sentinel, options)
             return self._template.render(
-                guarded, shown_tools, add_generation_prompt=add_generation_prompt
+                guarded,
+                shown_tools,
+                add_generation_prompt=add_generation_prompt,
+                options=options,
             )
 
         marked = render(plain)
@@ -153,7 +167,7 @@ class ChatTemplate:
 
         Args:
             prompt: what the answer continued.
-            generated_text: the answer as it will stand in the next messages.
+            generated_text: the answer as it was written; control tokens inside by their text.
             generated_ids: its tokens; tokens that end the turn may follow.
         """
         ids = list(generated_ids)
@@ -162,12 +176,12 @@ class ChatTemplate:
         # A stop string cuts text that the ids still hold, and bytes that are no text show as
         # U+FFFD: the ids do not stand for it. With them, the same messages would be another
         # prompt to the model that wrote them than to any other.
-        if self._vocabulary.decode_bytes(ids) != generated_text.encode():
+        if not prompt.tail or self._vocabulary.decode_bytes(ids, special=True) != (
+            generated_text.encode()
+        ):
             return
-        # A control token inside would split the fragment, so it could never be found again.
-        if prompt.tail and ids and not any(map(self._is_control, ids)):
-            before, text = prompt.tail
-            self._written.put((before, text + generated_text), [*prompt.tail_ids, *ids])
+        before, text = prompt.tail
+        self._remember(before, text, prompt.tail_ids, ids)
 
     def recall(self, ids: Sequence[int]) -> None:
         """Remember every fragment of a text that comes back from disk with its keys.
@@ -175,15 +189,20 @@ class ChatTemplate:
         Args:
             ids: the whole text, answers as the model wrote them.
         """
-        before: int | None = None
+        self._remember(None, "", (), ids)
+
+    def _remember(
+        self, before: int | None, head: str, head_ids: Sequence[int], ids: Sequence[int]
+    ) -> None:
+        """Keep fragments between control tokens; the first goes on from a head."""
         for is_control, group in groupby(ids, self._is_control):
             tokens = list(group)
             if is_control:
-                before = tokens[-1]
+                before, head, head_ids = tokens[-1], "", ()
             else:
-                with suppress(UnicodeDecodeError):  # of no text, as in remember()
+                with suppress(UnicodeDecodeError):  # of no text
                     text = self._vocabulary.decode_bytes(tokens, special=True).decode()
-                    self._written.put((before, text), tokens)
+                    self._written.put((before, head + text), [*head_ids, *tokens])
 
     def _is_control(self, token: int) -> bool:
         attr = self._vocabulary.token_attr(token)
@@ -196,6 +215,9 @@ class ChatTemplate:
     def _to_template(self, turns: Sequence[Message]) -> list[dict[str, Any]]:
         """What the template renders: arguments and call ids in the form it wants."""
         out = [turn.to_template() for turn in turns]
+        for turn in out:
+            if thought := turn.get("reasoning_content"):
+                turn |= {key: thought for key in _REASONING if key in self._template.source}
         calls = [call for turn in out for call in turn.get("tool_calls", ())]
         if calls and self.traits.text_arguments:
             for call in calls:
@@ -212,12 +234,18 @@ class ChatTemplate:
 
     def _break_message(self, message: Mapping[str, Any], sentinel: str) -> dict[str, Any]:
         guard = self._answer_guard if message["role"] == "assistant" else self._guard
-        content = guard.break_text(message["content"], sentinel, inner=True)
-        rest = {key: value for key, value in message.items() if key not in ("role", "content")}
+        words = {
+            key: guard.break_text(message[key], sentinel, inner=True)
+            for key in ("content", *_REASONING)
+            if key in message
+        }
+        rest = {key: item for key, item in message.items() if key != "role" and key not in words}
         broken: dict[str, Any] = self._guard.break_tree(rest, sentinel)
-        return {"role": message["role"], "content": content, **broken}
+        return {"role": message["role"], **words, **broken}
 
-    def _inside_last(self, guarded: Plain, tools: Any, sentinel: str) -> str:
+    def _inside_last(
+        self, guarded: Plain, tools: Any, sentinel: str, options: Mapping[str, Any] | None
+    ) -> str:
         """Text that ends with the content of the last message, which the answer continues.
 
         Templates may put anything before and behind it, so a mark tells where it ends.
@@ -228,7 +256,7 @@ class ChatTemplate:
         *before, last = guarded
         mark = pick_sentinel(guarded, tools, self._template.source, sentinel)
         closed = [*before, {**last, "content": last["content"] + mark}]
-        whole = self._template.render(closed, tools, add_generation_prompt=False)
+        whole = self._template.render(closed, tools, add_generation_prompt=False, options=options)
         end = whole.rfind(mark)
         if end < 0:
             raise TemplateError(

@@ -142,6 +142,12 @@ class _GenerationTag(Extension):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Lists that a template makes may grow (Kimi K2); each step of it counts."""
+        if attr == "append" and isinstance(obj, list):
+            return True
+        return super().is_safe_attribute(obj, attr, value)
+
     intercepted_binops = frozenset({"*", "**", "+"})
     concat = staticmethod(_joined)
 
@@ -180,8 +186,20 @@ def _to_json(
 ) -> str:
     """Jinja's own filter escapes HTML, which models were not trained on."""
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_listed,
     )
+
+
+def _listed(value: Any) -> Any:
+    """What map() and select() give is written as the list that it stands for."""
+    if isinstance(value, Iterator):
+        return list(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _raise_exception(message: Any) -> NoReturn:

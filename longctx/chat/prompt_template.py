@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from longctx.chat.calls.answer_reader import AnswerFormat
+from longctx.chat.calls.probe import probe_answers
 from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
 from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
+
+Plain = Sequence[Mapping[str, Any]]
+_OWN_TOOLS = "{{ functions"
 
 logger = logging.getLogger("longctx.tokens")
 
@@ -42,13 +49,31 @@ class PromptTemplate:
         tools: Sequence[Mapping[str, Any]] | None,
         *,
         add_generation_prompt: bool = True,
+        options: Mapping[str, Any] | None = None,
     ) -> str:
         """Render.
+
+        Args:
+            messages: turns as dicts.
+            tools: what the model may call.
+            add_generation_prompt: end where the assistant's turn begins.
+            options: the template's own variables, such as ``enable_thinking``.
 
         Raises:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
-        return self._render(messages, tools, add_generation_prompt, FULL_LIMITS)
+        return self._render(messages, tools, add_generation_prompt, FULL_LIMITS, options)
+
+    @cached_property
+    def answers(self) -> AnswerFormat:
+        """How the model writes answers: calls, reasoning, words."""
+
+        def render(turns: Plain, tools: Any, prompted: bool) -> str:
+            return self._render(turns, tools, prompted, _PROBE_LIMITS)
+
+        if not self._is_given:
+            return AnswerFormat()
+        return probe_answers(render, self.source, text_arguments=self.traits.text_arguments)
 
     @cached_property
     def traits(self) -> TemplateTraits:
@@ -115,18 +140,30 @@ class PromptTemplate:
         tools: Sequence[Mapping[str, Any]] | None,
         add_generation_prompt: bool,
         limits: Limits,
+        options: Mapping[str, Any] | None = None,
     ) -> str:
         variables = {
+            **(options or {}),
             "messages": messages,
             "tools": tools,
             "add_generation_prompt": add_generation_prompt,
             **self._tokens,
         }
+        if _OWN_TOOLS in self.source:
+            variables |= _firefunction(tools)
         return self._compiled(variables, limits)
 
     @cached_property
     def _compiled(self) -> Callable[[Mapping[str, Any], Limits], str]:
         return compile_template(self.source)
+
+
+def _firefunction(tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Its template has its tools as text, and today's date, in variables of their own."""
+    return {
+        "functions": json.dumps(tools, indent=4, ensure_ascii=False) if tools else "",
+        "datetime": f"{date.today():%B %d %Y}",
+    }
 
 
 @lru_cache(maxsize=256)  # a calibration opens one model a hundred times

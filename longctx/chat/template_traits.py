@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longctx.chat.tool_calls import HERMES_OPEN, CallFormat
 from longctx.errors import TemplateError
 
 Turn = dict[str, Any]
@@ -50,8 +49,7 @@ class TemplateTraits:
     also a second one, and one further on. ``developer_role``: it knows that role.
     ``text_arguments``: it wants a call's arguments as JSON text, not as an object.
     ``nine_letter_ids``: it refuses calls whose id has not nine letters or digits (Mistral).
-    ``call_format``: how it writes calls, of the two that we can read. ``keeps_questions``: it
-    drops no turn of the user's, ``keeps_answers``: nor of the assistant's.
+    ``keeps_questions``: it drops no turn of the user's, ``keeps_answers``: nor of the assistant's.
     """
 
     supports_tools: bool
@@ -60,7 +58,6 @@ class TemplateTraits:
     developer_role: bool
     text_arguments: bool
     nine_letter_ids: bool
-    call_format: CallFormat
     keeps_questions: bool
     keeps_answers: bool
 
@@ -83,7 +80,6 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
     supports_tools = (
         "probe_tool" in _try(render, [_USER], [_TOOL]) and _VALUE in worked and _RESULT in worked
     )
-    hermes = re.search(rf"{HERMES_OPEN}\s*\{{\s*\"name\"\s*:\s*\"probe_tool\"", worked)
     with_tools = [[_USER], _worked(arguments)] if supports_tools else []
 
     def keeps(head: list[Turn], *talks: list[Turn]) -> bool:
@@ -105,7 +101,6 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
         and keeps([_turn("developer", "lead")], [_USER]),
         text_arguments=text_arguments,
         nine_letter_ids=bool(worked) and not _try(render, _worked(arguments, "call_1"), [_TOOL]),
-        call_format="hermes" if supports_tools and hermes else "json",
         keeps_questions=not _drops(render, [_USER], [_USER])
         and not _drops(render, _TALK, [_USER, _USER_2, _USER_3])
         and all(_stand_in(_try(render, talk, [_TOOL]), [_USER]) for talk in with_tools),

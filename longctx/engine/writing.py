@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from longctx._native import Model, Sampler, SamplerParams
 from longctx.cache import Session
@@ -35,6 +35,16 @@ class Outcome:
     window: WindowReport
 
 
+class Hearing(Protocol):
+    """Hears an answer piece by piece, and tells its pieces as what they are."""
+
+    def push(self, chunk: Chunk) -> Sequence[Chunk]:
+        """What a piece tells; nothing while it may be the beginning of a mark."""
+
+    def end(self, chunk: Chunk | None = None) -> Sequence[Chunk]:
+        """What is left, with the last piece."""
+
+
 class Writing:
     """An answer that is asked for, under way, or done.
 
@@ -54,7 +64,8 @@ class Writing:
         channel: who reads it.
         finish: makes the last chunk of the outcome.
         pinned: tokens at the front that a sliding window keeps.
-        is_aloud: whether its text is told as it comes, or only with the result.
+        hearing: tells what the text is, as it comes; None tells it as it is, without the text
+            of control tokens.
 
     Raises:
         RequestError: the prompt is empty.
@@ -68,7 +79,7 @@ class Writing:
         finish: Callable[[Outcome], Chunk],
         *,
         pinned: int = 0,
-        is_aloud: bool = True,
+        hearing: Hearing | None = None,
     ) -> None:
         if not prompt:
             raise RequestError("the prompt is empty; give at least one character")
@@ -79,7 +90,7 @@ class Writing:
         self._channel = channel
         self._finish = finish
         self._pinned = pinned
-        self._is_aloud = is_aloud
+        self._hearing = hearing
         self._pending: Sequence[int] = ()
         self._ids: list[int] = []
         self.foretold = Foretold(self._prompt, settings.prompt_lookup)
@@ -137,7 +148,7 @@ class Writing:
                 sampler=_sampler(self.settings),
                 guide=self.settings.guide(tokens) if self.settings.guide else None,
                 model=model,
-                text=TextStream(model),
+                text=TextStream(model, special=self._hearing is not None),
                 stops=StopWatcher(self.settings.stop),
             )
 
@@ -220,10 +231,12 @@ class Writing:
         return is_right and not self.has_ended
 
     def _tell(self, chunk: Chunk | None) -> None:
-        if chunk is not None and self._is_aloud:
+        if chunk is not None and self._hearing is not None:
+            for heard in self._hearing.push(chunk):
+                self._channel.send(heard)
+        elif chunk is not None:
             self._channel.send(chunk)
-        else:
-            self._channel.check()
+        self._channel.check()
 
     def pause(self) -> Session:
         """Give the session back; :meth:`begin` goes on in another."""
@@ -236,12 +249,15 @@ class Writing:
     def end(self) -> None:
         """After the last token: tell the rest, and the result."""
         begun = self._running
+        chunk: Chunk | None = None
         if not self._stopped:
             rest = begun.stops.push(begun.text.flush())[0] + begun.stops.flush()
-            if rest or begun.shown.held:
-                chunk = begun.shown.end(rest)
-                if self._is_aloud:
-                    self._channel.finish(chunk)
+            chunk = begun.shown.end(rest) if rest or begun.shown.held else None
+            if self._hearing is None and chunk is not None:
+                self._channel.finish(chunk)
+        if self._hearing is not None:
+            for heard in self._hearing.end(chunk):
+                self._channel.finish(heard)
         self._channel.finish(self._finish(self._outcome(begun)))
         begun.sampler.close()
 

@@ -64,6 +64,12 @@ class TokenTable:
             raise RequestError(f"the model has no tokens for the text {data[:40]!r}")
         return ids
 
+    def text(self, token: int) -> str:
+        """A token's text, control tokens' too; bytes that are no whole character are U+FFFD."""
+        if self._model is None:
+            raise BackendError("this model is closed; construct a new LongContextLLM")
+        return self._model.decode_bytes([token], special=True).decode("utf-8", "replace")
+
     def _tokenizer(self) -> LLTokenizer:
         if self._model is None:
             raise BackendError("this model is closed; construct a new LongContextLLM")

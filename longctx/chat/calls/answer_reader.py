@@ -6,7 +6,15 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from longctx.chat.calls.events import CallBegun, CallBroken, CallEnded, CallWritten, Heard, Said, Thought
+from longctx.chat.calls.events import (
+    CallBegun,
+    CallBroken,
+    CallEnded,
+    CallWritten,
+    Heard,
+    Said,
+    Thought,
+)
 from longctx.chat.calls.feed import Feed, Wait
 from longctx.chat.calls.format import BARE, CallFormat
 from longctx.chat.calls.reader import CallReader, NoCall, Tools
@@ -33,7 +41,7 @@ class AnswerFormat:
     heads: tuple[str, ...] = ()
 
     def head(self, prompt: str) -> str:
-        """The mark of reasoning, or of a call, that a prompt ends with: the answer goes on there."""
+        """The mark of reasoning, or of a call, that a prompt ends with; the answer follows it."""
         marks = [self.thinking[0]] if self.thinking is not None else []
         marks += [mark for mark in self.heads if mark]
         return next((mark for mark in marks if prompt.rstrip().endswith(mark.strip())), "")
@@ -112,9 +120,9 @@ class AnswerReader:
         """Of a format without marks only what begins the answer can be a call."""
         start = self._feed.at
         yield from self._feed.skip_space()
-        if (yield from self._feed.peek(1)) in ("{", "["):
-            if (yield from self._section()):
-                return
+        may_be = (yield from self._feed.peek(1)) in ("{", "[")
+        if may_be and (yield from self._section()):
+            return
         self._feed.at = start
 
     def _answer(self) -> Wait[None]:
@@ -239,9 +247,7 @@ class ReadAnswer:
         return ReadAnswer(text, reasoning, tuple(calls))
 
 
-def read_answer(
-    text: str, style: AnswerFormat, tools: Tools, *, head: str = ""
-) -> ReadAnswer:
+def read_answer(text: str, style: AnswerFormat, tools: Tools, *, head: str = "") -> ReadAnswer:
     """Read a whole answer at once."""
     reader = AnswerReader(style, tools, head=head)
     return ReadAnswer().with_heard([*reader.push(text), *reader.end()])

@@ -11,8 +11,15 @@ import re
 from collections.abc import Generator
 
 from longctx.chat.calls.answer_reader import AnswerFormat, AnswerReader
-from longctx.chat.calls.events import CallBegun, CallBroken, CallEnded, CallWritten, Heard, Said
-from longctx.chat.calls.events import Thought
+from longctx.chat.calls.events import (
+    CallBegun,
+    CallBroken,
+    CallEnded,
+    CallWritten,
+    Heard,
+    Said,
+    Thought,
+)
 from longctx.chat.calls.feed import Feed, Wait
 from longctx.chat.calls.format import BARE
 from longctx.chat.calls.json_scan import NotJson, scan_value

@@ -55,7 +55,11 @@ FIRST: tuple[Family, ...] = (
     # Functionary 3.2: every part says whom it is for, words are for "all".
     (
         (">>>all",),
-        AnswerFormat(CallFormat(NamedBody("\n"), opening=">>>", between=""), wrapping=(">>>all",), heads=(">>>",)),
+        AnswerFormat(
+            CallFormat(NamedBody("\n"), opening=">>>", between=""),
+            wrapping=(">>>all",),
+            heads=(">>>",),
+        ),
     ),
     # Kimi K2: the id of a call is its name and number.
     (("<|tool_call_argument_begin|>",), AnswerFormat(_KIMI, _THINK)),
@@ -66,9 +70,7 @@ LAST: tuple[Family, ...] = (
     # Firefunction 2: its template wants its tools in a variable of its own.
     (
         ("functools[",),
-        AnswerFormat(
-            CallFormat(ObjectBody(), section="functools[", between=", ", section_end="]")
-        ),
+        AnswerFormat(CallFormat(ObjectBody(), section="functools[", between=", ", section_end="]")),
     ),
     # Command R+: a fence behind "Action:", and the same example in its system message.
     (

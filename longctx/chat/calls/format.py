@@ -23,11 +23,13 @@ class ObjectBody:
         name: key of the name; "" where the name itself is the key of the arguments (Apertus).
         arguments: key of the arguments.
         call_id: key of a call's id, where calls have one.
+        id_first: whether it stands first, and counts (Command R).
     """
 
     name: str = "name"
     arguments: str = "arguments"
     call_id: str = ""
+    id_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,5 @@ def _head(mark: str) -> str:
 
 BARE = CallFormat(ObjectBody(), many=False)
 """A JSON object that is the whole answer: Llama 3, and tools that were described in words."""
-HERMES = CallFormat(
-    ObjectBody(), opening="<tool_call>\n", closing="\n</tool_call>", between="\n"
-)
+HERMES = CallFormat(ObjectBody(), opening="<tool_call>\n", closing="\n</tool_call>", between="\n")
 """Hermes 2 and Qwen 2.5."""

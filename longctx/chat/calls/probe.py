@@ -114,7 +114,7 @@ _MARK = re.compile(r"<\|?[\w/:.-]+\|?>(?:\w+<\|\w+\|>)?|\[/?[A-Z_]{3,}\]")
 
 def _answers(
     render: Render, text_arguments: bool, wrapping: Sequence[str]
-) -> list[tuple[str, str, bool]]:
+) -> list[tuple[str, str]]:
     """The text of (one call, two calls) as the assistant's turn has it, ids or none."""
 
     def turn(n: int, with_id: bool) -> Turn:
@@ -138,7 +138,7 @@ def _answers(
         head = _behind(texts[0], head, wrapping)
         one = _to_tag(texts[0], head, tail)
         two = _to_tag(texts[1], head, tail) if _NAMES[1] in texts[1][start:] else ""
-        out.append((one, two, with_id))
+        out.append((one, two))
     return out
 
 
@@ -165,7 +165,7 @@ def _to_tag(text: str, head: int, tail: int) -> str:
     return text[head:end]
 
 
-def _reads(style: AnswerFormat, one: str, two: str, ids: bool) -> bool:
+def _reads(style: AnswerFormat, one: str, two: str) -> bool:
     """Whether what was rendered comes back."""
     for n, text in ((1, one), (2, two)):
         read = read_answer(text, style, _PARAMETERS)
@@ -175,7 +175,7 @@ def _reads(style: AnswerFormat, one: str, two: str, ids: bool) -> bool:
     return True
 
 
-def _derived(one: str, two: str, ids: bool) -> list[CallFormat]:
+def _derived(one: str, two: str) -> list[CallFormat]:
     """Formats that a rendered call, and a pair where templates take one, may have."""
     text = two or one
     names = [text.find(name) for name in _NAMES[: 2 if two else 1]]
@@ -264,7 +264,9 @@ def _object_around(text: str, at: int) -> tuple[int, int, ObjectBody] | None:
         if arguments[0] in _NAMES:
             return start, end, ObjectBody(name="", arguments="")
         if names:
-            return start, end, ObjectBody(names[0], arguments[0], ids[0] if ids else "")
+            call_id = ids[0] if ids else ""
+            first = next(iter(value)) == call_id
+            return start, end, ObjectBody(names[0], arguments[0], call_id, first)
     return None
 
 

@@ -199,8 +199,10 @@ class CallReader:
         for name in sorted(self._tools, key=len, reverse=True):
             if here.startswith(name):
                 rest = here[len(name) :]
-                if not rest or not _IDENTIFIER.match(rest[0]) or any(
-                    end.strip() and end.strip()[0] == rest[0] for end in ends
+                if (
+                    not rest
+                    or not _IDENTIFIER.match(rest[0])
+                    or any(end.strip() and end.strip()[0] == rest[0] for end in ends)
                 ):
                     feed.at += len(name)
                     return name

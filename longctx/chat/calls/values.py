@@ -26,7 +26,7 @@ def value_of(text: str, schema: Any, root: Any, *, is_text: bool | None = None) 
         is_text: what the markup itself says of it; None where it says nothing.
     """
     if is_text is None:
-        types = _types(schema, root, 0)
+        types = types_of(schema, root)
         if types == {"string"}:
             is_text = True
         else:
@@ -91,6 +91,11 @@ def _evaluated(node: ast.expr) -> Any:
     raise NotJson
 
 
+def types_of(schema: Any, root: Any) -> set[str]:
+    """The JSON types that a schema allows; empty where it does not say."""
+    return _types(schema, root, 0)
+
+
 def _fits(value: Any, types: set[str]) -> bool:
     kind = {
         bool: "boolean", int: "integer", float: "number", str: "string", list: "array",
@@ -100,7 +105,6 @@ def _fits(value: Any, types: set[str]) -> bool:
 
 
 def _types(schema: Any, root: Any, depth: int) -> set[str]:
-    """The JSON types that a schema allows; empty where it does not say."""
     if not isinstance(schema, Mapping) or depth > 16:
         return set()
     reference = schema.get("$ref")

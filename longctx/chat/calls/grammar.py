@@ -1,0 +1,301 @@
+"""Grammars of calls: a name that is there, arguments by its schema, in the family's own format."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from longctx.chat.calls.format import (
+    CALL_ID,
+    KEY,
+    NUMBER,
+    BracesBody,
+    CallFormat,
+    NamedBody,
+    ObjectBody,
+    ParametersBody,
+    PythonBody,
+)
+from longctx.chat.calls.reader import Tools
+from longctx.chat.calls.values import types_of
+from longctx.errors import RequestError, ToolError
+from longctx.grammar import Grammar, json_rule
+from longctx.tokens.special_tokens import SpecialToken
+
+Partition = Callable[[str], Sequence["str | SpecialToken"]]
+"""Cuts a text at the vocabulary's special tokens."""
+
+_ID_PATTERN = "/[a-zA-Z0-9]{9}/"
+_NUMBER_PATTERN = "/[0-9]{1,3}/"
+
+
+def call_grammar(
+    call_format: CallFormat,
+    tools: Tools,
+    partition: Partition,
+    *,
+    many: bool = True,
+) -> Grammar:
+    """The grammar of a section of calls, from its first mark to its last.
+
+    Args:
+        call_format: how the model writes them.
+        tools: which may be called, at least one.
+        partition: special tokens are no text to a grammar.
+        many: whether several may follow each other.
+
+    Raises:
+        ToolError: a tool's parameters make no grammar.
+    """
+    return _Builder(call_format, tools, partition).grammar(many)
+
+
+def or_mark(grammar: Grammar, mark: str, partition: Partition) -> Grammar:
+    """The same grammar, or a mark by itself: of reasoning, which a model may begin with."""
+    if not mark:
+        return grammar
+    other = literal(mark, partition)
+    lark = grammar.lark.replace("start:", f"start: answer | {other}\nanswer:", 1)
+    return replace(grammar, lark=lark)
+
+
+def no_call_grammar(call_format: CallFormat, partition: Partition) -> Grammar:
+    """The grammar of words in which no call begins.
+
+    A small model copies the calls that it has made before; a mark that is a token of its own
+    cannot be in text at all.
+    """
+    marks = [mark for mark in call_format.begins[:1] if len(partition(mark)) == 1]
+    pattern = re.escape(marks[0]).replace("/", "\\/") if marks else ""
+    if pattern:
+        text = f"/(?s:.*)/ & ~/(?s:.*){pattern}(?s:.*)/"
+    else:  # the whole answer would be the call
+        text = "/(?s:.*)/ & ~/[ \\t\\r\\n]*\\{(?s:.*)/"
+    return Grammar(f"start: TEXT\nTEXT: {text}\n")
+
+
+def literal(mark: str, partition: Partition) -> str:
+    """A mark as a grammar has it: special tokens by their ids, the rest between quotes."""
+    out = []
+    for piece in re.split(f"([{NUMBER}{CALL_ID}])", mark):
+        if piece == NUMBER:
+            out.append(_NUMBER_PATTERN)
+        elif piece == CALL_ID:
+            out.append(_ID_PATTERN)
+        else:
+            for part in partition(piece):
+                out.append(f"<[{part.id}]>" if isinstance(part, SpecialToken) else _quoted(part))
+    return " ".join(out)
+
+
+class _Builder:
+    """Collects the rules of one grammar."""
+
+    def __init__(self, call_format: CallFormat, tools: Tools, partition: Partition) -> None:
+        self._format = call_format
+        self._tools = tools
+        self._partition = partition
+        self._rules: list[str] = []
+        self._levels = 0
+        self._warnings: list[str] = []
+
+    def grammar(self, many: bool) -> Grammar:
+        shape = self._format
+        calls = " | ".join(self._call(i, name) for i, name in enumerate(self._tools))
+        more = f" (({self._text(shape.between)}) call)*" if shape.between else " call*"
+        several = more if many and shape.many else ""
+        section = f"{self._text(shape.section)} call{several} {self._text(shape.section_end)}"
+        rules = [f"start: {section.strip()}", f"call: {calls}", *self._rules]
+        found = Grammar("\n".join(rules) + "\n", self._levels, tuple(self._warnings))
+        try:
+            found.check()
+        except RequestError as error:
+            names = ", ".join(self._tools)
+            raise ToolError(f"the parameters of a tool ({names}) are unusable: {error}") from error
+        return found
+
+    def _call(self, i: int, name: str) -> str:
+        """The rule of one tool's call; its name."""
+        body, parameters = self._format.body, self._tools[name]
+        match body:
+            case ObjectBody():
+                inner = self._object(body, name, parameters)
+            case NamedBody():
+                inner = f"{_quoted(name)} {self._text(body.separator)} {self._json(parameters)}"
+            case ParametersBody():
+                inner = self._parameters(body, name, parameters)
+            case PythonBody():
+                pairs = [
+                    (f"{_quoted(key + '=')} {self._json(schema)}", needed)
+                    for key, schema, needed in _properties(parameters)
+                ]
+                inner = f'{_quoted(name + "(")} {self._listed(pairs)} ")"'
+            case BracesBody():
+                pairs = [
+                    (f"{_quoted(key + ':')} {self._braces(schema, parameters, body.quote)}", needed)
+                    for key, schema, needed in _properties(parameters)
+                ]
+                inner = f'{_quoted(name + "{")} {self._listed(pairs)} "}}"'
+        shape = self._format
+        rule = f"call_{i}"
+        closing = self._text(shape.closing)
+        self._rules.append(f"{rule}: {self._text(shape.opening)} {inner} {closing}".rstrip())
+        return rule
+
+    def _object(self, body: ObjectBody, name: str, parameters: Any) -> str:
+        arguments = self._json(parameters)
+        if not body.name:
+            return f'{_quoted("{" + json.dumps(name) + ": ")} {arguments} "}}"'
+        call_id = (
+            f'"\\"" {_ID_PATTERN} "\\""' if not body.id_first else f'"\\"" {_NUMBER_PATTERN} "\\""'
+        )
+        head, tail = "{", '"}"'
+        before = ""
+        if body.call_id and body.id_first:
+            before = f"{_quoted('{' + json.dumps(body.call_id) + ': ')} {call_id} "
+            head = ", "
+        elif body.call_id:
+            tail = f'{_quoted(", " + json.dumps(body.call_id) + ": ")} {call_id} "}}"'
+        start = f"{head}{json.dumps(body.name)}: {json.dumps(name)}, {json.dumps(body.arguments)}: "
+        return f"{before}{_quoted(start)} {arguments} {tail}"
+
+    def _parameters(self, body: ParametersBody, name: str, parameters: Any) -> str:
+        parts = [_quoted(name), self._text(body.named)]
+        for key, schema, needed in _properties(parameters):
+            kinds = types_of(schema, parameters)
+            closing = body.closing.replace(KEY, key)
+            ways = []
+            if not kinds or "string" in kinds:
+                ways.append(f"{self._text(body.of_text)} {self._until(closing, schema)}")
+            if not kinds or kinds - {"string"}:
+                value = self._json(_rooted(_without_strings(schema), parameters))
+                ways.append(f"{self._text(body.of_json)} {value} {self._text(closing)}")
+            one = f"{self._text(body.opening)} {_quoted(key)} ({' | '.join(ways)})"
+            parts.append(one if needed else f"({one})?")
+        return " ".join(filter(None, parts))
+
+    def _until(self, closing: str, schema: Any) -> str:
+        """Text up to a mark, the mark included."""
+        if isinstance(schema, Mapping) and isinstance(schema.get("enum"), list):
+            words = [word for word in schema["enum"] if isinstance(word, str)]
+            return f"({' | '.join(map(_quoted, words))}) {self._text(closing)}"
+        rule = f"text_{len(self._rules)}"
+        first, *rest = self._partition(closing)
+        if isinstance(first, str):
+            self._rules.append(f"{rule}[suffix={_quoted(first)}]: /(?s:.*)/")
+            return " ".join([rule, *(self._text(_text_of(part)) for part in rest)])
+        self._rules.append(f"{rule}: /(?s:.*)/")
+        return f"{rule} {self._text(closing)}"
+
+    def _braces(self, schema: Any, root: Any, quote: str) -> str:
+        """A value as Gemma 4 writes it, by its type."""
+        text = f"{self._text(quote)} /(?s:[^<]*)/ {self._text(quote)}"
+        if not any(rule.startswith("braces_value:") for rule in self._rules):
+            key = "/[a-zA-Z_][a-zA-Z0-9_]*/"
+            pair = f'{key} ":" braces_value'
+            self._rules += [
+                f"braces_text: {text}",
+                'braces_value: braces_text | braces_number | "true" | "false" | "null" '
+                "| braces_list | braces_object",
+                "braces_number: /-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?/",
+                'braces_list: "[" (braces_value ("," braces_value)*)? "]"',
+                f'braces_object: "{{" ({pair} ("," {pair})*)? "}}"',
+            ]
+        ways = {
+            "string": "braces_text", "number": "braces_number", "integer": "/-?(0|[1-9][0-9]*)/",
+            "boolean": '"true" | "false"', "null": '"null"', "array": "braces_list",
+            "object": "braces_object",
+        }  # fmt: skip
+        kinds = types_of(schema, root)
+        if kinds == {"string"} and isinstance(schema, Mapping) and schema.get("enum"):
+            words = " | ".join(_quoted(str(word)) for word in schema["enum"])
+            return f"{self._text(quote)} ({words}) {self._text(quote)}"
+        found = [ways[kind] for kind in sorted(kinds) if kind in ways]
+        return f"({' | '.join(found)})" if found else "braces_value"
+
+    def _listed(self, pairs: Sequence[tuple[str, bool]]) -> str:
+        """Pairs in their order with commas between; who is not needed may be left out."""
+        comma = '", "' if isinstance(self._format.body, PythonBody) else '","'
+        # rest_i: what may follow once something stands before, from pair i on.
+        n = len(self._rules)
+        rest = ""
+        first = ""
+        for i in range(len(pairs) - 1, -1, -1):
+            pair, needed = pairs[i]
+            with_comma, alone = f"{comma} {pair} {rest}".strip(), f"{pair} {rest}".strip()
+            self._rules.append(f"list_{n}_{i}: {with_comma}")
+            first = f"({alone})" if needed else (f"({alone} | {first})" if first else f"({alone})?")
+            rest = (
+                f"list_{n}_{i}"
+                if needed
+                else f"(list_{n}_{i} | {rest})"
+                if rest
+                else (f"list_{n}_{i}?")
+            )
+        return first
+
+    def _json(self, schema: Any) -> str:
+        """A rule for a JSON value; its name."""
+        usable = schema if isinstance(schema, Mapping) else {}
+        try:
+            rule = json_rule(usable)
+        except RequestError as error:
+            names = ", ".join(self._tools)
+            raise ToolError(f"the parameters of a tool ({names}) are unusable: {error}") from error
+        self._levels += rule.levels
+        self._warnings += rule.warnings
+        name = f"json_{len(self._rules)}"
+        self._rules.append(f"{name}: {rule.text}")
+        return name
+
+    def _text(self, mark: str) -> str:
+        return literal(mark, self._partition)
+
+
+def _text_of(part: str | SpecialToken) -> str:
+    return part if isinstance(part, str) else part.text
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _properties(parameters: Any) -> list[tuple[str, Any, bool]]:
+    """(name, schema, whether it is required) of each argument, in the schema's order."""
+    if not isinstance(parameters, Mapping):
+        return []
+    properties = parameters.get("properties")
+    needed = parameters.get("required") or ()
+    pairs = dict(properties) if isinstance(properties, Mapping) else {}
+    for name in needed:  # one that properties lack may be anything
+        pairs.setdefault(name, {})
+    return [(name, _rooted(schema, parameters), name in needed) for name, schema in pairs.items()]
+
+
+def _rooted(schema: Any, root: Any) -> Any:
+    """A part of a schema by itself, with what its references point to."""
+    if not isinstance(schema, Mapping):
+        return {}
+    definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
+    return {**definitions, **schema}
+
+
+def _without_strings(schema: Any) -> Any:
+    """The same without text, which is written in its own way."""
+    if not isinstance(schema, Mapping):
+        return {}
+    out = dict(schema)
+    if isinstance(out.get("type"), list):
+        out["type"] = [kind for kind in out["type"] if kind != "string"]
+    if isinstance(out.get("enum"), list):
+        out["enum"] = [value for value in out["enum"] if not isinstance(value, str)]
+    for key in ("anyOf", "oneOf"):
+        if isinstance(out.get(key), list):
+            out[key] = [
+                part for part in out[key]
+                if not (isinstance(part, Mapping) and part.get("type") == "string")
+            ]  # fmt: skip
+    return out

@@ -1,0 +1,253 @@
+"""What an answer is expected to be: what it is held to, and how it is read."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from longctx import arguments
+from longctx.chat.calls import (
+    AnswerFormat,
+    AnswerGuide,
+    AnswerReader,
+    CallBegun,
+    CallBroken,
+    CallEnded,
+    CallWritten,
+    ChannelReader,
+    Heard,
+    Reader,
+    Said,
+    Thought,
+    call_grammar,
+    no_call_grammar,
+    or_mark,
+)
+from longctx.chat.calls.reader import Tools
+from longctx.chat.chat_template import ChatTemplate
+from longctx.chat.tool_calls import check_tools
+from longctx.errors import ToolError
+from longctx.grammar import Grammar, Starts, json_grammar
+from longctx.options import ToolChoice
+from longctx.types import Chunk, Message, ToolCall, ToolCallDelta, ToolSchema
+
+logger = logging.getLogger("longctx")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An answer that is asked for.
+
+    Attributes:
+        guide: starts what holds it, token by token; None leaves it free.
+        hear: makes what reads it; None takes its text as it is.
+    """
+
+    guide: Starts | None = None
+    hear: Callable[[], Hearing] | None = None
+
+
+def expect_text(response_schema: Any) -> Expected:
+    """Of plain text: held to a schema, or free.
+
+    Raises:
+        RequestError: the schema is no JSON schema, or makes no grammar.
+    """
+    grammar = schema_grammar(response_schema)
+    return Expected(None if grammar is None else grammar.start)
+
+
+def schema_grammar(response_schema: Any) -> Grammar | None:
+    """The grammar of ``response_schema=``; what it cannot hold is logged.
+
+    Raises:
+        RequestError: the schema is no JSON schema, or makes no grammar.
+    """
+    if response_schema is None:
+        return None
+    grammar = json_grammar(arguments.json_schema(response_schema))
+    for warning in grammar.warnings:
+        logger.warning("response_schema: %s", warning)
+    return grammar
+
+
+def expect_answer(
+    template: ChatTemplate,
+    prompt: str,
+    messages: Sequence[Message],
+    tools: Sequence[ToolSchema],
+    choice: ToolChoice,
+    response_schema: Any,
+) -> Expected:
+    """Of a conversation.
+
+    Args:
+        template: of the model; it knows how answers are written.
+        prompt: the rendered prompt, which may end inside reasoning.
+        messages: the conversation, whose ids of calls no new one repeats.
+        tools: what the model may call.
+        choice: whether and what it must call.
+        response_schema: what it must say instead; None lets it say anything.
+
+    Raises:
+        ToolError: a tool is malformed, ``choice`` asks for one that is not there, or tools and a
+            schema are both asked of one answer.
+        RequestError: the schema is no JSON schema, or makes no grammar.
+    """
+    offered = _parameters(tools)
+    required = arguments.tool_choice(choice, tuple(offered))
+    schema = schema_grammar(response_schema)
+    if schema is not None and tools and choice != "none":
+        raise ToolError(
+            "one answer cannot be both a tool call and held to response_schema; pass "
+            "tool_choice='none' with the schema, or leave one of them out"
+        )
+    style = template.answers
+    head = style.head(prompt)
+    callable_tools = {} if choice == "none" else offered
+    used = {call.id for message in messages for call in message.tool_calls}
+    plain = not callable_tools and style.thinking is None and not style.wrapping
+    hear = (
+        None
+        if plain and not style.channels
+        else partial(Hearing, style, callable_tools, head, frozenset(used))
+    )
+    guide = _guide(template, style, head, offered, choice, required, schema)
+    return Expected(guide, hear)
+
+
+def _parameters(tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    functions = [tool["function"] for tool in check_tools(tools)]
+    return {function["name"]: function["parameters"] for function in functions}
+
+
+def _guide(
+    template: ChatTemplate,
+    style: AnswerFormat,
+    head: str,
+    offered: Tools,
+    choice: ToolChoice,
+    required: Sequence[str] | None,
+    schema: Grammar | None,
+) -> Starts | None:
+    forced = schema
+    if schema is None and offered and choice == "none":
+        forced = no_call_grammar(style.calls, template.partition)
+    elif schema is None and required:
+        tools = {name: offered[name] for name in required}
+        forced = call_grammar(style.calls, tools, template.partition, many=choice == "required")
+    if forced is not None:
+        if style.thinking is None:
+            return forced.start
+        mark = "" if head else style.thinking[0].strip()
+        forced = or_mark(forced, mark, template.partition)
+        return partial(AnswerGuide, style=style, forced=forced, head=head)
+    if not offered:
+        return None
+    calls = call_grammar(style.calls, offered, template.partition)
+    return partial(AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head)
+
+
+class Hearing:
+    """Takes the text of an answer and tells what it is; knows the message at the end.
+
+    Args:
+        style: how the model writes.
+        tools: name to parameters of what it may call.
+        head: what the prompt ends with of the answer.
+        used: ids of calls that there are.
+    """
+
+    def __init__(self, style: AnswerFormat, tools: Tools, head: str, used: frozenset[str]) -> None:
+        self._reader: Reader = (
+            ChannelReader(style, tools) if style.channels else AnswerReader(style, tools, head=head)
+        )
+        self._used = set(used)
+        self._words: list[str] = []
+        self._thoughts: list[str] = []
+        self._calls: list[tuple[str, str, list[str]]] = []
+        self._index = -1
+        self._thinks = bool(head) and head == (style.thinking or ("",))[0]
+        self.n_reasoning = 0
+
+    def push(self, chunk: Chunk) -> list[Chunk]:
+        """Take a piece as it was written; what it tells, its likelihoods with the first."""
+        out = self._chunks(self._reader.push(chunk.text))
+        self.n_reasoning += self._thinks
+        return _with_logprobs(out, chunk)
+
+    def end(self, chunk: Chunk | None = None) -> list[Chunk]:
+        """Nothing follows."""
+        heard = [] if chunk is None else list(self._reader.push(chunk.text))
+        out = self._chunks([*heard, *self._reader.end()])
+        return out if chunk is None else _with_logprobs(out, chunk)
+
+    @property
+    def message(self) -> Message:
+        """The answer as a turn of the conversation."""
+        calls = []
+        for call_id, name, pieces in self._calls:
+            arguments_ = json.loads("".join(pieces) or "{}")
+            calls.append(ToolCall(id=call_id, name=name, arguments=arguments_))
+        return Message(
+            role="assistant",
+            content="".join(self._words),
+            reasoning="".join(self._thoughts),
+            tool_calls=tuple(calls),
+        )
+
+    def _chunks(self, heard: Sequence[Heard]) -> list[Chunk]:
+        return [chunk for event in heard if (chunk := self._chunk(event)) is not None]
+
+    def _chunk(self, event: Heard) -> Chunk | None:
+        self._thinks = isinstance(event, Thought)
+        match event:
+            case Said(text):
+                self._words.append(text)
+                return Chunk(text=text)
+            case Thought(text):
+                self._thoughts.append(text)
+                return Chunk(reasoning=text)
+            case CallBegun(name, written_id):
+                self._index += 1
+                call_id = self._new_id(written_id)
+                self._calls.append((call_id, name, []))
+                delta = ToolCallDelta(index=self._index, id=call_id, name=name)
+                return Chunk(tool_calls=(delta,))
+            case CallWritten(text):
+                self._calls[-1][2].append(text)
+                return Chunk(tool_calls=(ToolCallDelta(index=self._index, arguments=text),))
+            case CallBroken():
+                self._calls.pop()
+            case CallEnded():
+                if not _is_object("".join(self._calls[-1][2])):
+                    self._calls.pop()
+        return None
+
+    def _new_id(self, written: str) -> str:
+        """The model's own where it wrote one that is new, else the next number."""
+        n = len(self._used)
+        call_id = written if written and not written.isdigit() else ""
+        while not call_id or call_id in self._used:
+            n += 1
+            call_id = f"call_{n}"
+        self._used.add(call_id)
+        return call_id
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text or "{}"), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _with_logprobs(out: list[Chunk], chunk: Chunk) -> list[Chunk]:
+    if not chunk.logprobs:
+        return out
+    first = out[0] if out else Chunk()
+    return [first.model_copy(update={"logprobs": chunk.logprobs}), *out[1:]]
