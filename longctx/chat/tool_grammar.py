@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,15 +48,10 @@ def tool_grammar(
     wrapped = "call"
     if call_format == "hermes":
         rules += "blank: /[ \\n]?/\n"
-        wrapped = f"{_tag(HERMES_OPEN)} blank call blank {_tag(HERMES_CLOSE)}"
+        wrapped = f'"{HERMES_OPEN}" blank call blank "{HERMES_CLOSE}"'
     if must_call:
         return _checked(f"start: {wrapped}\n{rules}", call, chosen)
     return _checked(f"start: {wrapped} | text\n{text}{rules}", call, chosen)
-
-
-def _tag(tag: str) -> str:
-    """A tag as text, or as the one token that it is in some vocabularies."""
-    return json.dumps(tag)
 
 
 def _checked(lark: str, call: JsonRule, tools: list[dict[str, Any]]) -> Grammar:
