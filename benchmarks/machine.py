@@ -34,7 +34,7 @@ def describe() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        **{name: version(name) for name in ("llama-cpp-python", "numpy", "tiktoken")},
+        **{name: version(name) for name in ("llama-cpp-python", "llguidance", "numpy", "tiktoken")},
     }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from typing import Any
 
 from llguidance import LLTokenizer
 
 from longctx._native.handle import NativeHandle
 from longctx._native.library import lib
-from longctx._native.model import Model, TokenAttr
+from longctx._native.model import Model
 from longctx.errors import UnsupportedModelError
 
 _SPECIAL = b"\xff"
@@ -27,14 +28,16 @@ def guidance_tokenizer(model: Model) -> tuple[LLTokenizer, NativeHandle]:
         The tokenizer, and what keeps its vocabulary alive.
 
     Raises:
-        UnsupportedModelError: the vocabulary has no token that ends an answer.
+        UnsupportedModelError: the vocabulary has no token that ends an answer, or is of a model
+            that writes none.
         BackendError: the model is closed.
 
     Source:
         ``llguidance.llamacpp``, which calls functions that llama-cpp-python is about to drop.
     """
     handle = model.handle
-    ends = [token for token in range(model.n_vocab) if model.is_end(token)]
+    vocab = lib.llama_model_get_vocab(handle)
+    ends = [t for t in range(model.n_vocab) if lib.llama_vocab_is_eog(vocab, t)]
     if not ends:
         raise UnsupportedModelError(
             f"{model.path} has no token that ends an answer, so no grammar can end one; leave out "
@@ -42,21 +45,35 @@ def guidance_tokenizer(model: Model) -> tuple[LLTokenizer, NativeHandle]:
             "tokenizer.ggml.eos_token_id"
         )
     from_llamacpp: Any = LLTokenizer.from_llamacpp  # type: ignore[attr-defined]  # no stub of it
-    tokenizer: LLTokenizer = from_llamacpp(
-        tokens=[_bytes_of(model, token) for token in range(model.n_vocab)],
-        vocab_ptr=lib.llama_model_get_vocab(handle),
-        tokenize_fptr=ctypes.cast(lib._lib.llama_tokenize, ctypes.c_void_p).value,
-        eos_token=ends,
-        slices=None,
-    )
+    try:
+        tokenizer: LLTokenizer = from_llamacpp(
+            tokens=list(_tokens(model, vocab)),
+            vocab_ptr=vocab,
+            tokenize_fptr=ctypes.cast(lib._lib.llama_tokenize, ctypes.c_void_p).value,
+            eos_token=ends,
+            slices=None,
+        )
+    except ValueError as error:  # of models that write nothing, such as BERT
+        raise UnsupportedModelError(
+            f"the vocabulary of {model.path} is none to write by: {error}; leave out "
+            "response_schema and tools"
+        ) from error
     return tokenizer, handle
 
 
-def _bytes_of(model: Model, token: int) -> bytes:
-    """The bytes of a token, marked where it is not for text.
+def _tokens(model: Model, vocab: Any) -> Iterator[bytes]:
+    """The text that an answer shows of each token; the name of one that it does not show, marked.
 
-    Of those that a model's maker added, ``<tool_call>`` and its like are not.
+    What a model's maker added as text, such as ``<tool_call>`` in many vocabularies, is text.
     """
-    text, attr = model.decode_bytes([token], special=True), model.token_attr(token)
-    is_tag = attr & TokenAttr.USER_DEFINED and text.startswith(b"<") and text.endswith(b">")
-    return _SPECIAL + text if is_tag or attr & TokenAttr.CONTROL else text
+    size = 256
+    buffer = ctypes.create_string_buffer(size)
+    to_piece = lib.llama_token_to_piece  # a loop over up to 262,144 tokens
+    for token in range(model.n_vocab):
+        n = to_piece(vocab, token, buffer, size, 0, False)
+        if n > 0:
+            yield buffer[:n]
+        elif n < 0:
+            yield model.decode_bytes([token])
+        else:
+            yield _SPECIAL + model.decode_bytes([token], special=True)

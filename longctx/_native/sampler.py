@@ -94,7 +94,9 @@ class Sampler:
         candidates = np.zeros(tokens.size, _CANDIDATE)
         candidates["id"] = tokens
         # A softmax of infinities is no number, and what is then drawn is none of these.
-        candidates["logit"] = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30)
+        if not np.isfinite(logits).all():
+            logits = np.nan_to_num(logits, nan=-1e30, posinf=1e30, neginf=-1e30)
+        candidates["logit"] = logits
         array = lib.llama_token_data_array(
             data=candidates.ctypes.data_as(ctypes.POINTER(lib.llama_token_data)),
             size=candidates.size,

@@ -33,7 +33,7 @@ from longctx.chat.tool_calls import check_tools
 from longctx.errors import ToolError
 from longctx.grammar import Grammar, Starts, json_grammar
 from longctx.options import ToolChoice
-from longctx.types import Chunk, Message, ToolCall, ToolCallDelta, ToolSchema
+from longctx.types import Chunk, Message, SampledToken, ToolCall, ToolCallDelta, ToolSchema
 
 logger = logging.getLogger("longctx")
 
@@ -171,6 +171,7 @@ class Hearing:
         self._thoughts: list[str] = []
         self._calls: list[tuple[str, str, list[str]]] = []
         self._index = -1
+        self._logprobs: list[SampledToken] = []
         self._thinks = bool(head) and head == (style.thinking or ("",))[0]
         self.n_reasoning = 0
 
@@ -178,13 +179,17 @@ class Hearing:
         """Take a piece as it was written; what it tells, its likelihoods with the first."""
         out = self._chunks(self._reader.push(chunk.text))
         self.n_reasoning += self._thinks
-        return _with_logprobs(out, chunk)
+        self._logprobs += chunk.logprobs
+        return self._with_logprobs(out)
 
     def end(self, chunk: Chunk | None = None) -> list[Chunk]:
         """Nothing follows."""
         heard = [] if chunk is None else list(self._reader.push(chunk.text))
+        self._logprobs += () if chunk is None else chunk.logprobs
         out = self._chunks([*heard, *self._reader.end()])
-        return out if chunk is None else _with_logprobs(out, chunk)
+        if self._logprobs and not self._calls:
+            out.append(Chunk())
+        return self._with_logprobs(out)
 
     @property
     def message(self) -> Message:
@@ -228,6 +233,15 @@ class Hearing:
                     self._calls.pop()
         return None
 
+    def _with_logprobs(self, out: list[Chunk]) -> list[Chunk]:
+        """The likelihoods of tokens go with the first words behind them; calls have none."""
+        if not out:
+            return out
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        if not logprobs or any(chunk.tool_calls for chunk in out):
+            return out
+        return [out[0].model_copy(update={"logprobs": logprobs}), *out[1:]]
+
     def _new_id(self, written: str) -> str:
         """The model's own where it wrote one that is new, else the next number."""
         n = len(self._used)
@@ -244,10 +258,3 @@ def _is_object(text: str) -> bool:
         return isinstance(json.loads(text or "{}"), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _with_logprobs(out: list[Chunk], chunk: Chunk) -> list[Chunk]:
-    if not chunk.logprobs:
-        return out
-    first = out[0] if out else Chunk()
-    return [first.model_copy(update={"logprobs": chunk.logprobs}), *out[1:]]

@@ -15,8 +15,10 @@ class Grammar:
 
     Its rule ``start`` is the answer. Rules may hold ``%json {…}`` (write it with
     :func:`~longctx.grammar.json_rule`), ``%regex {…}``, regular expressions between slashes,
-    and special tokens by name (``<|im_end|>``, ``<tool_call>``) or number (``<[151657]>``), which
-    no text between quotes matches.
+    and special tokens by name (``<|im_end|>``) or number (``<[2]>``). Special are those that an
+    answer's text does not show, and no text between quotes matches them. A tag that is shown, as
+    ``<tool_call>`` is by many models, is text: ``"<tool_call>"`` matches it as one token and as
+    several.
 
     Args:
         lark: the grammar.

@@ -2,7 +2,7 @@
 
 Nothing here lets more through than the schema does. Less is let through in three places: an object
 that lists its properties gets no others, the alternatives of a ``oneOf`` have the property that
-tells them apart, and whole numbers stay below 10^18 where a bound is beyond that.
+tells them apart, and whole numbers are those of 64 bits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ _HOLDS_NOTHING: tuple[tuple[str, Any], ...] = (
 _COUNTS = (
     "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"
 )  # fmt: skip
-_FARTHEST = 10**18
+_FARTHEST = 2**63 - 1024
+"""The largest double that 64 bits hold as a whole number: bounds beyond it make no grammar, and
+without one a small model may never stop writing digits."""
 _DRAFTS = "json-schema.org/draft"
 # What makes others of an object's properties known, or its own known elsewhere.
 _COMBINES = frozenset(
@@ -86,7 +88,8 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
         value = schema.get(key)
         if isinstance(value, float) and value.is_integer():
             schema[key] = int(value)  # JSON knows no difference
-    if schema.get("type") == "integer":
+    kinds = schema.get("type")
+    if kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds):
         _bound(schema)
     if isinstance(schema.get("pattern"), str):
         schema = without_lookahead(schema)
@@ -97,15 +100,17 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
 
 
 def _bound(schema: Schema) -> None:
-    """Bounds that 64 bits do not hold make no grammar."""
-    for key in ("minimum", "exclusiveMinimum"):
-        value = schema.get(key)
-        if _is_number(value) and value < -_FARTHEST:
-            schema[key] = -_FARTHEST
-    for key in ("maximum", "exclusiveMaximum"):
-        value = schema.get(key)
-        if _is_number(value) and value > _FARTHEST:
-            schema[key] = _FARTHEST
+    """Let whole numbers be those of 64 bits, unless other numbers may come, or multiples."""
+    for key, other, farthest in (
+        ("minimum", "exclusiveMinimum", -_FARTHEST),
+        ("maximum", "exclusiveMaximum", _FARTHEST),
+    ):
+        for name in (key, other):
+            value = schema.get(name)
+            if _is_number(value) and abs(value) > _FARTHEST and (value < 0) == (farthest < 0):
+                schema[name] = farthest
+        if not schema.keys() & {key, other, "multipleOf"} and "number" not in schema["type"]:
+            schema[key] = farthest
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -15,12 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from longctx import LongContextLLM
-from longctx._native import Model
+from longctx._native import Model, TokenAttr
 from longctx.answers import settings_of
 from longctx.engine import GenerationSettings
 from longctx.errors import BackendError, RequestError
 from longctx.grammar import Grammar, GrammarMatcher, TokenTable, json_grammar, json_rule
 from tests.models import TINY
+from tests.support.vocabularies import Vocabularies
 
 CALL = json_grammar(
     {
@@ -240,3 +241,19 @@ def test_many_answers_by_one_schema_at_once() -> None:
         with ThreadPoolExecutor(6) as pool:
             together = list(pool.map(ask, range(12)))
         assert together == [ask(seed) for seed in range(12)]
+
+
+def test_tags_that_are_shown_are_text(vocabulary: Vocabularies) -> None:
+    """A token that the model's maker added as text is drawn for it, whole."""
+    model = vocabulary("qwen2")
+    tags = [
+        token
+        for token in range(model.n_vocab)
+        if model.token_attr(token) & TokenAttr.USER_DEFINED and model.decode_bytes([token])
+    ]
+    table = TokenTable(model)
+    for token in tags[:3]:
+        text = model.decode_bytes([token]).decode()
+        matcher = Grammar(f"start: {json.dumps(text)}\n").start(table)
+        assert token in allowed(matcher.mask(), model.n_vocab)
+    table.close()

@@ -276,9 +276,9 @@ def _held(schema: dict[str, Any]) -> dict[str, Any]:
         ({**TURN, "response_format": {"type": "json_schema"}}, "json_schema"),
         (_held({"$ref": "file:///etc/passwd"}), "schema"),
         (_held({"enum": []}), "grammar"),
-        (_held({"type": "array", "items": {"type": "null"}, "maxItems": 10**9}), "maxItems"),
-        (_held({"type": "string", "minLength": 2001}), "minLength is 2001"),
-        (_held({"type": "string", "pattern": "^a{3,65536}$"}), "65536"),
+        (_held({"type": "array", "uniqueItems": True}), "uniqueItems"),
+        (_held({"type": "string", "pattern": "^(a$"}), "unclosed group"),
+        (_held({"type": "integer", "minimum": 3, "maximum": 1}), "minimum"),
     ],
 )
 def test_nonsense_is_a_400(server: LiveServer, body: dict[str, Any], said: str) -> None:

@@ -192,7 +192,8 @@ def test_second_turns_find_their_first(server: LiveServer) -> None:
             model="tiny", messages=talk, max_tokens=16, response_format=form
         )
         assert answer.usage is not None
-        held.append(answer.usage.prompt_tokens + answer.usage.completion_tokens)
+        # The last token is drawn, and not in the cache.
+        held.append(answer.usage.prompt_tokens + answer.usage.completion_tokens - 1)
         said = answer.choices[0].message.content
         talk += [{"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]
     for talk, n in zip(talks, held, strict=True):

@@ -56,7 +56,7 @@ FIRST: tuple[Family, ...] = (
     (
         (">>>all",),
         AnswerFormat(
-            CallFormat(NamedBody("\n"), opening=">>>", between=""),
+            CallFormat(NamedBody("\n"), opening=">>>"),
             wrapping=(">>>all",),
             heads=(">>>",),
         ),
