@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from longctx.chat.calls.format import (
@@ -68,17 +69,20 @@ def no_call_grammar(call_format: CallFormat, partition: Partition) -> Grammar:
     A small model copies the calls that it has made before; a mark that is a token of its own
     cannot be in text at all.
     """
-    marks = [mark for mark in call_format.begins[:1] if len(partition(mark)) == 1]
-    pattern = re.escape(marks[0]).replace("/", "\\/") if marks else ""
-    if pattern:
-        text = f"/(?s:.*)/ & ~/(?s:.*){pattern}(?s:.*)/"
-    else:  # the whole answer would be the call
-        text = "/(?s:.*)/ & ~/[ \\t\\r\\n]*\\{(?s:.*)/"
+    text = "/(?s:.*)/"
+    if not call_format.begins:  # the whole answer would be the call
+        text += " & ~/[ \\t\\r\\n]*\\{(?s:.*)/"
+    elif not any(map(_is_control, partition(call_format.begins[0]))):
+        pattern = re.escape(call_format.begins[0]).replace("/", "\\/")
+        text += f" & ~/(?s:.*){pattern}(?s:.*)/"
     return Grammar(f"start: TEXT\nTEXT: {text}\n")
 
 
 def literal(mark: str, partition: Partition) -> str:
-    """A mark as a grammar has it: special tokens by their ids, the rest between quotes."""
+    """A mark as a grammar has it: control tokens by their ids, the rest between quotes.
+
+    Tokens that an answer shows, such as ``<tool_call>`` in many vocabularies, are text.
+    """
     out = []
     for piece in re.split(f"([{NUMBER}{CALL_ID}])", mark):
         if piece == NUMBER:
@@ -87,7 +91,10 @@ def literal(mark: str, partition: Partition) -> str:
             out.append(_ID_PATTERN)
         else:
             for part in partition(piece):
-                out.append(f"<[{part.id}]>" if isinstance(part, SpecialToken) else _quoted(part))
+                if isinstance(part, SpecialToken) and part.is_control:
+                    out.append(f"<[{part.id}]>")
+                else:
+                    out.append(_quoted(_text_of(part)))
     return " ".join(out)
 
 
@@ -183,10 +190,14 @@ class _Builder:
             words = [word for word in schema["enum"] if isinstance(word, str)]
             return f"({' | '.join(map(_quoted, words))}) {self._text(closing)}"
         rule = f"text_{len(self._rules)}"
-        first, *rest = self._partition(closing)
-        if isinstance(first, str):
-            self._rules.append(f"{rule}[suffix={_quoted(first)}]: /(?s:.*)/")
-            return " ".join([rule, *(self._text(_text_of(part)) for part in rest)])
+        shown = "".join(
+            takewhile(
+                bool, ("" if _is_control(p) else _text_of(p) for p in self._partition(closing))
+            )
+        )
+        if shown:
+            self._rules.append(f"{rule}[suffix={_quoted(shown)}]: /(?s:.*)/")
+            return f"{rule} {self._text(closing[len(shown) :])}".strip()
         self._rules.append(f"{rule}: /(?s:.*)/")
         return f"{rule} {self._text(closing)}"
 
@@ -253,6 +264,10 @@ class _Builder:
 
     def _text(self, mark: str) -> str:
         return literal(mark, self._partition)
+
+
+def _is_control(part: str | SpecialToken) -> bool:
+    return isinstance(part, SpecialToken) and part.is_control
 
 
 def _text_of(part: str | SpecialToken) -> str:
