@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from longctx import arguments
-from longctx._native import Model, check_grammar, json_schema_to_grammar
+from longctx._native import Model, biased_tokens, check_grammar, json_schema_to_grammar
 from longctx.chat import CallFormat, check_tools, tool_grammar
 from longctx.engine import GenerationSettings, Outcome
 from longctx.errors import RequestError, ToolError
 from longctx.options import AnswerOptions, ToolChoice
 from longctx.planner import ContextPlan
+from longctx.sampling import Sampling
 from longctx.types import Completion, Message, ToolCall, ToolSchema
 
 
@@ -54,20 +56,22 @@ def settings_of(
         plan: has the room for an answer where the call says nothing.
         seed: of the model, where the call has none.
         grammar: that the answer is held to.
-        model: whose tokens the grammar is of.
+        model: whose tokens the grammar and the bias are of.
 
     Raises:
-        RequestError: a setting is out of its range, or llama.cpp refuses the grammar.
+        RequestError: a setting is out of its range, llama.cpp refuses the grammar, or the
+            bias is of a token that there is not.
     """
-    max_tokens, own_seed = options.get("max_tokens"), options.get("seed")
+    max_tokens, sampling = options.get("max_tokens"), Sampling.of(options)
+    if sampling.seed is None:
+        sampling = replace(sampling, seed=seed)
     if max_tokens is None and not plan.reserve_output:
         raise RequestError("reserve_output is 0, so each call must say its max_tokens")
     settings = GenerationSettings(
         max_tokens=arguments.max_tokens(plan.reserve_output if max_tokens is None else max_tokens),
-        temperature=arguments.temperature(options.get("temperature")),
-        top_p=arguments.top_p(options.get("top_p")),
-        seed=seed if own_seed is None else arguments.seed(own_seed),
+        sampling=replace(sampling, logit_bias=biased_tokens(model, sampling.logit_bias)),
         stop=arguments.stop_strings(options.get("stop")),
+        stop_on_repetition=arguments.stop_on_repetition(options.get("stop_on_repetition")),
         grammar=grammar,
         top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
         prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
@@ -83,6 +87,7 @@ def completion_of(outcome: Outcome, text: str, calls: tuple[ToolCall, ...]) -> C
         text=text,
         message=Message(role="assistant", content=text, tool_calls=calls),
         finish_reason="tool_calls" if calls else outcome.finish_reason,
+        finish_detail=outcome.finish_detail,
         usage=outcome.usage,
         timings=outcome.timings,
         window=outcome.window,

@@ -16,7 +16,7 @@ from longctx._native.library import (
 )
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
 from longctx._native.numbers import NumberType, number_type
-from longctx._native.sampler import Sampler, SamplerParams, check_grammar
+from longctx._native.sampler import Sampler, biased_tokens, check_grammar
 
 __all__ = [
     "KV_TYPES",
@@ -27,8 +27,8 @@ __all__ = [
     "NumberType",
     "Part",
     "Sampler",
-    "SamplerParams",
     "TokenAttr",
+    "biased_tokens",
     "build_id",
     "captured_log",
     "check_grammar",

@@ -1,14 +1,22 @@
-"""llama.cpp's samplers as one chain: grammar, top-p, temperature, seed."""
+"""llama.cpp's samplers as one chain, in its own order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ctypes
+import random
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from longctx._native.handle import NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError, RequestError
+from longctx.sampling import Bias, Sampling
+
+_DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
+_POSSIBLE = 1e-30
+"""Less likely than the likeliest by this factor, a token's probability may be 0 in float32, of
+which typical-p would take the logarithm."""
 
 
 class HasHandle(Protocol):
@@ -17,16 +25,6 @@ class HasHandle(Protocol):
     @property
     def handle(self) -> NativeHandle:
         """The ``llama_context *``."""
-
-
-@dataclass(frozen=True)
-class SamplerParams:
-    """How the next token is drawn. ``temperature`` 0 is greedy; ``seed`` matters above 0."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    grammar: str | None = None
 
 
 def check_grammar(model: Model, grammar: str) -> None:
@@ -46,26 +44,141 @@ def _grammar(model: Model, grammar: str) -> Any:
     return sampler
 
 
+def biased_tokens(model: Model, bias: Bias) -> tuple[tuple[int, float], ...]:
+    """The tokens of a bias by their ids.
+
+    Raises:
+        RequestError: one is not in the vocabulary.
+    """
+    return tuple((_token_id(model, token), added) for token, added in bias)
+
+
+def _token_id(model: Model, token: int | str) -> int:
+    if isinstance(token, int):
+        if 0 <= token < model.n_vocab:
+            return token
+        raise RequestError(
+            f"logit_bias names token {token}; this vocabulary has 0 to {model.n_vocab - 1}"
+        )
+    ids = model.encode(token, parse_special=True)
+    text = token.encode()
+    # Some vocabularies put a space before a text: then the token is none of its own encoding.
+    candidates = ids if len(ids) == 1 else range(model.n_vocab)
+    for candidates in (candidates, range(model.n_vocab)):
+        for candidate in candidates:
+            if model.decode_bytes([candidate], special=True) == text:
+                return candidate
+    raise RequestError(
+        f"logit_bias names the text {token!r:.80}, which is {len(ids)} tokens of this model and no "
+        "single one; name their ids (llm.tokenize), or a text that is one token"
+    )
+
+
 class Sampler:
-    """A sampler chain; it holds the grammar's state, so use one for each answer.
+    """A sampler chain; it holds the grammar's state and what was drawn, so use one for each answer.
+
+    The order is llama.cpp's: bias, penalties, DRY, top-k, typical-p, top-p, min-p, XTC,
+    temperature. Penalties and DRY see the prompt, as in its server; the grammar does not.
+
+    Args:
+        model: whose tokens are drawn.
+        sampling: how; a bias by text is not looked up any more (:func:`biased_tokens`), and no
+            seed draws one.
+        grammar: that the answer is held to; its root is ``root``.
+        history: the tokens before the answer.
+        n_ahead: tokens that the answer may have; penalties look at no more than it and all of
+            ``history``.
 
     Raises:
         RequestError: the grammar is malformed.
     """
 
-    def __init__(self, model: Model, params: SamplerParams) -> None:
+    def __init__(
+        self,
+        model: Model,
+        sampling: Sampling,
+        *,
+        grammar: str | None = None,
+        history: Sequence[int] = (),
+        n_ahead: int = 0,
+    ) -> None:
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         # The grammar looks tokens up in the vocabulary.
         self._handle = NativeHandle(chain, lib.llama_sampler_free, model.handle)
-        if params.grammar is not None:
-            self._add(_grammar(model, params.grammar))
-        if params.temperature <= 0:
+        if grammar is not None:
+            self._add(_grammar(model, grammar))
+        self._add_penalties(model, sampling, history, len(history) + n_ahead)
+        seed = random.getrandbits(32) if sampling.seed is None else sampling.seed
+        if sampling.temperature <= 0:
             self._add(lib.llama_sampler_init_greedy())
+        elif sampling.mirostat:
+            self._add(lib.llama_sampler_init_temp(sampling.temperature))
+            tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+            self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
         else:
-            if params.top_p < 1:
-                self._add(lib.llama_sampler_init_top_p(params.top_p, 1))
-            self._add(lib.llama_sampler_init_temp(params.temperature))
-            self._add(lib.llama_sampler_init_dist(params.seed))
+            self._add_choice(sampling, seed)
+            self._add(lib.llama_sampler_init_temp(sampling.temperature))
+            self._add(lib.llama_sampler_init_dist(seed))
+
+    def _add_penalties(
+        self, model: Model, sampling: Sampling, history: Sequence[int], n_text: int
+    ) -> None:
+        """What changes logits, at temperature 0 too."""
+
+        def remembering(sampler: Any, n: int) -> None:
+            for token in history[-n:]:
+                lib.llama_sampler_accept(sampler, token)
+            self._add(sampler)
+
+        def window(n: int) -> int:
+            return n_text if n < 0 else min(n, n_text)
+
+        if bias := biased_tokens(model, sampling.logit_bias):
+            array = (lib.llama_logit_bias * len(bias))(*bias)
+            self._add(lib.llama_sampler_init_logit_bias(model.n_vocab, len(bias), array))
+        if sampling.penalises and (n := window(sampling.repeat_last_n)):
+            remembering(
+                lib.llama_sampler_init_penalties(
+                    model.n_vocab,
+                    n,
+                    sampling.repeat_penalty,
+                    sampling.frequency_penalty,
+                    sampling.presence_penalty,
+                ),
+                n,
+            )
+        if sampling.is_dry and (n := window(sampling.dry_penalty_last_n)):
+            breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
+            remembering(
+                lib.llama_sampler_init_dry(
+                    lib.llama_model_get_vocab(model.handle),
+                    sampling.dry_multiplier,
+                    sampling.dry_base,
+                    min(sampling.dry_allowed_length, n_text),
+                    n,
+                    breakers,
+                    len(breakers),
+                ),
+                n,
+            )
+
+    def _add_choice(self, sampling: Sampling, seed: int) -> None:
+        """What narrows the choice; one token is always left."""
+        if sampling.top_k:
+            self._add(lib.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.typical_p < 1:
+            self._add(lib.llama_sampler_init_min_p(_POSSIBLE, 1))
+            self._add(lib.llama_sampler_init_typical(sampling.typical_p, 1))
+        if sampling.top_p < 1:
+            self._add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            self._add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        if sampling.xtc_probability > 0:
+            self._add(
+                lib.llama_sampler_init_xtc(
+                    sampling.xtc_probability, sampling.xtc_threshold, 1, seed
+                )
+            )
 
     @property
     def handle(self) -> NativeHandle:
@@ -83,7 +196,8 @@ class Sampler:
         lib.llama_sampler_chain_add(self._handle, sampler)
 
     def sample(self, context: HasHandle, row: int = -1) -> int:
-        """Draw the token that follows a row of the last batch; advance the grammar past it."""
+        """Draw the token that follows a row of the last batch; advance the grammar past it, and
+        remember it for the penalties."""
         return int(lib.llama_sampler_sample(self.handle, context.handle, row))
 
     def close(self) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from longctx._native import Model, Sampler, SamplerParams
+from longctx._native import Model, Sampler
 from longctx.cache import Session
 from longctx.channel import Cancelled, Channel
 from longctx.engine.drafting import MAX_DRAFT, Foretold
+from longctx.engine.repetition import HELD_TO_A_FORM, Repetition
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
 from longctx.errors import RequestError
 from longctx.stream import Event
 from longctx.tokens import TextStream
-from longctx.types import Chunk, Progress, SampledToken, Timings, Usage, WindowReport
+from longctx.types import (
+    Chunk,
+    FinishDetail,
+    Progress,
+    SampledToken,
+    Timings,
+    Usage,
+    WindowReport,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Outcome:
     ids: tuple[int, ...]
     logprobs: tuple[SampledToken, ...]
     finish_reason: Literal["stop", "length"]
+    finish_detail: FinishDetail | None
     usage: Usage
     timings: Timings
     window: WindowReport
@@ -84,6 +93,7 @@ class Writing:
         self.foretold = Foretold(self._prompt, settings.prompt_lookup)
         self._begun: _Begun | None = None
         self._ended_by: Literal["stop", "length"] = "length"
+        self._detail: FinishDetail | None = None
         self._stopped = False
         self.has_ended = False
 
@@ -132,10 +142,17 @@ class Writing:
                 rescale_s=rescale_s,
                 n_cached=max(0, min(matched, len(self._prompt)) - again),
                 n_to_prefill=len(self._pending),
-                sampler=_sampler(model, self.settings),
+                sampler=Sampler(
+                    model,
+                    self.settings.sampling,
+                    grammar=self.settings.grammar,
+                    history=ids,
+                    n_ahead=self.n_left,
+                ),
                 model=model,
                 text=TextStream(model),
                 stops=StopWatcher(self.settings.stop),
+                repetition=_repetition(self.settings),
             )
 
     # Under way
@@ -209,6 +226,8 @@ class Writing:
         if self._stopped:
             self._ended_by = "stop"
         self.has_ended = self._stopped or self.n_left == 0
+        if not self.has_ended and begun.repetition is not None and begun.repetition.take(token):
+            self._detail, self.has_ended = "repetition", True
         self._tell(begun.shown.show(text) if text else None)
         return is_right and not self.has_ended
 
@@ -253,6 +272,7 @@ class Writing:
             ids=tuple(self._ids),
             logprobs=tuple(begun.shown.logprobs),
             finish_reason=self._ended_by,
+            finish_detail=self._detail,
             usage=Usage(
                 prompt_tokens=len(self._prompt),
                 cached_tokens=begun.n_cached,
@@ -302,6 +322,7 @@ class _Begun:
     model: Model
     text: TextStream
     stops: StopWatcher
+    repetition: Repetition | None
     shown: Shown = field(default_factory=Shown)
     n_decoded: int = 0
     n_drafted: int = 0
@@ -310,14 +331,7 @@ class _Begun:
     first_token_at: float | None = None
 
 
-def _sampler(model: Model, settings: GenerationSettings) -> Sampler:
-    seed = settings.seed
-    return Sampler(
-        model,
-        SamplerParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=random.getrandbits(32) if seed is None else seed,
-            grammar=settings.grammar,
-        ),
-    )
+def _repetition(settings: GenerationSettings) -> Repetition | None:
+    if not settings.stop_on_repetition:
+        return None
+    return Repetition() if settings.grammar is None else Repetition(**HELD_TO_A_FORM)
