@@ -229,8 +229,8 @@ class TokenLogprob(Frozen):
     """How likely one token was: the natural logarithm of its probability.
 
     The distribution is the model's own, the softmax of its raw logits: before a grammar forbids
-    tokens, and before sampling changes anything. ``data`` are the token's bytes, which may be a part
-    of a character.
+    tokens, and before sampling changes anything. ``data`` are the token's bytes, which may be a
+    part of a character.
     """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")

@@ -6,6 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
+from longctx._native.bias import biased_tokens
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
 from longctx._native.library import (
     build_id,
@@ -16,7 +17,7 @@ from longctx._native.library import (
 )
 from longctx._native.model import Model, TokenAttr, json_schema_to_grammar
 from longctx._native.numbers import NumberType, number_type
-from longctx._native.sampler import Sampler, biased_tokens, check_grammar
+from longctx._native.sampler import Sampler, check_grammar
 
 __all__ = [
     "KV_TYPES",

@@ -7,11 +7,12 @@ import random
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from longctx._native.bias import biased_tokens
 from longctx._native.handle import NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError, RequestError
-from longctx.sampling import Bias, Sampling
+from longctx.sampling import Sampling
 
 _DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
 _POSSIBLE = 1e-30
@@ -44,36 +45,6 @@ def _grammar(model: Model, grammar: str) -> Any:
     return sampler
 
 
-def biased_tokens(model: Model, bias: Bias) -> tuple[tuple[int, float], ...]:
-    """The tokens of a bias by their ids.
-
-    Raises:
-        RequestError: one is not in the vocabulary.
-    """
-    return tuple((_token_id(model, token), added) for token, added in bias)
-
-
-def _token_id(model: Model, token: int | str) -> int:
-    if isinstance(token, int):
-        if 0 <= token < model.n_vocab:
-            return token
-        raise RequestError(
-            f"logit_bias names token {token}; this vocabulary has 0 to {model.n_vocab - 1}"
-        )
-    ids = model.encode(token, parse_special=True)
-    text = token.encode()
-    # Some vocabularies put a space before a text: then the token is none of its own encoding.
-    candidates = ids if len(ids) == 1 else range(model.n_vocab)
-    for candidates in (candidates, range(model.n_vocab)):
-        for candidate in candidates:
-            if model.decode_bytes([candidate], special=True) == text:
-                return candidate
-    raise RequestError(
-        f"logit_bias names the text {token!r:.80}, which is {len(ids)} tokens of this model and no "
-        "single one; name their ids (llm.tokenize), or a text that is one token"
-    )
-
-
 class Sampler:
     """A sampler chain; it holds the grammar's state and what was drawn, so use one for each answer.
 
@@ -82,15 +53,14 @@ class Sampler:
 
     Args:
         model: whose tokens are drawn.
-        sampling: how; a bias by text is not looked up any more (:func:`biased_tokens`), and no
-            seed draws one.
+        sampling: how; without a seed one is drawn.
         grammar: that the answer is held to; its root is ``root``.
         history: the tokens before the answer.
         n_ahead: tokens that the answer may have; penalties look at no more than it and all of
             ``history``.
 
     Raises:
-        RequestError: the grammar is malformed.
+        RequestError: the grammar is malformed, or a bias is of a token that there is not.
     """
 
     def __init__(

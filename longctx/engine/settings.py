@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from longctx.sampling import Sampling
 
@@ -12,7 +12,7 @@ class GenerationSettings:
     """How an answer is drawn and where it ends, checked (:mod:`longctx.arguments`)."""
 
     max_tokens: int
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
     stop_on_repetition: bool = True
     grammar: str | None = None

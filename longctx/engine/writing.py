@@ -11,7 +11,7 @@ from longctx._native import Model, Sampler
 from longctx.cache import Session
 from longctx.channel import Cancelled, Channel
 from longctx.engine.drafting import MAX_DRAFT, Foretold
-from longctx.engine.repetition import HELD_TO_A_FORM, Repetition
+from longctx.engine.repetition import MIN_TOKENS_IN_A_FORM, Repetition
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
@@ -334,4 +334,5 @@ class _Begun:
 def _repetition(settings: GenerationSettings) -> Repetition | None:
     if not settings.stop_on_repetition:
         return None
-    return Repetition() if settings.grammar is None else Repetition(**HELD_TO_A_FORM)
+    is_held = settings.grammar is not None
+    return Repetition(min_tokens=MIN_TOKENS_IN_A_FORM) if is_held else Repetition()

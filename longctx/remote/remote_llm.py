@@ -261,7 +261,7 @@ class RemoteLLM(Closing):
         """
         self._check_open()
         check_names(options, CHAT_OPTIONS, "of chat()")
-        body = chat_request(self.model, messages, options, self._defaults)
+        body = chat_request(self.model, messages, options, self._defaults, self._dialect.names)
         if not self._dialect.refuses_all:
             messages = self.prompt(messages, options.get("tools"))
             self._check_fit(messages.n_tokens, body["max_tokens"])
@@ -293,7 +293,6 @@ class RemoteLLM(Closing):
         return {
             "max_tokens": self.reserve_output,
             "temperature": 0.0,
-            "top_p": 1.0,
             "seed": self._seed,
             **self._dialect.extra_fields,
         }
