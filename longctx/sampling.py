@@ -163,3 +163,24 @@ def _added(bias: Any) -> float:
     if isinstance(bias, float) and bias == -inf:
         return -MAX_BIAS
     return arguments.real("a logit_bias", bias, least=-MAX_BIAS, most=MAX_BIAS)
+
+
+CONVERSATION: dict[str, float | int] = {
+    "temperature": 0.5,
+    "min_p": 0.1,
+    "dry_multiplier": 0.8,
+    "dry_penalty_last_n": 256,
+}
+"""How conversations are sampled where a model's file says nothing: tokens that are at all likely,
+and none that repeat what was just said. docs/sampling.md has the figures behind it."""
+
+
+def conversation_sampling(suggested: Mapping[str, float | int]) -> dict[str, Any]:
+    """How conversations are sampled: as a model's file suggests, else as :data:`CONVERSATION`.
+
+    Args:
+        suggested: by the file; without a temperature it gets ours.
+    """
+    if not suggested:
+        return dict(CONVERSATION)
+    return {"temperature": CONVERSATION["temperature"], **suggested}

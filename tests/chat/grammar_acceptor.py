@@ -7,7 +7,8 @@ import ctypes
 import numpy as np
 from llama_cpp import llama_cpp as lib
 
-from longctx._native import Model, Sampler, SamplerParams
+from longctx._native import Model, Sampler
+from longctx.sampling import Sampling
 
 
 def accepts(model: Model, grammar: str, text: str) -> bool:
@@ -16,7 +17,7 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
     Raises:
         BackendError: llama.cpp refuses the grammar.
     """
-    sampler = Sampler(model, SamplerParams(grammar=grammar))
+    sampler = Sampler(model, Sampling(), grammar=grammar)
     rules = lib.llama_sampler_chain_get(sampler.handle, 0)
     for token in [*model.encode(text), model.eos]:
         if not _allows(rules, token):

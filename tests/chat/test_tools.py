@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from longctx._native import Context, ContextParams, Model, Sampler, SamplerParams
+from longctx._native import Context, ContextParams, Model, Sampler
 from longctx.chat import ChatTemplate, check_tools, parse_tool_calls, tool_grammar
 from longctx.errors import ToolError
+from longctx.sampling import Sampling
 from longctx.types import ToolCall
 from tests.chat.conversations import SYSTEM, TOOL, with_call
 from tests.chat.grammar_acceptor import accepts
@@ -313,7 +314,7 @@ def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
     context = Context(model, ContextParams(n_ctx=512))
     prompt = ChatTemplate(model.chat_template(), model).render([{"role": "user", "content": "Hi"}])
     for seed in range(3):
-        sampler = Sampler(model, SamplerParams(temperature=1.0, seed=seed, grammar=grammar))
+        sampler = Sampler(model, Sampling(temperature=1.0, seed=seed), grammar=grammar)
         context.clear()
         context.decode(prompt.ids, 0)
         written: list[int] = []

@@ -9,7 +9,7 @@ from tests.cli.test_commands import run
 from tests.models import TINY
 
 MODEL = str(TINY)
-OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12")
+OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12", "--temperature", "0")
 TOOLS = """
 from longctx.agents import tool
 
