@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_type_hints
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 from longctx.errors import RequestError
 from longctx.types import ProgressCallback, ToolSchema
@@ -163,8 +163,8 @@ def check_names(options: Mapping[str, Any], known: frozenset[str], of: str) -> N
 def described(kind: type) -> dict[str, str]:
     """What a type of options says of each, in its first words: for command lines and forms."""
     found: dict[str, str] = {}
-    for each in (*getattr(kind, "__orig_bases__", ()), kind):
-        said = inspect.cleandoc(getattr(each, "__doc__", None) or "")
+    for each in (*filter(is_typeddict, getattr(kind, "__orig_bases__", ())), kind):
+        said = inspect.cleandoc(each.__doc__ or "")
         for name, words in re.findall(
             r"^    (\w+): (.*?)(?=\n    \w|\n\n|\Z)", said, re.MULTILINE | re.DOTALL
         ):

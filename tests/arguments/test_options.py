@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         {1: 101},
         {1: True},
         {1: None},
-    ),  # fmt: skip
+    ),
     "seed": (1.5, "x", True, NAN, [1]),
     "stop_on_repetition": (0, 1, "no", 0.5, []),
     "stop": ("", [""], [1], 5, True, b"x", [b"x"], {"a": "b"}, iter(["a"])),
