@@ -64,10 +64,11 @@ def test_what_people_write_is_none(text: str) -> None:
 
 
 def test_documentation_and_code_are_none() -> None:
-    """All of Python's help, and of our own sources."""
+    """Much of Python's help, which has tables, and some of our own sources."""
     model = Model(TINY, vocab_only=True)
-    sources = Path(longctx.__file__).parent.rglob("*.py")
-    for text in (*pydoc_data.topics.topics.values(), *(path.read_text() for path in sources)):
+    topics = list(pydoc_data.topics.topics.values())[::3]
+    sources = sorted(Path(longctx.__file__).parent.rglob("*.py"))[::20]
+    for text in (*topics, *(path.read_text() for path in sources)):
         assert _ends(model.encode(text)) is None
 
 

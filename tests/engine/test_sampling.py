@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from longctx import LongContextLLM, RequestError, Session
+from longctx import LongContextLLM, RequestError
 from longctx._native import Model, Sampler
+from longctx.cache import Session
 from longctx.sampling import CONVERSATION, Sampling
 from tests.models import TINY
 
@@ -154,14 +155,17 @@ def test_dry_is_the_formula(
     llm: LongContextLLM, session: Session, logits: NDArray[np.float64]
 ) -> None:
     """What would make a repetition of n tokens longer loses multiplier * base ** (n - allowed)."""
-    best = int(logits.argmax())
-    second = int(np.argsort(-logits)[1])
+    model, order = llm.engine.model, np.argsort(-logits).tolist()
+    plain = [token for token in order if not set(model.decode_bytes([token])) & set(b'\n:"*')]
+    best, second = plain[:2]
+    breakers = {token: -100.0 for token in order[: order.index(second)] if token != best}
     gap = float(logits[best] - logits[second])
     # Four tokens have stood before the best one, and stand at the end again.
     history = [300, 301, 302, 303, best, 310, 311, 300, 301, 302, 303]
     for factor, expected in ((0.9, best), (1.1, second)):
         multiplier = factor * gap / 2.0 ** (4 - 2)
         options: dict[str, Any] = {"dry_multiplier": multiplier, "dry_base": 2.0}
+        options["logit_bias"] = breakers
         assert _draw(llm, session, history, **options) == expected
         assert _draw(llm, session, history, **options, dry_allowed_length=5) == best
         assert _draw(llm, session, history, **options, dry_penalty_last_n=5) == best
