@@ -21,7 +21,7 @@ class Repetition:
     """Watches an answer's tokens for a period that repeats.
 
     For each period p it counts for how many tokens in a row the text has been what it was p tokens
-    before; a token costs some five microseconds, whatever the length of the answer.
+    before; a token costs under ten microseconds, whatever the length of the answer.
 
     Args:
         min_tokens: of the repetition, before it counts as endless.
