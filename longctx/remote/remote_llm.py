@@ -293,6 +293,7 @@ class RemoteLLM(Closing):
         return {
             "max_tokens": self.reserve_output,
             "temperature": 0.0,
+            "top_p": 1.0,
             "seed": self._seed,
             **self._dialect.extra_fields,
         }
