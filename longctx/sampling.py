@@ -168,11 +168,13 @@ def _added(bias: Any) -> float:
 CONVERSATION: dict[str, float | int] = {
     "temperature": 0.5,
     "min_p": 0.1,
+    "repeat_penalty": 1.1,
     "dry_multiplier": 0.8,
     "dry_penalty_last_n": 256,
 }
 """How conversations are sampled where a model's file says nothing: tokens that are at all likely,
-and none that repeat what was just said. docs/sampling.md has the figures behind it."""
+and rather not those that repeat what was just said, by word (the penalty, over llama.cpp's 64
+tokens) or by sequence (DRY). docs/sampling.md has the figures behind it."""
 
 
 def conversation_sampling(suggested: Mapping[str, float | int]) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def test_an_answer_is_sampled_as_conversations_are() -> None:
     assert said("--temperature", "0") == greedy
     assert said("--seed", "5") == drawn
     assert said("--seed", "5", "--temperature", "2") == hot
-    assert said("--temperature", "3", "--top-k", "1", "--dry-multiplier", "0") == greedy
+    off = ("--dry-multiplier", "0", "--repeat-penalty", "1")
+    assert said("--temperature", "3", "--top-k", "1", *off) == greedy
     assert len({greedy, drawn, hot}) == 3
 
 
