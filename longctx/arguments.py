@@ -146,15 +146,6 @@ def temperature(value: Any) -> float:
     return found if found >= GREEDY_BELOW else 0.0
 
 
-def top_p(value: Any) -> float:
-    """Of nucleus sampling, None the default: above 0, at most 1.
-
-    Raises:
-        RequestError: it is no such number.
-    """
-    return 1.0 if value is None else real("top_p", value, above=0, most=1)
-
-
 def seed(value: Any) -> int | None:
     """Of sampling: any whole number, as one of llama.cpp's; None draws one.
 
@@ -206,6 +197,17 @@ def prompt_lookup(value: Any) -> bool | None:
     if isinstance(value, str) and value == "auto":
         return None
     raise RequestError(f"prompt_lookup is {_shown(value)}; use True, False or 'auto'")
+
+
+def stop_on_repetition(value: Any) -> bool:
+    """Whether an endless repetition ends an answer, None the default: yes.
+
+    Raises:
+        RequestError: it is neither true nor false.
+    """
+    if value is None or isinstance(value, bool):
+        return value is not False
+    raise RequestError(f"stop_on_repetition is {_shown(value)}; use True or False")
 
 
 def json_schema(value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import takewhile
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from longctx.options import (
     CHAT_OPTIONS,
     AnswerOptions,
     ChatOptions,
+    SamplingOptions,
     ToolChoice,
     check_names,
     tool_choice_of,
@@ -46,6 +47,7 @@ from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.progress import SideBySideMeter
 from longctx.prompt import tools_of
+from longctx.sampling import conversation_sampling
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.tokens import ModelTokenizer
 from longctx.types import (
@@ -212,6 +214,14 @@ class LongContextLLM(Closing):
     def reserve_output(self) -> int:
         """Tokens kept free for an answer when ``max_tokens`` is not given."""
         return self.plan.reserve_output
+
+    @property
+    def sampling_defaults(self) -> SamplingOptions:
+        """How conversations are sampled: as the model's file suggests, else as
+        :data:`longctx.sampling.CONVERSATION`. Calls are greedy unless they ask for it:
+        ``llm.chat(messages, **llm.sampling_defaults)``.
+        """
+        return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
     @property
     def overflow(self) -> str:
@@ -591,7 +601,7 @@ class LongContextLLM(Closing):
         channel: Channel[Event],
     ) -> Writing:
         """Check what is asked for, before any work."""
-        settings = settings_of(options, self.plan, self._seed, expected)
+        settings = settings_of(options, self.plan, self._seed, expected, self._engine.model)
         self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
         hearing = None if expected.hear is None else expected.hear()
 

@@ -8,10 +8,12 @@ obeys it.
 from __future__ import annotations
 
 import difflib
+import inspect
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_type_hints
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 from longctx.errors import RequestError
 from longctx.types import ProgressCallback, ToolSchema
@@ -21,19 +23,76 @@ ToolChoice: TypeAlias = str | dict[str, Any]
 ``{"type": "function", "function": {"name": …}}``."""
 
 
-class AnswerOptions(TypedDict, total=False):
-    """How an answer is drawn and where it ends; what is left out or None is the default.
+class SamplingOptions(TypedDict, total=False):
+    """How the next token is drawn; what is left out or None is the default, greedy decoding.
+
+    Checked, and with their ranges and defaults, they are a
+    :class:`longctx.sampling.Sampling`; docs/sampling.md has what they are good for.
+
+    Attributes:
+        temperature: of sampling; 0, the default, is greedy.
+        top_k: draw from so many of the most likely tokens; by default 0, all of them.
+        top_p: nucleus sampling, above temperature 0; by default 1, which is off.
+        min_p: draw from tokens that are at least so likely as the likeliest, times this; by
+            default 0, which is off.
+        typical_p: locally typical sampling; by default 1, which is off.
+        repeat_penalty: divides the logits of tokens that stood in the text; by default 1, off.
+        repeat_last_n: tokens of prompt and answer that the penalties look at; by default 64, and
+            -1 is all.
+        presence_penalty: subtracted once from a token that stood there; by default 0.
+        frequency_penalty: subtracted each time that a token stood there; by default 0.
+        dry_multiplier: strength of DRY, which makes it unlikely that a sequence goes on as it did
+            before; by default 0, off, and 0.8 is usual.
+        dry_base: by what DRY grows with each token of the repetition; by default 1.75.
+        dry_allowed_length: longest repetition in tokens that DRY lets pass; by default 2.
+        dry_penalty_last_n: tokens of prompt and answer that DRY looks at; by default 64, and -1
+            is all.
+        xtc_probability: how often all but the least likely of the likely tokens are left out; by
+            default 0, never.
+        xtc_threshold: from what probability XTC calls a token likely; by default 0.1.
+        mirostat: 2 aims at an even surprise, in place of what narrows the choice; by default 0,
+            off.
+        mirostat_tau: surprise that mirostat 2 aims at, in bits; by default 5.
+        mirostat_eta: rate at which mirostat 2 learns; by default 0.1.
+        logit_bias: added to the logits of tokens, named by id or by text, from -100 (never) to 100.
+        seed: of sampling; by default the model's, or a new one each call.
+    """
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    typical_p: float | None
+    repeat_penalty: float | None
+    repeat_last_n: int | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    dry_multiplier: float | None
+    dry_base: float | None
+    dry_allowed_length: int | None
+    dry_penalty_last_n: int | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
+    mirostat: int | None
+    mirostat_tau: float | None
+    mirostat_eta: float | None
+    logit_bias: Mapping[int, float] | Mapping[str, float] | Mapping[int | str, float] | None
+    seed: int | None
+
+
+class AnswerOptions(SamplingOptions, total=False):
+    """How an answer is drawn (:class:`SamplingOptions`) and where it ends; what is left out or
+    None is the default.
 
     Attributes:
         max_tokens: room for the answer, in tokens; by default the plan's ``reserve_output``.
-        temperature: of sampling; 0, the default, is greedy.
-        top_p: nucleus sampling, above temperature 0; by default 1, which is off.
         stop: strings that end the answer; they are not part of it.
-        seed: of sampling; by default the model's, or a new one each call.
+        stop_on_repetition: end an answer that says the same over and over (``finish_detail`` is
+            then "repetition"); by default True.
         response_schema: a JSON schema or pydantic model that the answer must satisfy.
         top_logprobs: also say how likely each token of the answer was, and so many others in
-            its place (``Completion.logprobs``): the model's own distribution, before grammar,
-            temperature and top_p.
+            its place (``Completion.logprobs``): the model's own distribution, before grammar and
+            sampling.
         prompt_lookup: draft what the text has had before, and let the model check several tokens
             of it in one batch: always (True), where this is measured to be faster ("auto"), or
             never, the default. It changes no token but by rounding (docs/prompt-lookup.md).
@@ -41,10 +100,8 @@ class AnswerOptions(TypedDict, total=False):
     """
 
     max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
     stop: str | Sequence[str] | None
-    seed: int | None
+    stop_on_repetition: bool | None
     response_schema: Any
     top_logprobs: int | None
     prompt_lookup: bool | Literal["auto"] | None
@@ -71,6 +128,7 @@ class ChatOptions(RunOptions, total=False):
     tools: Sequence[ToolSchema] | None
 
 
+SAMPLING_OPTIONS = frozenset(SamplingOptions.__annotations__)
 ANSWER_OPTIONS = frozenset(AnswerOptions.__annotations__)
 RUN_OPTIONS = frozenset(RunOptions.__annotations__)
 CHAT_OPTIONS = frozenset(ChatOptions.__annotations__)
@@ -100,3 +158,20 @@ def check_names(options: Mapping[str, Any], known: frozenset[str], of: str) -> N
                 f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
             )
             raise RequestError(f"{name!r} is no option {of}; {meant}")
+
+
+def described(kind: type) -> dict[str, str]:
+    """What a type of options says of each, in its first words: for command lines and forms."""
+    found: dict[str, str] = {}
+    for each in (*filter(is_typeddict, getattr(kind, "__orig_bases__", ())), kind):
+        said = inspect.cleandoc(each.__doc__ or "")
+        for name, words in re.findall(
+            r"^    (\w+): (.*?)(?=\n    \w|\n\n|\Z)", said, re.MULTILINE | re.DOTALL
+        ):
+            found[name] = re.sub(r"\s+", " ", words).rstrip(".")
+    return found
+
+
+def sampling_fields() -> dict[str, tuple[Any, None]]:
+    """Type and default of each option of sampling, as pydantic's ``create_model`` takes them."""
+    return {name: (kind, None) for name, kind in get_type_hints(SamplingOptions).items()}

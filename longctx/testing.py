@@ -14,6 +14,7 @@ from longctx import arguments
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.options import CHAT_OPTIONS, ChatOptions, ToolChoice, check_names, tool_choice_of
 from longctx.prompt import Prompt, tools_of
+from longctx.sampling import Sampling
 from longctx.stream import Stream
 from longctx.types import (
     Chunk,
@@ -154,10 +155,9 @@ def _check(
 ) -> None:
     names = [tool["function"]["name"] for tool in arguments.tools(tools or ())]
     arguments.tool_choice(tool_choice, names)
-    arguments.temperature(options.get("temperature"))
-    arguments.top_p(options.get("top_p"))
-    arguments.seed(options.get("seed"))
+    Sampling.of(options)
     arguments.stop_strings(options.get("stop"))
+    arguments.stop_on_repetition(options.get("stop_on_repetition"))
     arguments.prompt_lookup(options.get("prompt_lookup"))
     if options.get("response_schema") is not None:
         arguments.json_schema(options["response_schema"])

@@ -14,6 +14,7 @@ Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 """``developer`` is OpenAI's newer word for ``system``, as which it is taken where a model's chat
 template does not know it."""
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls"]
+FinishDetail: TypeAlias = Literal["repetition"]
 
 
 class Frozen(BaseModel):
@@ -256,8 +257,8 @@ class TokenLogprob(Frozen):
     """How likely one token was: the natural logarithm of its probability.
 
     The distribution is the model's own, the softmax of its raw logits: before a grammar forbids
-    tokens, and before temperature and top_p. ``data`` are the token's bytes, which may be a part
-    of a character.
+    tokens, and before sampling changes anything. ``data`` are the token's bytes, which may be a
+    part of a character.
     """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -276,11 +277,16 @@ class SampledToken(TokenLogprob):
 
 
 class Completion(Frozen):
-    """An answer, with what it cost; ``logprobs`` has each token of its text, where asked for."""
+    """An answer, with what it cost; ``logprobs`` has each token of its text, where asked for.
+
+    ``finish_detail`` is "repetition" where the answer said the same over and over, and was cut:
+    ``finish_reason``, which has OpenAI's words alone, is then "length".
+    """
 
     text: str
     message: Message
     finish_reason: FinishReason
+    finish_detail: FinishDetail | None = None
     usage: Usage
     timings: Timings
     window: WindowReport

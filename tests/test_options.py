@@ -14,11 +14,25 @@ import pytest
 
 from longctx import LongContextLLM
 from longctx.agents import Agent
+from longctx.cli.ask import ask
+from longctx.cli.chat import chat
+from longctx.documents import DocumentQA
 from longctx.engine import GenerationSettings
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, AnswerOptions, ChatOptions, RunOptions
+from longctx.options import (
+    ANSWER_OPTIONS,
+    CHAT_OPTIONS,
+    SAMPLING_OPTIONS,
+    AnswerOptions,
+    ChatOptions,
+    RunOptions,
+    SamplingOptions,
+    described,
+)
 from longctx.planner import PlanOptions, plan_context
 from longctx.protocols import BatchChatModel, ChatModel
 from longctx.remote import RemoteLLM
+from longctx.sampling import SAMPLING
+from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.testing import ScriptedChatModel
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +47,7 @@ TAKES: list[tuple[Any, Any]] = [
     (BatchChatModel.chat_batch, AnswerOptions),
     *((getattr(ScriptedChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
     *((getattr(Agent, n), RunOptions) for n in ("run", "stream", "resume")),
+    (DocumentQA.ask, SamplingOptions),
     (LongContextLLM.__init__, PlanOptions),
     (plan_context, PlanOptions),
 ]
@@ -55,6 +70,8 @@ import httpx, json
 from longctx import LongContextLLM, RequestError
 from longctx.agents import Agent
 from longctx.remote import RemoteLLM
+from longctx.sampling import SAMPLING
+from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.testing import ScriptedChatModel
 
 ASKED = [{"role": "user", "content": "Hello"}]
@@ -134,8 +151,24 @@ def test_a_new_option_is_one_line() -> None:
 
 def test_every_option_is_obeyed() -> None:
     """None is declared, taken and dropped: a schema becomes a guide, progress is the reader's."""
-    settings = {field.name for field in fields(GenerationSettings)}
-    assert ANSWER_OPTIONS - {"response_schema", "on_progress"} | {"guide"} == settings
+    settings = {field.name for field in fields(GenerationSettings)} - {"sampling"}
+    others = ANSWER_OPTIONS - SAMPLING_OPTIONS - {"response_schema", "on_progress"}
+    assert others | {"guide"} == settings
+    assert set(SAMPLING) == SAMPLING_OPTIONS
+
+
+def test_every_option_is_said() -> None:
+    """The types' documentation has each, which command lines and forms show."""
+    assert set(described(AnswerOptions)) == ANSWER_OPTIONS
+    assert set(described(SamplingOptions)) == SAMPLING_OPTIONS
+
+
+def test_every_way_in_samples() -> None:
+    """The server's requests and the commands take each option of sampling without naming it."""
+    assert ChatRequest.model_fields.keys() >= SAMPLING_OPTIONS
+    assert CompletionRequest.model_fields.keys() >= SAMPLING_OPTIONS
+    for command in (chat, ask):
+        assert signature(command).parameters.keys() >= SAMPLING_OPTIONS - {"logit_bias"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
+from longctx._native.bias import biased_tokens
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
 from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
@@ -17,7 +18,7 @@ from longctx._native.library import (
 )
 from longctx._native.model import Model, TokenAttr
 from longctx._native.numbers import NumberType, number_type
-from longctx._native.sampler import Sampler, SamplerParams
+from longctx._native.sampler import Sampler
 
 __all__ = [
     "KV_TYPES",
@@ -28,8 +29,8 @@ __all__ = [
     "NumberType",
     "Part",
     "Sampler",
-    "SamplerParams",
     "TokenAttr",
+    "biased_tokens",
     "build_id",
     "captured_log",
     "cpu_features",

@@ -1,20 +1,28 @@
-"""llama.cpp's samplers as one chain: top-p, temperature, seed; over all tokens, or some."""
+"""llama.cpp's samplers as one chain, in its own order; over all tokens, or some."""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native.bias import biased_tokens
 from longctx._native.handle import NativeHandle
 from longctx._native.library import lib
+from longctx._native.model import Model
 from longctx.errors import BackendError
+from longctx.sampling import Sampling
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """``llama_token_data``."""
+_DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
+_POSSIBLE = 1e-30
+"""Less likely than the likeliest by this factor, a token's probability may be 0 in float32, of
+which typical-p would take the logarithm."""
 
 
 class HasLogits(Protocol):
@@ -28,28 +36,106 @@ class HasLogits(Protocol):
         """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
 
 
-@dataclass(frozen=True)
-class SamplerParams:
-    """How the next token is drawn. ``temperature`` 0 is greedy; ``seed`` matters above 0."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-
 class Sampler:
-    """A sampler chain; it holds the state of its random numbers, so use one for each answer."""
+    """A sampler chain; it remembers what was drawn, so use one for each answer.
 
-    def __init__(self, params: SamplerParams) -> None:
+    The order is llama.cpp's: bias, penalties, DRY, top-k, typical-p, top-p, min-p, XTC,
+    temperature. Penalties and DRY see the prompt, as in its server.
+
+    Args:
+        model: whose tokens are drawn.
+        sampling: how; without a seed one is drawn.
+        history: the tokens before the answer.
+        n_ahead: tokens that the answer may have; penalties look at no more than it and all of
+            ``history``.
+
+    Raises:
+        RequestError: a bias is of a token that there is not.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sampling: Sampling,
+        *,
+        history: Sequence[int] = (),
+        n_ahead: int = 0,
+    ) -> None:
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        self._handle = NativeHandle(chain, lib.llama_sampler_free)
-        if params.temperature <= 0:
+        # DRY looks tokens up in the vocabulary.
+        self._handle = NativeHandle(chain, lib.llama_sampler_free, model.handle)
+        self._add_penalties(model, sampling, history, len(history) + n_ahead)
+        seed = random.getrandbits(32) if sampling.seed is None else sampling.seed
+        if sampling.temperature <= 0:
             self._add(lib.llama_sampler_init_greedy())
+        elif sampling.mirostat:
+            self._add(lib.llama_sampler_init_temp(sampling.temperature))
+            tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+            self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
         else:
-            if params.top_p < 1:
-                self._add(lib.llama_sampler_init_top_p(params.top_p, 1))
-            self._add(lib.llama_sampler_init_temp(params.temperature))
-            self._add(lib.llama_sampler_init_dist(params.seed))
+            self._add_choice(sampling, seed)
+            self._add(lib.llama_sampler_init_temp(sampling.temperature))
+            self._add(lib.llama_sampler_init_dist(seed))
+
+    def _add_penalties(
+        self, model: Model, sampling: Sampling, history: Sequence[int], n_text: int
+    ) -> None:
+        """What changes logits, at temperature 0 too."""
+
+        def remembering(sampler: Any, n: int) -> None:
+            for token in history[-n:]:
+                lib.llama_sampler_accept(sampler, token)
+            self._add(sampler)
+
+        def window(n: int) -> int:
+            return n_text if n < 0 else min(n, n_text)
+
+        if bias := biased_tokens(model, sampling.logit_bias):
+            array = (lib.llama_logit_bias * len(bias))(*bias)
+            self._add(lib.llama_sampler_init_logit_bias(model.n_vocab, len(bias), array))
+        if sampling.penalises and (n := window(sampling.repeat_last_n)):
+            remembering(
+                lib.llama_sampler_init_penalties(
+                    model.n_vocab,
+                    n,
+                    sampling.repeat_penalty,
+                    sampling.frequency_penalty,
+                    sampling.presence_penalty,
+                ),
+                n,
+            )
+        if sampling.is_dry and (n := window(sampling.dry_penalty_last_n)):
+            breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
+            remembering(
+                lib.llama_sampler_init_dry(
+                    lib.llama_model_get_vocab(model.handle),
+                    sampling.dry_multiplier,
+                    sampling.dry_base,
+                    min(sampling.dry_allowed_length, n_text),
+                    n,
+                    breakers,
+                    len(breakers),
+                ),
+                n,
+            )
+
+    def _add_choice(self, sampling: Sampling, seed: int) -> None:
+        """What narrows the choice; one token is always left."""
+        if sampling.top_k:
+            self._add(lib.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.typical_p < 1:
+            self._add(lib.llama_sampler_init_min_p(_POSSIBLE, 1))
+            self._add(lib.llama_sampler_init_typical(sampling.typical_p, 1))
+        if sampling.top_p < 1:
+            self._add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            self._add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        if sampling.xtc_probability > 0:
+            self._add(
+                lib.llama_sampler_init_xtc(
+                    sampling.xtc_probability, sampling.xtc_threshold, 1, seed
+                )
+            )
 
     @property
     def handle(self) -> NativeHandle:

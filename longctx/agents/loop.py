@@ -74,7 +74,9 @@ class Run:
         for _ in range(self.max_steps):
             completion = yield from self._complete(tool_choice)
             if not completion.tool_calls:
-                if completion.finish_reason == "length":
+                if completion.finish_detail == "repetition":
+                    self._stop("length", "the model said the same over and over, and was cut")
+                elif completion.finish_reason == "length":
                     self._stop("length", "max_tokens cut the model's text; allow it more")
                 return
             repeats = 0

@@ -69,6 +69,8 @@ def summarise_oldest(view: View, *, max_tokens: int = 384) -> View:
         )
     except ContextOverflowError as error:
         return _rejected(view, f"there is no room to write one ({error.needed} tokens needed)")
+    if completion.finish_detail == "repetition":
+        return _rejected(view, "it said the same over and over")
     if completion.finish_reason == "length":
         return _rejected(view, f"it was cut after {max_tokens} tokens; raise max_tokens")
     text = render(completion.text)

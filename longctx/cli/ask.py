@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json, show_plan
+from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 
 if TYPE_CHECKING:
     from longctx.documents import Citation, DocumentQA
 
 
+@takes_sampling
 def ask(
     files_and_question: Annotated[
         list[str],
@@ -39,6 +41,8 @@ def ask(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
+    *,
+    sampling: dict[str, Any],
 ) -> None:
     """Ask about documents: text, Markdown, HTML, PDF, DOCX, source code, whole folders.
 
@@ -74,7 +78,12 @@ def ask(
         )
         for file in files:
             _add(documents, file)
-        answer = documents.ask(text_of(question), max_tokens=max_tokens, on_progress=progress)
+        answer = documents.ask(
+            text_of(question),
+            max_tokens=max_tokens,
+            on_progress=progress,
+            **conversation_options(llm.sampling_defaults, sampling),
+        )
     if as_json:
         print_json(answer)
         return

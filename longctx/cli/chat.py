@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from longctx.cli.output import (
     show_cost,
     show_plan,
 )
+from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
@@ -36,6 +37,7 @@ HELP = """\
 /exit        the end; so is Ctrl-D. Ctrl-C stops an answer"""
 
 
+@takes_sampling
 def chat(
     model: Annotated[
         str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
@@ -49,10 +51,11 @@ def chat(
         typer.Option(help="A Python file with functions decorated with @tool; can be repeated."),
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Room for each answer.")] = 512,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each answer, and /context, as a line of JSON.")
     ] = False,
+    *,
+    sampling: dict[str, Any],
 ) -> None:
     """Talk to a model; the window grows with the conversation, and is compacted when it is full.
 
@@ -72,7 +75,8 @@ def chat(
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
-        talk = _Talk(llm, functions, text_of(system or ""), temperature, as_json=as_json)
+        sampling = conversation_options(llm.sampling_defaults, sampling)
+        talk = _Talk(llm, functions, text_of(system or ""), sampling, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -98,17 +102,17 @@ class _Talk:
         llm: LongContextLLM,
         tools: list[Tool],
         system: str,
-        temperature: float,
+        sampling: dict[str, Any],
         *,
         as_json: bool,
     ) -> None:
         from longctx.agents import Agent
 
-        self._llm, self._tools, self._temperature = llm, tools, temperature
+        self._llm, self._tools, self._sampling = llm, tools, sampling
         self._as_json = as_json
         # With JSON on stdout, what is said about the conversation goes to stderr.
         self._aside = errors if as_json else out
-        self._agent: Agent = Agent(llm, tools, system, temperature=temperature)
+        self._agent: Agent = Agent(llm, tools, system)
 
     def take(self, line: str) -> None:
         """Answer a line, or do what its command says."""
@@ -117,10 +121,11 @@ class _Talk:
             self._command(command[0], line[command.end() :].strip())
         elif line:
             with prefill_bar("reading") as progress:
+                options = {**self._sampling, "on_progress": progress}
                 if self._as_json:
-                    print_json_line(self._agent.run(line, on_progress=progress))
+                    print_json_line(self._agent.run(line, **options))
                 else:
-                    with closed_after(self._agent.stream(line, on_progress=progress)) as events:
+                    with closed_after(self._agent.stream(line, **options)) as events:
                         _show(events)
 
     def _command(self, name: str, argument: str) -> None:
@@ -140,9 +145,7 @@ class _Talk:
                 soft_wrap=True,
             )
         elif name == "/load" and argument:
-            self._agent = Agent.load(
-                argument, self._llm, self._tools, temperature=self._temperature
-            )
+            self._agent = Agent.load(argument, self._llm, self._tools)
             self._aside.print(
                 f"{len(self._agent.transcript)} messages from {argument}",
                 markup=False,

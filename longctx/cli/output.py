@@ -99,6 +99,8 @@ def show_plan(plan: ContextPlan) -> None:
     table.add_row("KV cache", f"keys {plan.kv_type_k}, values {plan.kv_type_v}")
     table.add_row("memory", str(memory))
     table.add_row("kept for the answer", f"{plan.reserve_output:,} tokens")
+    if plan.info.sampling:
+        table.add_row("sampling", plan.info.sampling_line)
     out.print(table)
     for reason in plan.reasons:
         out.print(f"  because  {reason}", markup=False)
@@ -138,5 +140,9 @@ def show_cost(result: Completion) -> None:
     out.print(
         f"[dim]window {window.n_ctx:,}{scale}{grew} · {usage.cached_tokens:,} tokens cached, "
         f"{usage.prefilled_tokens:,} prefilled in {timings.prefill_s:.1f} s · "
-        f"{usage.completion_tokens} generated at {speed:.1f}/s · {result.finish_reason}[/dim]"
+        f"{usage.completion_tokens} generated at {speed:.1f}/s · {_ending(result)}[/dim]"
     )
+
+
+def _ending(result: Completion) -> str:
+    return "cut: it repeats itself" if result.finish_detail else result.finish_reason

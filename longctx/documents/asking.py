@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from longctx.documents.layout import Block, window
 from longctx.errors import ContextOverflowError
+from longctx.options import SamplingOptions
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
 from longctx.types import Messages, Progress, ProgressCallback, Usage
@@ -18,9 +19,9 @@ class Asking:
     """A question, what may be spent on it, and what was.
 
     ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it
-    are kept for the answer. ``expected_tokens`` are the prompts that are known to come, for
-    progress. ``largest_prompt`` has the tokens of the fullest window, ``largest_blocks`` what
-    stood in it.
+    are kept for the answer. ``sampling`` is how all of it is drawn. ``expected_tokens`` are the
+    prompts that are known to come, for progress. ``largest_prompt`` has the tokens of the fullest
+    window, ``largest_blocks`` what stood in it.
     """
 
     llm: ChatModel
@@ -28,6 +29,7 @@ class Asking:
     budget_tokens: int
     reserved_tokens: int
     on_progress: ProgressCallback | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
     largest_prompt: int = 0
@@ -74,6 +76,7 @@ class Asking:
             prompt,
             max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
             on_progress=self._relay(tokens) if self.on_progress else None,
+            **self.sampling,
         )
         self._account(completion.usage, tokens, blocks)
         return completion.text
@@ -104,6 +107,7 @@ class Asking:
             prompts,
             max_tokens=max_tokens,
             on_progress=self._relay(sum(tokens)) if self.on_progress else None,
+            **self.sampling,
         )
         for completion, n, of in zip(completions, tokens, blocks, strict=True):
             self._account(completion.usage, n, of)

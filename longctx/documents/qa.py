@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from typing_extensions import Unpack
+
 from longctx import arguments
 from longctx.arguments import whole
 from longctx.documents.answer import Answer
@@ -23,8 +25,10 @@ from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.report import describe, packing_report
 from longctx.documents.retrieve import retrieve
 from longctx.errors import ContextOverflowError, DocumentError, RequestError
+from longctx.options import SAMPLING_OPTIONS, SamplingOptions, check_names
 from longctx.prompt import Prompt
 from longctx.protocols import ChatModel, ComposingModel
+from longctx.sampling import Sampling
 from longctx.types import ProgressCallback
 
 Order = Literal["document", "edges"]
@@ -141,6 +145,7 @@ class DocumentQA:
         max_tokens: int | None = None,
         doc_ids: Sequence[str] | None = None,
         on_progress: ProgressCallback | None = None,
+        **sampling: Unpack[SamplingOptions],
     ) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.
 
@@ -150,11 +155,12 @@ class DocumentQA:
             doc_ids: the documents to answer from; None is all of them.
             on_progress: called after each prefilled batch, with the tokens of all calls that
                 are known to come.
+            sampling: see :class:`longctx.options.SamplingOptions`; notes are drawn so, too.
 
         Raises:
             DocumentError: there is no document.
             RequestError: one of ``doc_ids`` is not there, there is no question, or ``max_tokens``
-                is no whole number from 1.
+                or an option of sampling is out of its range.
             ContextOverflowError: what the strategy needs does not fit; it is raised before
                 anything is prefilled, and nothing is cut.
             MissingExtraError: retrieval needs packages of the extra ``rag``.
@@ -163,6 +169,8 @@ class DocumentQA:
             raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
         question = arguments.words("the question", question)
         max_tokens = None if max_tokens is None else arguments.max_tokens(max_tokens)
+        check_names(sampling, SAMPLING_OPTIONS, "of ask()")
+        Sampling.of(sampling)  # before anything is read
         entries = self._library.select(doc_ids)
         asking = Asking(
             llm=self.llm,
@@ -170,6 +178,7 @@ class DocumentQA:
             budget_tokens=self.budget_tokens or self.llm.target_ctx,
             reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
             on_progress=on_progress,
+            sampling=sampling,
         )
         whole = self._whole(asking, entries)
         if whole is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from longctx.grammar import Starts
+from longctx.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,9 @@ class GenerationSettings:
     """
 
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    stop_on_repetition: bool = True
     guide: Starts | None = None
     top_logprobs: int | None = None
     prompt_lookup: bool | None = False

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from longctx._native import Model, Sampler, SamplerParams
+from longctx._native import Model, Sampler
 from longctx.cache import Session
 from longctx.channel import Cancelled, Channel
 from longctx.engine.drafting import MAX_DRAFT, Foretold
+from longctx.engine.repetition import MIN_TOKENS_IN_A_FORM, Repetition
 from longctx.engine.settings import GenerationSettings
 from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
@@ -19,7 +19,15 @@ from longctx.errors import RequestError
 from longctx.grammar import Guide, TokenTable
 from longctx.stream import Event
 from longctx.tokens import TextStream
-from longctx.types import Chunk, Progress, SampledToken, Timings, Usage, WindowReport
+from longctx.types import (
+    Chunk,
+    FinishDetail,
+    Progress,
+    SampledToken,
+    Timings,
+    Usage,
+    WindowReport,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Outcome:
     ids: tuple[int, ...]
     logprobs: tuple[SampledToken, ...]
     finish_reason: Literal["stop", "length"]
+    finish_detail: FinishDetail | None
     usage: Usage
     timings: Timings
     window: WindowReport
@@ -96,6 +105,7 @@ class Writing:
         self.foretold = Foretold(self._prompt, settings.prompt_lookup)
         self._begun: _Begun | None = None
         self._ended_by: Literal["stop", "length"] = "length"
+        self._detail: FinishDetail | None = None
         self._stopped = False
         self.has_ended = False
 
@@ -145,11 +155,12 @@ class Writing:
                 rescale_s=rescale_s,
                 n_cached=max(0, min(matched, len(self._prompt)) - again),
                 n_to_prefill=len(self._pending),
-                sampler=_sampler(self.settings),
+                sampler=Sampler(model, self.settings.sampling, history=ids, n_ahead=self.n_left),
                 guide=self.settings.guide(tokens) if self.settings.guide else None,
                 model=model,
                 text=TextStream(model, special=self._hearing is not None),
                 stops=StopWatcher(self.settings.stop),
+                repetition=_repetition(self.settings),
             )
 
     # Under way
@@ -227,6 +238,8 @@ class Writing:
         if self._stopped or is_whole:
             self._ended_by = "stop"
         self.has_ended = self._stopped or is_whole or self.n_left == 0
+        if not self.has_ended and begun.repetition is not None and begun.repetition.take(token):
+            self._detail, self.has_ended = "repetition", True
         self._tell(begun.shown.show(text) if text else None)
         return is_right and not self.has_ended
 
@@ -276,6 +289,7 @@ class Writing:
             ids=tuple(self._ids),
             logprobs=tuple(begun.shown.logprobs),
             finish_reason=self._ended_by,
+            finish_detail=self._detail,
             usage=Usage(
                 prompt_tokens=len(self._prompt),
                 cached_tokens=begun.n_cached,
@@ -326,6 +340,7 @@ class _Begun:
     model: Model
     text: TextStream
     stops: StopWatcher
+    repetition: Repetition | None
     shown: Shown = field(default_factory=Shown)
     n_decoded: int = 0
     n_drafted: int = 0
@@ -334,12 +349,8 @@ class _Begun:
     first_token_at: float | None = None
 
 
-def _sampler(settings: GenerationSettings) -> Sampler:
-    seed = settings.seed
-    return Sampler(
-        SamplerParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=random.getrandbits(32) if seed is None else seed,
-        ),
-    )
+def _repetition(settings: GenerationSettings) -> Repetition | None:
+    if not settings.stop_on_repetition:
+        return None
+    is_held = settings.guide is not None
+    return Repetition(min_tokens=MIN_TOKENS_IN_A_FORM) if is_held else Repetition()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,7 @@ from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE
 from longctx.model_info.gguf_header import GgufHeader
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
 from longctx.model_info.layers import Layer, n_layers, read_layers, sliding_window
+from longctx.model_info.sampling import read_sampling
 from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
 from longctx.model_info.tables import format_bytes, format_table
@@ -52,6 +54,8 @@ class ModelInfo(Frozen):
     width of the recurrent layers, 0 where there are none.
     ``frequency_factors`` (and the short and long ones of longrope) divide the frequencies,
     float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
+    ``sampling`` has the options of an answer that the file's makers suggest (``temperature``,
+    ``top_k``, …), empty where it names none.
     ``chat_template`` is the Jinja text, None where the file has none.
     """
 
@@ -84,6 +88,7 @@ class ModelInfo(Frozen):
     files: tuple[Path, ...]
     scaling_support: ScalingSupport
     notes: tuple[str, ...]
+    sampling: Mapping[str, float | int] = Field(default_factory=dict)
     chat_template: str | None = Field(default=None, exclude=True, repr=False)
 
     @classmethod
@@ -120,6 +125,12 @@ class ModelInfo(Frozen):
         """The ``rope_freq_scale`` that the file was trained with: 1 / s, 1 where unscaled."""
         return 1 / self.rope_scaling.factor if self.rope_scaling else 1.0
 
+    @property
+    def sampling_line(self) -> str:
+        """What the file suggests for sampling, in words; "" where it suggests nothing."""
+        said = ", ".join(f"{name} {value:g}" for name, value in self.sampling.items())
+        return said and f"the file suggests {said}"
+
     def frequency_factors_at(self, n_ctx: int) -> tuple[float, ...] | None:
         """The divisors that llama.cpp applies in a window of ``n_ctx``: float[n_rot / 2].
 
@@ -146,6 +157,7 @@ class ModelInfo(Frozen):
             ("weights", f"{format_bytes(self.weights_bytes)}, mostly {self.weights_type}"),
             ("vocabulary", f"{self.n_vocab:,} tokens"),
             ("scaling reaches", _REACH[self.scaling_support]),
+            *([("sampling", self.sampling_line)] if self.sampling else []),
             *(("note", note) for note in self.notes),
         ]
         return format_table(self.name, rows)
@@ -209,6 +221,7 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
     rope_type = _rope_type(keys)
     window = sliding_window(keys, n_layer)
     support, notes = judge_scaling(architecture, rope_type, layers, window)
+    sampling, not_followed = read_sampling(header.metadata)
     return ModelInfo(
         path=header.path,
         architecture=architecture,
@@ -238,7 +251,8 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         file_bytes=sum(shard.file_bytes for shard in headers),
         files=tuple(shard.path for shard in headers),
         scaling_support=support,
-        notes=notes + _ignored_window(keys, window),
+        notes=notes + _ignored_window(keys, window) + not_followed,
+        sampling=sampling,
         chat_template=_chat_template(header),
     )
 

@@ -125,6 +125,7 @@ class ContextPlan(Frozen):
             ("keys, values", f"{self.kv_type_k}, {self.kv_type_v}"),
             ("memory", f"{self.memory} of {format_bytes(self.memory.limit_bytes)}"),
             ("for the answer", f"{self.reserve_output:,} tokens"),
+            *([("sampling", self.info.sampling_line)] if self.info.sampling else []),
             ("when full", self._overflow_row()),
             *(("reason", reason) for reason in self.reasons),
             *(("WARNING", warning) for warning in self.warnings),

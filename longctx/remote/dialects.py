@@ -15,6 +15,12 @@ from longctx.remote.estimate import (
     TURN_TOKENS,
     estimate_tokens,
 )
+from longctx.remote.names import (
+    LLAMA_SERVER_NAMES,
+    OWN_NAMES,
+    VLLM_NAMES,
+    Names,
+)
 
 Counting: TypeAlias = Literal["longctx", "vllm", "llama-server", "estimate"]
 WireMessages: TypeAlias = list[dict[str, Any]]
@@ -30,6 +36,8 @@ class Dialect(Protocol):
     """Whether the server refuses an answer that does not fit, and not only a prompt."""
     extra_fields: Mapping[str, Any]
     """What a chat request carries besides OpenAI's fields."""
+    names: Names
+    """What it calls options that OpenAI's API does not have, and which it lacks."""
 
     def window(self, model: Mapping[str, Any], /) -> int | None:
         """Tokens of the window, by the model's entry in ``/v1/models`` or another place."""
@@ -47,6 +55,7 @@ class LongctxServer:
     exact = True
     refuses_all = True
     extra_fields: Mapping[str, Any] = {}
+    names = OWN_NAMES
 
     def __init__(self, connection: Connection, model: str) -> None:
         self._connection, self._model = connection, model
@@ -71,6 +80,8 @@ class LongctxServer:
 class VllmServer(LongctxServer):
     """vLLM, which calls plain text ``prompt``."""
 
+    names = VLLM_NAMES
+
     def count_text(self, text: str) -> int:
         """By the server, without the token that begins a prompt."""
         return self._count(prompt=text, add_special_tokens=False)
@@ -85,6 +96,7 @@ class LlamaServer:
     exact = True
     refuses_all = False
     extra_fields: Mapping[str, Any] = {"return_progress": True}
+    names = LLAMA_SERVER_NAMES
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -121,6 +133,7 @@ class UnknownServer:
     exact = False
     refuses_all = True
     extra_fields: Mapping[str, Any] = {}
+    names = OWN_NAMES
 
     def window(self, model: Mapping[str, Any]) -> int | None:
         """By the names that several servers use."""

@@ -261,7 +261,7 @@ class RemoteLLM(Closing):
         """
         self._check_open()
         check_names(options, CHAT_OPTIONS, "of chat()")
-        body = chat_request(self.model, messages, options, self._defaults)
+        body = chat_request(self.model, messages, options, self._defaults, self._dialect.names)
         if not self._dialect.refuses_all:
             messages = self.prompt(messages, options.get("tools"))
             self._check_fit(messages.n_tokens, body["max_tokens"])

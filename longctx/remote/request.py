@@ -9,7 +9,9 @@ from longctx import arguments
 from longctx.errors import RequestError
 from longctx.options import ChatOptions, tool_choice_of
 from longctx.prompt import tools_of
+from longctx.remote.names import OWN_NAMES, Names
 from longctx.remote.wire import wire_messages, wire_schema, wire_tools
+from longctx.sampling import SAMPLING, checked
 from longctx.types import Messages
 
 CHAT = "/v1/chat/completions"
@@ -29,7 +31,11 @@ _IN_ANOTHER_FORM = frozenset(
 
 
 def chat_request(
-    model: str, messages: Messages, options: ChatOptions, defaults: Mapping[str, Any]
+    model: str,
+    messages: Messages,
+    options: ChatOptions,
+    defaults: Mapping[str, Any],
+    names: Names = OWN_NAMES,
 ) -> dict[str, Any]:
     """The body of a streamed chat completion.
 
@@ -38,6 +44,7 @@ def chat_request(
         messages: the conversation.
         options: of the call; what is left out or None is the default.
         defaults: of this client, where the call says nothing; None leaves it to the server.
+        names: that the server's kind has for options, and what it lacks.
 
     Raises:
         TemplateError: the messages are no conversation.
@@ -45,18 +52,18 @@ def chat_request(
     """
     given = {name: value for name, value in options.items() if name not in _IN_ANOTHER_FORM}
     wanted = {**defaults, **{name: value for name, value in given.items() if value is not None}}
-    wanted |= {
-        "max_tokens": arguments.max_tokens(wanted["max_tokens"]),
-        "temperature": arguments.temperature(wanted["temperature"]),
-        "top_p": arguments.top_p(wanted["top_p"]),
-        "seed": arguments.seed(wanted["seed"]),
-    }
+    wanted |= {name: checked(name, wanted[name]) for name in SAMPLING if name in wanted}
+    wanted["max_tokens"] = arguments.max_tokens(wanted["max_tokens"])
+    if wanted.get("logit_bias") is not None:  # JSON's keys are texts
+        wanted["logit_bias"] = {str(token): bias for token, bias in wanted["logit_bias"]}
+    arguments.stop_on_repetition(wanted.get("stop_on_repetition"))
+    names.check(given)
     body: dict[str, Any] = {
         "model": model,
         "messages": wire_messages(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
-        **{name: value for name, value in wanted.items() if value is not None},
+        **{names.of(name): value for name, value in wanted.items() if value is not None},
     }
     if stops := arguments.stop_strings(options.get("stop")):
         body["stop"] = list(stops)

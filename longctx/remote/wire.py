@@ -149,6 +149,7 @@ class StreamedAnswer:
             text=self.text,
             message=Message(role="assistant", content=self.text, tool_calls=calls),
             finish_reason="tool_calls" if calls else self._finish,
+            finish_detail="repetition" if self._own.get("finish_detail") == "repetition" else None,
             usage=usage,
             timings=timings,
             window=window,

@@ -70,10 +70,12 @@ def about_routes(service: Service) -> APIRouter:
 
 
 def _describe(service: Service) -> list[ModelDocument]:
-    """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``."""
+    """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``, with how
+    conversations are sampled: requests are greedy unless they ask for it."""
     plan, embedder = service.llm.plan, service.embedder
     members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
     details = {name: getattr(plan, name) for name in members}
+    details["sampling"] = service.llm.sampling_defaults
     models: list[tuple[str, int | None, dict[str, Any]]] = []
     models.append((service.model_id, plan.n_ctx, details))
     if embedder is not None:

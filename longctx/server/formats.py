@@ -212,7 +212,11 @@ def _head(model: str) -> Head:
 
 
 def _report(result: Completion) -> Report:
-    return {"window": result.window.model_dump(), "timings": result.timings.model_dump()}
+    return {
+        "window": result.window.model_dump(),
+        "timings": result.timings.model_dump(),
+        "finish_detail": result.finish_detail,
+    }
 
 
 def _call(call: ToolCall) -> Call:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from longctx.errors import TemplateError
+from longctx.options import sampling_fields
+from longctx.sampling import RANGES, SAMPLING
 from longctx.types import Message, ToolCall
 
 Text = Annotated[str, Field(min_length=1)]
+_Biases = Annotated[dict[str, float], Field(max_length=4096)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 
 
@@ -168,18 +171,38 @@ class _Request(_Strict):
         return value
 
 
-class AnswerRequest(_Request):
-    """What both kinds of completion share.
+def _sampling_field(name: str, kind: Any) -> Any:
+    """An option of sampling as a field: its bounds are said in the API's description, too."""
+    limits = RANGES.get(name)
+    if limits is None:
+        return (_Biases | None if name == "logit_bias" else kind, None)
+    bounds = Field(ge=limits.least, gt=limits.above, le=limits.most)
+    return (Annotated[int if limits.is_whole else float, bounds] | None, None)
+
+
+if TYPE_CHECKING:
+
+    class _Sampled(_Request):
+        """What is drawn, and how."""
+else:
+    _Sampled = create_model(
+        "_Sampled",
+        __base__=_Request,
+        **{name: _sampling_field(name, kind) for name, (kind, _) in sampling_fields().items()},
+    )
+
+
+class AnswerRequest(_Sampled):
+    """What both kinds of completion share, the options of sampling
+    (:class:`longctx.options.SamplingOptions`) among it.
 
     The fields at its end have no effect on the text, or are accepted only at the value that
     has none.
     """
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
+    stop_on_repetition: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -190,11 +213,8 @@ class AnswerRequest(_Request):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     n: Literal[1] | None = None
-    presence_penalty: Literal[0] | None = None
-    frequency_penalty: Literal[0] | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
 
-    @field_validator("presence_penalty", "frequency_penalty", "n", mode="before")
+    @field_validator("n", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
         """0.0 is 0."""
@@ -202,13 +222,8 @@ class AnswerRequest(_Request):
 
     def sampling(self) -> dict[str, Any]:
         """The options that both ``stream`` and ``stream_chat`` take; unset ones are left out."""
-        given = {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "stop": self.stop,
-            "seed": self.seed,
-        }
+        names = ("max_tokens", "stop", "stop_on_repetition", *SAMPLING)
+        given = {name: getattr(self, name) for name in names}
         return {name: value for name, value in given.items() if value is not None}
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from longctx.types import FinishReason
+from longctx.types import FinishDetail, FinishReason
 
 
 class CalledFunction(TypedDict):
@@ -79,10 +79,12 @@ class UsageDocument(TypedDict):
 
 
 class Report(TypedDict):
-    """What happened to the window, and the seconds each phase took."""
+    """What happened to the window, the seconds each phase took, and whether the answer was cut
+    because it repeated itself."""
 
     window: dict[str, Any]
     timings: dict[str, float]
+    finish_detail: FinishDetail | None
 
 
 class AssistantMessage(TypedDict):

@@ -10,7 +10,9 @@ import pytest
 
 from longctx import LongContextLLM
 from longctx.answers import settings_of
+from longctx.chat import Expected
 from longctx.engine import GenerationSettings
+from longctx.sampling import Sampling
 
 PROMPT = "The function returns"
 SCHEMA: Any = {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 3, "maxItems": 3}
@@ -69,6 +71,6 @@ def test_what_llama_cpp_is_given(llm: LongContextLLM) -> None:
     """Settings have the values that it takes."""
     given: Any = {"max_tokens": np.int64(3), "temperature": None, "seed": -1}
     given |= {"top_p": np.float32(1), "stop": "x"}
-    settings = settings_of(given, llm.plan, None, None)
-    assert settings == GenerationSettings(3, 0.0, 1.0, 2**32 - 2, ("x",))
+    settings = settings_of(given, llm.plan, None, Expected(), llm.engine.model)
+    assert settings == GenerationSettings(3, Sampling(seed=2**32 - 2), ("x",))
     assert type(settings.max_tokens) is int

@@ -13,6 +13,7 @@ from longctx import LongContextLLM, RequestError, ToolError
 from longctx.agents import Agent, tool
 from longctx.documents import DocumentQA
 from longctx.remote import RemoteLLM
+from longctx.sampling import SAMPLING
 from longctx.testing import ScriptedChatModel
 from tests.server.live_server import LiveServer
 
@@ -22,8 +23,40 @@ NAN, INFINITY = float("nan"), float("inf")
 WRONG: dict[str, tuple[Any, ...]] = {
     "max_tokens": (0, -1, True, False, np.True_, 2.5, 3.0, "9", b"9", NAN, [1], np.array([5])),
     "temperature": (-1, -0.01, 101, 10**400, NAN, INFINITY, "hot", True, 1j, [0.5]),
+    "top_k": (-1, 2.5, 2**31, True, "40", NAN),
     "top_p": (0, -0.5, 1.01, NAN, INFINITY, "all", True),
+    "min_p": (-0.1, 1.01, NAN, INFINITY, True, "0.1"),
+    "typical_p": (0, 1.5, NAN, True),
+    "repeat_penalty": (0, -1, 101, NAN, INFINITY, True),
+    "repeat_last_n": (-2, 1.5, 2**31, True),
+    "presence_penalty": (-2.1, 2.1, NAN, -INFINITY, True, "1"),
+    "frequency_penalty": (-2.1, 2.1, NAN, -INFINITY, True),
+    "dry_multiplier": (-0.1, 101, NAN, True),
+    "dry_base": (0.9, 101, INFINITY, True),
+    "dry_allowed_length": (-1, 1.5, True),
+    "dry_penalty_last_n": (-2, 2.5, True),
+    "xtc_probability": (-0.1, 1.1, NAN, True),
+    "xtc_threshold": (-0.1, 1.1, NAN, True),
+    "mirostat": (-1, 1, 3, 2.5, True),
+    "mirostat_tau": (0, -1, 101, NAN, True),
+    "mirostat_eta": (0, 1.1, NAN, True),
+    "logit_bias": (
+        5,
+        "x",
+        [1],
+        True,
+        {1.5: 1},
+        {"": 1},
+        {True: 1},
+        {1: "x"},
+        {1: NAN},
+        {1: INFINITY},
+        {1: 101},
+        {1: True},
+        {1: None},
+    ),
     "seed": (1.5, "x", True, NAN, [1]),
+    "stop_on_repetition": (0, 1, "no", 0.5, []),
     "stop": ("", [""], [1], 5, True, b"x", [b"x"], {"a": "b"}, iter(["a"])),
     "response_schema": (7, "object", [1], int, dict),
     "top_logprobs": (-1, True, 1.5, "3"),
@@ -37,6 +70,13 @@ RIGHT: tuple[dict[str, Any], ...] = (
     {"max_tokens": np.uint8(3), "temperature": 1, "top_p": 1, "seed": np.int32(-1)},
     {"stop": ("a", "b"), "temperature": np.float64(0), "seed": 2**70},
     {"stop": {"a"}, "max_tokens": 1},
+    dict.fromkeys(SAMPLING),
+    {"temperature": 1, "top_k": np.int8(5), "min_p": np.float32(0.1), "typical_p": 0.9},
+    {"repeat_penalty": 1.1, "repeat_last_n": -1, "presence_penalty": -2, "frequency_penalty": 1},
+    {"dry_multiplier": 1, "dry_allowed_length": 0, "dry_penalty_last_n": 2**31 - 1},
+    {"temperature": 1, "xtc_probability": 1, "xtc_threshold": 0, "logit_bias": {5: 3, "6": -100}},
+    {"temperature": 1, "mirostat": np.int64(2), "mirostat_tau": 3, "mirostat_eta": 0.2},
+    {"logit_bias": {}, "stop_on_repetition": False},
 )
 
 
@@ -79,7 +119,7 @@ def _entries(
         "remote.chat_batch": (lambda **o: remote.chat_batch([ASKED, ASKED], **o), remotes),
         "scripted.chat": (lambda **o: scripted.chat(ASKED, **o), remotes),
         "scripted.stream_chat": (lambda **o: list(scripted.stream_chat(ASKED, **o)), remotes),
-        "ask": (lambda **o: qa.ask("Who?", **o), {"max_tokens"}),
+        "ask": (lambda **o: qa.ask("Who?", **o), {"max_tokens", *SAMPLING}),
         "agent.run": (lambda **o: agent.run("Go", **o), {"max_tokens", "response_schema"}),
         "agent.stream": (lambda **o: agent.stream("Go", **o), {"max_tokens", "response_schema"}),
         "agent.resume": (lambda **o: agent.resume(**o), {"max_tokens", "response_schema"}),
@@ -147,7 +187,7 @@ def test_a_tool_may_be_its_inner_object(llm: LongContextLLM, remote: RemoteLLM) 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [(o, v) for o, v in PAIRS if o in ("max_tokens", "temperature", "top_p", "seed", "stop")],
+    [(o, v) for o, v in PAIRS if o in ("max_tokens", "stop", "stop_on_repetition", *SAMPLING)],
 )
 def test_the_server_says_400(server: LiveServer, option: str, value: Any) -> None:
     """With the code that the client makes a RequestError of."""

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from longctx._native import Context, ContextParams, Model, Sampler, SamplerParams
+from longctx._native import Context, ContextParams, Model, Sampler
 from longctx.chat import ChatTemplate, check_tools, parse_tool_calls, tool_grammar
 from longctx.errors import ToolError
 from longctx.grammar import TokenTable
+from longctx.sampling import Sampling
 from longctx.types import ToolCall
 from tests.chat.conversations import SYSTEM, TOOL, with_call
 from tests.chat.test_chat_template import template_text
@@ -316,7 +317,7 @@ def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
     context = Context(model, ContextParams(n_ctx=512))
     prompt = ChatTemplate(model.chat_template(), model).render([{"role": "user", "content": "Hi"}])
     for seed in range(3):
-        sampler = Sampler(SamplerParams(temperature=1.0, seed=seed))
+        sampler = Sampler(model, Sampling(temperature=1.0, seed=seed))
         matcher = grammar.start(tokens)
         context.clear()
         context.decode(prompt.ids, 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from longctx import LongContextLLM
 from tests.cli.test_commands import run
 from tests.models import TINY
 
 MODEL = str(TINY)
-OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12")
+OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12", "--temperature", "0")
 TOOLS = """
 from longctx.agents import tool
 
@@ -77,3 +78,38 @@ def test_files_without_tools(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "ToolError" in done.stderr
         assert why in " ".join(done.stderr.split())
+
+
+def test_an_answer_is_sampled_as_conversations_are() -> None:
+    """Without options; greedy is asked for, and loops then."""
+    model = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "40", "--json")
+    question = "What is the shape of the array?\n"
+
+    def said(*options: str) -> str:
+        return str(json.loads(run(*model, *options, stdin=question).stdout)["text"])
+
+    with LongContextLLM(MODEL, 1024, reserve_output=40) as llm:
+        asked = [{"role": "user", "content": question.strip()}]
+        greedy = llm.chat(asked).text
+        drawn = llm.chat(asked, **{**llm.sampling_defaults, "seed": 5}).text
+        hot = llm.chat(asked, **{**llm.sampling_defaults, "seed": 5, "temperature": 2.0}).text
+    assert said("--temperature", "0") == greedy
+    assert said("--seed", "5") == drawn
+    assert said("--seed", "5", "--temperature", "2") == hot
+    off = ("--dry-multiplier", "0", "--repeat-penalty", "1")
+    assert said("--temperature", "3", "--top-k", "1", *off) == greedy
+    assert len({greedy, drawn, hot}) == 3
+
+
+def test_help_says_how_it_samples() -> None:
+    """The values, and each option."""
+    for command in ("chat", "ask"):
+        text = " ".join(run(command, "--help").stdout.replace("│", " ").split())
+        for word in ("temperature 0.5", "min_p 0.1", "--top-k", "--dry-multiplier", "--mirostat"):
+            assert word in text, word
+
+
+def test_a_wrong_option_of_sampling_is_said() -> None:
+    """Status 1, and the range."""
+    done = run("chat", MODEL, "--min-p", "7", stdin="Hello\n")
+    assert "min_p is 7.0; use a number from 0 to 1" in done.stderr

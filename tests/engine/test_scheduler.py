@@ -107,11 +107,17 @@ def test_who_finds_no_room_waits_and_is_answered(llm: LongContextLLM) -> None:
         assert max(result.timings.waited_s for result in results) > 0
 
 
-def test_an_answer_that_must_make_way_goes_on_later(llm: LongContextLLM) -> None:
-    """Two that grow into each other's cells: the later one pauses, and loses nothing."""
+@pytest.mark.parametrize(
+    "penalties", [{}, {"logit_bias": {1: 5}, "frequency_penalty": 0.1, "repeat_last_n": -1}]
+)
+def test_an_answer_that_must_make_way_goes_on_later(
+    llm: LongContextLLM, penalties: dict[str, Any]
+) -> None:
+    """Two that grow into each other's cells: the later one pauses, and loses nothing; nor do
+    penalties forget what was drawn, or count it twice."""
     with LongContextLLM(TINY, 512, reserve_output=16, n_threads=1) as small:
         texts = [asked(room, "") for room in (7, 12)]
-        options: Any = {**ENDLESS, "max_tokens": 340}
+        options: Any = {**ENDLESS, "max_tokens": 340, **penalties}
         alone = [llm.chat(messages, **options).text for messages in texts]
         streams = [small.stream_chat(messages, **options) for messages in texts]
         results = [stream.result for stream in streams]

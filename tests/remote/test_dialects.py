@@ -332,3 +332,47 @@ def test_one_of_several_models_must_be_named(served: Callable[..., RemoteLLM]) -
     assert served({"/v1/models": two}, model="two", target_ctx=2048).model == "two"
     with pytest.raises(RemoteError, match="none"):
         served({"/v1/models": {"data": None}}, target_ctx=512)
+
+
+SAMPLED: dict[str, Any] = {
+    "temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05, "presence_penalty": 1,
+    "frequency_penalty": 0.5, "repeat_penalty": 1.1, "logit_bias": {5: 1, "6": -100}, "seed": 3,
+}  # fmt: skip
+DRY: dict[str, Any] = {"dry_multiplier": 0.8, "xtc_probability": 0.1, "mirostat": 2}
+
+
+@pytest.mark.parametrize(
+    ("owner", "renamed", "also"),
+    [
+        ("somebody", {}, {**DRY, "stop_on_repetition": False}),
+        ("longctx", {}, {**DRY, "stop_on_repetition": False}),
+        ("llamacpp", {}, DRY),
+        ("vllm", {"repeat_penalty": "repetition_penalty"}, {}),
+    ],
+)
+def test_options_of_sampling_have_the_servers_names(
+    served: Callable[..., RemoteLLM], owner: str, renamed: dict[str, str], also: dict[str, Any]
+) -> None:
+    """All arrive; one that the server would ignore is refused, and None is not sent."""
+    bodies: list[dict[str, Any]] = []
+
+    def chat(body: dict[str, Any]) -> httpx.Response:
+        bodies.append(body)
+        return stream(delta(content="Yes."), delta("stop"))
+
+    routes = {
+        **LLAMA_SERVER, "/tokenize": {"tokens": [1], "count": 1},
+        "/v1/models": models(owner, max_model_len=64), "/v1/chat/completions": chat,
+    }  # fmt: skip
+    llm = served(routes, reserve_output=8)
+    llm.chat(HI, **{**SAMPLED, **also, "typical_p": None})
+    expected = {**SAMPLED, **also, "logit_bias": {"5": 1, "6": -100}}
+    for name, value in expected.items():
+        assert bodies[0][renamed.get(name, name)] == value, name
+    assert not {"typical_p", *renamed} & bodies[0].keys()
+    lacking = {**DRY, "typical_p": 0.5, "stop_on_repetition": True}.keys() - also.keys()
+    for name in lacking if owner in ("vllm", "llamacpp") else ():
+        if name != "typical_p" or owner == "vllm":
+            with pytest.raises(RequestError, match=f"has no {name}"):
+                llm.chat(HI, **{name: {**DRY, "typical_p": 0.5, "stop_on_repetition": True}[name]})
+    assert len(bodies) == 1

@@ -95,9 +95,15 @@ def test_options_reach_the_model(remote: RemoteLLM, tiny_llm: LongContextLLM) ->
     for options in (
         {"temperature": 1.5, "seed": 7, "max_tokens": 20},
         {"temperature": 1.0, "top_p": 0.5, "seed": 1, "max_tokens": 20},
+        {"temperature": 2.0, "top_k": 9, "min_p": 0.1, "seed": 1, "max_tokens": 20},
+        {"frequency_penalty": 1, "dry_multiplier": 0.8, "max_tokens": 20},
+        {"logit_bias": {" the": 100, 5: -3}, "max_tokens": 5},
         {},
     ):
         assert remote.chat(QUESTION, **options).text == tiny_llm.chat(QUESTION, **options).text
+    loop = {"logit_bias": {" the": 100}, "max_tokens": 500}
+    assert remote.chat(QUESTION, **loop).finish_detail == "repetition"
+    assert remote.chat(QUESTION, **loop, stop_on_repetition=False).finish_detail is None
     text = tiny_llm.chat(QUESTION).text
     stopped = remote.chat(QUESTION, stop=text[4:7])
     assert stopped.text == text[: text.index(text[4:7])]

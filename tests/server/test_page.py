@@ -34,6 +34,12 @@ def _say(page: Page, text: str) -> None:
     expect(page.locator(".report")).to_have_count(n + 1)
 
 
+def _be_greedy(page: Page) -> None:
+    """Ask for what a call in Python gives."""
+    expect(page.locator("#model")).to_have_text("tiny")
+    page.evaluate("model.longctx.sampling = {}")
+
+
 def _add(page: Page, name: str, text: str) -> None:
     page.locator("#file").set_input_files(
         {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
@@ -42,6 +48,7 @@ def _add(page: Page, name: str, text: str) -> None:
 
 def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     """The text is the model's, the second turn finds the first in the cache."""
+    _be_greedy(page)
     page.locator("summary").click()
     page.locator("#system").fill("You are the page's test.")
     asked: list[Any] = [{"role": "system", "content": "You are the page's test."}]
@@ -56,6 +63,16 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     cached = re.match(r"(\d+) cached", page.locator(".report").last.inner_text())
     assert cached is not None
     assert int(cached[1]) > own.usage.prompt_tokens / 2
+
+
+def test_it_is_sampled_as_conversations_are(page: Page, tiny_llm: LongContextLLM) -> None:
+    """Each request has what /v1/models says of it."""
+    page.locator("#text").fill("Hello, page.")
+    with page.expect_request("**/v1/chat/completions") as asked:
+        page.locator("#send").click()
+    body = asked.value.post_data_json
+    assert isinstance(body, dict)
+    assert body.items() >= tiny_llm.sampling_defaults.items()
 
 
 def test_a_file_joins_the_message_and_is_counted(page: Page, tiny_llm: LongContextLLM) -> None:

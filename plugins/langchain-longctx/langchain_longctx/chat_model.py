@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -17,13 +17,13 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model, model_validator
 from typing_extensions import Self
 
 from langchain_longctx.errors import in_langchains_words
 from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
 from longctx import Chunk, LongContextLLM, RequestError
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice, sampling_fields
 from longctx.shared_models import OPENING_OPTIONS, shared_model
 
 _OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")
@@ -31,7 +31,15 @@ _OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")
 _CALL_OPTIONS = CHAT_OPTIONS - {"stop", "top_logprobs"}
 
 
-class ChatLongCtx(BaseChatModel):
+if TYPE_CHECKING:
+
+    class _Sampled(BaseChatModel):
+        """Each option of sampling is a setting; longctx says which there are."""
+else:
+    _Sampled = create_model("_Sampled", __base__=BaseChatModel, **sampling_fields())
+
+
+class ChatLongCtx(_Sampled):
     """A local GGUF model with the window you ask for.
 
     The weights are loaded once for all instances with the same model and window; an unchanged
@@ -43,11 +51,13 @@ class ChatLongCtx(BaseChatModel):
         target_ctx: the window wanted, in tokens.
         window, overflow, method, kv_type, memory_limit, reserve_output, n_threads, n_gpu_layers,
             cache_dir, chat_template: as in :class:`longctx.LongContextLLM`.
-        temperature: 0 is greedy.
-        top_p: nucleus sampling, above temperature 0.
+        temperature, top_k, top_p, min_p, repeat_penalty, dry_multiplier, logit_bias, …: how answers
+            are drawn, as in :class:`longctx.options.SamplingOptions`; 0, the default temperature,
+            is greedy.
         max_tokens: room for the answer; None is the plan's ``reserve_output``.
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
+        stop_on_repetition: end an answer that says the same over and over (by default, True).
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -72,11 +82,9 @@ class ChatLongCtx(BaseChatModel):
     cache_dir: str | None = None
     chat_template: str | None = None
 
-    temperature: float = 0.0
-    top_p: float = 1.0
     max_tokens: int | None = None
-    seed: int | None = None
     stop: list[str] | None = None
+    stop_on_repetition: bool | None = None
     streaming: bool = False
     """Let ``invoke`` stream too, so that callbacks see each piece."""
 

@@ -139,8 +139,16 @@ def test_a_misspelt_setting_is_an_error(chat: ChatLongCtx) -> None:
     """Neither a setting nor an option of a call is dropped without a word."""
     with pytest.raises(ValueError, match="target_ctxx"):
         ChatLongCtx(target_ctxx=8192)  # type: ignore[call-arg]  # what is under test
-    with pytest.raises(RequestError, match="frequency_penalty"):
-        chat.invoke(ASKED, frequency_penalty=1)
+    with pytest.raises(RequestError, match="frequency_penalties"):
+        chat.invoke(ASKED, frequency_penalties=1)
+
+
+def test_options_of_sampling_are_settings_and_options_of_a_call() -> None:
+    """A call's are above those of the object."""
+    forced = ChatLongCtx(target_ctx=8192, max_tokens=3, reserve_output=64, logit_bias={" the": 100})
+    assert forced.invoke(ASKED).text == " the the the"
+    assert forced.invoke(ASKED, logit_bias={" a": 100}).text == " a a a"
+    assert forced.invoke(ASKED, temperature=9.0, top_k=1).text == " the the the"
 
 
 @pytest.mark.parametrize(

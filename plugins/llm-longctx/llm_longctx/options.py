@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Collection
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -10,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import llm
 from pydantic import Field, create_model
 
-from longctx.options import AnswerOptions
+from longctx.options import AnswerOptions, described
 
 # What can be written behind ``-o NAME``; llm's answers do not show probabilities.
 _PLAIN = (int, float, bool, str, type(None))
@@ -67,8 +66,7 @@ class DescribedOptions(llm.Options):
 
 def _others() -> dict[str, Any]:
     """The plain options of an answer that are not described above, in longctx's own words."""
-    said = inspect.cleandoc(AnswerOptions.__doc__ or "")
-    told = dict(re.findall(r"^    (\w+): (.*?)(?=[:;,.]|\n)", said, re.MULTILINE))
+    told = {name: re.split(r"[:;,.]", words)[0] for name, words in described(AnswerOptions).items()}
     return {
         name: (kind, Field(default=None, description=told.get(name, name).capitalize()))
         for name, kind in get_type_hints(AnswerOptions).items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -23,17 +23,25 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from llama_index.llms.longctx.messages import response_of, to_longctx
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict, PrivateAttr, create_model
 
 from longctx import Chunk, LongContextLLM, Message, RequestError, ToolError
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice, sampling_fields
 from longctx.shared_models import OPENING_OPTIONS, shared_model
 
 # LlamaIndex's responses do not show probabilities as longctx has them.
 _OF_A_CALL = CHAT_OPTIONS - {"top_logprobs"}
 
 
-class LongCtx(FunctionCallingLLM):
+if TYPE_CHECKING:
+
+    class _Sampled(FunctionCallingLLM):
+        """Each option of sampling is a setting; longctx says which there are."""
+else:
+    _Sampled = create_model("_Sampled", __base__=FunctionCallingLLM, **sampling_fields())
+
+
+class LongCtx(_Sampled):
     """A local GGUF model with the window you ask for.
 
     Models with the same settings share their weights; an unchanged prefix of a conversation is
@@ -45,11 +53,13 @@ class LongCtx(FunctionCallingLLM):
         target_ctx: the window wanted, in tokens.
         window, overflow, method, kv_type, memory_limit, reserve_output, n_threads, n_gpu_layers,
             cache_dir, chat_template: as in :class:`longctx.LongContextLLM`.
-        temperature: 0 is greedy.
-        top_p: nucleus sampling, above temperature 0.
+        temperature, top_k, top_p, min_p, repeat_penalty, dry_multiplier, logit_bias, …: how answers
+            are drawn, as in :class:`longctx.options.SamplingOptions`; 0, the default temperature,
+            is greedy.
         max_tokens: room for the answer; None is the plan's ``reserve_output``.
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
+        stop_on_repetition: end an answer that says the same over and over (by default, True).
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -73,11 +83,9 @@ class LongCtx(FunctionCallingLLM):
     cache_dir: str | None = None
     chat_template: str | None = None
 
-    temperature: float = 0.0
-    top_p: float = 1.0
     max_tokens: int | None = None
-    seed: int | None = None
     stop: list[str] | None = None
+    stop_on_repetition: bool | None = None
 
     _llm: LongContextLLM = PrivateAttr()
 
