@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from os import PathLike
@@ -231,7 +231,12 @@ class LongContextLLM(Closing):
     # Tokens
 
     def prompt(
-        self, messages: Messages, tools: Sequence[ToolSchema] | None = None
+        self,
+        messages: Messages,
+        tools: Sequence[ToolSchema] | None = None,
+        *,
+        thinking: bool | str | None = None,
+        template_options: Mapping[str, Any] | None = None,
     ) -> EncodedPrompt:
         """Render and count a conversation once; whatever takes messages takes the result.
 
@@ -239,6 +244,8 @@ class LongContextLLM(Closing):
             messages: OpenAI-style dicts or :class:`longctx.Message`, oldest first. A prompt of
                 this model is returned as it is, one of another model is counted again.
             tools: OpenAI-style schemas that the model may call; None leaves a prompt its own.
+            thinking: as in :meth:`chat`.
+            template_options: as in :meth:`chat`.
 
         Returns:
             ``.ids``, exactly what :meth:`chat` would have in its cache before it answers,
@@ -251,10 +258,13 @@ class LongContextLLM(Closing):
         """
         self._thread.check_open()
         schemas = tools_of(messages, tools)
+        options = self._template.options(thinking, template_options)
         if isinstance(messages, EncodedPrompt) and messages.counted_by is self._template:
-            return messages
+            if options is None or options == messages.options:
+                return messages
+            messages = messages.messages
         turns = tuple(as_messages(messages))
-        rendered = self._template.render(turns, schemas)
+        rendered = self._template.render(turns, schemas, options=options)
         return EncodedPrompt(
             turns,
             schemas,
@@ -262,6 +272,7 @@ class LongContextLLM(Closing):
             self._template,
             rendered=rendered,
             pinned=self._pinned(turns, schemas, rendered) if self._slides else 0,
+            options=options,
         )
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
@@ -346,7 +357,12 @@ class LongContextLLM(Closing):
         check_names(options, CHAT_OPTIONS, "of chat()")
         choice = tool_choice_of(options)
         # With "none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self.prompt(messages, options.get("tools"))
+        prompt = self.prompt(
+            messages,
+            options.get("tools"),
+            thinking=options.get("thinking"),
+            template_options=options.get("template_options"),
+        )
         return self._answer(prompt, options, self._expected(prompt, options, choice))
 
     def chat_batch(

@@ -113,9 +113,14 @@ class RunOptions(AnswerOptions, total=False):
 
     Attributes:
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
+        thinking: whether the model thinks before it answers, or how much (``"low"``), where its
+            chat template has a switch for it; by default as the template has it.
+        template_options: other variables of the chat template, by name.
     """
 
     tool_choice: ToolChoice | None
+    thinking: bool | str | None
+    template_options: Mapping[str, Any] | None
 
 
 class ChatOptions(RunOptions, total=False):

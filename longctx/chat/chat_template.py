@@ -17,6 +17,7 @@ from longctx.chat.kept_words import check_words
 from longctx.chat.named_templates import PASS_ANOTHER
 from longctx.chat.prompt_template import PromptTemplate
 from longctx.chat.system_role import place_system
+from longctx.chat.template_options import template_options
 from longctx.chat.template_traits import TemplateTraits
 from longctx.chat.tool_calls import check_tools
 from longctx.chat.tool_prompt import spell_out_tools
@@ -95,6 +96,14 @@ class ChatTemplate:
         """How the model writes answers; tools that were described in words are called in JSON."""
         found = self._template.answers
         return found if self.supports_tools else replace(found, calls=BARE)
+
+    def options(self, thinking: Any, others: Any) -> Mapping[str, Any] | None:
+        """The variables that a call's options come to.
+
+        Raises:
+            RequestError: the template has no such switch or variable.
+        """
+        return template_options(self._template.variables, thinking, others)
 
     def partition(self, text: str) -> list[str | SpecialToken]:
         """Cut a text at the vocabulary's special tokens."""

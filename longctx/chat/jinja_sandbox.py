@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError as JinjaError
 from jinja2 import nodes
 from jinja2.ext import Extension
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -81,6 +82,14 @@ def compile_template(source: str) -> Callable[[Mapping[str, Any], Limits], str]:
             _limits.reset(tokens[1])
 
     return render
+
+
+def variables_of(source: str) -> frozenset[str]:
+    """Names that a template looks up and does not set itself; none where it is no Jinja."""
+    try:
+        return frozenset(find_undeclared_variables(_ENVIRONMENT.parse(source)))
+    except (JinjaError, RecursionError, SyntaxError, ValueError):
+        return frozenset()
 
 
 def _step() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from longctx.chat.chat_template import RenderedPrompt
 from longctx.prompt import Prompt
@@ -15,11 +17,13 @@ class EncodedPrompt(Prompt):
     Attributes:
         rendered: its text and token ids.
         pinned: tokens at the front that a window which slides keeps: system messages and tools.
+        options: variables of the chat template that it was rendered with.
         n_added: tokens that the model puts around a plain text, and ``count()`` of it has not.
     """
 
     rendered: RenderedPrompt
     pinned: int = 0
+    options: Mapping[str, Any] | None = None
     n_added: int = 0
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.probe import probe_answers
-from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template
+from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template, variables_of
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
 from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
@@ -63,6 +63,11 @@ class PromptTemplate:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
         return self._render(messages, tools, add_generation_prompt, FULL_LIMITS, options)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names that the template looks up."""
+        return variables_of(self.source)
 
     @cached_property
     def answers(self) -> AnswerFormat:
