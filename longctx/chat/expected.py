@@ -144,7 +144,8 @@ def _guide(
         if style.thinking is None:
             return forced.start
         mark = "" if head else style.thinking[0].strip()
-        forced = or_mark(forced, mark, template.partition)
+        speaks = style.speaks if not required else ""
+        forced = or_mark(forced, mark, template.partition, resumes=style.resumes, speaks=speaks)
         return partial(AnswerGuide, style=style, forced=forced, head=head)
     if not offered:
         return None

@@ -1,7 +1,7 @@
-"""Vocabularies, test vectors, chat templates and schemas out of llama.cpp's source distribution.
+"""Vocabularies, chat templates and cases of tests out of llama.cpp's source distribution.
 
 The wheel leaves them out, so the source archive of the installed version is fetched once, and cut
-down to ``models/`` and one test.
+down to ``models/`` and two tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import platformdirs
 
 from tests.support.sources import download
 
-SCHEMA_CASES = "test-json-schema-to-grammar.cpp"
+SCHEMA_CASES, CHAT_CASES = "test-json-schema-to-grammar.cpp", "test-chat.cpp"
 
 
 def models_folder() -> Path:
@@ -25,7 +25,7 @@ def models_folder() -> Path:
         Exception: whatever pip raises when the archive cannot be had.
     """
     release = version("llama-cpp-python")
-    folder = Path(platformdirs.user_cache_dir("longctx")) / f"llama-cpp-models-{release}-2"
+    folder = Path(platformdirs.user_cache_dir("longctx")) / f"llama-cpp-models-{release}-3"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as name:
@@ -44,7 +44,7 @@ def _extract(archive: Path, folder: Path) -> None:
             wanted = (
                 (kind == "models" and path.name.startswith("ggml-vocab-"))
                 or (kind == "templates" and path.suffix == ".jinja")
-                or path.name == SCHEMA_CASES
+                or path.name in (SCHEMA_CASES, CHAT_CASES)
             )
             if wanted and member.isfile():
                 source = tar.extractfile(member)

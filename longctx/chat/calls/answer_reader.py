@@ -32,6 +32,8 @@ class AnswerFormat:
         wrapping: marks around what is said, which are not shown.
         channels: whether every part has a header instead (:mod:`longctx.chat.calls.channels`).
         heads: marks that a prompt may end with and that belong to the answer.
+        resumes: what stands between reasoning and the part that follows it.
+        speaks: the head of what is said.
     """
 
     calls: CallFormat = BARE
@@ -39,6 +41,8 @@ class AnswerFormat:
     wrapping: tuple[str, ...] = ()
     channels: bool = False
     heads: tuple[str, ...] = ()
+    resumes: str = ""
+    speaks: str = ""
 
     def head(self, prompt: str) -> str:
         """The mark of reasoning, or of a call, that a prompt ends with; the answer follows it."""

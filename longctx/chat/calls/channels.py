@@ -21,7 +21,7 @@ from longctx.chat.calls.events import (
     Thought,
 )
 from longctx.chat.calls.feed import Feed, Wait
-from longctx.chat.calls.format import BARE
+from longctx.chat.calls.format import ParametersBody
 from longctx.chat.calls.json_scan import NotJson, scan_value
 from longctx.chat.calls.reader import Tools
 
@@ -39,6 +39,8 @@ class ChannelReader:
         self._tools = tools
         self._feed = Feed()
         self._heard: list[Heard] = []
+        is_markup = isinstance(style.calls.body, ParametersBody)
+        self._markup = style.calls.section if is_markup else ""
         self._reading: Generator[None, None, None] | None = self._read()
 
     def push(self, text: str) -> list[Heard]:
@@ -66,7 +68,9 @@ class ChannelReader:
         while True:
             header: list[str] = []
             # A model that writes no header at all answers in words.
-            if not (yield from self._begins_with_header()):
+            if (yield from feed.stands(self._markup)) if self._markup else False:
+                yield from self._call_in_markup()
+            elif not (yield from self._begins_with_header()):
                 yield from self._body("", "")
             elif (yield from feed.until([_MESSAGE], header.append)) is None:
                 return
@@ -107,7 +111,7 @@ class ChannelReader:
     def _call(self, name: str) -> Wait[None]:
         feed = self._feed
         yield from feed.skip_space()
-        if self._style.calls is not BARE and (yield from feed.peek(1)) == "<":
+        if isinstance(self._style.calls.body, ParametersBody):
             yield from self._call_in_markup()
             return
         self._heard.append(CallBegun(name))

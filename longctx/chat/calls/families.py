@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.format import (
-    BARE,
     HERMES,
     NUMBER,
     CallFormat,
@@ -50,8 +49,32 @@ Family: TypeAlias = tuple[tuple[str, ...], AnswerFormat]
 
 FIRST: tuple[Family, ...] = (
     # gpt-oss: OpenAI's "harmony response format"; calls have channels.
-    (("<|channel|>", "<|message|>", "<|start|>"), AnswerFormat(BARE, channels=True)),
-    (("<atem:function_calls>", "<|message|>"), AnswerFormat(_ATEM, channels=True)),
+    (
+        ("<|channel|>", "<|message|>", "<|start|>"),
+        AnswerFormat(
+            CallFormat(
+                NamedBody(" <|constrain|>json<|message|>"),
+                opening="<|channel|>commentary to=functions.",
+                many=False,
+            ),
+            ("<|channel|>analysis<|message|>", "<|end|>"),
+            channels=True,
+            resumes="<|start|>assistant",
+            speaks="<|channel|>final<|message|>",
+        ),
+    ),
+    # Muse: built like it, with calls as markup in a message to a tool.
+    (
+        ("<atem:function_calls>", "<|message|>"),
+        AnswerFormat(
+            _ATEM,
+            (" to=self<|message|>", "<|eom|>"),
+            channels=True,
+            heads=(" to=",),
+            resumes="<|start|>assistant",
+            speaks=" to=user<|message|>",
+        ),
+    ),
     # Functionary 3.2: every part says whom it is for, words are for "all".
     (
         (">>>all",),

@@ -30,6 +30,7 @@ Partition = Callable[[str], Sequence["str | SpecialToken"]]
 """Cuts a text at the vocabulary's special tokens."""
 
 _ID_PATTERN = "/[a-zA-Z0-9]{9}/"
+_PYTHON_TEXT = r"/'([^'\\\n]|\\[nrt'\"\\])*'/"
 _NUMBER_PATTERN = "/[0-9]{1,3}/"
 
 
@@ -54,12 +55,24 @@ def call_grammar(
     return _Builder(call_format, tools, partition).grammar(many)
 
 
-def or_mark(grammar: Grammar, mark: str, partition: Partition) -> Grammar:
-    """The same grammar, or a mark by itself: of reasoning, which a model may begin with."""
-    if not mark:
+def or_mark(
+    grammar: Grammar, mark: str, partition: Partition, *, resumes: str = "", speaks: str = ""
+) -> Grammar:
+    """The same grammar, or a mark by itself: of reasoning, which a model may begin with.
+
+    Args:
+        grammar: of the answer.
+        mark: that it may be instead; "" is none.
+        partition: special tokens are no text to a grammar.
+        resumes: what may stand before the answer, where it follows reasoning.
+        speaks: what must stand before it.
+    """
+    other = f" | {literal(mark, partition)}" if mark else ""
+    before = f"({literal(resumes, partition)})? " if resumes else ""
+    before += literal(speaks, partition)
+    if not (other or before):
         return grammar
-    other = literal(mark, partition)
-    lark = grammar.lark.replace("start:", f"start: answer | {other}\nanswer:", 1)
+    lark = grammar.lark.replace("start:", f"start: {before} answer{other}\nanswer:", 1)
     return replace(grammar, lark=lark)
 
 
@@ -136,10 +149,10 @@ class _Builder:
                 inner = self._parameters(body, name, parameters)
             case PythonBody():
                 pairs = [
-                    (f"{_quoted(key + '=')} {self._json(schema)}", needed)
+                    (f"{_quoted(key + '=')} {self._python(schema, parameters)}", needed)
                     for key, schema, needed in _properties(parameters)
                 ]
-                inner = f'{_quoted(name + "(")} {self._listed(pairs)} ")"'
+                inner = f"{_quoted(name + '(')} {self._listed(pairs)} {_quoted(')')}"
             case BracesBody():
                 pairs = [
                     (f"{_quoted(key + ':')} {self._braces(schema, parameters, body.quote)}", needed)
@@ -200,6 +213,13 @@ class _Builder:
             return f"{rule} {self._text(closing[len(shown) :])}".strip()
         self._rules.append(f"{rule}: /(?s:.*)/")
         return f"{rule} {self._text(closing)}"
+
+    def _python(self, schema: Any, root: Any) -> str:
+        """A value as JSON has it, or free text as Python prints it."""
+        value = self._json(schema)
+        kinds = types_of(schema, root)
+        free = not (isinstance(schema, Mapping) and {"enum", "const", "pattern"} & schema.keys())
+        return f"({value} | {_PYTHON_TEXT})" if free and kinds == {"string"} else value
 
     def _braces(self, schema: Any, root: Any, quote: str) -> str:
         """A value as Gemma 4 writes it, by its type."""

@@ -52,9 +52,11 @@ def _tool(name: str) -> Turn:
 
 
 _TOOLS = [_tool(name) for name in _NAMES]
-_PARAMETERS = {tool["function"]["name"]: tool["function"]["parameters"] for tool in _TOOLS}
+PROBE_TOOLS = {tool["function"]["name"]: tool["function"]["parameters"] for tool in _TOOLS}
 _ASK: Turn = {"role": "user", "content": "Qzk question."}
 _ARGUMENTS = {_KEYS[0]: _TEXT, _KEYS[1]: _NUMBER, _KEYS[2]: _TEXT_2}
+PROBED = tuple((name, _ARGUMENTS) for name in _NAMES)
+"""The calls that are rendered."""
 
 
 def probe_answers(render: Render, source: str, *, text_arguments: bool) -> AnswerFormat:
@@ -71,7 +73,7 @@ def probe_answers(render: Render, source: str, *, text_arguments: bool) -> Answe
     shown = "".join(_try(render, [_ASK, turn], True) for turn in _thoughtful())
     style = AnswerFormat(thinking=thinking_of(source + shown))
     style = replace(style, wrapping=_wrapping(render, style))
-    for answer in _answers(render, text_arguments, style.wrapping):
+    for answer in rendered_calls(render, text_arguments, style.wrapping):
         for calls in _derived(*answer):
             found = replace(style, calls=calls)
             if _reads(found, *answer):
@@ -112,10 +114,14 @@ def _wrapping(render: Render, style: AnswerFormat) -> tuple[str, ...]:
 _MARK = re.compile(r"<\|?[\w/:.-]+\|?>(?:\w+<\|\w+\|>)?|\[/?[A-Z_]{3,}\]")
 
 
-def _answers(
+def rendered_calls(
     render: Render, text_arguments: bool, wrapping: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """The text of (one call, two calls) as the assistant's turn has it, ids or none."""
+    """The text of (one call, two calls) as a template writes them; "" where it refuses them.
+
+    Once with ids of calls and once without, where either is rendered at all; the calls are those
+    of :data:`PROBED`.
+    """
 
     def turn(n: int, with_id: bool) -> Turn:
         calls = []
@@ -168,9 +174,9 @@ def _to_tag(text: str, head: int, tail: int) -> str:
 def _reads(style: AnswerFormat, one: str, two: str) -> bool:
     """Whether what was rendered comes back."""
     for n, text in ((1, one), (2, two)):
-        read = read_answer(text, style, _PARAMETERS)
+        read = read_answer(text, style, PROBE_TOOLS)
         calls = [(call.name, json.loads(call.arguments)) for call in read.calls]
-        if text and calls != [(name, _ARGUMENTS) for name in _NAMES[:n]]:
+        if text and calls != list(PROBED[:n]):
             return False
     return True
 
@@ -205,15 +211,26 @@ def _marks(
     closing = closing if closing.strip() else ""
     rest = mid[len(closing) :]
     opening = _suffix(prefix, rest)
+    section = prefix[: len(prefix) - len(opening)]
     return CallFormat(
         body,
         opening=opening,
         closing=closing,
         between=rest[: len(rest) - len(opening)],
-        section=prefix[: len(prefix) - len(opening)],
-        section_end=suffix[len(closing) :],
+        section=section,
+        section_end=_section_end(section, suffix[len(closing) :]),
         numbers_from=numbers_from,
     )
+
+
+def _section_end(section: str, text: str) -> str:
+    """What closes a section, without what ends the turn behind it."""
+    if not section.strip():
+        return ""
+    for name in re.findall(r"<([\w:.-]+)>", section):
+        if (end := f"</{name}>") in text:
+            return text[: text.index(end) + len(end)]
+    return text
 
 
 def _suffix(a: str, b: str) -> str:
