@@ -15,6 +15,7 @@ from longctx.errors import BackendError, RequestError
 from longctx.sampling import Sampling
 
 _DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
+_MOST_REMEMBERED = 2**20  # tokens; llama.cpp takes memory for all of them at once
 _POSSIBLE = 1e-30
 """Less likely than the likeliest by this factor, a token's probability may be 0 in float32, of
 which typical-p would take the logarithm."""
@@ -77,7 +78,8 @@ class Sampler:
         self._handle = NativeHandle(chain, lib.llama_sampler_free, model.handle)
         if grammar is not None:
             self._add(_grammar(model, grammar))
-        self._add_penalties(model, sampling, history, len(history) + n_ahead)
+        n_text = min(len(history) + n_ahead, _MOST_REMEMBERED)
+        self._add_penalties(model, sampling, history, n_text)
         seed = random.getrandbits(32) if sampling.seed is None else sampling.seed
         if sampling.temperature <= 0:
             self._add(lib.llama_sampler_init_greedy())
