@@ -284,6 +284,14 @@ def test_no_combination_of_extremes_fails(llm: LongContextLLM, seed: int) -> Non
     assert set(json.loads(held.text)) <= {"a", "b"}
 
 
+def test_xtc_keeps_no_token_that_a_schema_forbids(llm: LongContextLLM) -> None:
+    """With a threshold of 0 all are likely, those of probability 0 too; llama.cpp aborted."""
+    for seed in range(5):
+        options: Any = {"xtc_probability": 1, "xtc_threshold": 0, "temperature": 1, "seed": seed}
+        held = llm.generate(PROMPT, max_tokens=30, response_schema=SCHEMA, **options)
+        assert set(json.loads(held.text)) <= {"a", "b"}
+
+
 def test_windows_of_any_length_take_no_memory(llm: LongContextLLM) -> None:
     """They are as long as the text can become."""
     options: Any = {"repeat_penalty": 1.1, "repeat_last_n": 2**31 - 1, "dry_multiplier": 0.8}
