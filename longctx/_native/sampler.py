@@ -20,9 +20,11 @@ from longctx.sampling import Sampling
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """``llama_token_data``."""
 _DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
+_MOST_REMEMBERED = 2**20  # tokens; llama.cpp takes memory for all of them at once
 _POSSIBLE = 1e-30
-"""Less likely than the likeliest by this factor, a token's probability may be 0 in float32, of
-which typical-p would take the logarithm."""
+"""Less likely than the likeliest by this factor, a token's probability may be 0 in float32: of that
+typical-p would take the logarithm, and XTC with a threshold of 0 would keep a token that the
+grammar forbids, and no other, over which llama.cpp ends the process."""
 
 
 class HasLogits(Protocol):
@@ -64,7 +66,8 @@ class Sampler:
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         # DRY looks tokens up in the vocabulary.
         self._handle = NativeHandle(chain, lib.llama_sampler_free, model.handle)
-        self._add_penalties(model, sampling, history, len(history) + n_ahead)
+        n_text = min(len(history) + n_ahead, _MOST_REMEMBERED)
+        self._add_penalties(model, sampling, history, n_text)
         seed = random.getrandbits(32) if sampling.seed is None else sampling.seed
         if sampling.temperature <= 0:
             self._add(lib.llama_sampler_init_greedy())
@@ -123,8 +126,9 @@ class Sampler:
         """What narrows the choice; one token is always left."""
         if sampling.top_k:
             self._add(lib.llama_sampler_init_top_k(sampling.top_k))
-        if sampling.typical_p < 1:
+        if sampling.typical_p < 1 or sampling.xtc_probability > 0:
             self._add(lib.llama_sampler_init_min_p(_POSSIBLE, 1))
+        if sampling.typical_p < 1:
             self._add(lib.llama_sampler_init_typical(sampling.typical_p, 1))
         if sampling.top_p < 1:
             self._add(lib.llama_sampler_init_top_p(sampling.top_p, 1))

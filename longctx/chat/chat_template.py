@@ -95,7 +95,10 @@ class ChatTemplate:
     def answers(self) -> AnswerFormat:
         """How the model writes answers; tools that were described in words are called in JSON."""
         found = self._template.answers
-        return found if self.supports_tools else replace(found, calls=BARE)
+        if self.supports_tools or found.channels:
+            return found
+        own = found.calls if found.calls.begins else None
+        return replace(found, calls=BARE, also=own)
 
     def options(self, thinking: Any, others: Any) -> Mapping[str, Any] | None:
         """The variables that a call's options come to.

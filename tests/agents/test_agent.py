@@ -230,6 +230,10 @@ def test_a_cut_answer_says_so():
     result = Agent(ScriptedChatModel([completion("Half a", finish_reason="length")])).run("go")
     assert (result.text, result.stop_reason) == ("Half a", "length")
     assert "max_tokens" in result.detail
+    looped = completion("Half a", finish_reason="length", finish_detail="repetition")
+    result = Agent(ScriptedChatModel([looped])).run("go")
+    assert (result.text, result.stop_reason) == ("Half a", "length")
+    assert "over and over" in result.detail
 
 
 def test_context_adds_up():

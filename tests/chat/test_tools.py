@@ -10,11 +10,14 @@ import pytest
 from pydantic import BaseModel
 
 from longctx._native import Context, ContextParams, Model, Sampler
-from longctx.chat import ChatTemplate, check_tools, parse_tool_calls, tool_grammar
+from longctx.chat import ChatTemplate, check_tools, expect_answer
+from longctx.chat.calls import BARE, AnswerFormat, CallFormat, call_grammar, no_call_grammar
+from longctx.chat.calls.answer_reader import read_answer
+from longctx.chat.calls.format import HERMES
 from longctx.errors import ToolError
 from longctx.grammar import TokenTable
 from longctx.sampling import Sampling
-from longctx.types import ToolCall
+from longctx.tokens.special_tokens import SpecialTokens
 from tests.chat.conversations import SYSTEM, TOOL, with_call
 from tests.chat.test_chat_template import template_text
 from tests.conftest import TinyGguf
@@ -36,7 +39,7 @@ def test_the_demo_model_gets_tools_in_words(demo: Model) -> None:
     """Its template knows no tools: name, description, schema and form stand in the system turn."""
     template = ChatTemplate(demo.chat_template(), demo)
     assert not template.supports_tools
-    assert template.call_format == "json"
+    assert template.answers.calls == BARE
     turns = [SYSTEM, {"role": "user", "content": "Find x."}]
     text = template.render(turns, [TOOL]).text
     system = text.split("<|im_end|>")[0]
@@ -68,11 +71,12 @@ def test_tools_for_a_template_without_system_role(demo: Model, llama_cpp_models:
 @pytest.mark.parametrize(
     ("name", "supports", "form"),
     [
-        ("Qwen-Qwen2.5-7B-Instruct", True, "hermes"),
-        ("NousResearch-Hermes-3-Llama-3.1-8B-tool_use", True, "hermes"),
-        ("meta-llama-Llama-3.1-8B-Instruct", True, "json"),
-        ("Qwen3-Coder", True, "json"),  # its <tool_call> holds XML
-        ("microsoft-Phi-3.5-mini-instruct", False, "json"),
+        ("Qwen-Qwen2.5-7B-Instruct", True, "<tool_call>"),
+        ("NousResearch-Hermes-3-Llama-3.1-8B-tool_use", True, "<tool_call>"),
+        ("meta-llama-Llama-3.1-8B-Instruct", True, ""),
+        ("Qwen3-Coder", True, "<tool_call>"),
+        ("mistralai-Mistral-Nemo-Instruct-2407", True, "[TOOL_CALLS]"),
+        ("microsoft-Phi-3.5-mini-instruct", False, ""),
     ],
 )
 def test_templates_with_tools_of_their_own(
@@ -81,7 +85,7 @@ def test_templates_with_tools_of_their_own(
     """What a template can do is found by rendering it."""
     template = ChatTemplate(template_text(llama_cpp_models, name), vocabulary("qwen2"))
     assert template.supports_tools is supports
-    assert template.call_format == form
+    assert template.answers.calls.begins[:1] == ((form,) if form else ())
 
 
 # Definitions
@@ -114,29 +118,39 @@ def test_bad_definitions(tools: Any, demo: Model) -> None:
 
 # Answers
 
+TOOLS = {"find": TOOL["function"]["parameters"]}
+
+
+def calls_of(text: str, calls: CallFormat) -> list[Any]:
+    """Arguments of the calls that are read."""
+    answer = read_answer(text, AnswerFormat(calls), TOOLS)
+    return [json.loads(call.arguments) for call in answer.calls]
+
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "calls", "expected"),
     [
-        (CALL, [{"query": "x"}]),
-        (f" {CALL}\n", [{"query": "x"}]),
-        (f"```json\n{CALL}\n```", [{"query": "x"}]),
-        (f"[{CALL}, {CALL}]", [{"query": "x"}, {"query": "x"}]),
-        ('{"name": "find", "parameters": {"query": "y"}}', [{"query": "y"}]),
-        ('{"name": "find", "arguments": "{\\"query\\": \\"y\\"}"}', [{"query": "y"}]),
-        ('{"name": "find"}', [{}]),
-        (f"<tool_call>\n{CALL}\n</tool_call>", [{"query": "x"}]),
-        (f"I look.\n<tool_call>{CALL}</tool_call>\n<tool_call>{CALL}", [{"query": "x"}] * 2),
+        (CALL, BARE, [{"query": "x"}]),
+        (f" {CALL}\n", BARE, [{"query": "x"}]),
+        (f"[{CALL}, {CALL}]", BARE, [{"query": "x"}, {"query": "x"}]),
+        ('{"name": "find", "parameters": {"query": "y"}}', BARE, [{"query": "y"}]),
+        ('{"name": "find", "arguments": "{\\"query\\": \\"y\\"}"}', BARE, [{"query": "y"}]),
+        ('{"arguments": {"query": "y"}, "name": "find"}', BARE, [{"query": "y"}]),
+        ('{"name": "find"}', BARE, [{}]),
+        (f"<tool_call>\n{CALL}\n</tool_call>", HERMES, [{"query": "x"}]),
+        (
+            f"I look.\n<tool_call>{CALL}</tool_call>\n<tool_call>{CALL}",
+            HERMES,
+            [{"query": "x"}] * 2,
+        ),
     ],
 )
-def test_calls_are_read(text: str, expected: list[dict[str, Any]]) -> None:
-    """Bare JSON, fenced JSON, lists and Hermes' blocks, the last one unclosed or not."""
-    assert parse_tool_calls(text, ["find"]) == [
-        ToolCall(id=f"call_{number}", name="find", arguments=arguments)
-        for number, arguments in enumerate(expected, 1)
-    ]
+def test_calls_are_read(text: str, calls: CallFormat, expected: list[dict[str, Any]]) -> None:
+    """Bare JSON, lists and Hermes' blocks, the last one unclosed or not."""
+    assert calls_of(text, calls) == expected
 
 
+@pytest.mark.parametrize("calls", [BARE, HERMES])
 @pytest.mark.parametrize(
     "text",
     [
@@ -151,13 +165,15 @@ def test_calls_are_read(text: str, expected: list[dict[str, Any]]) -> None:
         '{"name": "find", "arguments": [1]}',
         '{"name": "find", "arguments": "not json"}',
         f"See: {CALL}",
+        f"```\n<tool_call>{CALL}</tool_call>\n```",
         "<tool_call>find(x)</tool_call>",
         "[" * 100_000,
     ],
 )
-def test_words_are_no_calls(text: str) -> None:
-    """Anything else is an answer in words."""
-    assert parse_tool_calls(text, ["find"]) is None
+def test_words_are_no_calls(text: str, calls: CallFormat) -> None:
+    """Anything else is an answer in words, and none of them is lost."""
+    answer = read_answer(text, AnswerFormat(calls), TOOLS)
+    assert (answer.text, answer.calls) == (text, ())
 
 
 # Grammars
@@ -176,10 +192,16 @@ class Tree(BaseModel):
     inner: Inner
 
 
+def grammar_of(model: Model, tools: list[dict[str, Any]], calls: CallFormat = BARE) -> Any:
+    """What holds an answer to one call of these."""
+    functions = [tool["function"] for tool in check_tools(tools)]
+    parameters = {function["name"]: function["parameters"] for function in functions}
+    return call_grammar(calls, parameters, SpecialTokens.of(model).partition)
+
+
 def test_required_means_one_call_of_a_known_tool(demo: Model) -> None:
     """Nothing but a call that the schema allows gets through."""
-    grammar = tool_grammar([TOOL], "required")
-    assert grammar is not None
+    grammar = grammar_of(demo, [TOOL])
     assert accepts(demo, grammar, CALL)
     for text in (
         "",
@@ -193,50 +215,25 @@ def test_required_means_one_call_of_a_known_tool(demo: Model) -> None:
         assert not accepts(demo, grammar, text)
 
 
-def test_a_named_tool_excludes_the_others(demo: Model) -> None:
-    """Only the named function may be called."""
-    tools = [TOOL, make_tool("lose", {"type": "object", "properties": {}})]
-    named = tool_grammar(tools, {"type": "function", "function": {"name": "lose"}})
-    either = tool_grammar(tools, "required")
-    assert named is not None
-    assert either is not None
-    lose = '{"name": "lose", "arguments": {}}'
-    assert [accepts(demo, named, text) for text in (lose, CALL)] == [True, False]
-    assert [accepts(demo, either, text) for text in (lose, CALL)] == [True, True]
-
-
-def test_auto_allows_words_that_do_not_begin_like_a_call(demo: Model) -> None:
-    """A call must be complete; words are free, also with braces further on."""
-    grammar = tool_grammar([TOOL], "auto")
-    assert grammar is not None
-    for text in (CALL, "Paris.", "", "Paris {is} nice\n\n- ok", "日本", "<b>", "\nOk"):
-        assert accepts(demo, grammar, text), text
-    for text in ('{"answer": 42}', "{", f" {CALL.replace('find', 'lose')}", f"{CALL} more"):
-        assert not accepts(demo, grammar, text), text
-    assert tool_grammar([], "auto") is None
+def test_several_calls(demo: Model) -> None:
+    """As many as the model likes, where its format has several."""
+    block = f"<tool_call>\n{CALL}\n</tool_call>"
+    grammar = grammar_of(demo, [TOOL], HERMES)
+    assert [accepts(demo, grammar, text) for text in (block, f"{block}\n{block}", CALL)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_none_allows_words_alone(demo: Model) -> None:
-    """Where no tool may be called, no answer begins like a call."""
-    grammar = tool_grammar([TOOL], "none")
-    assert grammar is not None
-    assert accepts(demo, grammar, "Paris {is} nice.")
-    assert not accepts(demo, grammar, CALL)
-
-
-def test_hermes_grammar(demo: Model) -> None:
-    """Calls stand between the tags; words may begin with another tag, or with a brace."""
-    auto = tool_grammar([TOOL], "auto", call_format="hermes")
-    required = tool_grammar([TOOL], "required", call_format="hermes")
-    assert auto is not None
-    assert required is not None
-    block = f"<tool_call>\n{CALL}\n</tool_call>"
-    for text in (block, "Paris.", "<think>hm</think> Paris.", "<tool", '{"answer": 42}'):
-        assert accepts(demo, auto, text), text
-    for text in ("<tool_call>", "<tool_call>\nfind\n</tool_call>", f"{block} more"):
-        assert not accepts(demo, auto, text), text
-    assert accepts(demo, required, block)
-    assert not accepts(demo, required, CALL)
+    """Where no tool may be called, no answer has a call in it."""
+    partition = SpecialTokens.of(demo).partition
+    bare, hermes = (no_call_grammar(calls, partition) for calls in (BARE, HERMES))
+    assert accepts(demo, bare, "Paris {is} nice.")
+    assert not accepts(demo, bare, CALL)
+    assert accepts(demo, hermes, "<tool> Paris")
+    assert not accepts(demo, hermes, f"So: <tool_call>\n{CALL}")
 
 
 def test_schemas_with_references_do_not_collide(demo: Model) -> None:
@@ -255,8 +252,7 @@ def test_schemas_with_references_do_not_collide(demo: Model) -> None:
         "required": ["tree"],
         "$defs": Tree.model_json_schema()["$defs"],
     }
-    grammar = tool_grammar(tools, "required")
-    assert grammar is not None
+    grammar = grammar_of(demo, tools)
     leaf = {"children": [], "inner": {"flag": True}}
     tree = {"children": [leaf], "inner": {"flag": False}}
     good = [
@@ -284,23 +280,28 @@ def test_schemas_with_references_do_not_collide(demo: Model) -> None:
         {"type": "object", "properties": {"a": 3}},
     ],
 )
-def test_schemas_that_make_no_grammar(parameters: Any) -> None:
-    """What the converter cannot express, or would fetch, is a ToolError."""
+def test_schemas_that_make_no_grammar(parameters: Any, demo: Model) -> None:
+    """What no grammar can hold, or would have to be fetched, is a ToolError."""
     with pytest.raises(ToolError):
-        tool_grammar([make_tool("find", parameters)], "required")
+        grammar_of(demo, [make_tool("find", parameters)])
+
+
+def expected(model: Model, tools: list[Any], choice: Any) -> Any:
+    """What an answer in ChatML is held to."""
+    return expect_answer(ChatTemplate(None, model), "", [], tools, choice, None)
 
 
 @pytest.mark.parametrize("choice", ["maybe", {}, {"function": {"name": "lose"}}, None, 3])
-def test_a_choice_that_is_none(choice: Any) -> None:
+def test_a_choice_that_is_none(choice: Any, demo: Model) -> None:
     """A tool that was not passed cannot be chosen."""
     with pytest.raises(ToolError, match="find"):
-        tool_grammar([TOOL], choice)
+        expected(demo, [TOOL], choice)
 
 
-def test_required_needs_tools() -> None:
+def test_required_needs_tools(demo: Model) -> None:
     """There is nothing to require."""
     with pytest.raises(ToolError, match="no tools"):
-        tool_grammar([], "required")
+        expected(demo, [], "required")
 
 
 def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
@@ -311,8 +312,7 @@ def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
         "properties": {"unit": {"enum": ["C", "F"]}, "exact": {"type": "boolean"}},
         "required": ["unit", "exact"],
     }
-    grammar = tool_grammar([make_tool("weather", parameters)], "required")
-    assert grammar is not None
+    grammar = grammar_of(model, [make_tool("weather", parameters)])
     tokens = TokenTable(model)
     context = Context(model, ContextParams(n_ctx=512))
     prompt = ChatTemplate(model.chat_template(), model).render([{"role": "user", "content": "Hi"}])
@@ -327,7 +327,7 @@ def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
             matcher.accept(token)
             written.append(token)
             context.decode([token], len(prompt.ids) + len(written) - 1)
-        calls = parse_tool_calls(model.decode_bytes(written).decode(), ["weather"])
-        assert calls is not None
-        assert set(calls[0].arguments) == {"unit", "exact"}
+        text = model.decode_bytes(written).decode()
+        (call,) = read_answer(text, AnswerFormat(BARE), {"weather": parameters}).calls
+        assert set(json.loads(call.arguments)) == {"unit", "exact"}
     context.close()

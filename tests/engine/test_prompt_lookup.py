@@ -250,7 +250,10 @@ def test_nothing_moves_for_a_draft(method: str) -> None:
         with LongContextLLM(TINY, 2048, method=method, reserve_output=16, n_threads=1) as llm:
             prompt = llm.detokenize(llm.tokenize(topics["while"] * 3)[:400])
             answer = llm.generate(
-                prompt + " 1, 2, 3, 1, 2, 3, 1, 2", max_tokens=400, prompt_lookup=wanted
+                prompt + " 1, 2, 3, 1, 2, 3, 1, 2",
+                max_tokens=400,
+                prompt_lookup=wanted,
+                stop_on_repetition=False,
             )
             (session,) = llm.engine.sessions
             windows.append((answer.window.n_ctx, answer.text, session.positions.tolist()))
@@ -278,7 +281,11 @@ def test_a_window_that_slides(llm: LongContextLLM) -> None:
         with LongContextLLM(TINY, 512, overflow="slide", reserve_output=16, n_threads=1) as sliding:
             answers.append(
                 sliding.generate(
-                    QUOTING["a list"], max_tokens=700, top_logprobs=2, prompt_lookup=wanted
+                    QUOTING["a list"],
+                    max_tokens=700,
+                    top_logprobs=2,
+                    prompt_lookup=wanted,
+                    stop_on_repetition=False,
                 )
             )
     agree(*answers)

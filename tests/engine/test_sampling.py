@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from longctx import LongContextLLM, RequestError
 from longctx._native import Model, Sampler
 from longctx.cache import Session
-from longctx.sampling import CONVERSATION, Sampling
+from longctx.sampling import CONVERSATION, RANGES, Sampling
 from tests.models import TINY
 
 PROMPT = "The function returns a new array, and the array has the shape of"
@@ -251,3 +253,52 @@ def test_penalties_know_the_prompt_and_what_was_accepted(llm: LongContextLLM, st
         drawn = [token.id for token in answer.logprobs]
         assert drawn == ids[n_prompt : n_prompt + len(drawn)]
         assert len(drawn) > 8
+
+
+EDGES: dict[str, tuple[float | int, ...]] = {
+    name: tuple(
+        number
+        for number in (
+            bounds.least, bounds.most, 1e-9 if bounds.above == 0 else None,
+            None if bounds.is_whole or (bounds.least or 0) > 0.3 else 0.3, 1,
+        )
+        if number is not None
+    )
+    for name, bounds in RANGES.items()
+    if name != "mirostat"
+}  # fmt: skip
+SCHEMA: Any = {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 3, "maxItems": 3}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_combination_of_extremes_fails(llm: LongContextLLM, seed: int) -> None:
+    """Each at an edge of its range: an answer, and with a schema one that satisfies it."""
+    chance = random.Random(seed)
+    options: Any = {
+        name: chance.choice(values) for name, values in EDGES.items() if chance.random() < 0.6
+    }
+    options |= {"seed": seed, "mirostat": chance.choice([0, 0, 2])}
+    options["logit_bias"] = {token: chance.choice([-100, 100]) for token in range(300, 900, 7)}
+    llm.generate(PROMPT, max_tokens=8, **options)
+    held = llm.generate(PROMPT, max_tokens=30, response_schema=SCHEMA, **options)
+    assert set(json.loads(held.text)) <= {"a", "b"}
+
+
+def test_xtc_keeps_no_token_that_a_schema_forbids(llm: LongContextLLM) -> None:
+    """With a threshold of 0 all are likely, those of probability 0 too; llama.cpp aborted."""
+    for seed in range(5):
+        options: Any = {"xtc_probability": 1, "xtc_threshold": 0, "temperature": 1, "seed": seed}
+        held = llm.generate(PROMPT, max_tokens=30, response_schema=SCHEMA, **options)
+        assert set(json.loads(held.text)) <= {"a", "b"}
+
+
+def test_windows_of_any_length_take_no_memory(llm: LongContextLLM) -> None:
+    """They are as long as the text can become."""
+    options: Any = {"repeat_penalty": 1.1, "repeat_last_n": 2**31 - 1, "dry_multiplier": 0.8}
+    sampler = Sampler(
+        llm.engine.model,
+        Sampling.of({**options, "dry_penalty_last_n": -1}),
+        history=[1, 2, 3],
+        n_ahead=10**12,
+    )
+    sampler.close()

@@ -16,7 +16,7 @@ from longctx.chat.calls.events import (
     Thought,
 )
 from longctx.chat.calls.feed import Feed, Wait
-from longctx.chat.calls.format import BARE, CallFormat
+from longctx.chat.calls.format import BARE, BARE_LIST, CallFormat
 from longctx.chat.calls.reader import CallReader, NoCall, Tools
 
 _FENCE = "```"
@@ -28,6 +28,8 @@ class AnswerFormat:
 
     Attributes:
         calls: of tools.
+        also: another form that they may come in: the family's own, where the model was asked for
+            another because its template knows no tools.
         thinking: the marks around reasoning; None where the model has none.
         wrapping: marks around what is said, which are not shown.
         channels: whether every part has a header instead (:mod:`longctx.chat.calls.channels`).
@@ -37,6 +39,7 @@ class AnswerFormat:
     """
 
     calls: CallFormat = BARE
+    also: CallFormat | None = None
     thinking: tuple[str, str] | None = None
     wrapping: tuple[str, ...] = ()
     channels: bool = False
@@ -78,7 +81,12 @@ class AnswerReader:
         self._feed.text = head
         self._heard: list[Heard] = []
         self._n_fences = 0
-        self._calls = CallReader(style.calls, tools, self._heard.append)
+        forms = [style.calls] if style.also is None else [style.calls, style.also]
+        self._calls = {
+            mark: CallReader(form, tools, self._heard.append)
+            for form in (forms if tools else ())
+            for mark in form.begins
+        }
         self._reading: Generator[None, None, None] | None = self._read()
 
     def push(self, text: str) -> list[Heard]:
@@ -117,21 +125,23 @@ class AnswerReader:
         for mark in self._style.wrapping:
             yield from self._feed.accept(mark)
         if self._tools and not self._style.calls.begins:
-            yield from self._whole_call()
+            yield from self._whole_call(self._style.calls)
         yield from self._answer()
 
-    def _whole_call(self) -> Wait[None]:
+    def _whole_call(self, calls: CallFormat) -> Wait[None]:
         """Of a format without marks only what begins the answer can be a call."""
         start = self._feed.at
         yield from self._feed.skip_space()
-        may_be = (yield from self._feed.peek(1)) in ("{", "[")
-        if may_be and (yield from self._section()):
+        first = yield from self._feed.peek(1)
+        form = BARE_LIST if first == "[" else calls
+        reader = CallReader(form, self._tools, self._heard.append)
+        if first in ("{", "[") and (yield from self._section(reader)):
             return
         self._feed.at = start
 
     def _answer(self) -> Wait[None]:
         feed, style = self._feed, self._style
-        begins = style.calls.begins if self._tools else ()
+        begins = self._calls
         thinking = style.thinking or ("", "")
         opening, closing = thinking[0].strip(), thinking[1].strip()
         marks = [mark.strip() for mark in (*begins, opening, closing, *style.wrapping) if mark]
@@ -145,7 +155,7 @@ class AnswerReader:
                 self._say(space)
                 return
             if mark in begins and not self._in_fence:
-                if (yield from self._section()):
+                if (yield from self._section(begins[mark])):
                     at_start = True
                     continue
                 feed.at = start
@@ -164,10 +174,10 @@ class AnswerReader:
             feed.at = start + 1
             at_start = False
 
-    def _section(self) -> Wait[int]:
+    def _section(self, reader: CallReader) -> Wait[int]:
         """Read calls that begin here; 0 where there are none."""
         try:
-            return (yield from self._calls.section(self._feed))
+            return (yield from reader.section(self._feed))
         except NoCall:
             return 0
 
@@ -176,7 +186,7 @@ class AnswerReader:
         feed = self._feed
         assert self._style.thinking is not None, "who thinks has marks for it"
         opening, closing = (mark.strip() for mark in self._style.thinking)
-        begins = self._style.calls.begins if self._tools else ()
+        begins = self._calls
         yield from feed.skip_space()
         if (yield from feed.stands(opening)):  # the prompt had it already
             yield from feed.accept(opening)
@@ -187,7 +197,7 @@ class AnswerReader:
             quoted: list[str] = []
             if (yield from feed.until([closing], quoted.append)) is None:
                 feed.at = start
-                if (yield from self._section()):
+                if (yield from self._section(begins[mark])):
                     return
                 self._think(space + "".join(quoted))
                 feed.at = len(feed.text)

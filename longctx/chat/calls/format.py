@@ -129,5 +129,7 @@ def _head(mark: str) -> str:
 
 BARE = CallFormat(ObjectBody(), many=False)
 """A JSON object that is the whole answer: Llama 3, and tools that were described in words."""
+BARE_LIST = CallFormat(ObjectBody(), section="[", between=", ", section_end="]")
+"""Several of them, as the same models write them unasked."""
 HERMES = CallFormat(ObjectBody(), opening="<tool_call>\n", closing="\n</tool_call>", between="\n")
 """Hermes 2 and Qwen 2.5."""

@@ -68,10 +68,15 @@ def _others() -> dict[str, Any]:
     """The plain options of an answer that are not described above, in longctx's own words."""
     told = {name: re.split(r"[:;,.]", words)[0] for name, words in described(AnswerOptions).items()}
     return {
-        name: (kind, Field(default=None, description=told.get(name, name).capitalize()))
+        name: (kind, Field(default=None, description=_sentence(told.get(name, name))))
         for name, kind in get_type_hints(AnswerOptions).items()
         if name not in (*DescribedOptions.model_fields, _NOT_SHOWN) and _is_plain(kind)
     }
+
+
+def _sentence(words: str) -> str:
+    """Names such as DRY stay as they are."""
+    return words[:1].upper() + words[1:]
 
 
 def _is_plain(kind: Any) -> bool:
