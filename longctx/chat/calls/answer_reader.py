@@ -28,24 +28,24 @@ class AnswerFormat:
 
     Attributes:
         calls: of tools.
-        also: another form that they may come in: the family's own, where the model was asked for
-            another because its template knows no tools.
         thinking: the marks around reasoning; None where the model has none.
         wrapping: marks around what is said, which are not shown.
         channels: whether every part has a header instead (:mod:`longctx.chat.calls.channels`).
         heads: marks that a prompt may end with and that belong to the answer.
         resumes: what stands between reasoning and the part that follows it.
         speaks: the head of what is said.
+        also: another form that they may come in: the family's own, where the model was asked for
+            another because its template knows no tools.
     """
 
     calls: CallFormat = BARE
-    also: CallFormat | None = None
     thinking: tuple[str, str] | None = None
     wrapping: tuple[str, ...] = ()
     channels: bool = False
     heads: tuple[str, ...] = ()
     resumes: str = ""
     speaks: str = ""
+    also: CallFormat | None = None
 
     def head(self, prompt: str) -> str:
         """The mark of reasoning, or of a call, that a prompt ends with; the answer follows it."""
