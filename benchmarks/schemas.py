@@ -122,13 +122,20 @@ def is_json(text: str) -> bool:
     return True
 
 
+def finite(digits: str) -> float:
+    """JSON has numbers that a double has not, which the judge takes for null."""
+    return min(max(float(digits), -1e308), 1e308)
+
+
 def is_valid(schema: Any, text: str) -> bool:
     if not is_json(text):
         return False
     if isinstance(schema, dict) and "json-schema.org" not in str(schema.get("$schema", "")):
         schema = {**schema, "$schema": DRAFT}
     try:
-        return bool(jsonschema_rs.validator_for(schema).is_valid(json.loads(text)))
+        return bool(
+            jsonschema_rs.validator_for(schema).is_valid(json.loads(text, parse_float=finite))
+        )
     except (ValueError, jsonschema_rs.ReferencingError):
         return True  # the schema is none, so nothing can be said against an answer
 

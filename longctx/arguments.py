@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
 
 from longctx.errors import RequestError, ToolError
 
@@ -217,7 +218,13 @@ def json_schema(value: Any) -> dict[str, Any]:
         RequestError: it is neither.
     """
     if isinstance(value, type) and issubclass(value, BaseModel):
-        return value.model_json_schema()
+        try:
+            return value.model_json_schema()
+        except (PydanticUserError, RecursionError) as error:
+            raise RequestError(
+                f"response_schema: {value.__name__} has no JSON schema ({error}); pass one that "
+                "you wrote, as a dict"
+            ) from error
     if isinstance(value, dict):
         return value
     raise RequestError(

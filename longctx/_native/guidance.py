@@ -72,7 +72,7 @@ def _tokens(model: Model, vocab: Any) -> Iterator[bytes]:
     for token in range(model.n_vocab):
         n = to_piece(vocab, token, buffer, size, 0, False)
         if n > 0:
-            yield buffer.raw[:n]
+            yield ctypes.string_at(buffer, n)
         elif n < 0:
             yield model.decode_bytes([token])
         else:

@@ -10,7 +10,7 @@ from typing import Any
 from longctx.errors import RequestError
 from longctx.grammar.grammar import Grammar
 from longctx.grammar.schema_rewrite import rewritten
-from longctx.grammar.schema_walk import check_size, levels
+from longctx.grammar.schema_walk import check_patterns, check_size, levels
 
 _OPTIONS = {
     # Blanks as json.dumps writes them: models know them well, and none can print them for ever.
@@ -43,6 +43,7 @@ def json_rule(schema: Mapping[str, Any]) -> JsonRule:
         RequestError: it is no JSON, or too large.
     """
     check_size(schema)
+    check_patterns(schema)
     try:
         ready, warnings = rewritten(schema)
         text = json.dumps({**ready, "x-guidance": _OPTIONS}, allow_nan=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from longctx.errors import RequestError
 
@@ -20,6 +20,11 @@ _ONE = frozenset(
 )  # fmt: skip
 _SEVERAL = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
 _NAMED = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+
+MAX_PATTERNS = 32
+"""Patterns that one value, or one name, may have to match at once."""
+_OF_NAMES = ("properties", "patternProperties")
+_PROPERTIES_A_LEVEL = 16
 
 Schema = dict[str, Any]
 
@@ -114,7 +119,38 @@ def levels(root: Any) -> int:
     whole = _depth(root)
     places = [resolve(root, reference) for reference in references]
     # Where a reference is found by an $id, what it points to is some part of the whole.
-    return whole + sum(whole if place is None else _depth(place) for place in places)
+    deep = whole + sum(whole if place is None else _depth(place) for place in places)
+    # Properties follow each other in rules that are each other's ends.
+    n_properties = sum(len(s[key]) for s in every(root) for key in _OF_NAMES if _is_map(s.get(key)))
+    return deep + n_properties // _PROPERTIES_A_LEVEL
+
+
+def check_patterns(root: Any) -> None:
+    """Come back only where no value has to match very many patterns at once.
+
+    Raises:
+        RequestError: llguidance would take minutes to find out whether any does.
+    """
+    for schema in every(root):
+        named, joined = schema.get("patternProperties"), schema.get("allOf")
+        n_named = len(named) if _is_map(named) else 0
+        n_joined = (
+            sum("pattern" in s for part in joined for s in every(part)) if _is_list(joined) else 0
+        )
+        for key, n in (("patternProperties", n_named), ("allOf", n_joined)):
+            if n > MAX_PATTERNS:
+                raise RequestError(
+                    f"the JSON schema cannot be turned into a grammar: {key} has {n:,} patterns at "
+                    f"once; join them, or leave all but {MAX_PATTERNS} out"
+                )
+
+
+def _is_map(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
 
 
 def _depth(schema: Any) -> int:

@@ -61,6 +61,8 @@ def llm(tiny_gguf: TinyGguf) -> Iterator[LongContextLLM]:
         ({"const": float("nan")}, "no JSON"),
         ({"type": "string", "pattern": "(" * 5000 + ")" * 5000}, "regex"),
         ({"type": "array", "uniqueItems": True}, "'uniqueItems'"),
+        ({"type": "string", "allOf": [{"pattern": f"{i}"} for i in range(99)]}, "99 patterns"),
+        ({"patternProperties": {f"^p{i}$": {} for i in range(99)}}, "99 patterns"),
     ],
 )
 def test_they_are_refused_before_any_work(
@@ -83,6 +85,11 @@ def test_they_are_refused_before_any_work(
         {"type": "object", "properties": {"maxLength": {"enum": ["x{9999}"]}}},
         {"enum": [f"value {i}" for i in range(10_000)]},
         chain(3000),
+        {
+            "type": "object",
+            "properties": {f"p{i}": {"type": "null"} for i in range(4000)},
+            "required": [f"p{i}" for i in range(4000)],
+        },
         nested(40),
     ],
 )
