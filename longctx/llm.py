@@ -363,7 +363,10 @@ class LongContextLLM(Closing):
             thinking=options.get("thinking"),
             template_options=options.get("template_options"),
         )
-        return self._answer(prompt, options, self._expected(prompt, options, choice))
+        expected = self._expected(
+            prompt, choice, options.get("response_schema"), options.get("thinking_budget")
+        )
+        return self._answer(prompt, options, expected)
 
     def chat_batch(
         self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
@@ -378,7 +381,9 @@ class LongContextLLM(Closing):
         prompts = [self.prompt(messages) for messages in conversations]
         merged: Merged[Event] = Merged(len(prompts))
         writings = [
-            self._writing(prompt, options, self._expected(prompt, options, "none"), channel)
+            self._writing(
+                prompt, options, self._expected(prompt, ChatOptions(**options), "none"), channel
+            )
             for prompt, channel in zip(prompts, merged.channels, strict=True)
         ]
         meter = SideBySideMeter(options.get("on_progress"), [p.n_tokens for p in prompts])
@@ -591,15 +596,15 @@ class LongContextLLM(Closing):
         return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
     def _expected(
-        self, prompt: EncodedPrompt, options: AnswerOptions, choice: ToolChoice
+        self,
+        prompt: EncodedPrompt,
+        choice: ToolChoice,
+        response_schema: Any,
+        thinking_budget: int | None = None,
     ) -> Expected:
+        text, turns = prompt.rendered.text, prompt.messages
         return expect_answer(
-            self._template,
-            prompt.rendered.text,
-            prompt.messages,
-            prompt.tools,
-            choice,
-            options.get("response_schema"),
+            self._template, text, turns, prompt.tools, choice, response_schema, thinking_budget
         )
 
     def _answer(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:

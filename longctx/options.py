@@ -115,11 +115,14 @@ class RunOptions(AnswerOptions, total=False):
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
         thinking: whether the model thinks before it answers, or how much (``"low"``), where its
             chat template has a switch for it; by default as the template has it.
+        thinking_budget: tokens of reasoning, behind which the thought is closed and the answer
+            begins; by default as many as the model likes.
         template_options: other variables of the chat template, by name.
     """
 
     tool_choice: ToolChoice | None
     thinking: bool | str | None
+    thinking_budget: int | None
     template_options: Mapping[str, Any] | None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from longctx.chat.calls import (
     Said,
     Thought,
     call_grammar,
+    literal,
     no_call_grammar,
     or_mark,
 )
@@ -82,6 +83,7 @@ def expect_answer(
     tools: Sequence[ToolSchema],
     choice: ToolChoice,
     response_schema: Any,
+    thinking_budget: Any = None,
 ) -> Expected:
     """Of a conversation.
 
@@ -92,6 +94,7 @@ def expect_answer(
         tools: what the model may call.
         choice: whether and what it must call.
         response_schema: what it must say instead; None lets it say anything.
+        thinking_budget: tokens of reasoning; None is no limit.
 
     Raises:
         ToolError: a tool is malformed, ``choice`` asks for one that is not there, or tools and a
@@ -116,7 +119,9 @@ def expect_answer(
         if plain and not style.channels
         else partial(Hearing, style, callable_tools, head, frozenset(used))
     )
-    guide = _guide(template, style, head, offered, choice, required, schema)
+    if style.is_closed(prompt):  # reasoning was closed for it: it shall not begin again
+        style = replace(style, thinking=None)
+    guide = _guide(template, style, head, offered, choice, required, schema, thinking_budget)
     return Expected(guide, hear)
 
 
@@ -133,7 +138,14 @@ def _guide(
     choice: ToolChoice,
     required: Sequence[str] | None,
     schema: Grammar | None,
+    thinking_budget: Any,
 ) -> Starts | None:
+    thought: dict[str, Any] = {}
+    if thinking_budget is not None:
+        budget = arguments.whole("thinking_budget", thinking_budget, least=1)
+        if style.thinking is not None:
+            closing = literal(f"\n{style.thinking[1].strip()}", template.partition)
+            thought = {"closing": Grammar(f"start: {closing}\n"), "budget": budget}
     forced = schema
     if schema is None and offered and choice == "none":
         forced = no_call_grammar(style.calls, template.partition)
@@ -146,11 +158,13 @@ def _guide(
         mark = "" if head else style.thinking[0].strip()
         speaks = style.speaks if not required else ""
         forced = or_mark(forced, mark, template.partition, resumes=style.resumes, speaks=speaks)
-        return partial(AnswerGuide, style=style, forced=forced, head=head)
+        return partial(AnswerGuide, style=style, forced=forced, head=head, **thought)
     if not offered:
-        return None
+        return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
     calls = call_grammar(style.calls, offered, template.partition)
-    return partial(AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head)
+    return partial(
+        AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head, **thought
+    )
 
 
 class Hearing:

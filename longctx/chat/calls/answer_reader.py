@@ -53,6 +53,10 @@ class AnswerFormat:
         marks += [mark for mark in self.heads if mark]
         return next((mark for mark in marks if prompt.rstrip().endswith(mark.strip())), "")
 
+    def is_closed(self, prompt: str) -> bool:
+        """Whether a prompt ends behind reasoning, so that the answer is to have none."""
+        return self.thinking is not None and prompt.rstrip().endswith(self.thinking[1].strip())
+
 
 class Reader(Protocol):
     """Hears an answer piece by piece."""
@@ -81,6 +85,7 @@ class AnswerReader:
         self._feed.text = head
         self._heard: list[Heard] = []
         self._n_fences = 0
+        self._said_last = ""
         forms = [style.calls] if style.also is None else [style.calls, style.also]
         self._calls = {
             mark: CallReader(form, tools, self._heard.append)
@@ -211,7 +216,10 @@ class AnswerReader:
 
     def _say(self, text: str) -> None:
         if text:
-            self._n_fences += text.count(_FENCE)
+            # A fence may come in pieces.
+            said = self._said_last + text
+            self._n_fences += said.count(_FENCE) - self._said_last.count(_FENCE)
+            self._said_last = said[-2:]
             self._heard.append(Said(text))
 
     def _think(self, text: str) -> None:

@@ -244,6 +244,8 @@ class _Builder:
         if kinds == {"string"} and isinstance(schema, Mapping) and schema.get("enum"):
             words = " | ".join(_quoted(str(word)) for word in schema["enum"])
             return f"{self._text(quote)} ({words}) {self._text(quote)}"
+        if kinds and not kinds - {"integer", "number", "boolean", "null"}:
+            return self._json(schema)  # written as JSON has them
         found = [ways[kind] for kind in sorted(kinds) if kind in ways]
         return f"({' | '.join(found)})" if found else "braces_value"
 

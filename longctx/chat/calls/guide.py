@@ -27,6 +27,9 @@ class AnswerGuide(Guide):
             a schema; None waits for the mark of a call.
         names: of the tools, for formats whose calls have no mark.
         head: what the prompt ends with of the answer: the mark of reasoning, perhaps.
+        closing: the grammar of what closes reasoning, held to once ``budget`` tokens of it are
+            written; None lets it think as long as it likes.
+        budget: of tokens.
     """
 
     def __init__(
@@ -38,7 +41,11 @@ class AnswerGuide(Guide):
         forced: Grammar | None = None,
         names: Sequence[str] = (),
         head: str = "",
+        closing: Grammar | None = None,
+        budget: int = 0,
     ) -> None:
+        self._close, self._budget = closing, budget
+        self._n_thought = 0
         self._tokens = tokens
         self._calls = calls
         self._forced = forced
@@ -71,21 +78,32 @@ class AnswerGuide(Guide):
         self._text += self._tokens.text(token)
         if self._matcher is not None:
             self._matcher.accept(token)
+            if self._thinks and self._matcher.has_ended:
+                self._matcher = None  # the thought is closed: what follows it begins
+                self._go_on_from_thought()
+                return
             if self._opening and self._matcher.has_ended and self._written() == self._opening:
                 self._matcher, self._thinks = None, True
                 self._move(len(self._text))
             return
         if self._thinks:
-            end = self._text.find(self._closing, self._from)
-            if end < 0:
-                return
-            self._thinks = False
-            self._move(end + len(self._closing))
-            if self._forced is not None:
-                # White space behind the mark is the model's own.
-                self._start(self._forced, self._after_space())
-                return
+            self._n_thought += 1
+            if self._closing in self._text[self._from :]:
+                self._go_on_from_thought()
+            elif self._close is not None and self._n_thought >= self._budget:
+                self._matcher = GrammarMatcher(self._tokens, self._close)
+            return
         self._look()
+
+    def _go_on_from_thought(self) -> None:
+        """The mark that closes reasoning was written: hold what follows it."""
+        self._thinks = False
+        self._move(self._text.index(self._closing, self._from) + len(self._closing))
+        if self._forced is not None:
+            # White space behind the mark is the model's own.
+            self._start(self._forced, self._after_space())
+        else:
+            self._look()
 
     def _look(self) -> None:
         """Start the grammar where a call begins, thinking where that begins."""
