@@ -382,7 +382,10 @@ class LongContextLLM(Closing):
         merged: Merged[Event] = Merged(len(prompts))
         writings = [
             self._writing(
-                prompt, options, self._expected(prompt, ChatOptions(**options), "none"), channel
+                prompt,
+                options,
+                self._expected(prompt, "none", options.get("response_schema")),
+                channel,
             )
             for prompt, channel in zip(prompts, merged.channels, strict=True)
         ]
