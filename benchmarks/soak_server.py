@@ -280,10 +280,10 @@ def main() -> None:
         "failures": soaked.failures, "resident_bytes": resident,
     }  # fmt: skip
     print("raw figures:", save("soak_server", figures))
-    if soaked.failures:
-        sys.exit("\n".join(soaked.failures[:10]))
     if "Traceback" in said:
-        sys.exit(f"the server's log has a traceback:\n{said[-4000:]}")
+        print(f"the server's log has a traceback:\n{said[said.index('Traceback') :][:4000]}")
+    if soaked.failures or "Traceback" in said:
+        sys.exit("\n".join(soaked.failures[:10]))
     if left:
         sys.exit(f"{left} answers are still under way")
     if growth > GROWTH:

@@ -329,7 +329,11 @@ class Cells:
         try:
             self._lease = self._contexts.lease(n_ctx, rope)
         except BaseException:
-            self._lease = self._contexts.lease(self.n_ctx, self.rope)
+            try:
+                self._lease = self._contexts.lease(self.n_ctx, self.rope)
+            except BaseException:
+                self._keep(0)  # closed, with nothing that could be asked for
+                raise
             if state is None:
                 self._keep(0)
             else:

@@ -99,16 +99,28 @@ class SessionPool:
             session = self._open()
         self._in_use.add(session)
         needed = len(ids) - session.shared(ids) + n_more
-        if self.make_cells(session, needed) or must:
-            return session
+        try:
+            if self.make_cells(session, needed) or must:
+                return session
+        except BaseException:  # llama.cpp had no memory; it must not stay in use for that
+            self.give_back(session)
+            raise
         self.give_back(session)
         return None
 
     def give_back(self, session: Session) -> None:
-        """An answer ended: its session makes way when it must, the last of all."""
+        """An answer ended: its session makes way when it must, the last of all.
+
+        One that lost its cache, because llama.cpp had no memory for a larger one nor for the old
+        one again, is let go.
+        """
         self._in_use.discard(session)
         if session in self._sessions:
-            self._sessions.append(self._sessions.pop(self._sessions.index(session)))
+            self._sessions.remove(session)
+            if session.is_open:
+                self._sessions.append(session)
+            else:
+                self._saved.pop(session, None)
 
     def drop(self, session: Session) -> None:
         """Free a session in use, whose answer must begin again elsewhere."""

@@ -382,13 +382,15 @@ def test_a_forked_process_is_told(llm: LongContextLLM) -> None:
 
 def test_a_model_that_nobody_holds_is_freed() -> None:
     """Its thread ends with it, also where it was never closed."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     llm = LongContextLLM(TINY, 1024, reserve_output=16, n_threads=1)
     llm.chat(ASK, max_tokens=2)
     session = llm.session()
     session.feed("a b c")
+    own = set(threading.enumerate()) - before
+    assert own
     del llm, session
     until = time.monotonic() + 10
-    while threading.active_count() > before:
-        assert time.monotonic() < until
+    while any(thread.is_alive() for thread in own):
+        assert time.monotonic() < until, own
         time.sleep(0.01)

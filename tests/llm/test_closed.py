@@ -52,6 +52,7 @@ def llm_calls(llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
         "prompt": lambda: llm.prompt(ASK),
         "prompt_ids": lambda: llm.prompt_ids(ASK),
         "reserve_output": None,
+        "sampling_defaults": None,
         "save_chat": lambda: llm.save_chat(folder / "new.kv", ASK),
         "score": lambda: llm.score("hello there"),
         "session": lambda: llm.session(),
