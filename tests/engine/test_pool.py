@@ -188,3 +188,25 @@ def test_memory_is_counted_with_borrowed_sessions_and_growth(tiny_gguf: TinyGguf
     pool.close(save=False)
     assert not second.is_open
     assert not lent.is_open
+
+
+def test_a_session_that_lost_its_cache_is_let_go(tiny_gguf: TinyGguf) -> None:
+    """No later prompt is given it."""
+    info = ModelInfo.from_gguf(tiny_gguf("llama", n_ctx_train=256))
+    plan = plan_context(info, 1024, method="ntk", reserve_output=16)
+    backend = LlamaCppBackend(info, plan, n_threads=1)
+    common = CommonContexts(backend)
+
+    def new() -> Session:
+        return Session(backend, KeyTurner(backend), no_text, owner=pool, contexts=common)
+
+    pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 20, store=None)
+    lost = pool.pick([5] * 10)
+    assert lost is not None
+    lost.close()
+    pool.give_back(lost)
+    assert pool.sessions == ()
+    again = pool.pick([5] * 10)
+    assert again is not None
+    assert again.is_open
+    pool.close(save=False)
