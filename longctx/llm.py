@@ -223,6 +223,18 @@ class LongContextLLM(Closing):
         """
         return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
+    def has_thinking_switch(self, thinking: bool | str = True) -> bool:
+        """Whether the chat template has a switch for it, so that ``thinking=`` may be passed.
+
+        Args:
+            thinking: True or False, or how much (``"low"``), which is another switch.
+        """
+        try:
+            self._template.options(thinking, None)
+        except RequestError:
+            return False
+        return True
+
     @property
     def overflow(self) -> str:
         """What a full window does: ``"error"`` or ``"slide"``."""
@@ -363,7 +375,8 @@ class LongContextLLM(Closing):
             thinking=options.get("thinking"),
             template_options=options.get("template_options"),
         )
-        return self._answer(prompt, options, self._expected(prompt, options, choice))
+        many = arguments.parallel_tool_calls(options.get("parallel_tool_calls"))
+        return self._answer(prompt, options, self._expected(prompt, options, choice, many=many))
 
     def chat_batch(
         self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
@@ -591,7 +604,12 @@ class LongContextLLM(Closing):
         return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
 
     def _expected(
-        self, prompt: EncodedPrompt, options: AnswerOptions, choice: ToolChoice
+        self,
+        prompt: EncodedPrompt,
+        options: AnswerOptions,
+        choice: ToolChoice,
+        *,
+        many: bool = True,
     ) -> Expected:
         return expect_answer(
             self._template,
@@ -600,6 +618,7 @@ class LongContextLLM(Closing):
             prompt.tools,
             choice,
             options.get("response_schema"),
+            many=many,
         )
 
     def _answer(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:

@@ -113,12 +113,15 @@ class RunOptions(AnswerOptions, total=False):
 
     Attributes:
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
+        parallel_tool_calls: whether an answer may call several tools; by default as many as the
+            model's format has room for, and with False one.
         thinking: whether the model thinks before it answers, or how much (``"low"``), where its
             chat template has a switch for it; by default as the template has it.
         template_options: other variables of the chat template, by name.
     """
 
     tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
     thinking: bool | str | None
     template_options: Mapping[str, Any] | None
 

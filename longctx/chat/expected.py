@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,8 @@ def expect_answer(
     tools: Sequence[ToolSchema],
     choice: ToolChoice,
     response_schema: Any,
+    *,
+    many: bool = True,
 ) -> Expected:
     """Of a conversation.
 
@@ -92,6 +94,7 @@ def expect_answer(
         tools: what the model may call.
         choice: whether and what it must call.
         response_schema: what it must say instead; None lets it say anything.
+        many: whether it may call several tools, where its format can.
 
     Raises:
         ToolError: a tool is malformed, ``choice`` asks for one that is not there, or tools and a
@@ -114,8 +117,10 @@ def expect_answer(
     hear = (
         None
         if plain and not style.channels
-        else partial(Hearing, style, callable_tools, head, frozenset(used))
+        else partial(Hearing, style, callable_tools, head, frozenset(used), many=many)
     )
+    if not many:  # the grammar has room for one then
+        style = replace(style, calls=replace(style.calls, many=False))
     guide = _guide(template, style, head, offered, choice, required, schema)
     return Expected(guide, hear)
 
@@ -160,13 +165,24 @@ class Hearing:
         tools: name to parameters of what it may call.
         head: what the prompt ends with of the answer.
         used: ids of calls that there are.
+        many: whether a second call counts; a model that no grammar held may write one.
     """
 
-    def __init__(self, style: AnswerFormat, tools: Tools, head: str, used: frozenset[str]) -> None:
+    def __init__(
+        self,
+        style: AnswerFormat,
+        tools: Tools,
+        head: str,
+        used: frozenset[str],
+        *,
+        many: bool = True,
+    ) -> None:
         self._reader: Reader = (
             ChannelReader(style, tools) if style.channels else AnswerReader(style, tools, head=head)
         )
         self._used = set(used)
+        self._many = many
+        self._skips = False
         self._words: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[tuple[str, str, list[str]]] = []
@@ -210,6 +226,10 @@ class Hearing:
 
     def _chunk(self, event: Heard) -> Chunk | None:
         self._thinks = isinstance(event, Thought)
+        if isinstance(event, CallBegun):
+            self._skips = bool(self._calls) and not self._many
+        if self._skips and isinstance(event, CallBegun | CallWritten | CallBroken | CallEnded):
+            return None
         match event:
             case Said(text):
                 self._words.append(text)
