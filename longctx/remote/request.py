@@ -26,6 +26,9 @@ _IN_ANOTHER_FORM = frozenset(
         "top_logprobs",
         "prompt_lookup",
         "on_progress",
+        "parallel_tool_calls",
+        "thinking",
+        "template_options",
     }
 )
 
@@ -72,6 +75,9 @@ def chat_request(
     arguments.tool_choice(choice, [schema["function"]["name"] for schema in schemas or ()])
     if schemas:
         body |= {"tools": schemas, "tool_choice": choice}
+        if (many := options.get("parallel_tool_calls")) is not None:
+            body["parallel_tool_calls"] = arguments.parallel_tool_calls(many)
+    body |= names.template_fields(options.get("thinking"), options.get("template_options"))
     if (schema := options.get("response_schema")) is not None:
         body["response_format"] = wire_schema(schema)
     arguments.prompt_lookup(options.get("prompt_lookup"))

@@ -257,9 +257,7 @@ def _call_delta(call: ToolCallDelta) -> CallDelta:
 
 def _whole_delta(index: int, call: ToolCall) -> CallDelta:
     arguments = json.dumps(call.arguments, ensure_ascii=False)
-    return _call_delta(
-        ToolCallDelta(index=index, id=call.id, name=call.name, arguments=arguments)
-    )
+    return _call_delta(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=arguments))
 
 
 def _likelihood(token: TokenLogprob) -> TokenLikelihood:
