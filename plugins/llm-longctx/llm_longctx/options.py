@@ -54,6 +54,9 @@ class DescribedOptions(llm.Options):
     tool_choice: Literal["auto", "none", "required"] | None = Field(
         default=None, description="required: a question is answered by a tool call first"
     )
+    thinking: bool | str | None = Field(
+        default=None, description="true, false or how much (low): as the chat template has it"
+    )
     cache: bool | None = Field(
         default=None, description="Keep conversations of 1,024 tokens or more on disk (true)"
     )
