@@ -20,12 +20,14 @@ class Names:
         thinking: how it takes whether to think, and how much: ``own`` by our server's one switch,
             ``template`` by variables of the chat template alone, ``effort`` also by OpenAI's
             ``reasoning_effort``.
+        reasoning: what it reads as the thoughts of a turn that is sent again.
     """
 
     server: str
     renamed: Mapping[str, str] = field(default_factory=dict)
     lacking: frozenset[str] = frozenset()
     thinking: Literal["own", "template", "effort"] = "effort"
+    reasoning: tuple[str, ...] = ("reasoning_content",)
 
     def of(self, name: str) -> str:
         """The name there."""
@@ -86,6 +88,8 @@ LLAMA_SERVER_NAMES = Names(
 VLLM_NAMES = Names(
     "vLLM",
     renamed={"repeat_penalty": "repetition_penalty"},
+    # The newer reads one and drops the other, the older the reverse (vLLM's issue 38488).
+    reasoning=("reasoning", "reasoning_content"),
     lacking=frozenset(
         {
             "typical_p",

@@ -203,7 +203,8 @@ class RemoteLLM(Closing):
         if isinstance(messages, Prompt) and messages.counted_by is self._dialect:
             return messages
         turns = tuple(as_messages(messages))
-        n_tokens = self._dialect.count_chat(wire_messages(turns), wire_tools(schemas))
+        on_wire = wire_messages(turns, self._dialect.names.reasoning)
+        n_tokens = self._dialect.count_chat(on_wire, wire_tools(schemas))
         return Prompt(turns, schemas, n_tokens, self._dialect)
 
     # Generating

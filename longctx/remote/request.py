@@ -63,7 +63,7 @@ def chat_request(
     names.check(given)
     body: dict[str, Any] = {
         "model": model,
-        "messages": wire_messages(messages),
+        "messages": wire_messages(messages, names.reasoning),
         "stream": True,
         "stream_options": {"include_usage": True},
         **{names.of(name): value for name, value in wanted.items() if value is not None},

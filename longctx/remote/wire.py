@@ -32,8 +32,14 @@ from longctx.types import (
 _PREFILL = re.compile(r"prefill (\d+)/(\d+)")
 
 
-def wire_messages(messages: Messages) -> list[dict[str, Any]]:
+def wire_messages(
+    messages: Messages, reasoning: Sequence[str] = ("reasoning_content",)
+) -> list[dict[str, Any]]:
     """The conversation; arguments of calls are JSON texts there.
+
+    Args:
+        messages: the turns.
+        reasoning: what the server calls what was thought.
 
     Raises:
         TemplateError: it is none.
@@ -41,6 +47,8 @@ def wire_messages(messages: Messages) -> list[dict[str, Any]]:
     out = []
     for message in as_messages(messages):
         turn = message.to_template()
+        if thought := turn.pop("reasoning_content", None):
+            turn |= dict.fromkeys(reasoning, thought)
         for call in turn.get("tool_calls", ()):
             function = call["function"]
             function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
