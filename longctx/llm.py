@@ -223,6 +223,12 @@ class LongContextLLM(Closing):
         """
         return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
+    @property
+    def can_think(self) -> bool:
+        """Whether answers may begin with thoughts, by the chat template."""
+        answers = self._template.answers
+        return answers.channels or answers.thinking is not None
+
     def has_thinking_switch(self, thinking: bool | str = True) -> bool:
         """Whether the chat template has a switch for it, so that ``thinking=`` may be passed.
 

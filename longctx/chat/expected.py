@@ -121,7 +121,7 @@ def expect_answer(
     )
     if not many:  # the grammar has room for one then
         style = replace(style, calls=replace(style.calls, many=False))
-    guide = _guide(template, style, head, offered, choice, required, schema)
+    guide = _guide(template, style, prompt, offered, choice, required, schema)
     return Expected(guide, hear)
 
 
@@ -133,12 +133,13 @@ def _parameters(tools: Sequence[ToolSchema]) -> dict[str, Any]:
 def _guide(
     template: ChatTemplate,
     style: AnswerFormat,
-    head: str,
+    prompt: str,
     offered: Tools,
     choice: ToolChoice,
     required: Sequence[str] | None,
     schema: Grammar | None,
 ) -> Starts | None:
+    head = style.head(prompt)
     forced = schema
     if schema is None and offered and choice == "none":
         forced = no_call_grammar(style.calls, template.partition)
@@ -148,9 +149,11 @@ def _guide(
     if forced is not None:
         if style.thinking is None:
             return forced.start
-        mark = "" if head else style.thinking[0].strip()
-        forced = or_mark(forced, mark, template.partition)
-        return partial(AnswerGuide, style=style, forced=forced, head=head)
+        opening, closing = (mark.strip() for mark in style.thinking)
+        # Thoughts that the prompt has closed, as where it was told not to think, are not opened.
+        has_thought = bool(head) or prompt.rstrip().endswith(closing)
+        first = forced if has_thought else or_mark(forced, opening, template.partition)
+        return partial(AnswerGuide, style=style, forced=first, after=forced, head=head)
     if not offered:
         return None
     calls = call_grammar(style.calls, offered, template.partition)

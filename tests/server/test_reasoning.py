@@ -167,6 +167,47 @@ def test_an_effort_without_a_switch_is_said_once(
         )
 
 
+@pytest.mark.parametrize(
+    ("switches", "asked", "passed"),
+    [
+        ((True, False), "low", True),
+        ((True, False), False, False),
+        (("low",), "low", "low"),
+        (("low",), False, None),
+        ((), "low", None),
+        ((True,), None, None),
+    ],
+)
+def test_an_effort_is_what_the_template_has(switches: Any, asked: Any, passed: Any) -> None:
+    """How much, where it can be told; else whether; else nothing."""
+
+    class Switched:
+        """A model whose template has these."""
+
+        def has_thinking_switch(self, thinking: Any) -> bool:
+            """Whether it is among them."""
+            return thinking in switches
+
+    model: Any = Switched()
+    assert effort.with_effort(model, {}, asked).get("thinking") is passed
+
+
+def test_a_call_of_a_model_that_could_think(thinking: OpenAI) -> None:
+    """Held to its grammar where it does not, and streamed once."""
+    stream = thinking.chat.completions.create(
+        model="tiny",
+        messages=HI,
+        tools=[WEATHER],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        reasoning_effort="none",
+        max_tokens=60,
+        stream=True,
+    )
+    deltas = [call for chunk in stream for call in chunk.choices[0].delta.tool_calls or ()]
+    assert [call.function.name for call in deltas if call.id and call.function] == ["weather"]
+
+
 def test_one_call_or_several(tiny_llm: LongContextLLM) -> None:
     """parallel_tool_calls reaches the model."""
     with scripted(tiny_llm, ["Yes.", "Yes.", "Yes."]) as (live, fake):

@@ -24,7 +24,8 @@ class AnswerGuide(Guide):
         style: how it writes answers.
         calls: the grammar of calls; None lets the rest of the answer be anything.
         forced: a grammar that the answer is held to once it has thought: calls that must come, or
-            a schema; None waits for the mark of a call.
+            a schema; None waits for the mark of a call. It may have the mark of reasoning in it.
+        after: the same without that mark, for what follows reasoning; None is ``forced``.
         names: of the tools, for formats whose calls have no mark.
         head: what the prompt ends with of the answer: the mark of reasoning, perhaps.
     """
@@ -36,12 +37,13 @@ class AnswerGuide(Guide):
         *,
         calls: Grammar | None = None,
         forced: Grammar | None = None,
+        after: Grammar | None = None,
         names: Sequence[str] = (),
         head: str = "",
     ) -> None:
         self._tokens = tokens
         self._calls = calls
-        self._forced = forced
+        self._after = forced if after is None else after
         self._opening, self._closing = (
             (mark.strip() for mark in style.thinking) if style.thinking else ("", "")
         )
@@ -81,9 +83,9 @@ class AnswerGuide(Guide):
                 return
             self._thinks = False
             self._move(end + len(self._closing))
-            if self._forced is not None:
+            if self._after is not None:
                 # White space behind the mark is the model's own.
-                self._start(self._forced, self._after_space())
+                self._start(self._after, self._after_space())
                 return
         self._look()
 

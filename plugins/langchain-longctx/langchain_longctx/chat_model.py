@@ -163,7 +163,7 @@ class ChatLongCtx(_Sampled):
             audio_inputs=False,
             video_inputs=False,
             text_outputs=True,
-            reasoning_output=self._llm.has_thinking_switch(),
+            reasoning_output=self._llm.can_think,
             tool_calling=True,
             tool_choice=True,
             tool_call_streaming=True,
