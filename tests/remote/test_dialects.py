@@ -20,44 +20,7 @@ from longctx import (
 from longctx.remote import RemoteLLM
 from longctx.remote.estimate import estimate_tokens
 from longctx.remote.failures import failure
-
-HI: Any = [{"role": "user", "content": "Hi"}]
-Routes = dict[str, Any]
-CLIENT = httpx.Client
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RemoteLLM]:
-    """``served(routes, **options)``: a client of a server that answers so, by path."""
-
-    def make(routes: Routes, **options: Any) -> RemoteLLM:
-        def answer(request: httpx.Request) -> httpx.Response:
-            route = routes.get(request.url.path, httpx.Response(404, json={"detail": "Not Found"}))
-            found = route(json.loads(request.content)) if callable(route) else route
-            return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
-
-        transport = httpx.MockTransport(answer)
-        monkeypatch.setattr(httpx, "Client", lambda **o: CLIENT(transport=transport, **o))
-        return RemoteLLM("http://cluster:8000/v1", **options)
-
-    return make
-
-
-def models(owned_by: str, **fields: Any) -> dict[str, Any]:
-    """The list of a server with one model."""
-    entry = {"id": "org/model", "object": "model", "owned_by": owned_by, **fields}
-    return {"object": "list", "data": [entry]}
-
-
-def stream(*chunks: dict[str, Any] | str) -> httpx.Response:
-    """Server-sent events; text as it is."""
-    lines = [c if isinstance(c, str) else f"data: {json.dumps(c)}" for c in chunks]
-    return httpx.Response(200, text="\n\n".join([*lines, "data: [DONE]", ""]))
-
-
-def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A chunk with one choice."""
-    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
+from tests.remote.pretended import HI, LLAMA_SERVER, delta, models, stream
 
 
 def test_vllm_counts_by_its_own_route(served: Callable[..., RemoteLLM]) -> None:
@@ -110,102 +73,6 @@ def test_vllm_streams_calls_in_pieces(served: Callable[..., RemoteLLM]) -> None:
     llm = served({**routes, "/v1/chat/completions": stream(broken)})
     with pytest.raises(ToolError, match="no JSON object"):
         llm.chat(HI)
-
-
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_thoughts_and_calls_come_in_pieces(served: Callable[..., RemoteLLM], name: str) -> None:
-    """By either name; a call's id and name are told once, though the server repeats them."""
-    call = {"index": 0, "id": "a", "type": "function"}
-    pieces = [
-        delta(role="assistant", content=None),
-        delta(**{name: "It may "}),
-        delta(**{name: "rain.", "content": None}),
-        delta(content="I look."),
-        delta(tool_calls=[{**call, "function": {"name": "f", "arguments": ""}}]),
-        delta(tool_calls=[{**call, "function": {"name": "f", "arguments": '{"x"'}}]),
-        delta(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
-        delta("tool_calls"),
-        {
-            "choices": [],
-            "usage": {
-                "prompt_tokens": 20,
-                "completion_tokens": 9,
-                "completion_tokens_details": {"reasoning_tokens": 4},
-            },
-        },
-    ]
-    routes = {"/v1/models": models("somebody"), "/v1/chat/completions": stream(*pieces)}
-    *chunks, last = served(routes, target_ctx=4096).stream_chat(HI)
-    assert [chunk.reasoning for chunk in chunks if chunk.reasoning] == ["It may ", "rain."]
-    assert [chunk.text for chunk in chunks if chunk.text] == ["I look."]
-    calls = [call for chunk in chunks for call in chunk.tool_calls]
-    assert [(c.id, c.name) for c in calls] == [("a", "f"), ("", ""), ("", "")]
-    assert "".join(c.arguments for c in calls) == '{"x": 1}'
-    assert last.result is not None
-    assert last.result.reasoning == "It may rain."
-    assert last.result.usage.reasoning_tokens == 4
-    # A server that does not count: thoughts are tokens, too.
-    routes["/v1/chat/completions"] = stream(*pieces[:-1])
-    usage = served(routes, target_ctx=4096).chat(HI).usage
-    assert 0 < usage.reasoning_tokens < usage.completion_tokens
-
-
-OWN = {"chat_template_kwargs": {"enable_thinking": False}}
-BOTH = {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}
-
-
-@pytest.mark.parametrize(
-    ("owner", "off", "low"),
-    [
-        ("longctx", OWN, {"chat_template_kwargs": {"enable_thinking": "low"}}),
-        ("vllm", BOTH, {"reasoning_effort": "low"}),
-        ("llamacpp", BOTH, {"chat_template_kwargs": {"reasoning_effort": "low"}}),
-        ("somebody", BOTH, {"reasoning_effort": "low"}),
-    ],
-)
-def test_thinking_has_the_servers_names(
-    served: Callable[..., RemoteLLM], owner: str, off: dict[str, Any], low: dict[str, Any]
-) -> None:
-    """Whether, how much, variables by name, how many calls; thoughts go back."""
-    bodies: list[dict[str, Any]] = []
-
-    def chat(body: dict[str, Any]) -> httpx.Response:
-        bodies.append(body)
-        return stream(delta(content="Yes."), delta("stop"))
-
-    routes = {
-        **LLAMA_SERVER, "/tokenize": {"tokens": [1], "count": 1},
-        "/v1/models": models(owner, max_model_len=64), "/v1/chat/completions": chat,
-    }  # fmt: skip
-    llm = served(routes, reserve_output=8)
-    names = {"chat_template_kwargs", "reasoning_effort", "parallel_tool_calls"}
-    tools: Any = [{"type": "function", "function": {"name": "f"}}]
-    options: list[tuple[dict[str, Any], dict[str, Any]]] = [
-        ({}, {}),
-        ({"thinking": None, "parallel_tool_calls": False}, {}),
-        ({"thinking": False}, off),
-        ({"thinking": "low"}, low),
-        ({"template_options": {"x": 1}}, {"chat_template_kwargs": {"x": 1}}),
-        ({"tools": tools, "parallel_tool_calls": False}, {"parallel_tool_calls": False}),
-    ]
-    for given, fields in options:
-        llm.chat(HI, **given)
-        assert {name: bodies[-1][name] for name in names & bodies[-1].keys()} == fields
-    thought: Any = {"role": "assistant", "content": "Yes.", "reasoning": "Hm."}
-    llm.chat([*HI, thought, *HI])
-    turn = bodies[-1]["messages"][1]
-    assert turn["reasoning_content"] == "Hm."
-    assert turn.get("reasoning") == ("Hm." if owner == "vllm" else None)
-    for wrong in ({"thinking": ""}, {"thinking": 1}, {"template_options": [1]}):
-        with pytest.raises(RequestError, match=next(iter(wrong))):
-            llm.chat(HI, **wrong)  # type: ignore[arg-type]  # what is under test
-
-
-LLAMA_SERVER: Routes = {
-    "/v1/models": models("llamacpp", meta={"n_ctx_train": 8192}),
-    "/props": {"default_generation_settings": {"n_ctx": 64}, "total_slots": 1},
-    "/apply-template": lambda body: {"prompt": "<|im_start|>" + body["messages"][0]["content"]},
-}
 
 
 def test_llama_server_counts_in_two_steps(served: Callable[..., RemoteLLM]) -> None:
