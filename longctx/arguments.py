@@ -211,6 +211,17 @@ def stop_on_repetition(value: Any) -> bool:
     raise RequestError(f"stop_on_repetition is {_shown(value)}; use True or False")
 
 
+def parallel_tool_calls(value: Any) -> bool:
+    """Whether an answer may have several calls, None the default: yes.
+
+    Raises:
+        RequestError: it is neither true nor false.
+    """
+    if value is None or isinstance(value, bool):
+        return value is not False
+    raise RequestError(f"parallel_tool_calls is {_shown(value)}; use True or False")
+
+
 def json_schema(value: Any) -> dict[str, Any]:
     """A JSON schema, or that of a pydantic model.
 

@@ -224,6 +224,24 @@ class LongContextLLM(Closing):
         return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
     @property
+    def can_think(self) -> bool:
+        """Whether answers may begin with thoughts, by the chat template."""
+        answers = self._template.answers
+        return answers.channels or answers.thinking is not None
+
+    def has_thinking_switch(self, thinking: bool | str = True) -> bool:
+        """Whether the chat template has a switch for it, so that ``thinking=`` may be passed.
+
+        Args:
+            thinking: True or False, or how much (``"low"``), which is another switch.
+        """
+        try:
+            self._template.options(thinking, None)
+        except RequestError:
+            return False
+        return True
+
+    @property
     def overflow(self) -> str:
         """What a full window does: ``"error"`` or ``"slide"``."""
         return self.plan.overflow
@@ -364,7 +382,11 @@ class LongContextLLM(Closing):
             template_options=options.get("template_options"),
         )
         expected = self._expected(
-            prompt, choice, options.get("response_schema"), options.get("thinking_budget")
+            prompt,
+            choice,
+            options.get("response_schema"),
+            many=arguments.parallel_tool_calls(options.get("parallel_tool_calls")),
+            thinking_budget=options.get("thinking_budget"),
         )
         return self._answer(prompt, options, expected)
 
@@ -603,11 +625,20 @@ class LongContextLLM(Closing):
         prompt: EncodedPrompt,
         choice: ToolChoice,
         response_schema: Any,
+        *,
+        many: bool = True,
         thinking_budget: int | None = None,
     ) -> Expected:
         text, turns = prompt.rendered.text, prompt.messages
         return expect_answer(
-            self._template, text, turns, prompt.tools, choice, response_schema, thinking_budget
+            self._template,
+            text,
+            turns,
+            prompt.tools,
+            choice,
+            response_schema,
+            many=many,
+            thinking_budget=thinking_budget,
         )
 
     def _answer(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:

@@ -113,6 +113,8 @@ class RunOptions(AnswerOptions, total=False):
 
     Attributes:
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one function by name.
+        parallel_tool_calls: whether an answer may call several tools; by default as many as the
+            model's format has room for, and with False one.
         thinking: whether the model thinks before it answers, or how much (``"low"``), where its
             chat template has a switch for it; by default as the template has it.
         thinking_budget: tokens of reasoning, behind which the thought is closed and the answer
@@ -121,6 +123,7 @@ class RunOptions(AnswerOptions, total=False):
     """
 
     tool_choice: ToolChoice | None
+    parallel_tool_calls: bool | None
     thinking: bool | str | None
     thinking_budget: int | None
     template_options: Mapping[str, Any] | None

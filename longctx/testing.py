@@ -23,16 +23,19 @@ from longctx.types import (
     Messages,
     Timings,
     ToolCall,
+    ToolCallDelta,
     ToolSchema,
     Usage,
     WindowReport,
     as_messages,
 )
 
-Reply: TypeAlias = str | ToolCall | Completion
-"""A text, a tool call, or a whole completion (which is returned as it is)."""
+Reply: TypeAlias = str | ToolCall | Message | Completion
+"""A text, a tool call, a message of the assistant's (with its reasoning and calls), or a whole
+completion, which is returned as it is."""
 
 _WORD = re.compile(r"\w+|[^\w\s]|\n")
+_PIECE = re.compile(r"\S+\s*|\s+")
 # These have attributes of their own in a ScriptedCall.
 _OF_A_CALL = frozenset({"tools", "tool_choice", "max_tokens"})
 
@@ -127,23 +130,36 @@ class ScriptedChatModel:
         return reply if isinstance(reply, Completion) else self._complete(reply, prompt, cached)
 
     def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:
-        """:meth:`chat`, a word at a time."""
+        """:meth:`chat`, a word at a time: thoughts, text, then calls."""
         result = self.chat(messages, **options)
-        pieces = re.findall(r"\S+\s*|\s+", result.text)
-        return Stream.of([*(Chunk(text=piece) for piece in pieces), Chunk(result=result)])
+        chunks = [Chunk(reasoning=piece) for piece in _PIECE.findall(result.reasoning)]
+        chunks += [Chunk(text=piece) for piece in _PIECE.findall(result.text)]
+        for index, call in enumerate(result.tool_calls):
+            chunks.append(
+                Chunk(tool_calls=(ToolCallDelta(index=index, id=call.id, name=call.name),))
+            )
+            for piece in _PIECE.findall(json.dumps(call.arguments, ensure_ascii=False)):
+                chunks.append(Chunk(tool_calls=(ToolCallDelta(index=index, arguments=piece),)))
+        return Stream.of([*chunks, Chunk(result=result)])
 
-    def _complete(self, reply: str | ToolCall, prompt: list[str], cached: int) -> Completion:
-        text = reply if isinstance(reply, str) else ""
-        calls = () if isinstance(reply, str) else (reply,)
+    def _complete(
+        self, reply: str | ToolCall | Message, prompt: list[str], cached: int
+    ) -> Completion:
+        if isinstance(reply, str):
+            reply = Message(role="assistant", content=reply)
+        elif isinstance(reply, ToolCall):
+            reply = Message(role="assistant", tool_calls=(reply,))
+        n_reasoning = self.count(reply.reasoning)
         return Completion(
-            text=text,
-            message=Message(role="assistant", content=text, tool_calls=calls),
-            finish_reason="tool_calls" if calls else "stop",
+            text=reply.content,
+            message=reply,
+            finish_reason="tool_calls" if reply.tool_calls else "stop",
             usage=Usage(
                 prompt_tokens=len(prompt),
                 cached_tokens=cached,
                 prefilled_tokens=len(prompt) - cached,
-                completion_tokens=self.count(text),
+                completion_tokens=n_reasoning + self.count(reply.content),
+                reasoning_tokens=n_reasoning,
             ),
             timings=Timings(),
             window=WindowReport(n_ctx=self.target_ctx),
@@ -159,6 +175,7 @@ def _check(
     arguments.stop_strings(options.get("stop"))
     arguments.stop_on_repetition(options.get("stop_on_repetition"))
     arguments.prompt_lookup(options.get("prompt_lookup"))
+    arguments.parallel_tool_calls(options.get("parallel_tool_calls"))
     if options.get("response_schema") is not None:
         arguments.json_schema(options["response_schema"])
 

@@ -1,10 +1,13 @@
 """The public fake behaves as a model does."""
 
+import json
+
 import pytest
 
 from longctx.errors import BackendError, ContextOverflowError
 from longctx.protocols import ChatModel
 from longctx.testing import ScriptedChatModel
+from longctx.types import Message, ToolCall
 
 HELLO = [{"role": "user", "content": "Hello, you!"}]
 
@@ -24,6 +27,23 @@ def test_it_reuses_the_common_prefix():
     usage = llm.chat([*HELLO, {"role": "assistant", "content": "a"}]).usage
     assert usage.cached_tokens == llm.count(HELLO)
     assert usage.prefilled_tokens == usage.prompt_tokens - usage.cached_tokens
+
+
+def test_a_message_is_thought_said_and_called():
+    """It streams in that order, its arguments in pieces; thoughts are counted."""
+    call = ToolCall(id="a", name="weather", arguments={"city": "Rome", "days": 2})
+    reply = Message(role="assistant", content="I look.", reasoning="Warm? Yes.", tool_calls=(call,))
+    *chunks, last = ScriptedChatModel([reply]).stream_chat(HELLO)
+    assert last.result.message == reply
+    assert last.result.usage.reasoning_tokens == 4
+    assert last.result.usage.completion_tokens == 4 + 3
+    kinds = [
+        "thought" if chunk.reasoning else "said" if chunk.text else "called" for chunk in chunks
+    ]
+    assert kinds == sorted(kinds, key=["thought", "said", "called"].index)
+    first, *rest = [piece for chunk in chunks for piece in chunk.tool_calls]
+    assert (first.id, first.name, first.arguments) == ("a", "weather", "")
+    assert json.loads("".join(piece.arguments for piece in rest)) == call.arguments
 
 
 def test_it_refuses_what_does_not_fit():

@@ -348,6 +348,7 @@ def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
     by_schema = run.options.get("response_schema") is not None and run.stop_reason == "answer"
     return AgentResult(
         text=text,
+        reasoning=last.reasoning if last.role == "assistant" else "",
         stop_reason=run.stop_reason,
         detail=run.detail,
         steps=tuple(run.steps),

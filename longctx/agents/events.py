@@ -19,6 +19,12 @@ class TextDelta(Frozen):
     text: str
 
 
+class ReasoningDelta(Frozen):
+    """A piece of what the model thinks before it answers or calls."""
+
+    text: str
+
+
 class ToolResult(Frozen):
     """What a tool returned, as the model will read it; with ``is_error`` why it did not.
 
@@ -81,8 +87,9 @@ class AgentResult(Frozen):
     ``max_tokens`` cut its text; ``"step_limit"`` when it still wanted tools after the last
     step; ``"repeated_call"`` when the same call brought the same result for the third time.
     ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and
-    empty where it ended in a call. ``value`` is the text as JSON, where a ``response_schema``
-    was asked for and the text is whole. ``steps`` are the model's completions, ``usage`` their
+    empty where it ended in a call; ``reasoning`` is what it thought before it. ``value`` is the
+    text as JSON, where a ``response_schema`` was asked for and the text is whole. ``steps`` are
+    the model's completions, ``usage`` their
     sum, ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.
     """
 
@@ -92,9 +99,18 @@ class AgentResult(Frozen):
     steps: tuple[Completion, ...]
     usage: Usage
     events: tuple[
-        TextDelta | ToolCall | ToolResult | WindowGrown | WindowShrunk | Compacted | CacheLost, ...
+        TextDelta
+        | ReasoningDelta
+        | ToolCall
+        | ToolResult
+        | WindowGrown
+        | WindowShrunk
+        | Compacted
+        | CacheLost,
+        ...,
     ]
     value: Any = None
+    reasoning: str = ""
 
 
 class Done(Frozen):
@@ -104,6 +120,13 @@ class Done(Frozen):
 
 
 StepEvent: TypeAlias = (
-    TextDelta | ToolCall | ToolResult | WindowGrown | WindowShrunk | Compacted | CacheLost
+    TextDelta
+    | ReasoningDelta
+    | ToolCall
+    | ToolResult
+    | WindowGrown
+    | WindowShrunk
+    | Compacted
+    | CacheLost
 )
 Event: TypeAlias = StepEvent | Done

@@ -12,6 +12,7 @@ from longctx.agents.calls import run_calls
 from longctx.agents.conversation import INTERRUPTED, Conversation
 from longctx.agents.events import (
     Compacted,
+    ReasoningDelta,
     StepEvent,
     StopReason,
     TextDelta,
@@ -110,7 +111,8 @@ class Run:
             completion = yield from self._generate(tool_choice, schema)
         else:
             # One grammar cannot hold an answer to tools and to a schema: when the model answers
-            # in words, it answers once more, and only what it says then counts.
+            # in words, it answers once more, and only what it says then counts. Words are told
+            # once a call follows them.
             completion = yield from self._generate(tool_choice, None, aloud=False)
             if not completion.tool_calls:
                 completion = yield from self._generate("none", schema)
@@ -132,11 +134,21 @@ class Run:
                 "response_schema": schema,
             }
         )
+        held: list[str] = []
         with self.llm.stream_chat(prompt, **options) as stream:
             for chunk in stream:
-                if chunk.text and aloud:
-                    yield TextDelta(text=chunk.text)
+                if chunk.reasoning:
+                    yield ReasoningDelta(text=chunk.reasoning)
+                if chunk.text:
+                    held.append(chunk.text)
+                if chunk.tool_calls:
+                    aloud = True
+                if aloud and held:
+                    yield TextDelta(text="".join(held))
+                    held.clear()
             completion = stream.result
+            if held and completion.tool_calls:  # of a model that tells its calls at the end
+                yield TextDelta(text="".join(held))
         self.steps.append(completion)
         yield from self._window_events(completion)
         lost = self.watch.check(prompt.messages, completion, self._avoidable)

@@ -83,6 +83,8 @@ def expect_answer(
     tools: Sequence[ToolSchema],
     choice: ToolChoice,
     response_schema: Any,
+    *,
+    many: bool = True,
     thinking_budget: Any = None,
 ) -> Expected:
     """Of a conversation.
@@ -94,6 +96,7 @@ def expect_answer(
         tools: what the model may call.
         choice: whether and what it must call.
         response_schema: what it must say instead; None lets it say anything.
+        many: whether it may call several tools, where its format can.
         thinking_budget: tokens of reasoning; None is no limit.
 
     Raises:
@@ -117,8 +120,10 @@ def expect_answer(
     hear = (
         None
         if plain and not style.channels
-        else partial(Hearing, style, callable_tools, head, frozenset(used))
+        else partial(Hearing, style, callable_tools, head, frozenset(used), many=many)
     )
+    if not many:  # the grammar has room for one then
+        style = replace(style, calls=replace(style.calls, many=False))
     if style.is_closed(prompt):  # reasoning was closed for it: it shall not begin again
         style = replace(style, thinking=None)
     guide = _guide(template, style, head, offered, choice, required, schema, thinking_budget)
@@ -156,9 +161,15 @@ def _guide(
         if style.thinking is None:
             return forced.start
         mark = "" if head else style.thinking[0].strip()
-        speaks = style.speaks if not required else ""
-        forced = or_mark(forced, mark, template.partition, resumes=style.resumes, speaks=speaks)
-        return partial(AnswerGuide, style=style, forced=forced, head=head, **thought)
+        after = or_mark(
+            forced,
+            "",
+            template.partition,
+            resumes=style.resumes,
+            speaks="" if required else style.speaks,
+        )
+        first = or_mark(after, mark, template.partition)
+        return partial(AnswerGuide, style=style, forced=first, after=after, head=head, **thought)
     if not offered:
         return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
     calls = call_grammar(style.calls, offered, template.partition)
@@ -175,13 +186,24 @@ class Hearing:
         tools: name to parameters of what it may call.
         head: what the prompt ends with of the answer.
         used: ids of calls that there are.
+        many: whether a second call counts; a model that no grammar held may write one.
     """
 
-    def __init__(self, style: AnswerFormat, tools: Tools, head: str, used: frozenset[str]) -> None:
+    def __init__(
+        self,
+        style: AnswerFormat,
+        tools: Tools,
+        head: str,
+        used: frozenset[str],
+        *,
+        many: bool = True,
+    ) -> None:
         self._reader: Reader = (
             ChannelReader(style, tools) if style.channels else AnswerReader(style, tools, head=head)
         )
         self._used = set(used)
+        self._many = many
+        self._skips = False
         self._words: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[tuple[str, str, list[str]]] = []
@@ -225,6 +247,10 @@ class Hearing:
 
     def _chunk(self, event: Heard) -> Chunk | None:
         self._thinks = isinstance(event, Thought)
+        if isinstance(event, CallBegun):
+            self._skips = bool(self._calls) and not self._many
+        if self._skips and isinstance(event, CallBegun | CallWritten | CallBroken | CallEnded):
+            return None
         match event:
             case Said(text):
                 self._words.append(text)

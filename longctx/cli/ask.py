@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json, show_plan
+from longctx.cli.output import (
+    TemplateOption,
+    ThinkingOption,
+    Thoughts,
+    errors,
+    out,
+    prefill_bar,
+    print_json,
+    show_plan,
+)
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 
@@ -25,6 +34,7 @@ def ask(
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
     chat_template: TemplateOption = None,
+    thinking: ThinkingOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
     ] = "auto",
@@ -82,11 +92,15 @@ def ask(
             text_of(question),
             max_tokens=max_tokens,
             on_progress=progress,
+            thinking=thinking,
             **conversation_options(llm.sampling_defaults, sampling),
         )
     if as_json:
         print_json(answer)
         return
+    thoughts = Thoughts()
+    thoughts.show(answer.reasoning)
+    thoughts.end()
     out.print(answer.text, markup=False)
     for citation in answer.citations:
         out.print(f"  {_shown(citation)}", markup=False, style="dim")

@@ -12,6 +12,8 @@ import typer
 
 from longctx.cli.output import (
     TemplateOption,
+    ThinkingOption,
+    Thoughts,
     closed_after,
     errors,
     out,
@@ -45,6 +47,7 @@ def chat(
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
     chat_template: TemplateOption = None,
+    thinking: ThinkingOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[
         list[Path] | None,
@@ -75,8 +78,9 @@ def chat(
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
-        sampling = conversation_options(llm.sampling_defaults, sampling)
-        talk = _Talk(llm, functions, text_of(system or ""), sampling, as_json=as_json)
+        options = conversation_options(llm.sampling_defaults, sampling)
+        options["thinking"] = thinking
+        talk = _Talk(llm, functions, text_of(system or ""), options, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -102,13 +106,13 @@ class _Talk:
         llm: LongContextLLM,
         tools: list[Tool],
         system: str,
-        sampling: dict[str, Any],
+        options: dict[str, Any],
         *,
         as_json: bool,
     ) -> None:
         from longctx.agents import Agent
 
-        self._llm, self._tools, self._sampling = llm, tools, sampling
+        self._llm, self._tools, self._options = llm, tools, options
         self._as_json = as_json
         # With JSON on stdout, what is said about the conversation goes to stderr.
         self._aside = errors if as_json else out
@@ -121,7 +125,7 @@ class _Talk:
             self._command(command[0], line[command.end() :].strip())
         elif line:
             with prefill_bar("reading") as progress:
-                options = {**self._sampling, "on_progress": progress}
+                options = {**self._options, "on_progress": progress}
                 if self._as_json:
                     print_json_line(self._agent.run(line, **options))
                 else:
@@ -157,10 +161,20 @@ class _Talk:
 
 def _show(events: Iterable[Event]) -> None:
     """Print a run as it comes, and what it cost."""
-    from longctx.agents import CacheLost, Compacted, Done, TextDelta, ToolCall, ToolResult
+    from longctx.agents import (
+        CacheLost,
+        Compacted,
+        Done,
+        ReasoningDelta,
+        TextDelta,
+        ToolCall,
+        ToolResult,
+    )
 
-    said = False
+    said, thoughts = False, Thoughts()
     for event in events:
+        if not isinstance(event, ReasoningDelta):
+            thoughts.end()
         if isinstance(event, TextDelta):
             out.print(event.text, end="", markup=False, soft_wrap=True)
             out.file.flush()
@@ -169,7 +183,9 @@ def _show(events: Iterable[Event]) -> None:
         if said:
             out.print()
             said = False
-        if isinstance(event, ToolCall):
+        if isinstance(event, ReasoningDelta):
+            thoughts.show(event.text)
+        elif isinstance(event, ToolCall):
             _note(f"→ {event.name} {event.arguments}")
         elif isinstance(event, ToolResult):
             _note(f"← {event.text[:200]}")

@@ -28,6 +28,13 @@ TemplateOption = Annotated[
     str | None,
     typer.Option(help="A Jinja file, or a name such as chatml. Default: the model file's own."),
 ]
+ThinkingOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--thinking/--no-thinking",
+        help="Whether the model thinks first. Default: as its chat template has it.",
+    ),
+]
 T = TypeVar("T")
 
 out = Console(highlight=False)
@@ -129,6 +136,26 @@ def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
             if chunk.result is not None:
                 return chunk.result
     raise AssertionError("a stream ends with its result")
+
+
+class Thoughts:
+    """Shows what a model thinks, dim and on stderr: an answer that is piped on goes without."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+
+    def show(self, text: str) -> None:
+        """Some more of it."""
+        if text:
+            errors.print(text, end="", markup=False, style="dim", soft_wrap=True)
+            errors.file.flush()
+            self._is_open = True
+
+    def end(self) -> None:
+        """Something else follows."""
+        if self._is_open:
+            errors.print()
+            self._is_open = False
 
 
 def show_cost(result: Completion) -> None:

@@ -95,7 +95,8 @@ class Answer(Frozen):
     """An answer from documents.
 
     ``usage.prefilled_tokens`` shows what the question cost: after the first question on the
-    same documents it is little more than the question itself.
+    same documents it is little more than the question itself. ``reasoning`` is what the model
+    thought before it answered, where it tells.
     """
 
     text: str
@@ -103,3 +104,4 @@ class Answer(Frozen):
     citations: tuple[Citation, ...]
     report: PackingReport
     usage: Usage
+    reasoning: str = ""

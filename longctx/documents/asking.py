@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from longctx.documents.layout import Block, window
 from longctx.errors import ContextOverflowError
@@ -19,7 +20,8 @@ class Asking:
     """A question, what may be spent on it, and what was.
 
     ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it
-    are kept for the answer. ``sampling`` is how all of it is drawn. ``expected_tokens`` are the
+    are kept for the answer. ``sampling`` is how all of it is drawn, ``thinking`` whether the model
+    thinks before each call, and ``reasoning`` what it thought last. ``expected_tokens`` are the
     prompts that are known to come, for progress. ``largest_prompt`` has the tokens of the fullest
     window, ``largest_blocks`` what stood in it.
     """
@@ -30,6 +32,8 @@ class Asking:
     reserved_tokens: int
     on_progress: ProgressCallback | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    thinking: bool | str | None = None
+    reasoning: str = ""
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
     largest_prompt: int = 0
@@ -72,13 +76,16 @@ class Asking:
         prompt = self.prompt(messages)
         tokens = prompt.n_tokens
         self.expected_tokens = max(self.expected_tokens, self._done_tokens + tokens)
-        completion = self.llm.chat(
+        thinking = self.thinking  # a model that has no such option is not asked for it
+        chat = self.llm.chat if thinking is None else partial(self.llm.chat, thinking=thinking)
+        completion = chat(
             prompt,
             max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
             on_progress=self._relay(tokens) if self.on_progress else None,
             **self.sampling,
         )
         self._account(completion.usage, tokens, blocks)
+        self.reasoning = completion.reasoning
         return completion.text
 
     def chat_each(
@@ -95,7 +102,9 @@ class Asking:
             blocks: what of the documents stands in each.
             max_tokens: of each answer.
         """
-        if len(conversations) == 1 or not isinstance(self.llm, BatchChatModel):
+        # A batch takes no switches of the chat template.
+        one_by_one = len(conversations) == 1 or self.thinking is not None
+        if one_by_one or not isinstance(self.llm, BatchChatModel):
             return [
                 self.chat(messages, of, max_tokens=max_tokens)
                 for messages, of in zip(conversations, blocks, strict=True)

@@ -145,6 +145,7 @@ class DocumentQA:
         max_tokens: int | None = None,
         doc_ids: Sequence[str] | None = None,
         on_progress: ProgressCallback | None = None,
+        thinking: bool | str | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.
@@ -155,6 +156,7 @@ class DocumentQA:
             doc_ids: the documents to answer from; None is all of them.
             on_progress: called after each prefilled batch, with the tokens of all calls that
                 are known to come.
+            thinking: as in :meth:`longctx.LongContextLLM.chat`; notes are thought over, too.
             sampling: see :class:`longctx.options.SamplingOptions`; notes are drawn so, too.
 
         Raises:
@@ -179,6 +181,7 @@ class DocumentQA:
             reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
             on_progress=on_progress,
             sampling=sampling,
+            thinking=thinking,
         )
         whole = self._whole(asking, entries)
         if whole is not None:
@@ -195,6 +198,7 @@ class DocumentQA:
             citations=find_citations(text, blocks),
             report=packing_report(asking, strategy, reason, self._library, blocks),
             usage=asking.usage,
+            reasoning=asking.reasoning,
         )
 
     def _whole(self, asking: Asking, entries: Sequence[Entry]) -> Prompt | None:

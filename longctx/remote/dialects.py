@@ -18,6 +18,7 @@ from longctx.remote.estimate import (
 from longctx.remote.names import (
     LLAMA_SERVER_NAMES,
     OWN_NAMES,
+    UNKNOWN_NAMES,
     VLLM_NAMES,
     Names,
 )
@@ -133,7 +134,7 @@ class UnknownServer:
     exact = False
     refuses_all = True
     extra_fields: Mapping[str, Any] = {}
-    names = OWN_NAMES
+    names = UNKNOWN_NAMES
 
     def window(self, model: Mapping[str, Any]) -> int | None:
         """By the names that several servers use."""
@@ -148,6 +149,7 @@ class UnknownServer:
         texts = [json.dumps(tool, ensure_ascii=False) for tool in tools or ()]
         for message in messages:
             texts.append(str(message.get("content") or ""))
+            texts.append(str(message.get("reasoning_content") or ""))
             if calls := message.get("tool_calls"):
                 texts.append(json.dumps(calls, ensure_ascii=False))
         around = TEMPLATE_TOKENS + TURN_TOKENS * len(messages) + (TOOLS_TOKENS if tools else 0)

@@ -54,8 +54,8 @@ def hear(
             continue
         if isinstance(event.get("error"), dict):
             raise _failed(connection, event["error"], body["max_tokens"])
-        if text := _taken(connection, answer, event):
-            channel.send(Chunk(text=text))
+        if chunk := _taken(connection, answer, event):
+            channel.send(chunk)
     channel.check()
     if not answer.is_whole:
         if not answer.has_begun:
@@ -64,7 +64,7 @@ def hear(
     return answer
 
 
-def _taken(connection: Connection, answer: StreamedAnswer, chunk: dict[str, Any]) -> str:
+def _taken(connection: Connection, answer: StreamedAnswer, chunk: dict[str, Any]) -> Chunk | None:
     try:
         return answer.take(chunk)
     except (AttributeError, LookupError, TypeError, ValueError) as error:

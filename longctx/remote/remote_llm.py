@@ -30,7 +30,7 @@ from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
 from longctx.remote.listening import Listening, hear
 from longctx.remote.request import CHAT, chat_request
-from longctx.remote.wire import wire_messages, wire_tools
+from longctx.remote.wire import StreamedAnswer, wire_messages, wire_tools
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.types import (
     Chunk,
@@ -203,7 +203,8 @@ class RemoteLLM(Closing):
         if isinstance(messages, Prompt) and messages.counted_by is self._dialect:
             return messages
         turns = tuple(as_messages(messages))
-        n_tokens = self._dialect.count_chat(wire_messages(turns), wire_tools(schemas))
+        on_wire = wire_messages(turns, self._dialect.names.reasoning)
+        n_tokens = self._dialect.count_chat(on_wire, wire_tools(schemas))
         return Prompt(turns, schemas, n_tokens, self._dialect)
 
     # Generating
@@ -308,7 +309,7 @@ class RemoteLLM(Closing):
         """Tell a reader what the server tells, to the end or until it gives up."""
         try:
             answer = hear(self._connection, events, body, channel)
-            usage = answer.usage or self._counted(asked, body.get("tools"), answer.text)
+            usage = answer.usage or self._counted(asked, body.get("tools"), answer)
             channel.finish(Chunk(result=answer.completion(usage, self.target_ctx)))
         except Cancelled:
             pass
@@ -328,13 +329,18 @@ class RemoteLLM(Closing):
                 n_ctx=self.target_ctx,
             )
 
-    def _counted(self, asked: Messages, tools: Sequence[ToolSchema] | None, text: str) -> Usage:
+    def _counted(
+        self, asked: Messages, tools: Sequence[ToolSchema] | None, answer: StreamedAnswer
+    ) -> Usage:
         """Usage of a server that does not tell it."""
         n_prompt = self.prompt(asked, tools).n_tokens
+        thought = answer.reasoning
+        n_thought = self._dialect.count_text(thought) if thought else 0
         return Usage(
             prompt_tokens=n_prompt,
             prefilled_tokens=n_prompt,
-            completion_tokens=self._dialect.count_text(text),
+            completion_tokens=n_thought + self._dialect.count_text(answer.text),
+            reasoning_tokens=n_thought,
         )
 
     def _check_open(self) -> None:

@@ -26,6 +26,9 @@ _IN_ANOTHER_FORM = frozenset(
         "top_logprobs",
         "prompt_lookup",
         "on_progress",
+        "parallel_tool_calls",
+        "thinking",
+        "template_options",
     }
 )
 
@@ -60,7 +63,7 @@ def chat_request(
     names.check(given)
     body: dict[str, Any] = {
         "model": model,
-        "messages": wire_messages(messages),
+        "messages": wire_messages(messages, names.reasoning),
         "stream": True,
         "stream_options": {"include_usage": True},
         **{names.of(name): value for name, value in wanted.items() if value is not None},
@@ -72,6 +75,9 @@ def chat_request(
     arguments.tool_choice(choice, [schema["function"]["name"] for schema in schemas or ()])
     if schemas:
         body |= {"tools": schemas, "tool_choice": choice}
+        if (many := options.get("parallel_tool_calls")) is not None:
+            body["parallel_tool_calls"] = arguments.parallel_tool_calls(many)
+    body |= names.template_fields(options.get("thinking"), options.get("template_options"))
     if (schema := options.get("response_schema")) is not None:
         body["response_format"] = wire_schema(schema)
     arguments.prompt_lookup(options.get("prompt_lookup"))

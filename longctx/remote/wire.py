@@ -14,6 +14,7 @@ from longctx import arguments
 from longctx.errors import ToolError
 from longctx.remote.discovery import is_count
 from longctx.types import (
+    Chunk,
     Completion,
     FinishReason,
     Message,
@@ -21,6 +22,7 @@ from longctx.types import (
     Progress,
     Timings,
     ToolCall,
+    ToolCallDelta,
     ToolSchema,
     Usage,
     WindowReport,
@@ -30,8 +32,14 @@ from longctx.types import (
 _PREFILL = re.compile(r"prefill (\d+)/(\d+)")
 
 
-def wire_messages(messages: Messages) -> list[dict[str, Any]]:
+def wire_messages(
+    messages: Messages, reasoning: Sequence[str] = ("reasoning_content",)
+) -> list[dict[str, Any]]:
     """The conversation; arguments of calls are JSON texts there.
+
+    Args:
+        messages: the turns.
+        reasoning: what the server calls what was thought.
 
     Raises:
         TemplateError: it is none.
@@ -39,6 +47,8 @@ def wire_messages(messages: Messages) -> list[dict[str, Any]]:
     out = []
     for message in as_messages(messages):
         turn = message.to_template()
+        if thought := turn.pop("reasoning_content", None):
+            turn |= dict.fromkeys(reasoning, thought)
         for call in turn.get("tool_calls", ()):
             function = call["function"]
             function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
@@ -91,12 +101,13 @@ class StreamedAnswer:
         self._started = time.monotonic()
         self._first_at: float | None = None
         self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: FinishReason = "stop"
         self._own: dict[str, Any] = {}
 
-    def take(self, chunk: dict[str, Any]) -> str:
-        """Take a chunk in; return its text."""
+    def take(self, chunk: dict[str, Any]) -> Chunk | None:
+        """Take a chunk in; return what of the answer it tells."""
         self.has_begun = True
         if isinstance(chunk.get("usage"), dict):
             self.usage = _usage(chunk["usage"], chunk.get("timings"))
@@ -104,24 +115,31 @@ class StreamedAnswer:
             self._own = chunk["longctx"]
         choice = next(iter(chunk.get("choices") or ()), None)
         if choice is None:
-            return ""
+            return None
         if reason := choice.get("finish_reason"):
             self.is_whole = True
             self._finish = "length" if reason == "length" else "stop"
         delta = choice.get("delta") or {}
-        text = delta.get("content") or ""
-        for piece in delta.get("tool_calls") or ():
-            self._take_call(piece)
-        if (text or delta.get("tool_calls")) and self._first_at is None:
+        text, thought = delta.get("content") or "", _reasoning_in(delta)
+        calls = tuple(self._take_call(piece) for piece in delta.get("tool_calls") or ())
+        if not (text or thought or calls):
+            return None
+        if self._first_at is None:
             self._first_at = time.monotonic()
-        if text:
-            self._texts.append(text)
-        return str(text)
+        told = Chunk(text=text, reasoning=thought, tool_calls=calls)
+        self._texts.append(told.text)
+        self._thoughts.append(told.reasoning)
+        return told
 
     @property
     def text(self) -> str:
         """What was said so far."""
         return "".join(self._texts)
+
+    @property
+    def reasoning(self) -> str:
+        """What was thought so far."""
+        return "".join(self._thoughts)
 
     def completion(self, usage: Usage, n_ctx: int) -> Completion:
         """The whole. Timings and window are the server's where it tells them (ours does).
@@ -147,7 +165,9 @@ class StreamedAnswer:
             pass
         return Completion(
             text=self.text,
-            message=Message(role="assistant", content=self.text, tool_calls=calls),
+            message=Message(
+                role="assistant", content=self.text, reasoning=self.reasoning, tool_calls=calls
+            ),
             finish_reason="tool_calls" if calls else self._finish,
             finish_detail="repetition" if self._own.get("finish_detail") == "repetition" else None,
             usage=usage,
@@ -155,14 +175,26 @@ class StreamedAnswer:
             window=window,
         )
 
-    def _take_call(self, piece: dict[str, Any]) -> None:
-        call = self._calls.setdefault(
-            int(piece.get("index", len(self._calls))), {"id": "", "name": "", "arguments": ""}
-        )
+    def _take_call(self, piece: dict[str, Any]) -> ToolCallDelta:
+        """Id and name are told once, though some servers repeat them with every piece."""
+        index = int(piece.get("index", len(self._calls)))
+        call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
         function = piece.get("function") or {}
-        call["id"] = piece.get("id") or call["id"]
-        call["name"] = function.get("name") or call["name"]
-        call["arguments"] += function.get("arguments") or ""
+        found = {
+            "id": piece.get("id") or "",
+            "name": function.get("name") or "",
+            "arguments": function.get("arguments") or "",
+        }
+        told = ToolCallDelta(
+            index=index,
+            id="" if call["id"] else found["id"],
+            name="" if call["name"] else found["name"],
+            arguments=found["arguments"],
+        )
+        call["id"] = found["id"] or call["id"]
+        call["name"] = found["name"] or call["name"]
+        call["arguments"] += told.arguments
+        return told
 
     @staticmethod
     def _call(call: dict[str, str]) -> ToolCall:
@@ -179,6 +211,11 @@ class StreamedAnswer:
         return ToolCall(id=call["id"], name=call["name"], arguments=arguments)
 
 
+def _reasoning_in(delta: dict[str, Any]) -> str:
+    """Of DeepSeek's API, llama-server and older vLLM; of newer vLLM and OpenRouter."""
+    return delta.get("reasoning_content") or delta.get("reasoning") or ""
+
+
 def _usage(usage: dict[str, Any], timings: Any) -> Usage:
     """OpenAI's counts; llama-server tells the cached ones in its timings, too."""
     details = usage.get("prompt_tokens_details") or {}
@@ -192,4 +229,7 @@ def _usage(usage: dict[str, Any], timings: Any) -> Usage:
         cached_tokens=cached,
         prefilled_tokens=prompt - cached,
         completion_tokens=int(usage.get("completion_tokens") or 0),
+        reasoning_tokens=int(
+            (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from longctx.server.requests import TokenizeRequest
+from longctx.server.requests import TokenizeRequest, template_options
 from longctx.server.responses import Health, ModelDocument, ModelList, Tokens
 from longctx.server.service import Service
 
@@ -63,7 +64,9 @@ def about_routes(service: Service) -> APIRouter:
         else:
             messages = [message.to_message() for message in asked.messages]
             tools = [tool.to_schema() for tool in asked.tools or ()] or None
-            ids = await asyncio.to_thread(llm.prompt_ids, messages, tools)
+            options = template_options(asked.chat_template_kwargs)
+            render = partial(llm.prompt, messages, tools, **options)
+            ids = list((await asyncio.to_thread(render)).ids)
         return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
 
     return router

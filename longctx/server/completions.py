@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from longctx.server.effort import with_effort
 from longctx.server.formats import ChatFormat, TextFormat
 from longctx.server.requests import ChatRequest, CompletionRequest
 from longctx.server.responses import ChatCompletion, TextCompletion
@@ -23,7 +24,8 @@ def completion_routes(service: Service) -> APIRouter:
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         service.check_model(asked.model)
-        messages, options = asked.to_messages(), asked.options()
+        messages = asked.to_messages()
+        options = with_effort(llm, asked.options(), asked.effort)
 
         def start() -> Stream:
             return llm.stream_chat(messages, **options)

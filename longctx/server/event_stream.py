@@ -60,7 +60,7 @@ async def _events(
             if isinstance(event, Progress):
                 yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n"
                 continue
-            if event.text or event.logprobs:
+            if event.text or event.reasoning or event.tool_calls or event.logprobs:
                 yield _event(form.piece(event))
             if event.result is not None:
                 done(event.result)

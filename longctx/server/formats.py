@@ -12,6 +12,7 @@ from longctx.server.responses import (
     AnswerToken,
     AssistantMessage,
     Call,
+    CallDelta,
     ChatChunk,
     ChatCompletion,
     ChatLogprobs,
@@ -31,6 +32,7 @@ from longctx.types import (
     SampledToken,
     TokenLogprob,
     ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
@@ -47,17 +49,17 @@ class AnswerFormat(Protocol):
         """The first chunk."""
 
     def piece(self, chunk: Chunk) -> Document:
-        """A chunk of text."""
+        """What was written next."""
 
     def ending(self, result: Completion) -> Document:
-        """The last chunk with a choice: tool calls, why it ended, the window."""
+        """The last chunk with a choice: why it ended, the window."""
 
     def counts(self, result: Completion) -> Document:
         """The chunk of ``stream_options.include_usage``, which has no choice."""
 
 
 class ChatFormat:
-    """``chat.completion`` and ``chat.completion.chunk``.
+    """``chat.completion`` and ``chat.completion.chunk`` of one answer.
 
     Args:
         model: the name that the client gave.
@@ -67,10 +69,13 @@ class ChatFormat:
     def __init__(self, model: str, *, logprobs: bool) -> None:
         self._head = _head(model)
         self._asked = logprobs
+        self._streamed: list[str] = []
 
     def whole(self, result: Completion) -> ChatCompletion:
         """One choice with its message."""
         message: AssistantMessage = {"role": "assistant", "content": result.text, "refusal": None}
+        if result.reasoning:
+            message["reasoning_content"] = result.reasoning
         if result.tool_calls:
             message["tool_calls"] = [_call(call) for call in result.tool_calls]
             message["content"] = result.text or None
@@ -94,15 +99,24 @@ class ChatFormat:
         return self._chunk({"role": "assistant", "content": ""})
 
     def piece(self, chunk: Chunk) -> ChatChunk:
-        """Some of what is said."""
-        return self._chunk({"content": chunk.text}, self._logprobs(chunk.logprobs))
+        """Some of what is thought, said or called."""
+        delta: Delta = {}
+        if chunk.reasoning:
+            delta["reasoning_content"] = chunk.reasoning
+        if chunk.tool_calls:
+            delta["tool_calls"] = [_call_delta(call) for call in chunk.tool_calls]
+            self._streamed += [call.id for call in chunk.tool_calls if call.id]
+        if chunk.text or not delta:
+            delta["content"] = chunk.text
+        return self._chunk(delta, self._logprobs(chunk.logprobs))
 
     def ending(self, result: Completion) -> ChatChunk:
-        """Calls come whole, in one delta."""
+        """Calls that a model did not stream come whole; none comes twice."""
         delta: Delta = {}
-        if result.tool_calls:
-            calls = enumerate(result.tool_calls)
-            delta["tool_calls"] = [{"index": i, **_call(call)} for i, call in calls]
+        calls = [call for call in result.tool_calls if call.id not in self._streamed]
+        if calls:
+            first = len(self._streamed)
+            delta["tool_calls"] = [_whole_delta(i, call) for i, call in enumerate(calls, first)]
         chunk = self._chunk(delta, None, result.finish_reason)
         chunk["longctx"] = _report(result)
         return chunk
@@ -204,6 +218,7 @@ def usage_document(usage: Usage) -> UsageDocument:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
@@ -226,6 +241,23 @@ def _call(call: ToolCall) -> Call:
         "type": "function",
         "function": {"name": call.name, "arguments": arguments},
     }
+
+
+def _call_delta(call: ToolCallDelta) -> CallDelta:
+    """OpenAI's first piece of a call has its id, its name and no arguments yet."""
+    if not call.id:
+        return {"index": call.index, "function": {"arguments": call.arguments}}
+    return {
+        "index": call.index,
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def _whole_delta(index: int, call: ToolCall) -> CallDelta:
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return _call_delta(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=arguments))
 
 
 def _likelihood(token: TokenLogprob) -> TokenLikelihood:

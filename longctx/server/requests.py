@@ -63,6 +63,8 @@ class ChatMessage(_Strict):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[_Part] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
     name: str | None = None
@@ -73,6 +75,7 @@ class ChatMessage(_Strict):
         return Message(
             role=self.role,
             content=text if isinstance(text, str) else "".join(part.text for part in text),
+            reasoning=self.reasoning_content or self.reasoning or "",
             tool_calls=tuple(call.to_call() for call in self.tool_calls or ()),
             tool_call_id=self.tool_call_id,
             name=self.name,
@@ -138,6 +141,23 @@ class ResponseFormat(_Strict):
         if self.type == "json_object":
             return {"type": "object"}
         return self.json_schema.of if self.json_schema else None
+
+
+_SAYS_THINKING = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
+
+
+def template_options(given: dict[str, Any] | None) -> dict[str, Any]:
+    """The options of ``chat_template_kwargs``, which vLLM and llama-server have.
+
+    Their ``enable_thinking`` is our ``thinking``: templates call the switch by several names.
+    """
+    rest = dict(given or {})
+    options: dict[str, Any] = {}
+    if (thinking := rest.pop("enable_thinking", None)) is not None:
+        options["thinking"] = thinking
+    if rest:
+        options["template_options"] = rest
+    return options
 
 
 class StreamOptions(_Strict):
@@ -238,7 +258,9 @@ class ChatRequest(AnswerRequest):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     tools: list[Tool] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
-    parallel_tool_calls: Literal[False] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Text | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
@@ -259,19 +281,24 @@ class ChatRequest(AnswerRequest):
             options["response_schema"] = self.response_format.to_schema()
         if self.logprobs:
             options["top_logprobs"] = self.top_logprobs or 0
+        if self.parallel_tool_calls is not None:
+            options["parallel_tool_calls"] = self.parallel_tool_calls
+        options |= template_options(self.chat_template_kwargs)
         if isinstance(self.tool_choice, NamedTool):
             options["tool_choice"] = self.tool_choice.model_dump()
         elif self.tool_choice is not None:
             options["tool_choice"] = self.tool_choice
         return options
 
-    @field_validator("parallel_tool_calls", mode="before")
-    @classmethod
-    def _one_call(cls, value: Any) -> Any:
-        """A grammar holds an answer to one call; the next follows its result."""
-        if value is True:
-            raise ValueError("an answer here holds one call: send false, or leave it out")
-        return value
+    @property
+    def effort(self) -> bool | str | None:
+        """``thinking`` that OpenAI's ``reasoning_effort`` asks for: its "none" is False.
+
+        What the chat template is told by name (``chat_template_kwargs``) stands above it.
+        """
+        if (self.chat_template_kwargs or {}).keys() & _SAYS_THINKING:
+            return None
+        return False if self.reasoning_effort == "none" else self.reasoning_effort
 
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ChatRequest:
@@ -331,6 +358,7 @@ class TokenizeRequest(_Request):
     content: str | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     tools: list[Tool] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TokenizeRequest:

@@ -27,10 +27,20 @@ class Call(TypedDict):
     function: CalledFunction
 
 
-class CallDelta(Call):
-    """A tool call in a stream; it comes whole."""
+class FunctionDelta(TypedDict, total=False):
+    """A call's name, once, and pieces of its arguments."""
+
+    name: str
+    arguments: str
+
+
+class CallDelta(TypedDict):
+    """A piece of a tool call in a stream; the first of a call has its id and name."""
 
     index: int
+    id: NotRequired[str]
+    type: NotRequired[Literal["function"]]
+    function: FunctionDelta
 
 
 class TokenLikelihood(TypedDict):
@@ -69,6 +79,12 @@ class CachedTokens(TypedDict):
     cached_tokens: int
 
 
+class ReasoningTokens(TypedDict):
+    """Tokens of an answer that were thoughts."""
+
+    reasoning_tokens: int
+
+
 class UsageDocument(TypedDict):
     """Tokens of one answer."""
 
@@ -76,6 +92,7 @@ class UsageDocument(TypedDict):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: CachedTokens
+    completion_tokens_details: ReasoningTokens
 
 
 class Report(TypedDict):
@@ -88,11 +105,13 @@ class Report(TypedDict):
 
 
 class AssistantMessage(TypedDict):
-    """What the model said."""
+    """What the model said, and what it thought before, where it tells (as DeepSeek's API, vLLM
+    and llama-server have it)."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    reasoning_content: NotRequired[str]
     tool_calls: NotRequired[list[Call]]
 
 
@@ -110,6 +129,7 @@ class Delta(TypedDict, total=False):
 
     role: Literal["assistant"]
     content: str
+    reasoning_content: str
     tool_calls: list[CallDelta]
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_chat import THINKS
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
 FACTS = "\n\n".join(
     f"The code of room {n} is {n * 37}. " + "It is like any other room. " * 5 for n in range(40)
@@ -34,6 +36,20 @@ def test_a_folder_that_does_not_fit_is_searched(
     assert any(start <= place < end for start, end in spans)
     assert answer["report"]["left_out"][0]["doc_id"] == "rooms.md"
     assert "picture.png" in done.stderr
+
+
+def test_thoughts_are_apart_from_the_answer(tmp_path: Path) -> None:
+    """A field of the JSON, and on stderr; documents pass the switch on."""
+    (tmp_path / "a.txt").write_text("The sky is blue.")
+    (tmp_path / "thinks.jinja").write_text(THINKS)
+    asked = ("ask", str(tmp_path / "a.txt"), "Is it blue?", "--model", str(TINY))
+    asked += ("--target-ctx", "1024", "--max-tokens", "8", "--temperature", "0")
+    asked += ("--strategy", "whole", "--chat-template", str(tmp_path / "thinks.jinja"))
+    thought = json.loads(run(*asked, "--json").stdout)
+    assert (thought["text"], bool(thought["reasoning"])) == ("", True)
+    assert " ".join(thought["reasoning"].split())[:12] in " ".join(run(*asked).stderr.split())
+    said = json.loads(run(*asked, "--json", "--no-thinking").stdout)
+    assert (bool(said["text"]), said["reasoning"]) == (True, "")
 
 
 def test_wrong_options_are_said_on_stderr(tmp_path: Path, tiny_gguf: TinyGguf) -> None:

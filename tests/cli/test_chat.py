@@ -11,6 +11,12 @@ from tests.models import TINY
 
 MODEL = str(TINY)
 OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12", "--temperature", "0")
+THINKS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}"
+    "{% if enable_thinking is defined and not enable_thinking %}{{ '\\n</think>\\n\\n' }}"
+    "{% endif %}{% endif %}"
+)
 TOOLS = """
 from longctx.agents import tool
 
@@ -53,6 +59,23 @@ def test_tools_come_from_a_file(tmp_path: Path) -> None:
     done = run(*OPTIONS, "--tools", str(file), stdin="What is the code of room 7?\n/context\n")
     tools = next(line for line in done.stdout.splitlines() if line.startswith("tools"))
     assert int(tools.split()[1].replace(",", "")) > 100
+
+
+def test_thoughts_go_to_stderr(tmp_path: Path) -> None:
+    """Noise never ends its thoughts; told not to think, it answers. JSON has them as a field."""
+    template = tmp_path / "thinks.jinja"
+    template.write_text(THINKS)
+    options = (*OPTIONS, "--chat-template", str(template))
+    thought = json.loads(run(*options, "--json", stdin="Hello.\n").stdout)
+    assert (thought["text"], bool(thought["reasoning"])) == ("", True)
+    shown = run(*options, stdin="Hello.\n")
+    words = " ".join(thought["reasoning"].split())[:20]
+    assert words in " ".join(shown.stderr.split())
+    assert words not in " ".join(shown.stdout.split())
+    said = json.loads(run(*options, "--json", "--no-thinking", stdin="Hello.\n").stdout)
+    assert (bool(said["text"]), said["reasoning"]) == (True, "")
+    refused = run(*OPTIONS, "--thinking", stdin="Hello.\n")
+    assert "no switch" in refused.stderr
 
 
 def test_commands_that_are_none(tmp_path: Path) -> None:

@@ -20,44 +20,7 @@ from longctx import (
 from longctx.remote import RemoteLLM
 from longctx.remote.estimate import estimate_tokens
 from longctx.remote.failures import failure
-
-HI: Any = [{"role": "user", "content": "Hi"}]
-Routes = dict[str, Any]
-CLIENT = httpx.Client
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RemoteLLM]:
-    """``served(routes, **options)``: a client of a server that answers so, by path."""
-
-    def make(routes: Routes, **options: Any) -> RemoteLLM:
-        def answer(request: httpx.Request) -> httpx.Response:
-            route = routes.get(request.url.path, httpx.Response(404, json={"detail": "Not Found"}))
-            found = route(json.loads(request.content)) if callable(route) else route
-            return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
-
-        transport = httpx.MockTransport(answer)
-        monkeypatch.setattr(httpx, "Client", lambda **o: CLIENT(transport=transport, **o))
-        return RemoteLLM("http://cluster:8000/v1", **options)
-
-    return make
-
-
-def models(owned_by: str, **fields: Any) -> dict[str, Any]:
-    """The list of a server with one model."""
-    entry = {"id": "org/model", "object": "model", "owned_by": owned_by, **fields}
-    return {"object": "list", "data": [entry]}
-
-
-def stream(*chunks: dict[str, Any] | str) -> httpx.Response:
-    """Server-sent events; text as it is."""
-    lines = [c if isinstance(c, str) else f"data: {json.dumps(c)}" for c in chunks]
-    return httpx.Response(200, text="\n\n".join([*lines, "data: [DONE]", ""]))
-
-
-def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A chunk with one choice."""
-    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
+from tests.remote.pretended import HI, LLAMA_SERVER, delta, models, stream
 
 
 def test_vllm_counts_by_its_own_route(served: Callable[..., RemoteLLM]) -> None:
@@ -110,13 +73,6 @@ def test_vllm_streams_calls_in_pieces(served: Callable[..., RemoteLLM]) -> None:
     llm = served({**routes, "/v1/chat/completions": stream(broken)})
     with pytest.raises(ToolError, match="no JSON object"):
         llm.chat(HI)
-
-
-LLAMA_SERVER: Routes = {
-    "/v1/models": models("llamacpp", meta={"n_ctx_train": 8192}),
-    "/props": {"default_generation_settings": {"n_ctx": 64}, "total_slots": 1},
-    "/apply-template": lambda body: {"prompt": "<|im_start|>" + body["messages"][0]["content"]},
-}
 
 
 def test_llama_server_counts_in_two_steps(served: Callable[..., RemoteLLM]) -> None:

@@ -175,10 +175,14 @@ def test_a_tool_is_called(client: OpenAI, stream: bool) -> None:
         "tool_choice": "required",
     }
     if stream:
-        *_, last = client.chat.completions.create(**options, stream=True)
-        (call,) = last.choices[0].delta.tool_calls
-        assert call.index == 0
+        *chunks, last = client.chat.completions.create(**options, stream=True)
+        deltas = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or ()]
+        assert {call.index for call in deltas} == {0}
+        assert not last.choices[0].delta.tool_calls
         assert last.choices[0].finish_reason == "tool_calls"
+        call, *rest = deltas
+        assert not any(delta.id or delta.function.name for delta in rest)
+        call.function.arguments += "".join(delta.function.arguments for delta in rest)
     else:
         (choice,) = client.chat.completions.create(**options).choices
         (call,) = choice.message.tool_calls
@@ -271,6 +275,10 @@ def _held(schema: dict[str, Any]) -> dict[str, Any]:
         ({**TURN, "presence_penalty": 2.5}, "presence_penalty"),
         ({**TURN, "top_k": 1.5}, "top_k"),
         ({**TURN, "shiny": 40}, "shiny"),
+        ({**TURN, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+        ({**TURN, "reasoning_effort": ""}, "reasoning_effort"),
+        ({**TURN, "chat_template_kwargs": {"enable_thinking": True}}, "no switch"),
+        ({**TURN, "chat_template_kwargs": {"shininess": 1}}, "shininess"),
         ({**TURN, "mirostat": 1}, "mirostat"),
         ({**TURN, "logit_bias": {"999999999": 1}}, "999999999"),
         ({**TURN, "logit_bias": {"no one token": 1}}, "no single one"),
@@ -300,6 +308,7 @@ def test_nonsense_is_a_400(server: LiveServer, body: dict[str, Any], said: str) 
 def test_fields_without_effect_are_let_pass(server: LiveServer) -> None:
     """Clients send them by default."""
     harmless = {"n": 1, "user": "me", "presence_penalty": 0.0, "logit_bias": {}, "store": False}
+    harmless |= {"parallel_tool_calls": True, "reasoning_effort": "medium"}
     with server.http() as http:
         reply = http.post("/v1/chat/completions", json={**TURN, **harmless, "max_tokens": 1})
     assert reply.status_code == 200, reply.text

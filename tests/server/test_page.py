@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from longctx import LongContextLLM
+from longctx import LongContextLLM, Message
 from tests.conftest import TinyGguf
 from tests.server.endless import ENDLESS, EndlessLLM
 from tests.server.live_server import LiveServer, serving
+from tests.server.scripted import scripted
 from tests.support.browser import Opened
 
 MARKUP = '<img src="x" onerror="window.ran = true"><script>window.ran = true</script>'
@@ -63,6 +64,27 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     cached = re.match(r"(\d+) cached", page.locator(".report").last.inner_text())
     assert cached is not None
     assert int(cached[1]) > own.usage.prompt_tokens / 2
+
+
+def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None:
+    """They stand above the answer, are text alone, and go back with the next message."""
+    thought = Message(role="assistant", content="Yes.", reasoning=f"Hm. {MARKUP}")
+    with (
+        scripted(tiny_llm, [thought, "No thoughts."]) as (live, fake),
+        Opened(browser, live.url) as page,
+    ):
+        _say(page, "Is it?")
+        box = page.locator(".assistant details.thoughts")
+        expect(box.locator("summary")).to_have_text("Thoughts")
+        expect(box.locator(".thought")).to_be_hidden()
+        box.locator("summary").click()
+        expect(box.locator(".thought")).to_have_text(thought.reasoning)
+        assert page.evaluate("window.ran") is None
+        assert page.locator(".assistant .text").text_content() == "Yes."
+        expect(page.locator(".report")).to_contain_text("of them thoughts")
+        _say(page, "Again?")
+        expect(box).to_have_count(1)
+    assert fake.calls[1].messages[1] == thought
 
 
 def test_it_is_sampled_as_conversations_are(page: Page, tiny_llm: LongContextLLM) -> None:

@@ -24,7 +24,8 @@ class AnswerGuide(Guide):
         style: how it writes answers.
         calls: the grammar of calls; None lets the rest of the answer be anything.
         forced: a grammar that the answer is held to once it has thought: calls that must come, or
-            a schema; None waits for the mark of a call.
+            a schema; None waits for the mark of a call. It may have the mark of reasoning in it.
+        after: the same without that mark, for what follows reasoning; None is ``forced``.
         names: of the tools, for formats whose calls have no mark.
         head: what the prompt ends with of the answer: the mark of reasoning, perhaps.
         closing: the grammar of what closes reasoning, held to once ``budget`` tokens of it are
@@ -39,6 +40,7 @@ class AnswerGuide(Guide):
         *,
         calls: Grammar | None = None,
         forced: Grammar | None = None,
+        after: Grammar | None = None,
         names: Sequence[str] = (),
         head: str = "",
         closing: Grammar | None = None,
@@ -48,7 +50,7 @@ class AnswerGuide(Guide):
         self._n_thought = 0
         self._tokens = tokens
         self._calls = calls
-        self._forced = forced
+        self._after = forced if after is None else after
         self._opening, self._closing = (
             (mark.strip() for mark in style.thinking) if style.thinking else ("", "")
         )
@@ -99,9 +101,9 @@ class AnswerGuide(Guide):
         """The mark that closes reasoning was written: hold what follows it."""
         self._thinks = False
         self._move(self._text.index(self._closing, self._from) + len(self._closing))
-        if self._forced is not None:
+        if self._after is not None:
             # White space behind the mark is the model's own.
-            self._start(self._forced, self._after_space())
+            self._start(self._after, self._after_space())
         else:
             self._look()
 

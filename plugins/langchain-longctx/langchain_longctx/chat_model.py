@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model, model_val
 from typing_extensions import Self
 
 from langchain_longctx.errors import in_langchains_words
-from langchain_longctx.messages import answer_of, last_chunk_of, to_longctx
+from langchain_longctx.messages import answer_of, chunk_of, to_longctx
 from longctx import Chunk, LongContextLLM, RequestError
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice, sampling_fields
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, RUN_OPTIONS, ToolChoice, sampling_fields
 from longctx.shared_models import OPENING_OPTIONS, shared_model
 
 _OF_REMOTE_MODELS = ("api_key", "base_url", "max_retries", "timeout")
@@ -58,6 +58,8 @@ class ChatLongCtx(_Sampled):
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
         stop_on_repetition: end an answer that says the same over and over (by default, True).
+        thinking: whether the model thinks first, or how much (``"low"``), where its chat template
+            has a switch for it. Thoughts are ``additional_kwargs["reasoning_content"]``.
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -85,6 +87,7 @@ class ChatLongCtx(_Sampled):
     max_tokens: int | None = None
     stop: list[str] | None = None
     stop_on_repetition: bool | None = None
+    thinking: bool | str | None = None
     streaming: bool = False
     """Let ``invoke`` stream too, so that callbacks see each piece."""
 
@@ -160,7 +163,7 @@ class ChatLongCtx(_Sampled):
             audio_inputs=False,
             video_inputs=False,
             text_outputs=True,
-            reasoning_output=False,
+            reasoning_output=self._llm.can_think,
             tool_calling=True,
             tool_choice=True,
             tool_call_streaming=True,
@@ -244,12 +247,7 @@ class ChatLongCtx(_Sampled):
                 yield chunk
 
     def _chunk(self, piece: Chunk) -> ChatGenerationChunk:
-        message = (
-            AIMessageChunk(content=piece.text)
-            if piece.result is None
-            else last_chunk_of(piece.text, piece.result, self.model_name)
-        )
-        return ChatGenerationChunk(message=message)
+        return ChatGenerationChunk(message=chunk_of(piece, self.model_name))
 
     def _options(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """What ``chat`` takes: this model's settings, and those of the call above them."""
@@ -264,7 +262,7 @@ class ChatLongCtx(_Sampled):
             )
         if stop is not None:
             options["stop"] = stop
-        return {**self._own(ANSWER_OPTIONS), **options}
+        return {**self._own(RUN_OPTIONS), **options}
 
     def _own(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named options that are fields of this class, not of LangChain's base."""
@@ -289,11 +287,12 @@ class ChatLongCtx(_Sampled):
             tool_choice: ``"auto"``, ``"none"``, ``"any"`` (or ``"required"``, or True) for some
                 tool, or the name of one.
             strict: no effect: calls are always strict.
-            parallel_tool_calls: no effect: an answer holds one call, and the next follows its
-                result.
+            parallel_tool_calls: False holds an answer to one call; the next follows its result.
             kwargs: bound with them, such as ``max_tokens``.
         """
         schemas = [convert_to_openai_tool(tool) for tool in tools]
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
         return self.bind(tools=schemas, tool_choice=_choice(tool_choice), **kwargs)
 
     def with_structured_output(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +14,15 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import tool_call, tool_call_chunk
 
-from longctx import Completion, Message, TemplateError, ToolCall
+from longctx import Chunk, Completion, Message, TemplateError, ToolCall
 from longctx.types import as_messages
 
-# An assistant's blocks that are no text of its answer: its calls stand in ``tool_calls``, and
-# chat templates leave out what it thought in earlier turns.
+REASONING = "reasoning_content"
+"""Where LangChain's integrations keep what a model thought: in ``additional_kwargs``."""
+# An assistant's blocks that are no text of its answer: its calls stand in ``tool_calls``.
 _NOT_SAID = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "function_call", "thinking", "reasoning"}
 )
@@ -49,7 +49,9 @@ def _message(index: int, message: BaseMessage) -> Message:
                 ToolCall(id=call["id"] or "", name=call["name"], arguments=call["args"])
                 for call in message.tool_calls
             )
-            return Message(role="assistant", content=text, tool_calls=calls)
+            return Message(
+                role="assistant", content=text, reasoning=_reasoning(message), tool_calls=calls
+            )
         case ToolMessage():
             return Message(
                 role="tool", content=text, tool_call_id=message.tool_call_id, name=message.name
@@ -79,6 +81,18 @@ def _text(index: int, message: BaseMessage) -> str:
     return "".join(parts)
 
 
+def _reasoning(message: AIMessage) -> str:
+    """What it thought, as this integration keeps it, or in blocks as others do."""
+    if isinstance(kept := message.additional_kwargs.get(REASONING), str):
+        return kept
+    blocks = message.content if isinstance(message.content, list) else []
+    parts = []
+    for block in blocks:
+        if isinstance(block, dict) and block.get("type") in ("reasoning", "thinking"):
+            parts.append(str(block.get(block["type"]) or ""))
+    return "".join(parts)
+
+
 def usage_of(result: Completion) -> UsageMetadata:
     """Exact tokens; ``cache_read`` is what was not prefilled again."""
     usage = result.usage
@@ -87,6 +101,7 @@ def usage_of(result: Completion) -> UsageMetadata:
         output_tokens=usage.completion_tokens,
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
         input_token_details=InputTokenDetails(cache_read=usage.cached_tokens),
+        output_token_details=OutputTokenDetails(reasoning=usage.reasoning_tokens),
     )
 
 
@@ -105,6 +120,7 @@ def answer_of(result: Completion, model_name: str) -> AIMessage:
     """A whole answer."""
     return AIMessage(
         content=result.text,
+        additional_kwargs=_thought(result.reasoning),
         tool_calls=[
             tool_call(name=call.name, args=call.arguments, id=call.id) for call in result.tool_calls
         ],
@@ -113,20 +129,24 @@ def answer_of(result: Completion, model_name: str) -> AIMessage:
     )
 
 
-def last_chunk_of(text: str, result: Completion, model_name: str) -> AIMessageChunk:
-    """The end of a streamed answer: its last text, its calls, and what it cost."""
-    return AIMessageChunk(
-        content=text,
+def chunk_of(piece: Chunk, model_name: str) -> AIMessageChunk:
+    """A piece of a streamed answer: thoughts, text or calls; the last also has what it cost."""
+    message = AIMessageChunk(
+        content=piece.text,
+        additional_kwargs=_thought(piece.reasoning),
         tool_call_chunks=[
             tool_call_chunk(
-                name=call.name,
-                args=json.dumps(call.arguments, ensure_ascii=False),
-                id=call.id,
-                index=index,
+                name=call.name or None, args=call.arguments, id=call.id or None, index=call.index
             )
-            for index, call in enumerate(result.tool_calls)
+            for call in piece.tool_calls
         ],
-        usage_metadata=usage_of(result),
-        response_metadata=metadata_of(result, model_name),
-        chunk_position="last",
     )
+    if piece.result is not None:
+        message.usage_metadata = usage_of(piece.result)
+        message.response_metadata = metadata_of(piece.result, model_name)
+        message.chunk_position = "last"
+    return message
+
+
+def _thought(reasoning: str) -> dict[str, Any]:
+    return {REASONING: reasoning} if reasoning else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,15 @@ from llama_index.llms.longctx import LongCtx
 from pydantic import BaseModel
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-from longctx import ContextOverflowError, ModelFileError, RequestError, ToolError
+from longctx import (
+    ContextOverflowError,
+    Message,
+    ModelFileError,
+    RequestError,
+    ToolCall,
+    ToolError,
+)
+from longctx.testing import ScriptedChatModel
 
 README = Path(__file__).parents[1] / "README.md"
 TEXTS = ["The seller bears the risk until delivery. " * 50, "The buyer pays in May. " * 60] * 2
@@ -147,6 +156,37 @@ def test_a_tools_result_is_read(llm: LongCtx) -> None:
     assert last.message.content
     assert last.additional_kwargs["prompt_tokens"] > called.additional_kwargs["prompt_tokens"]
     assert history == [asked, called.message, result]
+
+
+def test_thoughts_and_calls_in_pieces() -> None:
+    """A thinking block, deltas as LlamaIndex's agents read them; the turn may be sent again."""
+    call = ToolCall(id="call_1", name="weather", arguments={"city": "Bremen"})
+    said = Message(
+        role="assistant", content="I look.", reasoning="It may rain there.", tool_calls=(call,)
+    )
+    fake = ScriptedChatModel([said, "Yes.", said])
+    llm = LongCtx(target_ctx=1024, reserve_output=32, max_tokens=24)
+    fake.info = llm.llm.info  # type: ignore[attr-defined]  # it stands for the model
+    llm._llm = fake  # type: ignore[assignment]
+    asked = ChatMessage(role="user", content="Does it rain?")
+    *pieces, whole = llm.stream_chat([asked])
+    deltas = [piece.additional_kwargs.get("thinking_delta", "") for piece in pieces]
+    assert "".join(deltas) == said.reasoning
+    assert "".join(piece.delta or "" for piece in pieces) == said.content
+    thought, _, called = whole.message.blocks
+    assert (thought.block_type, thought.content) == ("thinking", said.reasoning)
+    assert (called.tool_call_id, called.tool_kwargs) == ("call_1", {"city": "Bremen"})
+    for piece in pieces:  # an agent asks of every piece
+        found = llm.get_tool_calls_from_response(piece, error_on_no_tool_call=False)
+        assert [one.tool_name for one in found] in ([], ["weather"])
+    assert json.loads(str(pieces[-1].message.blocks[-1].tool_kwargs)) == {"city": "Bremen"}
+    assert whole.additional_kwargs["reasoning_tokens"] == 5
+    llm.chat([asked, whole.message, asked], thinking=False)
+    assert fake.calls[1].messages[1] == said
+    assert fake.calls[1].options["thinking"] is False
+    tool = FunctionTool.from_defaults(weather)
+    llm.chat_with_tools([tool], "Does it rain?")
+    assert fake.calls[2].options["parallel_tool_calls"] is False
 
 
 def test_errors_are_typed(llm: LongCtx, tmp_path: Path) -> None:

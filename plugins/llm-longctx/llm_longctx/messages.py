@@ -26,6 +26,7 @@ def to_longctx(messages: Sequence[llm.Message]) -> list[dict[str, Any]]:
 
 def _turns(message: llm.Message) -> Iterator[dict[str, Any]]:
     texts: list[str] = []
+    thoughts: list[str] = []
     calls: list[dict[str, Any]] = []
     for part in message.parts:
         match part:
@@ -43,14 +44,19 @@ def _turns(message: llm.Message) -> Iterator[dict[str, Any]]:
                     "name": part.name,
                 }
             case ReasoningPart():
-                pass  # chat templates leave out what was thought in earlier turns
+                thoughts.append(part.text)
             case _:
                 raise LongCtxModelError(
                     f"a message of the {message.role} holds a {type(part).__name__}; this model "
                     "reads text only. For a document use the fragment loader: -f longctx:PATH"
                 )
     if texts or calls:
-        yield {"role": message.role, "content": "".join(texts), "tool_calls": calls}
+        yield {
+            "role": message.role,
+            "content": "".join(texts),
+            "reasoning": "".join(thoughts),
+            "tool_calls": calls,
+        }
 
 
 def schemas_of(tools: Sequence[llm.Tool | llm.ServerSideTool]) -> list[dict[str, Any]]:
@@ -69,13 +75,22 @@ def schemas_of(tools: Sequence[llm.Tool | llm.ServerSideTool]) -> list[dict[str,
     ]
 
 
+def thought(text: str) -> Iterator[StreamEvent]:
+    """What the model thinks, which ``llm`` shows dim on stderr, and not as the answer."""
+    if text:
+        yield StreamEvent(type="reasoning", chunk=text)
+
+
 def finish(response: llm.Response | llm.AsyncResponse, result: Completion) -> Iterator[StreamEvent]:
     """Note what an answer cost and which tools it calls."""
     usage = result.usage
     response.set_usage(
         input=usage.prompt_tokens,
         output=usage.completion_tokens,
-        details={"prompt_tokens_details": {"cached_tokens": usage.cached_tokens}},
+        details={
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        },
     )
     response.response_json = {
         "finish_reason": result.finish_reason,

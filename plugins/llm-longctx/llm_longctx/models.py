@@ -11,7 +11,7 @@ import llm
 from llm.parts import StreamEvent
 
 from llm_longctx.errors import LongCtxModelError, in_llms_words
-from llm_longctx.messages import finish, schemas_of, to_longctx
+from llm_longctx.messages import finish, schemas_of, thought, to_longctx
 from llm_longctx.named_models import plugin_dir
 from llm_longctx.options import DescribedOptions, LongCtxOptions
 from longctx.options import ANSWER_OPTIONS
@@ -81,7 +81,7 @@ class _Shared:
             "tools": tools or None,
             "tool_choice": choice,
             "response_schema": prompt.schema,
-            **options.given(ANSWER_OPTIONS),
+            **options.given(ANSWER_OPTIONS | {"thinking"}),
         }
 
 
@@ -103,10 +103,12 @@ class LongCtx(_Shared, llm.Model):
             model = self.open(prompt.options)
             if not stream:
                 result = model.chat(**request)
+                yield from thought(result.reasoning)
                 yield result.text
                 yield from finish(response, result)
                 return
             for chunk in model.stream_chat(**request):
+                yield from thought(chunk.reasoning)
                 if chunk.text:
                     yield chunk.text
                 if chunk.result:
@@ -131,11 +133,15 @@ class AsyncLongCtx(_Shared, llm.AsyncModel):
             model = await asyncio.to_thread(self.open, prompt.options)
             if not stream:
                 result = await model.achat(**request)
+                for event in thought(result.reasoning):
+                    yield event
                 yield result.text
                 for event in finish(response, result):
                     yield event
                 return
             async for chunk in model.astream_chat(**request):
+                for event in thought(chunk.reasoning):
+                    yield event
                 if chunk.text:
                     yield chunk.text
                 if chunk.result:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import llm
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 
 from longctx.options import AnswerOptions, described
 
@@ -54,9 +54,19 @@ class DescribedOptions(llm.Options):
     tool_choice: Literal["auto", "none", "required"] | None = Field(
         default=None, description="required: a question is answered by a tool call first"
     )
+    thinking: bool | str | None = Field(
+        default=None, description="true, false or how much (low): as the chat template has it"
+    )
     cache: bool | None = Field(
         default=None, description="Keep conversations of 1,024 tokens or more on disk (true)"
     )
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _truth(cls, value: Any) -> Any:
+        """Behind ``-o`` every value is a text."""
+        said = value.lower() if isinstance(value, str) else value
+        return {"true": True, "false": False}.get(said, value) if isinstance(said, str) else said
 
     def given(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named options that are set."""

@@ -22,11 +22,11 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
-from llama_index.llms.longctx.messages import response_of, to_longctx
+from llama_index.llms.longctx.messages import StreamedAnswer, response_of, to_longctx
 from pydantic import ConfigDict, PrivateAttr, create_model
 
-from longctx import Chunk, LongContextLLM, Message, RequestError, ToolError
-from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, ToolChoice, sampling_fields
+from longctx import LongContextLLM, Message, RequestError, ToolError
+from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, RUN_OPTIONS, ToolChoice, sampling_fields
 from longctx.shared_models import OPENING_OPTIONS, shared_model
 
 # LlamaIndex's responses do not show probabilities as longctx has them.
@@ -60,6 +60,8 @@ class LongCtx(_Sampled):
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
         stop_on_repetition: end an answer that says the same over and over (by default, True).
+        thinking: whether the model thinks first, or how much (``"low"``), where its chat template
+            has a switch for it. Thoughts are a ``ThinkingBlock`` of the message.
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -86,6 +88,7 @@ class LongCtx(_Sampled):
     max_tokens: int | None = None
     stop: list[str] | None = None
     stop_on_repetition: bool | None = None
+    thinking: bool | str | None = None
 
     _llm: LongContextLLM = PrivateAttr()
 
@@ -191,13 +194,19 @@ class LongCtx(_Sampled):
         tool_choice: str | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """What :meth:`chat` takes; an answer holds one call, the next follows its result."""
+        """What :meth:`chat` takes; without parallel calls the next follows the first's result."""
         messages = list(chat_history or [])
         if user_msg is not None:
             messages += _asked(user_msg) if isinstance(user_msg, str) else [user_msg]
         schemas = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
         choice = _choice(tool_choice, tool_required)
-        return {"messages": messages, "tools": schemas or None, "tool_choice": choice, **kwargs}
+        return {
+            "messages": messages,
+            "tools": schemas or None,
+            "tool_choice": choice,
+            "parallel_tool_calls": allow_parallel_tool_calls,
+            **kwargs,
+        }
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -233,18 +242,16 @@ class LongCtx(_Sampled):
     def _stream(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> Iterator[ChatResponse]:
-        text = ""
+        answer = StreamedAnswer()
         for chunk in self._llm.stream_chat(to_longctx(messages), **self._options(given)):
-            text += chunk.text
-            yield _piece(text, chunk)
+            yield answer.with_piece(chunk)
 
     async def _astream(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> AsyncIterator[ChatResponse]:
-        text = ""
+        answer = StreamedAnswer()
         async for chunk in self._llm.astream_chat(to_longctx(messages), **self._options(given)):
-            text += chunk.text
-            yield _piece(text, chunk)
+            yield answer.with_piece(chunk)
 
     def _options(self, given: dict[str, Any]) -> dict[str, Any]:
         """This model's settings, and those of the call above them."""
@@ -253,7 +260,7 @@ class LongCtx(_Sampled):
                 f"LongCtx has no option {', '.join(unknown)} of a call; a call takes "
                 f"{', '.join(sorted(_OF_A_CALL))}"
             )
-        return {**self._own(ANSWER_OPTIONS), **given}
+        return {**self._own(RUN_OPTIONS), **given}
 
     def _own(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named options that are fields of this class, not of LlamaIndex's base."""
@@ -263,13 +270,6 @@ class LongCtx(_Sampled):
 
 def _asked(prompt: str) -> list[ChatMessage]:
     return [ChatMessage(role=MessageRole.USER, content=prompt)]
-
-
-def _piece(text: str, chunk: Chunk) -> ChatResponse:
-    if chunk.result is not None:
-        return response_of(chunk.result, delta=chunk.text)
-    message = ChatMessage(role=MessageRole.ASSISTANT, content=text)
-    return ChatResponse(message=message, delta=chunk.text)
 
 
 def _completion(response: ChatResponse) -> CompletionResponse:

@@ -15,7 +15,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from longctx import Completion, Message, TemplateError, ToolCall
+from longctx import Chunk, Completion, Message, TemplateError, ToolCall
 
 _ROLES: dict[MessageRole, Any] = {
     MessageRole.SYSTEM: "system",
@@ -29,6 +29,9 @@ _ROLES: dict[MessageRole, Any] = {
 }
 
 
+_SPEAKS = {role for role, name in _ROLES.items() if name == "assistant"}
+
+
 def to_longctx(messages: Sequence[ChatMessage]) -> list[Message]:
     """Convert a conversation.
 
@@ -39,7 +42,7 @@ def to_longctx(messages: Sequence[ChatMessage]) -> list[Message]:
 
 
 def _message(index: int, message: ChatMessage) -> Message:
-    calls = []
+    calls, thoughts = [], []
     for block in message.blocks:
         match block:
             case ToolCallBlock():
@@ -48,8 +51,10 @@ def _message(index: int, message: ChatMessage) -> Message:
                     arguments = json.loads(arguments or "{}")
                 call_id = block.tool_call_id or ""
                 calls.append(ToolCall(id=call_id, name=block.tool_name, arguments=arguments))
-            case TextBlock() | ThinkingBlock():
-                pass  # chat templates leave out what was thought in earlier turns
+            case ThinkingBlock():
+                thoughts.append(block.content or "")
+            case TextBlock():
+                pass
             case _:
                 raise TemplateError(
                     f"messages[{index}] holds a {type(block).__name__}; this model reads text "
@@ -58,6 +63,7 @@ def _message(index: int, message: ChatMessage) -> Message:
     return Message(
         role=_ROLES[message.role],
         content=message.content or "",
+        reasoning="".join(thoughts) if message.role in _SPEAKS else "",
         tool_calls=tuple(calls),
         tool_call_id=message.additional_kwargs.get("tool_call_id"),
     )
@@ -71,20 +77,19 @@ def usage_of(result: Completion) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
     }
 
 
 def response_of(result: Completion, *, delta: str | None = None) -> ChatResponse:
-    """A whole answer, its calls, and what it cost."""
+    """A whole answer, its thoughts and calls, and what it cost."""
     calls = [
         ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments)
         for call in result.tool_calls
     ]
     usage = usage_of(result)
     return ChatResponse(
-        message=ChatMessage(
-            role=MessageRole.ASSISTANT, blocks=[TextBlock(text=result.text), *calls]
-        ),
+        message=_said(result.text, result.reasoning, calls, n_tokens=usage["reasoning_tokens"]),
         delta=delta,
         raw={
             "usage": usage,
@@ -94,3 +99,37 @@ def response_of(result: Completion, *, delta: str | None = None) -> ChatResponse
         },
         additional_kwargs=usage,
     )
+
+
+class StreamedAnswer:
+    """What was streamed so far, as LlamaIndex shows it with each piece."""
+
+    def __init__(self) -> None:
+        self._text = self._reasoning = ""
+        self._calls: dict[int, ToolCallBlock] = {}
+
+    def with_piece(self, chunk: Chunk) -> ChatResponse:
+        """The answer with one piece more; the last is the whole, and has what it cost."""
+        if chunk.result is not None:
+            return response_of(chunk.result, delta=chunk.text)
+        self._text += chunk.text
+        self._reasoning += chunk.reasoning
+        for call in chunk.tool_calls:
+            known = self._calls.get(call.index)
+            if known is None:
+                self._calls[call.index] = ToolCallBlock(
+                    tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments
+                )
+            else:  # its JSON text so far
+                written = f"{known.tool_kwargs}{call.arguments}"
+                self._calls[call.index] = known.model_copy(update={"tool_kwargs": written})
+        message = _said(self._text, self._reasoning, list(self._calls.values()))
+        thought = {"thinking_delta": chunk.reasoning} if chunk.reasoning else {}
+        return ChatResponse(message=message, delta=chunk.text, additional_kwargs=thought)
+
+
+def _said(
+    text: str, reasoning: str, calls: Sequence[ToolCallBlock], *, n_tokens: int | None = None
+) -> ChatMessage:
+    thoughts = [ThinkingBlock(content=reasoning, num_tokens=n_tokens)] if reasoning else []
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=[*thoughts, TextBlock(text=text), *calls])
