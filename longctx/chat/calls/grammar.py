@@ -144,7 +144,7 @@ class _Builder:
             case ObjectBody():
                 inner = self._object(body, name, parameters)
             case NamedBody():
-                inner = f"{_quoted(name)} {self._text(body.separator)} {self._json(parameters)}"
+                inner = f"{_quoted(name)} {self._text(body.separator)} {self._json(_closed(parameters))}"
             case ParametersBody():
                 inner = self._parameters(body, name, parameters)
             case PythonBody():
@@ -166,7 +166,7 @@ class _Builder:
         return rule
 
     def _object(self, body: ObjectBody, name: str, parameters: Any) -> str:
-        arguments = self._json(parameters)
+        arguments = self._json(_closed(parameters))
         if not body.name:
             return f'{_quoted("{" + json.dumps(name) + ": ")} {arguments} "}}"'
         call_id = (
@@ -318,6 +318,16 @@ def _rooted(schema: Any, root: Any) -> Any:
         return {}
     definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
     return {**definitions, **schema}
+
+
+def _closed(parameters: Any) -> Any:
+    """The same without arguments that a tool does not list; {} where it lists none."""
+    if not isinstance(parameters, Mapping) or "properties" not in parameters:
+        return parameters
+    if {"additionalProperties", "patternProperties", "unevaluatedProperties"} & parameters.keys():
+        return parameters
+    combined = {"allOf", "anyOf", "oneOf", "$ref", "if"} & parameters.keys()
+    return parameters if combined else {**parameters, "additionalProperties": False}
 
 
 def _without_strings(schema: Any) -> Any:
