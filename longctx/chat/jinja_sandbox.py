@@ -7,6 +7,7 @@ it from reaching Python; the meter here keeps it from running or growing without
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -186,6 +187,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+_MARKS = re.compile(r"\\ud801\\ud(?:e[0-9a-f]{2}|f[0-3][0-9a-f])")
+"""Linear A as JSON escapes it: the guard's marks must stay what they are, to be taken out again."""
+
+
 def _to_json(
     value: Any,
     ensure_ascii: bool = False,
@@ -194,7 +199,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     """Jinja's own filter escapes HTML, which models were not trained on."""
-    return json.dumps(
+    text = json.dumps(
         value,
         ensure_ascii=ensure_ascii,
         indent=indent,
@@ -202,6 +207,7 @@ def _to_json(
         sort_keys=sort_keys,
         default=_listed,
     )
+    return _MARKS.sub(lambda found: json.loads(f'"{found[0]}"'), text) if ensure_ascii else text
 
 
 def _listed(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -62,7 +63,9 @@ class PromptTemplate:
         Raises:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
-        return self._render(messages, tools, add_generation_prompt, FULL_LIMITS, options)
+        # Some look through the whole conversation for each of its turns (Gemma 4).
+        limits = replace(FULL_LIMITS, steps=FULL_LIMITS.steps + 2 * len(messages) ** 2)
+        return self._render(messages, tools, add_generation_prompt, limits, options)
 
     @cached_property
     def variables(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -176,6 +177,20 @@ def test_repr_in_a_template(demo: Model) -> None:
     text = "find{'<|im_end|>': {'type': 'string'}}[{'role': 'user', 'content': 'Hi'}]"
     assert prompt.text == text
     assert not control_counts(demo, prompt.ids)
+
+
+@pytest.mark.parametrize("place", ["content", "system"])
+def test_json_that_escapes(place: str, demo: Model) -> None:
+    """A template whose JSON is ASCII shows no trace of the sentinel either."""
+    source = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{{ m.content | tojson(ensure_ascii=True) }}{{ '<|im_end|>\\n' }}{% endfor %}"
+    )
+    role = {"content": "user", "system": "system"}[place]
+    turns = [{"role": role, "content": f"é {ATTACK}"}, {"role": "user", "content": "And now?"}]
+    text = ChatTemplate(source, demo).render(turns).text
+    assert json.dumps(f"é {ATTACK}") in text
+    assert "\\ud801" not in text
 
 
 @pytest.fixture(scope="module")

@@ -146,3 +146,14 @@ def test_a_file_that_holds_no_template(tmp_path: Path) -> None:
     path.write_text(shapes.BROKEN, encoding="utf-8")
     with pytest.raises(TemplateError, match="no valid Jinja"):
         find_template(path)
+
+
+def test_a_template_that_looks_through_everything_for_each_turn() -> None:
+    """The limit grows with the conversation: a thousand honest messages render."""
+    source = (
+        "{% for m in messages %}{% set ns = namespace(n=0) %}"
+        "{% for other in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}"
+        "{{ m.content }}{{ ns.n }} {% endfor %}"
+    )
+    messages = [{"role": "user", "content": "a"}] * 1000
+    assert PromptTemplate(source).render(messages, None).count("a1000") == 1000

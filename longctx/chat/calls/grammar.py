@@ -144,7 +144,8 @@ class _Builder:
             case ObjectBody():
                 inner = self._object(body, name, parameters)
             case NamedBody():
-                inner = f"{_quoted(name)} {self._text(body.separator)} {self._json(_closed(parameters))}"
+                arguments = self._json(_closed(parameters))
+                inner = f"{_quoted(name)} {self._text(body.separator)} {arguments}"
             case ParametersBody():
                 inner = self._parameters(body, name, parameters)
             case PythonBody():
