@@ -174,7 +174,8 @@ class LongContextLLM(Closing):
             )
             self.plan = self._engine.plan  # with what the backend warns of
             self._tokenizer = ModelTokenizer(self._engine.model)
-            self._template = ChatTemplate(template, self._tokenizer)
+            for_tools = self.info.tool_template if chat_template is None else None
+            self._template = ChatTemplate(template, self._tokenizer, for_tools=for_tools)
         except BaseException:
             self._thread.close()
             raise
@@ -276,20 +277,24 @@ class LongContextLLM(Closing):
         """
         self._thread.check_open()
         schemas = tools_of(messages, tools)
-        options = self._template.options(thinking, template_options)
-        if isinstance(messages, EncodedPrompt) and messages.counted_by is self._template:
-            if options is None or options == messages.options:
-                return messages
-            messages = messages.messages
         turns = tuple(as_messages(messages))
-        rendered = self._template.render(turns, schemas, options=options)
+        template = self._template.variant(turns, schemas)
+        options = template.options(thinking, template_options)
+        if (
+            isinstance(messages, EncodedPrompt)
+            and messages.counted_by is self._template
+            and (options is None or options == messages.options)
+        ):
+            return messages
+        rendered = template.render(turns, schemas, options=options)
         return EncodedPrompt(
             turns,
             schemas,
             len(rendered.ids),
             self._template,
             rendered=rendered,
-            pinned=self._pinned(turns, schemas, rendered) if self._slides else 0,
+            template=template,
+            pinned=self._pinned(template, turns, schemas, rendered) if self._slides else 0,
             options=options,
         )
 
@@ -439,7 +444,9 @@ class LongContextLLM(Closing):
         expected = expect_text(options.get("response_schema"))
         rendered = RenderedPrompt(text=prompt, ids=ids)
         added = int(self._tokenizer.adds_bos)
-        plain = EncodedPrompt((), (), len(ids), rendered=rendered, n_added=added)
+        plain = EncodedPrompt(
+            (), (), len(ids), rendered=rendered, template=self._template, n_added=added
+        )
         return self._answer(plain, options, expected)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
@@ -577,7 +584,9 @@ class LongContextLLM(Closing):
         self._thread.check_open()
         # As it stands, without the beginning of another answer.
         schemas = tools_of(messages, tools)
-        ids = self._template.render(messages, schemas, add_generation_prompt=False).ids
+        turns = as_messages(messages)
+        template = self._template.variant(turns, schemas)
+        ids = template.render(turns, schemas, add_generation_prompt=False).ids
         return self._thread.call(self._engine.save_text, ids, Path(path))
 
     def load_chat(self, path: str | Path) -> int:
@@ -606,11 +615,15 @@ class LongContextLLM(Closing):
             self.plan.check_fit(n_prompt, max_tokens, n_added=n_added)
 
     def _pinned(
-        self, turns: Sequence[Message], tools: Sequence[ToolSchema] | None, prompt: RenderedPrompt
+        self,
+        template: ChatTemplate,
+        turns: Sequence[Message],
+        tools: Sequence[ToolSchema] | None,
+        prompt: RenderedPrompt,
     ) -> int:
         """Tokens of system messages and tools, up to where the first user's text begins."""
         system = list(takewhile(lambda m: m.is_system, turns))
-        first = self._template.render([*system, Message(role="user", content="")], tools)
+        first = template.render([*system, Message(role="user", content="")], tools)
         pairs = zip(first.ids, prompt.ids, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
@@ -631,7 +644,7 @@ class LongContextLLM(Closing):
     ) -> Expected:
         text, turns = prompt.rendered.text, prompt.messages
         return expect_answer(
-            self._template,
+            prompt.template,
             text,
             turns,
             prompt.tools,
@@ -661,7 +674,7 @@ class LongContextLLM(Closing):
         hearing = None if expected.hear is None else expected.hear()
 
         def finish(outcome: Outcome) -> Chunk:
-            self._template.remember(prompt.rendered, outcome.text, outcome.ids)
+            prompt.template.remember(prompt.rendered, outcome.text, outcome.ids)
             return Chunk(result=completion_of(outcome, hearing))
 
         return Writing(prompt.ids, settings, channel, finish, pinned=prompt.pinned, hearing=hearing)

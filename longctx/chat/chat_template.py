@@ -65,10 +65,14 @@ class ChatTemplate:
     Args:
         source: the Jinja template; None for ChatML. One that is no Jinja fails when it is used.
         vocabulary: the model, or a :class:`~longctx.tokens.ModelTokenizer` over it.
+        for_tools: the template of conversations with tools; None is the same.
     """
 
-    def __init__(self, source: str | None, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, source: str | None, vocabulary: Vocabulary, *, for_tools: str | None = None
+    ) -> None:
         self._vocabulary = vocabulary
+        self._for_tools = None if for_tools is None else ChatTemplate(for_tools, vocabulary)
         self._template = PromptTemplate(
             source, bos=self._text_of(vocabulary.bos), eos=self._text_of(vocabulary.eos)
         )
@@ -99,6 +103,11 @@ class ChatTemplate:
             return found
         own = found.calls if found.calls.begins else None
         return replace(found, calls=BARE, also=own)
+
+    def variant(self, turns: Sequence[Message], tools: Sequence[Any]) -> ChatTemplate:
+        """The template of a conversation: its own, or that of conversations with tools."""
+        speaks = self._speaks_of_tools(turns, tools)
+        return self._for_tools if speaks and self._for_tools is not None else self
 
     def options(self, thinking: Any, others: Any) -> Mapping[str, Any] | None:
         """The variables that a call's options come to.
@@ -202,6 +211,8 @@ class ChatTemplate:
             ids: the whole text, answers as the model wrote them.
         """
         self._remember(None, "", (), ids)
+        if self._for_tools is not None:
+            self._for_tools.recall(ids)
 
     def _remember(
         self, before: int | None, head: str, head_ids: Sequence[int], ids: Sequence[int]

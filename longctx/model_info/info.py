@@ -56,7 +56,8 @@ class ModelInfo(Frozen):
     float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
     ``sampling`` has the options of an answer that the file's makers suggest (``temperature``,
     ``top_k``, …), empty where it names none.
-    ``chat_template`` is the Jinja text, None where the file has none.
+    ``chat_template`` is the Jinja text, None where the file has none; ``tool_template`` that of
+    conversations with tools, where the file has one of its own (Command R, Hermes).
     """
 
     path: Path
@@ -90,6 +91,7 @@ class ModelInfo(Frozen):
     notes: tuple[str, ...]
     sampling: Mapping[str, float | int] = Field(default_factory=dict)
     chat_template: str | None = Field(default=None, exclude=True, repr=False)
+    tool_template: str | None = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def from_gguf(cls, path: str | PathLike[str]) -> ModelInfo:
@@ -253,12 +255,13 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         scaling_support=support,
         notes=notes + _ignored_window(keys, window) + not_followed,
         sampling=sampling,
-        chat_template=_chat_template(header),
+        chat_template=_chat_template(header, "tokenizer.chat_template"),
+        tool_template=_chat_template(header, "tokenizer.chat_template.tool_use"),
     )
 
 
-def _chat_template(header: GgufHeader) -> str | None:
-    template = header.metadata.get("tokenizer.chat_template")
+def _chat_template(header: GgufHeader, key: str) -> str | None:
+    template = header.metadata.get(key)
     return template if isinstance(template, str) and template else None
 
 

@@ -13,6 +13,7 @@ from longctx import LongContextLLM, TemplateError
 from longctx.agents import Agent
 from longctx.documents import DocumentQA
 from tests.chat import shapes
+from tests.chat.call_shapes import CALL_SHAPES
 from tests.chat.conversations import TOOL
 from tests.conftest import TinyGguf
 from tests.models import TINY
@@ -179,3 +180,20 @@ def test_a_saved_conversation_ends_as_it_ended(tiny_gguf: TinyGguf, tmp_path: Pa
         held = llm.save_chat(tmp_path / "chat.kv", [ASK, said])
         assert held >= llm.count([ASK])
         assert llm.load_chat(tmp_path / "chat.kv") >= held
+
+
+def test_a_template_for_tools_of_its_own(tiny_gguf: TinyGguf) -> None:
+    """A file's variant named tool_use renders what has tools, and tells how they are called."""
+    plain, hermes = shapes.KEEPS_ALL["ChatML"], next(iter(CALL_SHAPES.values()))
+    both = [{"name": "default", "template": plain}, {"name": "tool_use", "template": hermes}]
+    ask: list[Any] = [ASK]
+    with opened(tiny_gguf(chat_template=both)) as llm:
+        assert "Tools:" not in prompt(llm, ask)
+        assert "Tools:" in prompt(llm, ask, [TOOL])
+        answer = llm.chat(ask, tools=[TOOL], tool_choice="required", max_tokens=400)
+        assert llm.prompt(ask, [TOOL]).template.answers.calls.begins == ("<tool_call>",)
+        if answer.tool_calls:
+            result = {"role": "tool", "tool_call_id": answer.tool_calls[0].id, "content": "7"}
+            assert "<tool_call>" in prompt(llm, [*ask, answer.message, result])
+    with opened(tiny_gguf(chat_template=both), chat_template=plain) as llm:
+        assert "Tools:\n- find" in prompt(llm, ask, [TOOL])  # the one that was passed is for all
