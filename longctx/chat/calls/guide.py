@@ -61,7 +61,6 @@ class AnswerGuide(Guide):
         self._ids: list[tuple[int, int]] = []  # (token, where its text begins), since _from
         self._from = 0
         self._thinks = bool(self._opening) and head.strip() == self._opening
-        self._n_fences = 0
         if not self._thinks and forced is not None:
             self._matcher = GrammarMatcher(tokens, forced)
 
@@ -104,6 +103,8 @@ class AnswerGuide(Guide):
         if self._after is not None:
             # White space behind the mark is the model's own.
             self._start(self._after, self._after_space())
+            if self._matcher is None:  # what came with the mark does not fit: from here, then
+                self._matcher = GrammarMatcher(self._tokens, self._after)
         else:
             self._look()
 
