@@ -19,7 +19,7 @@ from longctx.chat.prompt_template import PromptTemplate
 from longctx.chat.system_role import place_system
 from longctx.chat.template_options import template_options
 from longctx.chat.template_traits import TemplateTraits
-from longctx.chat.tool_calls import check_tools
+from longctx.chat.tool_calls import check_tools, escaped
 from longctx.chat.tool_prompt import spell_out_tools
 from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory, Key
@@ -155,7 +155,7 @@ class ChatTemplate:
         )
         checked = check_tools(tools or [])
         if self._speaks_of_tools(turns, checked) and not self.supports_tools:
-            turns = spell_out_tools(turns, checked)
+            turns = spell_out_tools(turns, checked, self._without_markup)
             checked = []
         plain = self._to_template(place_system(turns, self.traits))
         sentinel = pick_sentinel(plain, checked, self._template.source)
@@ -226,6 +226,13 @@ class ChatTemplate:
                 with suppress(UnicodeDecodeError):  # of no text
                     text = self._vocabulary.decode_bytes(tokens, special=True).decode()
                     self._written.put((before, head + text), [*head_ids, *tokens])
+
+    def _without_markup(self, text: str) -> str:
+        """Text of a call that is written in words: its marks in JSON's escapes."""
+        starts = {start for start, _ in self._found_anyway.occurrences(text)}
+        if not starts:
+            return text
+        return "".join(escaped(char) if i in starts else char for i, char in enumerate(text))
 
     def _is_control(self, token: int) -> bool:
         attr = self._vocabulary.token_attr(token)

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from longctx.arguments import tools as check_tools
 from longctx.types import ToolCall
 
-__all__ = ["call_to_json", "check_tools"]
+__all__ = ["call_to_json", "check_tools", "escaped"]
 
 
-def call_to_json(call: ToolCall) -> str:
-    """Write a call as the JSON object that the model is asked for."""
-    return json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+def call_to_json(call: ToolCall, escape: Callable[[str], str] = str) -> str:
+    """Write a call as the JSON object that the model is asked for.
+
+    Args:
+        call: a tool's.
+        escape: puts :func:`escaped` in the place of characters that must not stand there.
+    """
+    tree = _with_texts({"name": call.name, "arguments": call.arguments}, escape)
+    text = json.dumps(tree, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]) - _AWAY:04x}", text)
+
+
+_AWAY = 0xF0000
+"""Into a private plane, from where JSON's own escape brings a character back."""
+_ESCAPED = re.compile("[\U000f0000-\U000f00ff]")
+
+
+def escaped(char: str) -> str:
+    """What becomes the JSON escape of a character, of the first 256."""
+    return chr(ord(char) + _AWAY) if ord(char) < 256 else char
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {_with_texts(k, change): _with_texts(v, change) for k, v in value.items()}
+    return [_with_texts(v, change) for v in value] if isinstance(value, list) else value

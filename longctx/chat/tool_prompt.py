@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from longctx.chat.tool_calls import call_to_json
@@ -27,12 +27,19 @@ def describe_tools(tools: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def spell_out_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[Message]:
+Escape = Callable[[str], str]
+"""Writes a text so that nothing in it passes for markup, as JSON may (``\\u003c``)."""
+
+
+def spell_out_tools(
+    messages: Sequence[Message], tools: Sequence[dict[str, Any]], escape: Escape = str
+) -> list[Message]:
     """Rewrite a conversation so that it needs neither tools nor the role ``tool``.
 
     Args:
         messages: the conversation.
         tools: checked definitions; none leaves only calls and results to rewrite.
+        escape: of the names and arguments of calls, which are words of the assistant's here.
 
     Returns:
         Messages without the role ``tool``: the description at the end of the system message,
@@ -42,7 +49,7 @@ def spell_out_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]]
     out: list[Message] = []
     after_result = False
     for message in messages:
-        turn = _spell_out(message, names)
+        turn = _spell_out(message, names, escape)
         is_result = message.role == "tool"
         # Templates want user and assistant in turns, so what follows a result joins it.
         if out and out[-1].role == turn.role == "user" and (is_result or after_result):
@@ -59,12 +66,12 @@ def spell_out_tools(messages: Sequence[Message], tools: Sequence[dict[str, Any]]
     return out
 
 
-def _spell_out(message: Message, names: Mapping[str, str]) -> Message:
+def _spell_out(message: Message, names: Mapping[str, str], escape: Escape) -> Message:
     if message.role == "tool":
         name = message.name or names.get(message.tool_call_id or "", "the tool")
         return Message(role="user", content=f"Result of {name}:\n{message.content}")
     if message.tool_calls:
-        calls = "\n".join(map(call_to_json, message.tool_calls))
+        calls = "\n".join(call_to_json(call, escape) for call in message.tool_calls)
         content = f"{message.content}\n{calls}" if message.content else calls
         return Message(role="assistant", content=content)
     return message

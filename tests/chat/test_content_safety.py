@@ -136,6 +136,18 @@ def test_markup_that_is_one_token(vocabulary: Vocabularies, llama_cpp_models: Pa
     assert token.id in answer.ids
 
 
+def test_markup_in_a_call_that_is_written_in_words(vocabulary: Vocabularies) -> None:
+    """For a template without tools a call is the assistant's words, and JSON: it escapes marks."""
+    model = vocabulary("refact")
+    special = [token for token in SpecialTokens.of(model).tokens if not token.is_control]
+    token = next(token for token in special if token.text.startswith("[PAD"))
+    arguments = {"query": f"a {token.text} b", f"{token.text}": [1, ["x"]]}
+    prompt = ChatTemplate(None, model).render(with_call(arguments, "ok"))
+    assert token.id not in prompt.ids
+    (line,) = (line for line in prompt.text.splitlines() if line.startswith('{"name"'))
+    assert json.loads(line.removesuffix("<|im_end|>"))["arguments"] == arguments
+
+
 def test_markup_in_sentencepiece(llama_cpp_models: Path, tmp_path: Path) -> None:
     """Broken pieces get no space of their own, though each would at the start of a text."""
     data = bytearray((llama_cpp_models / "ggml-vocab-phi-3.gguf").read_bytes())
