@@ -80,11 +80,31 @@ class Scheduler:
         self._admit()
         done: list[SharedContext] = []
         for writing in tuple(self._active):
-            shared = writing.session.shared_context if writing.session else None
+            shared = self._context_of(writing)
             if shared is not None and shared not in done:
                 done.append(shared)
-                self._step(shared)
+                self._step_apart(shared)
         return bool(self._active or self._waiting)
+
+    def _context_of(self, writing: Writing) -> SharedContext | None:
+        """Where an answer stands; one whose session lost its cache ends here, and alone."""
+        if writing.session is None:
+            return None
+        try:
+            return writing.session.shared_context
+        except BackendError as error:
+            logger.exception("an answer lost its cache")
+            self._fail(writing, error)
+            return None
+
+    def _step_apart(self, shared: SharedContext) -> None:
+        """A step whose failure, a bug of ours, ends the answers of one context and no others."""
+        try:
+            self._step(shared)
+        except Exception as error:
+            logger.exception("a batch failed")
+            for writing in [w for w in self._active if _stands_in(w, shared)]:
+                self._fail(writing, error)
 
     def end(self, error: Exception) -> None:
         """Tell everybody who waits, and whoever comes from now on, that there is no more."""
@@ -300,4 +320,5 @@ class Scheduler:
 
 
 def _stands_in(writing: Writing, shared: SharedContext) -> bool:
-    return writing.session is not None and writing.session.shared_context is shared
+    session = writing.session
+    return session is not None and session.is_open and session.shared_context is shared
