@@ -23,6 +23,12 @@ def no_text(_text: str, _at_start: bool) -> list[int]:
     raise AssertionError
 
 
+def read_all(channel: Channel[Event]) -> None:
+    """Until it fails."""
+    while True:
+        channel.receive()
+
+
 def test_one_that_loses_its_cache() -> None:
     """It is told; the one beside it is written to its end, and a later one begins."""
     info = ModelInfo.from_gguf(TINY)
@@ -57,8 +63,7 @@ def test_one_that_loses_its_cache() -> None:
     while scheduler.round():
         pass
     with pytest.raises(BackendError, match="closed"):
-        while True:
-            told.receive()
+        read_all(told)
     assert len(done) == 1
     asked(20)
     while scheduler.round():
