@@ -244,7 +244,8 @@ def main() -> None:
                 said = ", ".join(f"{run['clients']}: {run['tokens_per_s']:.1f}" for run in runs)
                 print(f"repeat {repeat + 1}, {name}: tokens/s {said}", flush=True)
     print(table(figures))
-    print("raw figures:", save("server", {"options": vars(options), "servers": figures}))
+    told = {key: value for key, value in vars(options).items() if key != "llama_server"}
+    print("raw figures:", save("server", {"options": told, "servers": figures}))
 
 
 if __name__ == "__main__":
