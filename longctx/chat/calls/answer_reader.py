@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from longctx.chat.calls.events import (
     CallBegun,
@@ -58,41 +58,17 @@ class AnswerFormat:
         return self.thinking is not None and prompt.rstrip().endswith(self.thinking[1].strip())
 
 
-class Reader(Protocol):
-    """Hears an answer piece by piece."""
+class Reader(ABC):
+    """Hears one answer piece by piece: :meth:`_read` is written as if all of it were there."""
 
-    def push(self, text: str) -> Sequence[Heard]:
-        """Take what was written; control tokens by their text."""
-
-    def end(self) -> Sequence[Heard]:
-        """The answer is over."""
-
-
-class AnswerReader:
-    """Reads one answer.
-
-    Args:
-        style: how the model writes.
-        tools: name to parameters of the tools that may be called; with none, what looks like a
-            call is text.
-        head: marks of an answer that the prompt ends with (:meth:`AnswerFormat.head`).
-    """
-
-    def __init__(self, style: AnswerFormat, tools: Tools, *, head: str = "") -> None:
-        self._style = style
-        self._tools = tools
+    def __init__(self) -> None:
         self._feed = Feed()
-        self._feed.text = head
         self._heard: list[Heard] = []
-        self._n_fences = 0
-        self._said_last = ""
-        forms = [style.calls] if style.also is None else [style.calls, style.also]
-        self._calls = {
-            mark: CallReader(form, tools, self._heard.append)
-            for form in (forms if tools else ())
-            for mark in form.begins
-        }
         self._reading: Generator[None, None, None] | None = self._read()
+
+    @abstractmethod
+    def _read(self) -> Wait[None]:
+        """Read the feed, and append to what was heard."""
 
     def push(self, text: str) -> list[Heard]:
         """Take what was written next.
@@ -120,6 +96,31 @@ class AnswerReader:
         heard = list(self._heard)
         self._heard.clear()
         return heard
+
+
+class AnswerReader(Reader):
+    """Reads one answer.
+
+    Args:
+        style: how the model writes.
+        tools: name to parameters of the tools that may be called; with none, what looks like a
+            call is text.
+        head: marks of an answer that the prompt ends with (:meth:`AnswerFormat.head`).
+    """
+
+    def __init__(self, style: AnswerFormat, tools: Tools, *, head: str = "") -> None:
+        super().__init__()
+        self._style = style
+        self._tools = tools
+        self._feed.text = head
+        self._n_fences = 0
+        self._said_last = ""
+        forms = [style.calls] if style.also is None else [style.calls, style.also]
+        self._calls = {
+            mark: CallReader(form, tools, self._heard.append)
+            for form in (forms if tools else ())
+            for mark in form.begins
+        }
 
     # What follows what
 

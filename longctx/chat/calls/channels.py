@@ -8,19 +8,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
 
-from longctx.chat.calls.answer_reader import AnswerFormat, AnswerReader
+from longctx.chat.calls.answer_reader import AnswerFormat, AnswerReader, Reader
 from longctx.chat.calls.events import (
     CallBegun,
     CallBroken,
     CallEnded,
     CallWritten,
-    Heard,
     Said,
     Thought,
 )
-from longctx.chat.calls.feed import Feed, Wait
+from longctx.chat.calls.feed import Wait
 from longctx.chat.calls.format import ParametersBody
 from longctx.chat.calls.json_scan import NotJson, scan_value
 from longctx.chat.calls.reader import Tools
@@ -31,37 +29,15 @@ _HEADER_MARKS = re.compile(r"<\|\w+\|>")
 _TO = re.compile(r"\bto=(?:functions\.)?([\w.:/$-]+)")
 
 
-class ChannelReader:
+class ChannelReader(Reader):
     """Reads one answer; see :class:`~longctx.chat.calls.answer_reader.AnswerReader`."""
 
     def __init__(self, style: AnswerFormat, tools: Tools) -> None:
+        super().__init__()
         self._style = style
         self._tools = tools
-        self._feed = Feed()
-        self._heard: list[Heard] = []
         is_markup = isinstance(style.calls.body, ParametersBody)
         self._markup = style.calls.section if is_markup else ""
-        self._reading: Generator[None, None, None] | None = self._read()
-
-    def push(self, text: str) -> list[Heard]:
-        """Take what was written next."""
-        self._feed.text += text
-        return self._go_on()
-
-    def end(self) -> list[Heard]:
-        """Say that nothing follows."""
-        self._feed.has_ended = True
-        return self._go_on()
-
-    def _go_on(self) -> list[Heard]:
-        if self._reading is not None:
-            try:
-                next(self._reading)
-            except StopIteration:
-                self._reading = None
-        heard = list(self._heard)
-        self._heard.clear()
-        return heard
 
     def _read(self) -> Wait[None]:
         feed = self._feed
