@@ -42,10 +42,9 @@ def test_own_calls_may_be_written(
 
 
 def test_expected_outputs(families: dict[str, Family], llama_cpp_models: Path) -> None:
-    """Of llama.cpp's own cases 95 in 100 are read as it reads them, and words never as calls.
+    """llama.cpp's own cases are read as it reads them, and words never as calls.
 
-    Cut off calls it hands out as far as they came; here they are none. MiniMax M3's marks inside
-    marks stay text.
+    Cut off calls it hands out as far as they came; here they are none.
     """
     cases, left_out = read_cases(llama_cpp_models / CHAT_CASES)
     assert len(cases) > 3 * left_out
@@ -54,9 +53,9 @@ def test_expected_outputs(families: dict[str, Family], llama_cpp_models: Path) -
         is_right, answer = families[case.template].reads_case(case)
         if case.calls:
             n += 1
-            if not is_right and not case.options.get("is_partial"):
+            if not (is_right or case.options.get("is_partial")):
                 wrong.append((case.template, case.line))
         else:
             assert not answer.calls, (case.template, case.line)
     assert n >= 250
-    assert len(wrong) <= n * 0.03, wrong
+    assert len(wrong) <= n * 0.01, wrong

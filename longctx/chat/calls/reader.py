@@ -21,6 +21,7 @@ from longctx.chat.calls.format import (
     PythonBody,
 )
 from longctx.chat.calls.json_scan import NotJson, scan_text, scan_value
+from longctx.chat.calls.nested import nested_value
 from longctx.chat.calls.values import braces_value, python_value, schema_of, value_of
 
 Tools = Mapping[str, Any]
@@ -236,7 +237,10 @@ class CallReader:
             key, is_text = yield from self._key(feed, body)
             text = yield from self._value(feed, body, key)
             parameters = self._tools[name]
-            value = value_of(text, schema_of(parameters, key), parameters, is_text=is_text)
+            schema = schema_of(parameters, key)
+            value = nested_value(text, body, schema, parameters)
+            if value is None:
+                value = value_of(text, schema, parameters, is_text=is_text)
             head = "{" if n == 0 else ", "
             self._write(f"{head}{json.dumps(key, ensure_ascii=False)}: {_json(value)}")
             n += 1
