@@ -37,6 +37,7 @@ def llm_calls(llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
     return {
         "achat": _in_loop(lambda: llm.achat(ASK)),
         "astream_chat": _in_loop(lambda: llm.astream_chat(ASK).__anext__()),
+        "can_think": None,
         "chat": lambda: llm.chat(ASK),
         "chat_batch": lambda: llm.chat_batch([ASK, ASK]),
         "close": None,
@@ -45,6 +46,7 @@ def llm_calls(llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
         "detokenize": lambda: llm.detokenize([5, 6]),
         "engine": None,
         "generate": lambda: llm.generate("hello"),
+        "has_thinking_switch": None,
         "is_open": None,
         "load_chat": lambda: llm.load_chat(folder / "chat.kv"),
         "load_session": lambda: llm.load_session(folder / "hand.session"),

@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 from longctx import LongContextLLM
+from longctx._native import Model
+from longctx.chat import ChatTemplate, expect_answer
+from longctx.grammar import TokenTable
 from tests.models import TINY
 from tests.server.test_reasoning import THINKS
 
@@ -26,19 +29,20 @@ def test_they_are_opened_once() -> None:
     may_think = THINKS.replace("assistant\\n<think>\\n", "assistant\\n") + (
         "{# the model opens its thoughts by itself: <think> </think> #}"
     )
-    with LongContextLLM(TINY, 1024, reserve_output=40, n_threads=1, chat_template=may_think) as llm:
-        prompt = llm.prompt(ASKED)
-        guided = llm._expected(prompt, {"response_schema": SCHEMA}, "none").guide
-        assert guided is not None
-        guide = guided(llm.engine._tokens)
-        opening = llm.tokenize("<think>")
+    model = Model(TINY, vocab_only=True)
+    template = ChatTemplate(may_think, model)
+    prompt = template.render(ASKED).text
+    starts = expect_answer(template, prompt, [], (), "none", SCHEMA).guide
+    assert starts is not None
+    guide = starts(TokenTable(model))
+    opening = model.encode("<think>")
 
-        def is_let_through() -> bool:
-            mask = guide.mask()
-            assert mask is not None
-            return bool(mask[opening[0] // 32] >> (opening[0] % 32) & 1)
+    def is_let_through() -> bool:
+        mask = guide.mask()
+        assert mask is not None
+        return bool(mask[opening[0] // 32] >> (opening[0] % 32) & 1)
 
-        assert is_let_through()
-        for token in llm.tokenize("<think>Hm.</think>"):
-            guide.accept(token)
-        assert not is_let_through()
+    assert is_let_through()
+    for token in model.encode("<think>Hm.</think>"):
+        guide.accept(token)
+    assert not is_let_through()
