@@ -206,9 +206,7 @@ def stop_on_repetition(value: Any) -> bool:
     Raises:
         RequestError: it is neither true nor false.
     """
-    if value is None or isinstance(value, bool):
-        return value is not False
-    raise RequestError(f"stop_on_repetition is {_shown(value)}; use True or False")
+    return _unless_false("stop_on_repetition", value)
 
 
 def parallel_tool_calls(value: Any) -> bool:
@@ -217,9 +215,13 @@ def parallel_tool_calls(value: Any) -> bool:
     Raises:
         RequestError: it is neither true nor false.
     """
+    return _unless_false("parallel_tool_calls", value)
+
+
+def _unless_false(name: str, value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return value is not False
-    raise RequestError(f"parallel_tool_calls is {_shown(value)}; use True or False")
+    raise RequestError(f"{name} is {_shown(value)}; use True or False")
 
 
 def json_schema(value: Any) -> dict[str, Any]:

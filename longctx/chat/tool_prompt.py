@@ -73,7 +73,7 @@ def _spell_out(message: Message, names: Mapping[str, str], escape: Escape) -> Me
     if message.tool_calls:
         calls = "\n".join(call_to_json(call, escape) for call in message.tool_calls)
         content = f"{message.content}\n{calls}" if message.content else calls
-        return Message(role="assistant", content=content)
+        return message.model_copy(update={"content": content, "tool_calls": ()})
     return message
 
 

@@ -30,7 +30,8 @@ def told_apart(root: Schema, schema: Schema) -> Schema:
         if _differ([_types(target) for target in targets]):
             changed = parts
         elif name := _discriminator(targets):
-            changed = [_requiring(part, target, name) for part, target in zip(parts, targets)]  # noqa: B905
+            pairs = zip(parts, targets, strict=True)
+            changed = [_requiring(part, target, name) for part, target in pairs]
         else:
             return schema
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from longctx.grammar.schema_walk import Schema
 
@@ -42,25 +43,16 @@ def without_lookahead(schema: Schema) -> Schema:
 
 def _alternatives(pattern: str) -> bool:
     """Whether ``|`` stands outside of all groups, so that the start is that of one branch alone."""
-    depth, i, in_set = 0, 0, False
-    while i < len(pattern):
-        c = pattern[i]
-        if c == "\\":
-            i += 1
-        elif in_set:
-            in_set = c != "]"
-        elif c == "[":
-            in_set = True
-        elif c in "()":
-            depth += 1 if c == "(" else -1
-        elif c == "|" and depth == 0:
-            return True
-        i += 1
-    return False
+    return any(c == "|" and depth == 0 for _, c, depth in _structure(pattern))
 
 
 def _closing(pattern: str) -> int | None:
     """Where the group that a pattern begins with is closed."""
+    return next((i for i, c, depth in _structure(pattern) if c == ")" and depth == 0), None)
+
+
+def _structure(pattern: str) -> Iterator[tuple[int, str, int]]:
+    """(place, character, groups open behind it) of brackets and bars: not escaped, in no set."""
     depth, i, in_set = 0, 0, False
     while i < len(pattern):
         c = pattern[i]
@@ -70,9 +62,7 @@ def _closing(pattern: str) -> int | None:
             in_set = c != "]"
         elif c == "[":
             in_set = True
-        elif c in "()":
-            depth += 1 if c == "(" else -1
-            if depth == 0:
-                return i
+        elif c in "()|":
+            depth += {"(": 1, ")": -1, "|": 0}[c]
+            yield i, c, depth
         i += 1
-    return None

@@ -331,3 +331,16 @@ def test_a_model_of_noise_calls_a_tool(tiny_gguf: TinyGguf) -> None:
         (call,) = read_answer(text, AnswerFormat(BARE), {"weather": parameters}).calls
         assert set(json.loads(call.arguments)) == {"unit", "exact"}
     context.close()
+
+
+def test_thoughts_stay_where_calls_are_written_in_words(demo: Model) -> None:
+    """A template that knows thoughts and no tools shows both."""
+    source = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{% if m.reasoning_content %}{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}"
+        "{{ m.content + '<|im_end|>\\n' }}{% endfor %}"
+    )
+    ask, said, result = with_call({"query": "x"}, "found it")
+    said["reasoning_content"] = "I look it up."
+    text = ChatTemplate(source, demo).render([ask, said, result], [TOOL]).text
+    assert f"<think>I look it up.</think>{CALL}<|im_end|>" in text

@@ -20,8 +20,8 @@ from longctx.chat.calls.events import (
 )
 from longctx.chat.calls.feed import Wait
 from longctx.chat.calls.format import ParametersBody
-from longctx.chat.calls.json_scan import NotJson, scan_value
 from longctx.chat.calls.reader import Tools
+from longctx.chat.calls.scan import NotJson, scan_value
 
 _MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|eom|>", "<|eot|>", "<|start|>")

@@ -19,6 +19,12 @@ def parts_of(mark: str) -> list[str]:
     return [part for part in _BREAKS.split(mark) if part]
 
 
+def shared_start(a: str, b: str) -> str:
+    """What two texts begin with."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return a[: next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))]
+
+
 class Feed:
     """What was written so far, and how far it was read.
 

@@ -98,7 +98,6 @@ class CallFormat:
         between: between two of them, beside their own marks.
         section: before the first; "" where calls stand by themselves.
         section_end: behind the last.
-        numbers_from: the first call's number, where calls are numbered.
         many: whether one answer may have several.
     """
 
@@ -108,7 +107,6 @@ class CallFormat:
     between: str = ""
     section: str = ""
     section_end: str = ""
-    numbers_from: int = 0
     many: bool = True
 
     @property

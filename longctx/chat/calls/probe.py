@@ -14,6 +14,7 @@ from typing import Any
 
 from longctx.chat.calls.answer_reader import AnswerFormat, read_answer
 from longctx.chat.calls.families import FIRST, LAST, family_of, thinking_of
+from longctx.chat.calls.feed import shared_start
 from longctx.chat.calls.format import (
     BARE,
     CALL_ID,
@@ -193,9 +194,7 @@ def _derived(one: str, two: str) -> list[CallFormat]:
     return out
 
 
-def _marks(
-    body: Body, prefix: str, mid: str | None, suffix: str, numbers_from: int = 0
-) -> CallFormat:
+def _marks(body: Body, prefix: str, mid: str | None, suffix: str) -> CallFormat:
     """Cut what stands before, between and behind two calls into the marks of each and of all.
 
     Args:
@@ -203,10 +202,9 @@ def _marks(
         prefix: before the first.
         mid: between the two; None where only one was rendered.
         suffix: behind the last.
-        numbers_from: the first call's number.
     """
     if mid is None:
-        return CallFormat(body, opening=prefix, closing=suffix, numbers_from=numbers_from)
+        return CallFormat(body, opening=prefix, closing=suffix)
     closing = _whole_tags(mid[: _n_shared(suffix, mid)]).rstrip()
     closing = closing if closing.strip() else ""
     rest = mid[len(closing) :]
@@ -219,7 +217,6 @@ def _marks(
         between=rest[: len(rest) - len(opening)],
         section=section,
         section_end=_section_end(section, suffix[len(closing) :]),
-        numbers_from=numbers_from,
     )
 
 
@@ -243,8 +240,7 @@ def _suffix(a: str, b: str) -> str:
 
 
 def _n_shared(a: str, b: str) -> int:
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+    return len(shared_start(a, b))
 
 
 def _whole_tags(text: str) -> str:
@@ -308,15 +304,14 @@ def _named(text: str, names: Sequence[int]) -> CallFormat | None:
     at, separator, end = spans[0]
     separator = _without_ids(separator)
     prefix, mid, suffix = text[:at], None, text[spans[-1][2] :]
-    numbers_from = 0
     if len(spans) > 1:
         mid = text[end : spans[1][0]]
         number = _number(separator, _without_ids(spans[1][1]))
         if number is not None:
-            numbers_from, separator = number
+            separator = number
     prefix, suffix = _without_ids(prefix), _without_ids(suffix)
     mid = None if mid is None else _without_ids(mid)
-    return _marks(NamedBody(separator), prefix, mid, suffix, numbers_from)
+    return _marks(NamedBody(separator), prefix, mid, suffix)
 
 
 def _without_ids(text: str) -> str:
@@ -325,14 +320,14 @@ def _without_ids(text: str) -> str:
     return text
 
 
-def _number(first: str, second: str) -> tuple[int, str] | None:
-    """The first call's number, and the separator with a placeholder for it."""
+def _number(first: str, second: str) -> str | None:
+    """The separator with a placeholder for the call's number; None where none stands in it."""
     a, b = (re.split(r"(\d+)", text) for text in (first, second))
     if first == second or len(a) != len(b):
         return None
     for i in range(1, len(a), 2):
         if a[i] != b[i] and int(b[i]) == int(a[i]) + 1:
-            return int(a[i]), "".join([*a[:i], NUMBER, *a[i + 1 :]])
+            return "".join([*a[:i], NUMBER, *a[i + 1 :]])
     return None
 
 
@@ -356,13 +351,12 @@ def _parameters(text: str, names: Sequence[int]) -> CallFormat | None:
     opening = _suffix(named, after_1)
     closing = after_1[: len(after_1) - len(opening)]
     named = named[: len(named) - len(opening)]
-    numbers_from = 0
     if len(spans) > 1 and (number := _number(named, spans[1][1][0][: len(named)])):
-        numbers_from, named = number
+        named = number
     body = ParametersBody(named, opening, of_text, of_json, closing)
     skipped = len(closing.replace(KEY, _KEYS[2]))
     mid = text[end + skipped : spans[1][0]] if len(spans) > 1 else None
-    return _marks(body, text[:at], mid, text[spans[-1][2] + skipped :], numbers_from)
+    return _marks(body, text[:at], mid, text[spans[-1][2] + skipped :])
 
 
 def _python(text: str, names: Sequence[int]) -> CallFormat | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from longctx.chat.calls.events import CallBegun, CallBroken, CallEnded, CallWritten, Heard
-from longctx.chat.calls.feed import Feed, Wait, parts_of
+from longctx.chat.calls.feed import Feed, Wait, parts_of, shared_start
 from longctx.chat.calls.format import (
     CALL_ID,
     KEY,
@@ -20,8 +20,8 @@ from longctx.chat.calls.format import (
     ParametersBody,
     PythonBody,
 )
-from longctx.chat.calls.json_scan import NotJson, scan_text, scan_value
 from longctx.chat.calls.nested import nested_value
+from longctx.chat.calls.scan import NotJson, scan_braces, scan_python, scan_text, scan_value
 from longctx.chat.calls.values import braces_value, python_value, schema_of, value_of
 
 Tools = Mapping[str, Any]
@@ -261,7 +261,7 @@ class CallReader:
             return "".join(pieces).strip(), None
         # They differ in an attribute, string="true" or type="number"; what is neither counts
         # by its end.
-        same = _common_prefix(of_text, of_json)
+        same = shared_start(of_text, of_json)
         if (yield from feed.until([same], pieces.append)) is None:
             raise NoCall
         key = "".join(pieces).strip()
@@ -316,7 +316,7 @@ class CallReader:
             if (yield from feed.until(["="], key.append)) is None:
                 raise NoCall
             yield from feed.accept("=")
-            value = python_value((yield from _python_text(feed)))
+            value = python_value((yield from scan_python(feed)))
             head = "{" if n == 0 else ", "
             self._write(f"{head}{json.dumps(''.join(key).strip())}: {_json(value)}")
             n += 1
@@ -328,7 +328,7 @@ class CallReader:
         if (yield from feed.peek(1)) != "{":
             raise NoCall
         self._begin(name, "")
-        text = yield from _braces_text(feed, body.quote)
+        text = yield from scan_braces(feed, body.quote)
         self._write(_json(braces_value(text, body.quote)))
 
     # Telling
@@ -395,62 +395,9 @@ def _take(feed: Feed, pattern: re.Pattern[str]) -> Wait[str]:
         yield
 
 
-def _python_text(feed: Feed) -> Wait[str]:
-    """A value as Python writes it, up to the comma or bracket behind it."""
-    start = at = feed.at
-    depth, quote = 0, ""
-    while True:
-        while at < len(feed.text):
-            char = feed.text[at]
-            if quote:
-                if char == "\\":
-                    if at + 1 == len(feed.text):
-                        break  # what it escapes has not come yet
-                    at += 1
-                elif char == quote:
-                    quote = ""
-            elif char in "'\"":
-                quote = char
-            elif char in "([{":
-                depth += 1
-            elif depth and char in ")]}":
-                depth -= 1
-            elif not depth and char in ",)":
-                feed.at = at
-                return feed.text[start:at]
-            at += 1
-        if feed.has_ended:
-            raise NoCall
-        yield
-
-
-def _braces_text(feed: Feed, quote: str) -> Wait[str]:
-    """From one brace to the one that closes it, text between quotes passed over."""
-    start, depth = feed.at, 0
-    marks = ["{", "}", quote]
-    while True:
-        mark = yield from feed.until(marks, lambda _: None)
-        if mark is None:
-            raise NoCall
-        feed.at += len(mark)
-        if mark == quote:
-            if (yield from feed.until([quote], lambda _: None)) is None:
-                raise NoCall
-            feed.at += len(quote)
-        else:
-            depth += 1 if mark == "{" else -1
-            if depth == 0:
-                return feed.text[start : feed.at]
-
-
 def _before_placeholder(separator: str) -> str:
     return re.split(f"[{NUMBER}{CALL_ID}]", separator)[0]
 
 
-def _common_prefix(a: str, b: str) -> str:
-    n = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return a[:n]
-
-
 def _common_suffix(a: str, b: str) -> str:
-    return _common_prefix(a[::-1], b[::-1])[::-1]
+    return shared_start(a[::-1], b[::-1])[::-1]

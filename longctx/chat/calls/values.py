@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from longctx.chat.calls.json_scan import NotJson
+from longctx.chat.calls.scan import NotJson
+from longctx.grammar.schema_walk import resolve
 
 _LONGEST = 1 << 20
 """Characters of a Python value; the parser's memory is many times as much."""
@@ -109,7 +110,7 @@ def _types(schema: Any, root: Any, depth: int) -> set[str]:
         return set()
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        return _types(_resolved(root, reference), root, depth + 1)
+        return _types(resolve(root, reference), root, depth + 1)
     declared = schema.get("type")
     if isinstance(declared, str):
         return {declared}
@@ -136,15 +137,6 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return "null" if value is None else "array" if isinstance(value, list) else "object"
-
-
-def _resolved(root: Any, reference: str) -> Any:
-    """Follow a JSON pointer (RFC 6901); None where it leads nowhere."""
-    target = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        target = target.get(key) if isinstance(target, Mapping) else None
-    return target
 
 
 def schema_of(parameters: Any, name: str) -> Any:

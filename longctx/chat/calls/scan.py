@@ -1,4 +1,4 @@
-"""Where a JSON value ends, while it comes."""
+"""Where a value ends, while it comes: as JSON, as Python, or in braces with quotes of its own."""
 
 from __future__ import annotations
 
@@ -83,3 +83,51 @@ def scan_text(feed: Feed) -> Wait[str]:
     pieces: list[str] = []
     yield from scan_value(feed, pieces.append)
     return "".join(pieces)
+
+
+def scan_python(feed: Feed) -> Wait[str]:
+    """A value as Python writes it, up to the comma or bracket behind it."""
+    start = at = feed.at
+    depth, quote = 0, ""
+    while True:
+        while at < len(feed.text):
+            char = feed.text[at]
+            if quote:
+                if char == "\\":
+                    if at + 1 == len(feed.text):
+                        break  # what it escapes has not come yet
+                    at += 1
+                elif char == quote:
+                    quote = ""
+            elif char in "'\"":
+                quote = char
+            elif char in "([{":
+                depth += 1
+            elif depth and char in ")]}":
+                depth -= 1
+            elif not depth and char in ",)":
+                feed.at = at
+                return feed.text[start:at]
+            at += 1
+        if feed.has_ended:
+            raise NotJson
+        yield
+
+
+def scan_braces(feed: Feed, quote: str) -> Wait[str]:
+    """From one brace to the one that closes it, text between quotes passed over."""
+    start, depth = feed.at, 0
+    marks = ["{", "}", quote]
+    while True:
+        mark = yield from feed.until(marks, lambda _: None)
+        if mark is None:
+            raise NotJson
+        feed.at += len(mark)
+        if mark == quote:
+            if (yield from feed.until([quote], lambda _: None)) is None:
+                raise NotJson
+            feed.at += len(quote)
+        else:
+            depth += 1 if mark == "{" else -1
+            if depth == 0:
+                return feed.text[start : feed.at]
