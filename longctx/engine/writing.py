@@ -29,6 +29,9 @@ from longctx.types import (
     WindowReport,
 )
 
+HEADROOM_TOKENS = 64
+"""Of an answer, to begin where there are cells for so many."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -121,6 +124,11 @@ class Writing:
     def n_left(self) -> int:
         """Tokens that the answer may still take."""
         return self.settings.max_tokens - len(self._ids)
+
+    @property
+    def headroom(self) -> int:
+        """Cells that it must find free beyond its prompt before it begins."""
+        return min(self.n_left, HEADROOM_TOKENS)
 
     @property
     def is_cancelled(self) -> bool:
