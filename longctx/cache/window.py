@@ -66,7 +66,7 @@ class Window:
     @property
     def slides(self) -> bool:
         """Whether it drops tokens when it is full."""
-        return self._backend.plan.overflow == "slide"
+        return self._backend.plan.slides
 
     @property
     def _discard(self) -> int:

@@ -104,7 +104,7 @@ def _lost(to_run: Served, model: str | None) -> list[str]:
             f"{plan.kv_type_k} keys and values: generate(cache_implementation='quantized') is its "
             "own way of keeping them in 8 or 4 bits."
         )
-    if plan.overflow == "slide":
+    if plan.slides:
         lost.append(
             f"A window that slides over {plan.n_keep} attention sinks: there is no such cache; the "
             "text grows until memory ends."
