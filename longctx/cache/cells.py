@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
+from longctx.cache.rotation import KeyRotator
 from longctx.cache.shared import Contexts, Labels, Lease, OwnContexts, SharedContext
 from longctx.cache.state import select_tokens
-from longctx.cache.turning import KeyTurner
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
@@ -29,7 +29,7 @@ class Cells:
 
     Args:
         backend: the model.
-        turner: turns cached keys.
+        rotator: re-rotates cached keys.
         contexts: where the sequence finds a cache, and another one when it must move.
         n_ctx: tokens that it may hold.
         rope: the positional encoding.
@@ -39,7 +39,7 @@ class Cells:
     def __init__(
         self,
         backend: Backend,
-        turner: KeyTurner,
+        rotator: KeyRotator,
         contexts: Contexts,
         *,
         n_ctx: int,
@@ -47,7 +47,7 @@ class Cells:
         lease: Lease | None = None,
     ) -> None:
         self._backend = backend
-        self._turner = turner
+        self._rotator = rotator
         self._contexts = contexts
         self.n_ctx = n_ctx
         self.rope = rope
@@ -234,9 +234,9 @@ class Cells:
 
     # Places
 
-    def can_turn_to(self, rope: RopeConfig) -> bool:
-        """Whether the cached keys can be turned to another positional encoding."""
-        return self._turner.obstacle(self.rope, rope) is None
+    def can_rotate_to(self, rope: RopeConfig) -> bool:
+        """Whether the cached keys can be re-rotated to another positional encoding."""
+        return self._rotator.obstacle(self.rope, rope) is None
 
     def rearrange(
         self,
@@ -252,10 +252,10 @@ class Cells:
             kept: indices of the tokens that stay, ascending.
             positions: int32[len(kept)], where they shall stand.
             n_ctx: cells of another context to move to.
-            rope: another positional encoding to turn the keys to.
+            rope: another positional encoding to re-rotate the keys to.
 
         Returns:
-            None; or why the keys of this model cannot be turned: then the tokens are gone, and
+            None; or why the keys of this model cannot be re-rotated: then the tokens are gone, and
             the empty cache is the one asked for.
 
         Raises:
@@ -266,7 +266,7 @@ class Cells:
         reason = state = None
         moves = not np.array_equal(old_positions[kept], positions)
         if tokens and (moves or rope != old_rope):
-            reason = self._turner.obstacle(old_rope, rope, moves=moves)
+            reason = self._rotator.obstacle(old_rope, rope, moves=moves)
         if tokens and reason is None:
             state = self.export()
         stands = not moves and rope == old_rope and len(tokens) == len(old_positions)
@@ -298,14 +298,14 @@ class Cells:
         old_positions: NDArray[np.int32],
         positions: NDArray[np.int32],
     ) -> str | None:
-        """Fill the empty cache with an exported state, turning its keys if they must.
+        """Fill the empty cache with an exported state, re-rotating its keys if they must be.
 
         Returns:
-            None; or why the keys of this model cannot be turned: then nothing was done.
+            None; or why the keys of this model cannot be re-rotated: then nothing was done.
         """
         moves = not np.array_equal(old_positions, positions)
         if moves or old_rope != self.rope:
-            reason = self._turner.obstacle(old_rope, self.rope, moves=moves)
+            reason = self._rotator.obstacle(old_rope, self.rope, moves=moves)
             if reason is not None:
                 return reason
         self._forget_logits()
@@ -370,13 +370,13 @@ class Cells:
         kept: NDArray[np.intp],
         positions: NDArray[np.int32],
     ) -> None:
-        """Fill the empty cache with some of a state's tokens, turned."""
+        """Fill the empty cache with some of a state's tokens, re-rotated."""
         old_kept = old_positions[kept]
-        turns = self.rope != old_rope or not np.array_equal(old_kept, positions)
-        if turns or len(kept) < len(old_positions):
+        rotates = self.rope != old_rope or not np.array_equal(old_kept, positions)
+        if rotates or len(kept) < len(old_positions):
             state = select_tokens(state, kept)
-        if turns:
-            self._turner.turn(state, old_rope, self.rope, old_kept, positions)
+        if rotates:
+            self._rotator.rotate(state, old_rope, self.rope, old_kept, positions)
         try:
             self._lease.context.set_state(state, self._lease.sequence)
         except BackendError:
@@ -395,7 +395,7 @@ class Cells:
         *,
         skip: int,
     ) -> str | None:
-        """Put an exported state's tokens behind what is here, keys turned to their new places.
+        """Put an exported state's tokens behind what is here, keys re-rotated to their new places.
 
         Args:
             state: of tokens that were prefilled elsewhere; its bytes are used up.
@@ -410,7 +410,7 @@ class Cells:
         lease = self._lease
         first = self.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
-        reason = self._turner.obstacle(old_rope, self.rope, moves=True)
+        reason = self._rotator.obstacle(old_rope, self.rope, moves=True)
         if reason is not None:
             return reason
         beside = lease.shared.take() if lease.context.is_unified else None
@@ -419,7 +419,7 @@ class Cells:
         try:
             kept = np.arange(skip, len(tokens))
             state = select_tokens(state, kept)
-            self._turner.turn(state, old_rope, self.rope, old_positions[kept], positions)
+            self._rotator.rotate(state, old_rope, self.rope, old_positions[kept], positions)
             lease.context.set_state(state, beside)
             lease.context.copy_sequence(beside, lease.sequence)
             self._forget_logits()
@@ -434,7 +434,7 @@ class Cells:
         """Copy the sequence: within the context where that can, else into one of its own."""
         lease = self._lease.fork()
         twin = Cells(
-            self._backend, self._turner, self._contexts,
+            self._backend, self._rotator, self._contexts,
             n_ctx=self.n_ctx, rope=self.rope, lease=lease,
         )  # fmt: skip
         if lease is not None:

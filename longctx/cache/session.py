@@ -18,9 +18,9 @@ from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.passage import Passage
+from longctx.cache.rotation import KeyRotator
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
 from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
-from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner
 from longctx.closing import Closing
 from longctx.errors import (
@@ -45,7 +45,7 @@ class Session(Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
-    the text needs it; the cached keys are turned along, and nothing is prefilled again. With
+    the text needs it; the cached keys are re-rotated, and nothing is prefilled again. With
     Self-Extend the oldest keys move closer together instead. A window that slides drops the
     tokens behind its first ``n_keep``, the attention sinks, when it is full (StreamingLLM, Xiao
     et al. 2024, section 3.2). After any exception, Ctrl-C included, the session holds the
@@ -53,7 +53,7 @@ class Session(Closing):
 
     Args:
         backend: where contexts come from.
-        turner: turns cached keys.
+        rotator: re-rotates cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
         thread: where each call runs; None where the caller is in it already.
         owner: told of growth and forks.
@@ -64,7 +64,7 @@ class Session(Closing):
     def __init__(
         self,
         backend: Backend,
-        turner: KeyTurner,
+        rotator: KeyRotator,
         encode: Callable[[str, bool], list[int]],
         *,
         thread: ModelThread | None = None,
@@ -75,14 +75,14 @@ class Session(Closing):
         plan = backend.plan
         first = plan.first_window
         self._backend = backend
-        self._turner = turner
+        self._rotator = rotator
         self._encode = encode
         self.thread = thread
         self._owner = owner
         if contexts is None:
             contexts = OwnContexts(backend, 1)
         self._cells = cells or Cells(
-            backend, turner, contexts, n_ctx=first, rope=plan.rope_at(first)
+            backend, rotator, contexts, n_ctx=first, rope=plan.rope_at(first)
         )
         self._window = Window(backend, self._cells, owner)
         self._exact_tokens: int | None = None
@@ -112,7 +112,7 @@ class Session(Closing):
 
     @property
     def prefilled_again(self) -> int:
-        """Tokens prefilled a second time so far, where keys could not be kept or turned."""
+        """Tokens prefilled a second time so far, where keys could not be kept or re-rotated."""
         return self._window.prefilled_again
 
     @property
@@ -458,8 +458,8 @@ class Session(Closing):
     def slide(self, n_discard: int) -> None:
         """Drop ``n_discard`` tokens behind the first ``n_keep`` and close the gap.
 
-        The tokens behind it move to lower positions, their keys turned along: positions are
-        those inside the cache, as in StreamingLLM. Models whose keys cannot be turned prefill
+        The tokens behind it move to lower positions, their keys re-rotated: positions are
+        those inside the cache, as in StreamingLLM. Models whose keys cannot be re-rotated prefill
         what is kept again.
 
         Raises:
@@ -487,7 +487,7 @@ class Session(Closing):
         no free cell, moves into a cache of its own.
         """
         twin = Session(
-            self._backend, self._turner, self._encode,
+            self._backend, self._rotator, self._encode,
             thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
         twin.window.groups, twin.window.n_keep = self._window.groups, self._window.n_keep
@@ -513,7 +513,7 @@ class Session(Closing):
 
         Its tokens never saw what stands here (PromptCache, Gim et al. 2024, section 3), so the
         result is not what a prefill of both would give; docs/rag.md has what it costs. The keys
-        are turned to their new positions. Models whose keys cannot be moved prefill the text.
+        are re-rotated to their new positions. Models whose keys cannot be moved prefill the text.
 
         Args:
             other: a session of the same model that was fed one text, from its own beginning, or
@@ -577,7 +577,7 @@ class Session(Closing):
 
         Raises:
             SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
-                is damaged; the session is as it was, or empty where its keys cannot be turned.
+                is damaged; the session is as it was, or empty where its keys cannot be re-rotated.
             ContextOverflowError: it does not fit the largest window.
         """
         snapshot = read_snapshot(checked_path("path", path), snapshot_key(self._backend))

@@ -41,7 +41,7 @@ class DamagedSnapshotError(SnapshotMismatchError):
 class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
-    Not the RoPE: keys can be turned. ``build`` is llama.cpp's, whose state format is its own
+    Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
     business; ``kv_types`` decide the bytes, and with them flash attention.
     """
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from longctx._native import KV_TYPES, NumberType, number_type
 from longctx.errors import SnapshotMismatchError
-from longctx.rope import Turn
+from longctx.rope import Rotation
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
@@ -64,7 +64,7 @@ class KeyRows:
         """Return a copy of some rows as they are stored: float32[n, row_values].
 
         Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
-        Hadamard matrix; :meth:`turn` takes care of it, this does not.
+        Hadamard matrix; :meth:`rotate` takes care of it, this does not.
         """
         stored = self._stored(state)[rows]
         out = np.empty((len(stored), self.row_values), dtype=np.float32)
@@ -77,7 +77,7 @@ class KeyRows:
         """Put float32[n, row_values] in place of some rows, rounded to the cache's type."""
         self.numbers.write(np.ascontiguousarray(values), self._stored(state)[rows].reshape(-1))
 
-    def turn(self, state: NDArray[np.uint8], turn: Turn, *, head_dim: int) -> None:
+    def rotate(self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int) -> None:
         """Rotate every row in place, a chunk at a time.
 
         Raises:
@@ -96,7 +96,7 @@ class KeyRows:
             heads = keys.reshape(len(keys), -1, head_dim)
             if mixing is not None:
                 heads = _mix(heads, mixing)
-            turn[rows].apply(heads, out=heads)
+            rotation[rows].apply(heads, out=heads)
             if mixing is not None:
                 heads = _mix(heads, mixing)
             self.write(state, heads.reshape(keys.shape), rows)

@@ -137,13 +137,13 @@ class Window:
     def admit(self, n_more: int) -> None:
         """Be as a text of so many more tokens is: at its scale, slid, its oldest keys moved.
 
-        Keys that cannot be turned stay at the scale of the longest text that was expected.
+        Keys that cannot be re-rotated stay at the scale of the longest text that was expected.
         """
         n_tokens = self.n_tokens + n_more
         step = self.step_for(n_tokens)
         too_small = n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest
         rope = self._rope_at(step)
-        if too_small or (rope != self.cells.rope and self.cells.can_turn_to(rope)):
+        if too_small or (rope != self.cells.rope and self.cells.can_rotate_to(rope)):
             self.resize(step)
         if n_tokens > self.cells.n_ctx:
             self.slide(max(1, self._discard))
@@ -184,7 +184,7 @@ class Window:
         if not self.slides:
             self.check_fits(n_tokens)
         rope = self._rope_at(self.step_for(n_tokens))
-        if rope == self.cells.rope or not self.cells.can_turn_to(rope):
+        if rope == self.cells.rope or not self.cells.can_rotate_to(rope):
             self.grow_for(n_tokens, on_progress)
 
     def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:

@@ -3,7 +3,7 @@
 PromptCache (Gim et al. 2024, section 3) keeps the attention states of text modules and lays any of
 them side by side; EPIC (Hu et al. 2025, section 4) prefills the first tokens of each in place, so
 that its own beginning is no second attention sink. Here any passage may stand at any offset, its
-keys turned to it. What this costs in quality stands in docs/rag.md.
+keys re-rotated to it. What this costs in quality stands in docs/rag.md.
 """
 
 from __future__ import annotations

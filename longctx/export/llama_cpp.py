@@ -86,7 +86,7 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
     if plan.slides:
         flags += ["--context-shift", "--keep", str(plan.n_keep)]
         lost: tuple[str, ...] = (
-            "Attention sinks by turn: --keep counts the first tokens, wherever the system "
+            "Attention sinks by message: --keep counts the first tokens, wherever the system "
             "message ends; a prompt longer than the window is refused.",
             *shifted_yarn(to_run),
         )

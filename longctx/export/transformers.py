@@ -88,8 +88,8 @@ def _of_dynamic(to_run: Served) -> tuple[str, ...]:
         return to_run.cannot
     # It does grow with the text, so that this takes the place of what the others lose.
     return (
-        "Turning cached keys: the base grows with the text, but keys that are in the cache stay "
-        "rotated under the smaller one.",
+        "Re-rotating cached keys: the base grows with the text, but keys that are in the cache "
+        "stay rotated under the smaller one.",
     )
 
 
