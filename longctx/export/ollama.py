@@ -94,7 +94,7 @@ def _lost(to_run: Served, has_variables: bool) -> list[str]:
         lost.append(CUT_ANSWERS)
     else:
         lost.append(
-            "Attention sinks by message: num_keep counts the first tokens, and a prompt that is too "
-            "long loses whole messages."
+            "Attention sinks by message: num_keep counts the first tokens, and a prompt that is "
+            "too long loses whole messages."
         )
     return [*lost, *shifted_yarn(to_run)]
