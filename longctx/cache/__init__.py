@@ -1,7 +1,8 @@
 """The KV cache of one text, as an object."""
 
+from longctx.cache.prefix import common_prefix
 from longctx.cache.rotation import KeyRotator
-from longctx.cache.session import Session, common_prefix
+from longctx.cache.session import Session
 from longctx.cache.snapshot import snapshot_key
 
 __all__ = [
