@@ -26,7 +26,7 @@ import numpy as np
 from machine import RESULTS, save
 
 from longctx import LongContextLLM, demo_model, plan_context
-from longctx.evaluate.plots import PALETTE, write_figure
+from longctx.evaluate.figures.plots import PALETTE, write_figure
 from longctx.packaged_model import fast_copy
 from longctx.rope import Rotation, SelfExtendConfig
 
