@@ -21,6 +21,8 @@ from longctx.model_info import Layer, ModelInfo
 from longctx.rope import RopeConfig, Rotation
 
 _PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
+# Quantised keys were rounded under the old RoPE and are again under the new one; all others are
+# held to 0.02.
 _TOLERANCE = {"q8_0": 0.1, "q4_0": 0.4}
 
 
@@ -88,7 +90,7 @@ class KeyRotator:
         owners = [layer for layer in info.layers if layer.key_elements]
         if len(layout.caches) == 1:
             groups = [owners]
-        else:
+        else:  # llama.cpp writes the layers with the full window first, then the sliding ones
             sliding = [layer.kind == "sliding" for layer in owners]
             groups = [
                 [layer for layer, slides in zip(owners, sliding, strict=True) if slides == wanted]
@@ -126,11 +128,14 @@ class KeyRotator:
         rotation = Rotation.between(
             before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type
         )
+        # Sliding layers mostly keep a RoPE of their own, whatever the window's; of a model whose
+        # do not, _prove finds it out.
         rotated = [
             (rows, layer)
             for rows, layer in zip(cache.keys, layers, strict=True)
             if layer.has_rope and layer.kind != "sliding"
         ]
+        # Threads do, for numpy holds no lock while it computes; layers share no bytes.
         with ThreadPoolExecutor(self._backend.n_threads) as pool:
             list(
                 pool.map(

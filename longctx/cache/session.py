@@ -300,7 +300,7 @@ class Session(Closing):
         Raises:
             CacheFullError: the cache has too few free cells; nothing was appended.
         """
-        Cells.decode_beside([(session._cells, ids, n) for session, ids, n in pieces])
+        Cells.decode_beside([(session.window.cells, ids, n) for session, ids, n in pieces])
 
     @property
     def room(self) -> int:

@@ -39,7 +39,7 @@ class SharedContext:
         self.labels: dict[int, Labels] = {}
         self._n_labels = 0
         self._taken = {0}
-        if is_common:
+        if is_common:  # nobody stands in it yet; else it was opened for its first text
             self._taken.clear()
 
     @property
@@ -90,6 +90,7 @@ class SharedContext:
         self._taken.remove(sequence)
         self.labels.pop(sequence, None)
         self.logits_of.pop(sequence, None)
+        # The next text of a common context would have to allocate it again.
         if self._taken or self.is_common:
             self.context.remove(0, seq_id=sequence)
         else:

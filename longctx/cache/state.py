@@ -88,6 +88,8 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
+        # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over
+        # a head; pairs can only be rotated without it, and it is its own inverse.
         mixing = hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
         step = max(1, _CHUNK_VALUES // self.row_values)
         for begin in range(0, self.n_cells, step):
@@ -276,6 +278,7 @@ def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[n
     if np.array_equal(chosen, np.arange(n_cells)):
         return state
     state[_COUNT_OFFSET : _COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", len(kept)), np.uint8)
+    # What is kept is never more than what was read, so writing stays behind reading.
     read = write = cache.columns[0].offset
     for column in cache.columns:
         between = column.offset - read

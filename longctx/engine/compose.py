@@ -72,13 +72,14 @@ class Composer:
         keys = [tuple(ids[begin:end]) for begin, end in wanted]
         found = self._recall(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
+        # Held here too: with little memory the first may be dropped before the last is read.
         for passage in self._read(missing, on_progress):
             found[passage.ids] = passage
         prefilled, attached = sum(map(len, missing)), 0
         # Only now: reading opens a session, for which the pool may have to close another.
         session = pick()
         done = session.match(ids)
-        if session.dropped_tokens:
+        if session.dropped_tokens:  # what stands where in the prompt does not in the cache
             return Composed(prefilled_tokens=prefilled, attached_tokens=0)
         for key, (begin, end) in zip(keys, wanted, strict=True):
             if end - done < MIN_TOKENS:

@@ -137,6 +137,7 @@ class Engine:
         self._free(save=True)
 
     def _free(self, *, save: bool) -> None:
+        # Sessions before the contexts that they stand in, and contexts before the weights.
         self._pool.close(save=save)
         self._common.close()
         self._tokens.close()
@@ -174,6 +175,7 @@ class Engine:
         self, ids: Ids, *, batch: int, on_progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:
         """Negative log-likelihood of each token but the first: float32[n-1], nats."""
+        # In a context of its own: a common one has a row of logits a sequence, not a batch of them.
         self._pool.make_room(self._plan.first_window)
         session = Session(
             self._backend,
