@@ -1,7 +1,7 @@
 """Several conversations at once against one after the other: chat_batch and chat.
 
 The packaged model, and a generated one of a billion parameters (random weights: its text is
-noise, its speed is not), each asked about so many parts of a text, in turns; medians.
+noise, its speed is not), each asked about so many parts of a text, alternately; medians.
 
     python benchmarks/batch.py [--conversations 8] [--tokens 64] [--repeats 3] [--only demo|billion]
 """

@@ -22,9 +22,9 @@ from machine import save
 
 from longctx import LongContextLLM, ModelInfo, demo_model
 from longctx.evaluate import calibrate, python_reference
-from longctx.evaluate.calibrate import METHODS
-from longctx.evaluate.measure_trial import run_trial
-from longctx.evaluate.search import Candidate, Proposal, Searched, formula
+from longctx.evaluate.calibration.calibrate import METHODS
+from longctx.evaluate.calibration.search import Candidate, Proposal, Searched, formula
+from longctx.evaluate.calibration.trial import run_trial
 from longctx.packaged_model import fast_copy
 from longctx.planner import Profile, profile_path
 from longctx.planner.profile import find_profile

@@ -1,8 +1,9 @@
 """What counting costs before the model is asked: a long prompt again, an agent, documents.
 
 Nothing is prefilled: answers are scripted, prompts are rendered and counted by the model's own
-template and tokenizer. The same work by another checkout of longctx (``--before FOLDER``) takes
-turns with this one, each in a process of its own, so that a machine whose speed drifts slows both.
+template and tokenizer. The same work by another checkout of longctx (``--before FOLDER``)
+alternates with this one, each in a process of its own, so that a machine whose speed drifts slows
+both.
 
     python benchmarks/counts.py [--before FOLDER] [--runs 5] [--model MODEL.gguf]
 """

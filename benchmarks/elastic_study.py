@@ -26,9 +26,9 @@ import numpy as np
 from machine import RESULTS, save
 
 from longctx import LongContextLLM, demo_model, plan_context
-from longctx.evaluate.plots import PALETTE, write_figure
+from longctx.evaluate.figures.plots import PALETTE, write_figure
 from longctx.packaged_model import fast_copy
-from longctx.rope import SelfExtendConfig, Turn
+from longctx.rope import Rotation, SelfExtendConfig
 
 SCORED = 512
 PREFIX = 6000
@@ -156,17 +156,17 @@ def runs(positions: np.ndarray) -> np.ndarray:
 @contextmanager
 def fractional_positions(wanted: bool) -> Iterator[None]:
     """Keys stand at p/g, not ⌊p/g⌋; the cells keep whole positions, which only order them."""
-    between = Turn.between
+    between = Rotation.between
     if wanted:
 
-        def spread(old: Any, old_rope: Any, new: Any, new_rope: Any, **options: Any) -> Turn:
+        def spread(old: Any, old_rope: Any, new: Any, new_rope: Any, **options: Any) -> Rotation:
             return between(runs(old), old_rope, runs(new), new_rope, **options)
 
-        Turn.between = spread  # type: ignore[method-assign]
+        Rotation.between = spread  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Turn.between = between  # type: ignore[method-assign]
+        Rotation.between = between  # type: ignore[method-assign]
 
 
 def measure(way: Way, marks: list[int], threads: int, prefix: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Growing a window by turning the cached keys, against the prefill that it replaces.
+"""Growing a window by re-rotating the cached keys, against the prefill that it replaces.
 
 For prefixes of 2k, 4k and 8k tokens, cached under the model's own RoPE: how long the move to
 twice the trained window takes, and the perplexity of the next 512 tokens, against a prefill of

@@ -3,7 +3,7 @@
 The same cells, filled with 16 texts of 500 tokens or 4 of 4,000: the time of a token for each text
 in one batch, of a slice of 128 tokens of one more prompt, and of both, in one batch and in two; of
 a token of one text alone; of a copied sequence; and the memory. Both caches are open at once and
-take turns. ``cpu`` is the time of all threads, which other programs disturb less than the clock.
+alternate. ``cpu`` is the time of all threads, which other programs disturb less than the clock.
 
     python benchmarks/kv_unified.py [--repeats 7] [--threads 2] [--only demo|billion] [--type f16]
 """

@@ -1,6 +1,6 @@
 """Our prefill, decode and peak memory against ``llama_cpp.Llama`` with the same settings.
 
-Each run is a process of its own, and the two sides take turns, so that a machine whose speed
+Each run is a process of its own, and the two sides alternate, so that a machine whose speed
 drifts slows both. Ratios are ours / theirs of medians.
 
     python benchmarks/overhead.py [--runs 5] [--prompt-tokens 2048] [--new-tokens 64]

@@ -2,10 +2,10 @@
 drafts bring where an answer quotes its document, and where it does not.
 
 Each question is answered without drafts, with them, and with them where the clock says so
-(``"auto"``), in turns, from a prompt that is cached. Seconds are the processor's, so that what else
-the machine does is not counted: with one thread they are those of a machine that does nothing else.
-The clock's are in the raw figures. Models: the small one of the tests (F16), the packaged one as
-Q8_0 (what ``LongContextLLM()`` opens) and as F16.
+(``"auto"``), alternately, from a prompt that is cached. Seconds are the processor's, so that what
+else the machine does is not counted: with one thread they are those of a machine that does nothing
+else. The clock's are in the raw figures. Models: the small one of the tests (F16), the packaged one
+as Q8_0 (what ``LongContextLLM()`` opens) and as F16.
 
     python benchmarks/prompt_lookup.py [--tokens 96] [--repeats 3] [--only tiny|q8_0|f16]
 """
@@ -75,7 +75,7 @@ def continuations() -> dict[str, list[str]]:
 
 
 def batches(model: Path, threads: int, repeats: int) -> dict[int, float]:
-    """Processor seconds of a batch of so many rows behind 512 tokens, medians taken in turns."""
+    """Processor seconds of a batch of so many rows behind 512 tokens, alternating; medians."""
     loaded = Model(model)
     context = Context(
         loaded, ContextParams(n_ctx=1024, n_outputs=ROWS[-1], n_seq_max=16, n_threads=threads)
@@ -97,7 +97,7 @@ def batches(model: Path, threads: int, repeats: int) -> dict[int, float]:
 def answers(
     llm: LongContextLLM, question: str, *, is_chat: bool, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """One question, each way in turn."""
+    """One question, one way after the other."""
 
     def ask(max_tokens: int, wanted: Any) -> Completion:
         if is_chat:

@@ -29,7 +29,7 @@ Messages = list[dict[str, str]]
 
 
 def prompts(llm: LongContextLLM, calls: int, seed: int) -> Iterator[Messages]:
-    """Four conversations in turns: continued, asked again, taken back, or begun anew."""
+    """Four conversations, alternating: continued, asked again, taken back, or begun anew."""
     draw = random.Random(seed)
     ids = llm.tokenize("\n\n".join(topics[name].strip() for name in sorted(topics))[:400_000])
     talks: list[Messages] = [[] for _ in range(4)]

@@ -192,7 +192,7 @@ def let_through(suite: str) -> dict[str, int]:
 
 
 def speed(runs: int) -> dict[str, list[float]]:
-    """Processor seconds a token, one thread, in turns: without a schema, with one.
+    """Processor seconds a token, one thread, alternately: without a schema, with one.
 
     The clock would measure who else uses the machine.
     """

@@ -2,7 +2,7 @@
 
 1, 4 and 16 clients each hold a conversation of two streamed turns: a text of its own of some 300
 tokens with a question, then a second question. Every server is a process of its own, started for
-each repeat, with the same GGUF, threads and cells of its KV cache; they take turns, so that a
+each repeat, with the same GGUF, threads and cells of its KV cache; they alternate, so that a
 machine whose speed drifts slows all. Time to first token is what a client waits. Figures are
 medians over the repeats.
 

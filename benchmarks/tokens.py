@@ -1,6 +1,6 @@
 """Counting a long text: our tokenizer against llama.cpp's, and whether they agree.
 
-The two sides take turns, so that a machine whose speed drifts slows both. The ratio is
+The two sides alternate, so that a machine whose speed drifts slows both. The ratio is
 theirs / ours of medians. Ours is timed as it is used, through ``ModelTokenizer``; building
 its fast path is paid once, so it is timed apart.
 

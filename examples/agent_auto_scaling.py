@@ -4,7 +4,7 @@
     python examples/agent_auto_scaling.py model.gguf 32768
 
 The tiny model was trained on 512 tokens. The agent may use 2,048: it begins unscaled, and each
-time a page does not fit, the window grows by turning the cached keys, without a second prefill.
+time a page does not fit, the window grows by re-rotating the cached keys, without a second prefill.
 Only when 2,048 are not enough, the model is shown less: pages that it read again later go first,
 then other old pages, then the oldest turns. The transcript keeps everything.
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
-from itertools import takewhile
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,55 +13,16 @@ from typing_extensions import Unpack
 
 import longctx
 from longctx import arguments
-from longctx.answers import completion_of, settings_of
-from longctx.channel import Channel, Merged
-from longctx.chat import (
-    ChatTemplate,
-    EncodedPrompt,
-    Expected,
-    PromptTemplate,
-    RenderedPrompt,
-    expect_answer,
-    expect_text,
-    find_template,
-)
+from longctx.chat import EncodedPrompt
 from longctx.closing import Closing
-from longctx.engine import N_BATCH, Engine, Outcome, Session, Writing
+from longctx.engine import Engine, Session
 from longctx.errors import RequestError
-from longctx.model_info import ModelInfo
-from longctx.model_thread import ModelThread
-from longctx.options import (
-    ANSWER_OPTIONS,
-    CHAT_OPTIONS,
-    AnswerOptions,
-    ChatOptions,
-    SamplingOptions,
-    ToolChoice,
-    check_names,
-    tool_choice_of,
-)
-from longctx.packaged_model import demo_model, fast_copy
-from longctx.planner import ContextPlan, PlanOptions, plan_context
-from longctx.progress import SideBySideMeter
-from longctx.prompt import tools_of
+from longctx.local import AnswerGenerator, Sessions, load_model, log_to_stderr
+from longctx.options import AnswerOptions, ChatOptions, SamplingOptions
+from longctx.planner import ContextPlan, PlanOptions
 from longctx.sampling import conversation_sampling
-from longctx.stream import AsyncStream, Event, Stream
-from longctx.tokens import ModelTokenizer
-from longctx.types import (
-    Chunk,
-    Completion,
-    Composed,
-    Message,
-    Messages,
-    Progress,
-    ProgressCallback,
-    ToolSchema,
-    as_messages,
-)
-
-logger = logging.getLogger("longctx")
-
-DEFAULT_CTX = 32_768
+from longctx.stream import AsyncStream, Stream
+from longctx.types import Completion, Composed, Messages, ProgressCallback, ToolSchema
 
 
 class LongContextLLM(Closing):
@@ -90,14 +48,11 @@ class LongContextLLM(Closing):
         chat_template: Jinja text, the path of a file that holds it, or a name (``chatml``,
             ``gemma``, ``llama2``, ``llama3``, ``mistral``, ``phi3``, ``vicuna``, ``zephyr``),
             instead of the model file's own. What a template loses is in ``plan.warnings``.
-        backend: ``"llama.cpp"`` runs the model here. ``"openai"`` returns a
-            :class:`longctx.remote.RemoteLLM` instead: a model on a server, which documents and
-            agents take as well. It takes ``base_url``, ``model`` (its name there), ``api_key``,
-            ``target_ctx`` (by default the server's), and the other arguments of that class.
+        backend: ``"llama.cpp"`` runs the model here. ``"openai"`` is the older spelling of
+            :func:`longctx.connect`: it returns a :class:`longctx.remote.RemoteLLM`, with
+            ``base_url``, ``api_key`` and the other arguments of that class.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
-        planning: how the window is planned: ``method``, ``window``, ``overflow``, ``kv_type``,
-            ``memory_limit``, ``reserve_output``, ``n_keep``, ``profile``, ``parameters``
-            (:class:`longctx.planner.PlanOptions`).
+        planning: how the window is planned, see :class:`longctx.planner.PlanOptions`.
 
     Raises:
         ModelFileError: the file is missing or damaged.
@@ -148,37 +103,16 @@ class LongContextLLM(Closing):
         if base_url is not None or api_key is not None:
             raise RequestError("base_url and api_key are a server's: use longctx.connect(base_url)")
         if verbose:
-            _log_to_stderr()
+            log_to_stderr()
         seed = arguments.seed(seed)
-        cache_dir = None if cache_dir is None else arguments.path("cache_dir", cache_dir)
-        template = None if chat_template is None else find_template(chat_template)
-        path = _demo_copy(cache_dir) if model is None else arguments.path("model", model)
-        self.info = ModelInfo.from_gguf(path)
-        template = self.info.chat_template if template is None else template
-        self.plan: ContextPlan = _planned(self.info, target_ctx, plan, planning).warned(
-            *PromptTemplate(template).announce(str(path))
-        )
-        self._seed = seed
-        self._thread = ModelThread()
-        try:
-            self._engine = self._thread.serve(
-                partial(
-                    Engine,
-                    self.info,
-                    self.plan,
-                    n_threads=n_threads,
-                    n_gpu_layers=n_gpu_layers,
-                    cache_dir=cache_dir,
-                    checkpoint=self._thread.checkpoint,
-                )
-            )
-            self.plan = self._engine.plan  # with what the backend warns of
-            self._tokenizer = ModelTokenizer(self._engine.model)
-            for_tools = self.info.tool_template if chat_template is None else None
-            self._template = ChatTemplate(template, self._tokenizer, for_tools=for_tools)
-        except BaseException:
-            self._thread.close()
-            raise
+        self._model = load_model(
+            model, target_ctx, plan, planning, chat_template=chat_template,
+            n_threads=n_threads, n_gpu_layers=n_gpu_layers, cache_dir=cache_dir,
+        )  # fmt: skip
+        self.info, self.plan = self._model.info, self._model.plan
+        self._prompts = self._model.prompts
+        self._answers = AnswerGenerator(self._model, seed)
+        self._sessions = Sessions(self._model)
 
     # Life
 
@@ -187,10 +121,10 @@ class LongContextLLM(Closing):
 
         Answers under way end with a :class:`~longctx.BackendError`.
         """
-        self._thread.close(self._engine.close)
+        self._model.thread.close(self._model.engine.close)
 
     def __repr__(self) -> str:
-        state = self.plan.window if self._thread.is_open else "closed"
+        state = self.plan.window if self.is_open else "closed"
         return (
             f"LongContextLLM({self.info.name!r}, target_ctx={self.plan.n_ctx}, "
             f"method={self.plan.method!r}, {state})"
@@ -199,12 +133,12 @@ class LongContextLLM(Closing):
     @property
     def is_open(self) -> bool:
         """Whether it has not been closed."""
-        return self._thread.is_open
+        return self._model.thread.is_open
 
     @property
     def engine(self) -> Engine:
         """What it runs on, for those who look inside; its methods belong to the model's thread."""
-        return self._engine
+        return self._model.engine
 
     @property
     def target_ctx(self) -> int:
@@ -227,8 +161,7 @@ class LongContextLLM(Closing):
     @property
     def can_think(self) -> bool:
         """Whether answers may begin with thoughts, by the chat template."""
-        answers = self._template.answers
-        return answers.channels or answers.thinking is not None
+        return self._prompts.can_think
 
     def has_thinking_switch(self, thinking: bool | str = True) -> bool:
         """Whether the chat template has a switch for it, so that ``thinking=`` may be passed.
@@ -236,11 +169,7 @@ class LongContextLLM(Closing):
         Args:
             thinking: True or False, or how much (``"low"``), which is another switch.
         """
-        try:
-            self._template.options(thinking, None)
-        except RequestError:
-            return False
-        return True
+        return self._prompts.has_thinking_switch(thinking)
 
     @property
     def overflow(self) -> str:
@@ -275,27 +204,8 @@ class LongContextLLM(Closing):
             ToolError: a tool's definition is wrong.
             RequestError: a prompt that was counted with other tools.
         """
-        self._thread.check_open()
-        schemas = tools_of(messages, tools)
-        turns = tuple(as_messages(messages))
-        template = self._template.variant(turns, schemas)
-        options = template.options(thinking, template_options)
-        if (
-            isinstance(messages, EncodedPrompt)
-            and messages.counted_by is self._template
-            and (options is None or options == messages.options)
-        ):
-            return messages
-        rendered = template.render(turns, schemas, options=options)
-        return EncodedPrompt(
-            turns,
-            schemas,
-            len(rendered.ids),
-            self._template,
-            rendered=rendered,
-            template=template,
-            pinned=self._pinned(template, turns, schemas, rendered) if self._slides else 0,
-            options=options,
+        return self._prompts.conversation(
+            messages, tools, thinking=thinking, template_options=template_options
         )
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
@@ -303,18 +213,14 @@ class LongContextLLM(Closing):
 
         Args:
             text: plain text by itself, without the token that begins a text (BOS), which
-                :meth:`generate` adds where the model has one: ``len(llm.prompt_ids(text))`` is
-                what that prefills. Or a conversation, counted as :meth:`chat` would prefill it:
-                template, tools and generation prompt included.
+                :meth:`prompt_ids` has. Or a conversation, as :meth:`chat` would prefill it, with
+                template, tools and generation prompt.
             tools: OpenAI-style schemas, with a conversation.
 
         Raises:
             TemplateError: the messages are no conversation.
         """
-        if isinstance(text, str):
-            self._thread.check_open()
-            return self._tokenizer.count(text)
-        return self.prompt(text, tools).n_tokens
+        return self._prompts.count(text, tools)
 
     def prompt_ids(
         self, prompt: str | Messages, tools: Sequence[ToolSchema] | None = None
@@ -324,20 +230,16 @@ class LongContextLLM(Closing):
         Args:
             prompt: plain text, as :meth:`generate` prefills it (with BOS, where the model has
                 one), or a conversation, as :meth:`chat` does.
-            tools: OpenAI-style schemas, with a conversation.
+            tools: as in :meth:`count`.
 
         Raises:
             TemplateError: the messages are no conversation.
         """
-        if isinstance(prompt, str):
-            self._thread.check_open()
-            return self._encode(prompt, True)
-        return list(self.prompt(prompt, tools).ids)
+        return self._prompts.ids(prompt, tools)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of plain text; text such as ``<|im_end|>`` stays text."""
-        self._thread.check_open()
-        return list(self._tokenizer.encode_once(text))
+        return self._prompts.tokenize(text)
 
     def detokenize(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD.
@@ -345,8 +247,7 @@ class LongContextLLM(Closing):
         Raises:
             RequestError: they are no token ids of this model.
         """
-        self._thread.check_open()
-        return self._text_of(arguments.token_ids(ids, self._tokenizer.n_vocab).tolist())
+        return self._prompts.detokenize(ids)
 
     # Generating
 
@@ -377,23 +278,7 @@ class LongContextLLM(Closing):
         The prompt is checked at once, not at the first chunk. The last chunk carries
         ``result``. Closing the stream, or dropping it, gives the answer up.
         """
-        check_names(options, CHAT_OPTIONS, "of chat()")
-        choice = tool_choice_of(options)
-        # With "none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self.prompt(
-            messages,
-            options.get("tools"),
-            thinking=options.get("thinking"),
-            template_options=options.get("template_options"),
-        )
-        expected = self._expected(
-            prompt,
-            choice,
-            options.get("response_schema"),
-            many=arguments.parallel_tool_calls(options.get("parallel_tool_calls")),
-            thinking_budget=options.get("thinking_budget"),
-        )
-        return self._answer(prompt, options, expected)
+        return self._answers.chat(messages, options)
 
     def chat_batch(
         self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
@@ -404,32 +289,7 @@ class LongContextLLM(Closing):
         where two tokens are nearly as likely an answer may differ from :meth:`chat`'s. Arguments
         and errors as there; all are checked before the first is prefilled.
         """
-        check_names(options, ANSWER_OPTIONS, "of chat_batch()")
-        prompts = [self.prompt(messages) for messages in conversations]
-        merged: Merged[Event] = Merged(len(prompts))
-        writings = [
-            self._writing(
-                prompt,
-                options,
-                self._expected(prompt, "none", options.get("response_schema")),
-                channel,
-            )
-            for prompt, channel in zip(prompts, merged.channels, strict=True)
-        ]
-        meter = SideBySideMeter(options.get("on_progress"), [p.n_tokens for p in prompts])
-        results: dict[int, Completion] = {}
-        try:
-            for writing in writings:
-                self._thread.post(partial(self._engine.add, writing))
-            while len(results) < len(prompts):
-                i, event = merged.receive()
-                if isinstance(event, Progress):
-                    meter.tell(i, event)
-                elif event.result is not None:
-                    results[i] = event.result
-        finally:
-            merged.cancel()
-        return [results[i] for i in range(len(prompts))]
+        return self._answers.batch(conversations, options)
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Completion:
         """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
@@ -438,16 +298,7 @@ class LongContextLLM(Closing):
 
     def stream(self, prompt: str, **options: Unpack[AnswerOptions]) -> Stream:
         """Continue plain text piece by piece; the last chunk carries ``result``."""
-        check_names(options, ANSWER_OPTIONS, "of generate()")
-        self._thread.check_open()
-        ids = self._encode(arguments.plain_text("prompt", prompt), True)
-        expected = expect_text(options.get("response_schema"))
-        rendered = RenderedPrompt(text=prompt, ids=ids)
-        added = int(self._tokenizer.adds_bos)
-        plain = EncodedPrompt(
-            (), (), len(ids), rendered=rendered, template=self._template, n_added=added
-        )
-        return self._answer(plain, options, expected)
+        return self._answers.text(prompt, options)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it gives the answer up."""
@@ -482,17 +333,7 @@ class LongContextLLM(Closing):
             ContextOverflowError: the text does not fit the window.
             RequestError: fewer than 2 tokens, or none of this model's.
         """
-        self._thread.check_open()
-        batch = arguments.whole("batch", batch, least=1)
-        ids = (
-            self._encode(text_or_ids, True)
-            if isinstance(text_or_ids, str)
-            else arguments.token_ids(text_or_ids, self._tokenizer.n_vocab)
-        )
-        if len(ids) < 2:
-            raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
-        self._check_fit(len(ids), 0)
-        return self._thread.call(self._engine.score, ids, batch=batch, on_progress=on_progress)
+        return self._sessions.score(text_or_ids, batch=batch, on_progress=on_progress)
 
     def compose(
         self,
@@ -520,16 +361,8 @@ class LongContextLLM(Closing):
             ContextOverflowError: the prompt does not fit ``target_ctx``.
             RequestError: ``recompute`` is no whole number from 0, or a passage no text.
         """
-        recompute = arguments.whole("recompute", recompute, least=0)
-        texts = arguments.texts("passages", passages)
-        ids = self.prompt(messages).ids
-        self.plan.check_fit(len(ids))
-        return self._thread.call(
-            self._engine.compose,
-            ids,
-            [self.tokenize(text) for text in texts],
-            recompute=recompute,
-            on_progress=on_progress,
+        return self._sessions.compose(
+            messages, passages, recompute=recompute, on_progress=on_progress
         )
 
     # The KV cache, by hand
@@ -541,9 +374,7 @@ class LongContextLLM(Closing):
             n_outputs: tokens of a batch whose logits can be read at once
                 (``n_outputs * n_vocab`` floats); None is 16 to 128, for 16 MiB of them.
         """
-        if n_outputs is not None:
-            n_outputs = arguments.whole("n_outputs", n_outputs, least=1, most=N_BATCH)
-        return self._thread.call(self._engine.open_session, self._encode, self._thread, n_outputs)
+        return self._sessions.open(n_outputs)
 
     def load_session(self, path: str | Path) -> Session:
         """Open a session that ``session.save(path)`` wrote, at whatever scale it was saved.
@@ -553,19 +384,10 @@ class LongContextLLM(Closing):
                 is damaged.
             ContextOverflowError: it does not fit ``target_ctx``.
         """
-        session = self.session()
-        try:
-            session.load(path)
-        except BaseException:
-            session.close()
-            raise
-        return session
+        return self._sessions.load(path)
 
     def save_chat(
-        self,
-        path: str | Path,
-        messages: Messages,
-        tools: Sequence[ToolSchema] | None = None,
+        self, path: str | Path, messages: Messages, tools: Sequence[ToolSchema] | None = None
     ) -> int:
         """Write the cached session that has most of a conversation.
 
@@ -581,13 +403,7 @@ class LongContextLLM(Closing):
             RequestError: there is a folder, a pipe, a device or a read-only file.
             BackendError: the file cannot be written.
         """
-        self._thread.check_open()
-        # As it stands, without the beginning of another answer.
-        schemas = tools_of(messages, tools)
-        turns = as_messages(messages)
-        template = self._template.variant(turns, schemas)
-        ids = template.render(turns, schemas, add_generation_prompt=False).ids
-        return self._thread.call(self._engine.save_text, ids, Path(path))
+        return self._sessions.save_chat(path, messages, tools)
 
     def load_chat(self, path: str | Path) -> int:
         """Take a session that :meth:`save_chat` wrote; chats that begin with its text reuse it.
@@ -596,112 +412,6 @@ class LongContextLLM(Closing):
             Its tokens.
 
         Raises:
-            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
-                is damaged.
-            ContextOverflowError: it does not fit ``target_ctx``.
+            SnapshotMismatchError, ContextOverflowError: as :meth:`load_session`.
         """
-        text = self._thread.call(self._engine.load_text, Path(path))
-        self._template.recall(text)
-        return len(text)
-
-    # Inside
-
-    @property
-    def _slides(self) -> bool:
-        return self.plan.overflow == "slide"
-
-    def _check_fit(self, n_prompt: int, max_tokens: int, n_added: int = 0) -> None:
-        if not self._slides:
-            self.plan.check_fit(n_prompt, max_tokens, n_added=n_added)
-
-    def _pinned(
-        self,
-        template: ChatTemplate,
-        turns: Sequence[Message],
-        tools: Sequence[ToolSchema] | None,
-        prompt: RenderedPrompt,
-    ) -> int:
-        """Tokens of system messages and tools, up to where the first user's text begins."""
-        system = list(takewhile(lambda m: m.is_system, turns))
-        first = template.render([*system, Message(role="user", content="")], tools)
-        pairs = zip(first.ids, prompt.ids, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-    def _encode(self, text: str, at_start: bool) -> list[int]:
-        return self._tokenizer.encode(text, add_special=at_start)
-
-    def _text_of(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode_bytes(ids).decode("utf-8", "replace")
-
-    def _expected(
-        self,
-        prompt: EncodedPrompt,
-        choice: ToolChoice,
-        response_schema: Any,
-        *,
-        many: bool = True,
-        thinking_budget: int | None = None,
-    ) -> Expected:
-        text, turns = prompt.rendered.text, prompt.messages
-        return expect_answer(
-            prompt.template,
-            text,
-            turns,
-            prompt.tools,
-            choice,
-            response_schema,
-            many=many,
-            thinking_budget=thinking_budget,
-        )
-
-    def _answer(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:
-        channel: Channel[Event] = Channel()
-        writing = self._writing(prompt, options, expected, channel)
-        stream = Stream(channel, options.get("on_progress"))
-        self._thread.post(partial(self._engine.add, writing))
-        return stream
-
-    def _writing(
-        self,
-        prompt: EncodedPrompt,
-        options: AnswerOptions,
-        expected: Expected,
-        channel: Channel[Event],
-    ) -> Writing:
-        """Check what is asked for, before any work."""
-        settings = settings_of(options, self.plan, self._seed, expected, self._engine.model)
-        self._check_fit(prompt.n_tokens, settings.max_tokens, prompt.n_added)
-        hearing = None if expected.hear is None else expected.hear()
-
-        def finish(outcome: Outcome) -> Chunk:
-            prompt.template.remember(prompt.rendered, outcome.text, outcome.ids)
-            return Chunk(result=completion_of(outcome, hearing))
-
-        return Writing(prompt.ids, settings, channel, finish, pinned=prompt.pinned, hearing=hearing)
-
-
-def _planned(
-    info: ModelInfo, target_ctx: int | None, plan: ContextPlan | None, options: PlanOptions
-) -> ContextPlan:
-    if plan is None:
-        return plan_context(info, DEFAULT_CTX if target_ctx is None else target_ctx, **options)
-    if target_ctx is not None or options:
-        given = ", ".join([*(["target_ctx"] if target_ctx is not None else []), *options])
-        raise RequestError(f"the plan says it all already: pass plan= alone, without {given}")
-    # Hashing a large file takes seconds; it is asked where the files may differ.
-    if plan.info != info and plan.info.sha256 != info.sha256:
-        raise RequestError(
-            f"the plan is of {plan.info.name} ({plan.info.path}), not of {info.path}; make one "
-            "with plan_context(model, target_ctx)"
-        )
-    return plan
-
-
-def _demo_copy(cache_dir: str | Path | None) -> Path:
-    return fast_copy(demo_model(), cache_dir=cache_dir, announce=logger.warning)
-
-
-def _log_to_stderr() -> None:
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
-    logger.setLevel(logging.INFO)
+        return self._sessions.load_chat(path)

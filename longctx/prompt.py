@@ -65,8 +65,8 @@ def prompt_of(
     schemas = tools_of(messages, tools)
     if isinstance(messages, Prompt) and messages.counted_by is llm:
         return messages
-    turns = tuple(as_messages(messages))
-    return Prompt(turns, schemas, llm.count(turns, schemas or None), llm)
+    conversation = tuple(as_messages(messages))
+    return Prompt(conversation, schemas, llm.count(conversation, schemas or None), llm)
 
 
 def tools_of(messages: Messages, tools: Sequence[ToolSchema] | None) -> tuple[ToolSchema, ...]:

@@ -54,7 +54,7 @@ class ScriptedCall:
 class ScriptedChatModel:
     """A ``ChatModel`` that answers each call with the next reply of a list.
 
-    Its tokens are words, single punctuation marks and line ends; a turn costs two more. It
+    Its tokens are words, single punctuation marks and line ends; a message costs two more. It
     counts, reuses the longest common prefix of the call before, and refuses what does not fit,
     as a real model does; so budgets, reuse and overflow can be tested in microseconds.
 
@@ -91,8 +91,8 @@ class ScriptedChatModel:
         schemas = tools_of(messages, tools)
         if isinstance(messages, Prompt) and messages.counted_by is self:
             return messages
-        turns = tuple(as_messages(messages))
-        return Prompt(turns, schemas, len(_render(turns, schemas)), self)
+        conversation = tuple(as_messages(messages))
+        return Prompt(conversation, schemas, len(_render(conversation, schemas)), self)
 
     def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """Return the next reply; options but tools and ``max_tokens`` are recorded, and change

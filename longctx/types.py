@@ -55,7 +55,7 @@ class ToolCall(Frozen):
 
 
 class Message(Frozen):
-    """One turn of a conversation.
+    """One message of a conversation.
 
     ``reasoning`` is what the model thought before it said ``content``; the chat template shows it
     to the model again, or drops it.
@@ -151,10 +151,10 @@ def as_messages(messages: Messages) -> list[Message]:
         messages: OpenAI-style dicts or :class:`Message`, oldest first.
 
     Returns:
-        The same turns as :class:`Message`.
+        The same messages as :class:`Message`.
 
     Raises:
-        TemplateError: it is not a list of messages, it is empty, or a turn is malformed.
+        TemplateError: it is not a list of messages, it is empty, or a message is malformed.
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
         raise TemplateError(

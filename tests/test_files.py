@@ -19,7 +19,7 @@ import pytest
 from longctx import LongContextLLM, LongCtxError, RequestError
 from longctx.agents import Agent
 from longctx.documents.vectors import VectorStore
-from longctx.evaluate.plots import Curve, curves_figure, write_figure
+from longctx.evaluate.figures.plots import Curve, curves_figure, write_figure
 from longctx.files import (
     cache_folder,
     data_folder,

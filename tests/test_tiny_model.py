@@ -111,7 +111,7 @@ def test_the_other_methods_find_them_as_well(method: str) -> None:
 
 
 def test_an_elastic_window_finds_them_too(unscaled: Meter) -> None:
-    """Fed piece by piece, the window grows from the trained one, and the turned keys answer."""
+    """Fed piece by piece, the window grows from the trained one, and the re-rotated keys answer."""
     nats = []
     with load(MORE, "ntk", "elastic") as llm:
         for seed in range(8):

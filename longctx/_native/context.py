@@ -299,7 +299,7 @@ class Context:
         return bool(lib.llama_memory_can_shift(self._memory))
 
     def shift(self, first_position: int, end_position: int, delta: int, *, seq_id: int = 0) -> None:
-        """Move the positions [first, end) by ``delta``; the keys turn in the next decode.
+        """Move the positions [first, end) by ``delta``; the keys are re-rotated in the next decode.
 
         Raises:
             BackendError: this model's cache cannot be shifted.

@@ -162,7 +162,7 @@ class Model:
         return TokenAttr(int(lib.llama_vocab_get_attr(self._vocab, token)))
 
     def is_end(self, token: int) -> bool:
-        """Whether the token ends a turn or the text."""
+        """Whether the token ends a message (EOT) or the text (EOS)."""
         self._check_token(token)
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
 

@@ -263,7 +263,7 @@ class Agent:
                 f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
                 "passed; pass them in tools=[...], or take them out of the file's 'tools'"
             )
-        with self._queue.turn():
+        with self._queue.hold():
             self._conversation = state.conversation()
             self._watch.forget()
             self._window = None
@@ -302,7 +302,7 @@ class Agent:
         return self._conversation
 
     def _work(self, begin: Callable[[], Conversation], options: RunOptions) -> Iterator[Event]:
-        with self._queue.turn():
+        with self._queue.hold():
             run = Run(
                 llm=self.llm,
                 tools=self._tools,

@@ -22,11 +22,11 @@ class CallQueue:
         self._owner: int | None = None
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Wait for the calls before this one.
 
         Raises:
-            BackendError: this very thread has the turn, in a stream it has not finished.
+            BackendError: this very thread holds it, in a stream it has not finished.
         """
         me = threading.get_ident()
         if self._owner == me:

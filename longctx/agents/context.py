@@ -15,12 +15,13 @@ class AgentContext(Frozen):
     """Tokens by section, the window that holds them, and what no longer stands in it.
 
     ``sections`` has ``"system"`` (the prompt's text), ``"tools"``, ``"summary"`` (its text),
-    ``"results"`` (what tools returned, as far as shown) and ``"conversation"`` (the rest, with
-    the template's turn markers); they add up to ``total_tokens``, which is exactly what the next
-    step would prefill with an empty cache. ``n_ctx``, ``scale`` and ``method`` are the window's
-    as of the last completion (before the first: None, 1.0, ``"none"``). ``messages`` counts the
-    transcript, ``shown_messages`` what of it the model sees; ``states`` counts the results that
-    are ``clamped``, ``superseded`` or ``cleared``; ``compacted`` is what policies did, in order.
+    ``"results"`` (what tools returned, as far as shown) and ``"conversation"`` (the rest, with what
+    the template puts around messages); they add up to ``total_tokens``, which is exactly what the
+    next step would prefill with an empty cache. ``n_ctx``, ``scale`` and ``method`` are those of
+    the window as of the last completion (before the first: None, 1.0, ``"none"``). ``messages``
+    counts the transcript, ``shown_messages`` what of it the model sees; ``states`` counts the
+    results that are ``clamped``, ``superseded`` or ``cleared``; ``compacted`` is what policies did,
+    in order.
     """
 
     sections: dict[str, int]
@@ -59,7 +60,7 @@ def measure(
     messages = as_shown(conversation.transcript, conversation.shown)
     system = messages[0].content if messages and messages[0].role == "system" else ""
     summaries = [s for s in conversation.shown if s.state == "summary" and s.role == "user"]
-    # Many templates refuse a conversation without a turn; an empty one stands in.
+    # Many templates refuse a conversation without a message of the user's; an empty one stands in.
     has_turn = len(messages) > bool(system)
     counted = messages if has_turn else (*messages, Message(role="user"))
     total = llm.count(counted, tools or None)

@@ -21,7 +21,7 @@ Transcript: TypeAlias = tuple[Message, ...]
 READ_RESULT = "read_result"
 """Name of the built-in tool that shows what was taken out of a result."""
 UNDERSTOOD = "I have read the summary."
-"""What the model says to a summary: many templates refuse two user turns in a row."""
+"""What the model says to a summary: many templates refuse two user messages in a row."""
 COUNTED_CHARACTERS = 4_000_000
 """Of texts whose counts an agent keeps: each step asks about the same results again."""
 

@@ -87,7 +87,7 @@ class LlamaCppBackend:
     def open(
         self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = N_FORKS
     ) -> Context:
-        """Create a context of ``n_ctx`` tokens whose keys turn as ``rope`` says.
+        """Create a context of ``n_ctx`` tokens whose keys are rotated as ``rope`` says.
 
         It has the cells that llama.cpp allocates for them, up to 255 more. So many sequences
         share them, where the model's layers let several stand in it.

@@ -25,7 +25,7 @@ def default_threads() -> int:
 class DecodeThreads:
     """Chooses the thread count of decode by timing real tokens.
 
-    Full and half counts take turns for ``trials`` rounds of ``burst`` tokens; the faster
+    Full and half counts alternate for ``trials`` rounds of ``burst`` tokens; the faster
     median serves the next ``hold`` tokens, then the question is asked again.
 
     Args:

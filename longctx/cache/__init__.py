@@ -1,11 +1,12 @@
 """The KV cache of one text, as an object."""
 
-from longctx.cache.session import Session, common_prefix
+from longctx.cache.prefix import common_prefix
+from longctx.cache.rotation import KeyRotator
+from longctx.cache.session import Session
 from longctx.cache.snapshot import snapshot_key
-from longctx.cache.turning import KeyTurner
 
 __all__ = [
-    "KeyTurner",
+    "KeyRotator",
     "Session",
     "common_prefix",
     "snapshot_key",

@@ -10,26 +10,24 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
-from longctx.cache.shared import Contexts, Labels, Lease, OwnContexts, SharedContext
-from longctx.cache.state import select_tokens
-from longctx.cache.turning import KeyTurner
+from longctx.cache.shared import Contexts, Lease, OwnContexts, SharedContext
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
 Ids = Sequence[int] | NDArray[np.int32]
 Outputs = Literal["none", "last", "all"]
-_NO_LABELS: Labels = np.empty(0, np.int64)
 
 
 class Cells:
     """What stands in the cache, kept true through every change, failure and Ctrl-C.
 
-    Knows how tokens come, go, and move to other positions, frequencies or caches; when they
-    should is the session's business.
+    llama.cpp keeps no token ids, and tells of positions only the first and the last, so this is the
+    record of both. After every method, and after every error in one, ``tokens`` and ``positions``
+    are what the sequence holds, positions never fall from one token to the next (several tokens
+    may share one), and ``rope`` is what the keys were rotated under.
 
     Args:
         backend: the model.
-        turner: turns cached keys.
         contexts: where the sequence finds a cache, and another one when it must move.
         n_ctx: tokens that it may hold.
         rope: the positional encoding.
@@ -39,7 +37,6 @@ class Cells:
     def __init__(
         self,
         backend: Backend,
-        turner: KeyTurner,
         contexts: Contexts,
         *,
         n_ctx: int,
@@ -47,7 +44,6 @@ class Cells:
         lease: Lease | None = None,
     ) -> None:
         self._backend = backend
-        self._turner = turner
         self._contexts = contexts
         self.n_ctx = n_ctx
         self.rope = rope
@@ -73,7 +69,7 @@ class Cells:
     @property
     def has_logits(self) -> bool:
         """Whether the logits in the context are those of the last token here."""
-        return self.sequence in self._lease.shared.logits_of
+        return self._lease.has_logits
 
     @property
     def sequence(self) -> int:
@@ -89,6 +85,11 @@ class Cells:
     def is_alone(self) -> bool:
         """Whether no other sequence stands in the context."""
         return not self._lease.shared.is_shared
+
+    @property
+    def next_position(self) -> int:
+        """Where the next token will stand."""
+        return int(self.positions[-1]) + 1 if self.tokens else 0
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -106,6 +107,7 @@ class Cells:
         try:
             self._decode(ids, outputs)
         except CacheFullError:
+            # A cache of our own has cells for its whole window: full is then a fault to report.
             if not self._lease.shared.shares_cells:
                 raise
             # Others have filled the cache that this sequence shares with them.
@@ -115,6 +117,7 @@ class Cells:
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
         n, first, lease = len(self.tokens), self.next_position, self._lease
+        # The batch overwrites everybody's logits, also where it fails half-way.
         lease.shared.logits_of = {}
         try:
             lease.context.decode(ids, first, seq_id=lease.sequence, outputs=outputs)
@@ -151,6 +154,7 @@ class Cells:
             for (cells, ids, _), (_, first) in zip(pieces, ends, strict=True):
                 cells._note(ids, first)
         except BaseException:
+            # A batch is one for all: what llama.cpp took of some goes with what it did not take.
             for (cells, *_), (n, first) in zip(pieces, ends, strict=True):
                 cells._keep(n)
                 shared.context.remove(first, seq_id=cells.sequence)
@@ -159,41 +163,18 @@ class Cells:
             cells.sequence: row for (cells, *_), row in zip(pieces, rows, strict=True)
         }
 
-    @property
-    def next_position(self) -> int:
-        """Where the next token will stand."""
-        return int(self.positions[-1]) + 1 if self.tokens else 0
-
-    def _note(self, ids: Ids, first: int) -> None:
-        """Remember tokens that llama.cpp has decoded."""
-        self.tokens.extend(int(token) for token in ids)
-        added = np.arange(first, first + len(ids), dtype=np.int32)
-        self.positions = np.concatenate([self.positions, added])
-        self._add_labels(len(ids))
-
-    def _add_labels(self, n: int) -> None:
-        """So many cells more are this sequence's."""
-        shared, sequence = self._lease.shared, self._lease.sequence
-        labels = shared.labels.get(sequence)
-        new = shared.new_labels(n)
-        shared.labels[sequence] = new if labels is None else np.concatenate([labels, new])
-
     def logits(self, n_rows: int = 1, *, back: int = 0) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch: a view, overwritten by the next.
 
         A single row is what follows the last token, or the one ``back`` tokens before it.
         """
-        return self._lease.context.logits(n_rows, row=self._row - back)
+        return self._lease.context.logits(n_rows, row=self._lease.logits_row - back)
 
     def sample(
         self, sampler: Sampler, *, back: int = 0, mask: NDArray[np.uint32] | None = None
     ) -> int:
         """Draw the token that follows the last, or the one ``back`` tokens before it."""
-        return sampler.sample(self._lease.context, self._row - back, mask=mask)
-
-    @property
-    def _row(self) -> int:
-        return self._lease.shared.logits_of.get(self.sequence, -1)
+        return sampler.sample(self._lease.context, self._lease.logits_row - back, mask=mask)
 
     def set_threads(self, n_threads: int) -> None:
         """Use another number of threads from the next batch on."""
@@ -207,11 +188,14 @@ class Cells:
         """
         if n >= len(self.tokens):
             return
-        self._forget_logits()
+        self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
+        # llama.cpp removes by position, and under Self-Extend several tokens have one: none of
+        # those that share the first one's to go can stay.
         kept = int(np.searchsorted(self.positions, self.positions[n])) if n else 0
         reached = kept and context.remove(int(self.positions[n]), seq_id=sequence)
         if not reached or not self._reaches_back(kept):
+            # A recurrent state has no earlier one to go back to; the caller prefills it again.
             context.remove(0, seq_id=sequence)
             kept = 0
         self._keep(kept)
@@ -222,108 +206,109 @@ class Cells:
         first = self._lease.context.first_position(self._lease.sequence)
         return window is None or first <= max(0, n - window)
 
+    # The record
+
+    def _note(self, ids: Ids, first: int) -> None:
+        """Remember tokens that llama.cpp has decoded."""
+        added = np.arange(first, first + len(ids), dtype=np.int32)
+        self._add([int(token) for token in ids], added)
+
+    def _add(self, tokens: list[int], positions: NDArray[np.int32]) -> None:
+        """Remember tokens that stand behind the others now."""
+        self.tokens.extend(tokens)
+        self.positions = np.concatenate([self.positions, positions])
+        self._lease.fill_cells(len(tokens))
+
     def _keep(self, n: int) -> None:
+        """Forget all tokens but the first ``n``."""
         del self.tokens[n:]
         self.positions = self.positions[:n]
         if self._lease.is_held:
-            labels = self._lease.shared.labels
-            labels[self._lease.sequence] = labels.get(self._lease.sequence, _NO_LABELS)[:n]
+            self._lease.keep_cells(n)
 
-    def _forget_logits(self) -> None:
-        self._lease.shared.logits_of.pop(self.sequence, None)
-
-    # Places
-
-    def can_turn_to(self, rope: RopeConfig) -> bool:
-        """Whether the cached keys can be turned to another positional encoding."""
-        return self._turner.obstacle(self.rope, rope) is None
-
-    def rearrange(
-        self,
-        kept: NDArray[np.intp],
-        positions: NDArray[np.int32],
-        *,
-        n_ctx: int | None = None,
-        rope: RopeConfig | None = None,
-    ) -> str | None:
-        """Drop tokens and move the others, without prefilling anything.
-
-        Args:
-            kept: indices of the tokens that stay, ascending.
-            positions: int32[len(kept)], where they shall stand.
-            n_ctx: cells of another context to move to.
-            rope: another positional encoding to turn the keys to.
-
-        Returns:
-            None; or why the keys of this model cannot be turned: then the tokens are gone, and
-            the empty cache is the one asked for.
-
-        Raises:
-            BackendError: no memory for the new context; everything is as it was.
-        """
-        rope, n_ctx = rope or self.rope, n_ctx or self.n_ctx
-        tokens, old_rope, old_positions = [self.tokens[i] for i in kept], self.rope, self.positions
-        reason = state = None
-        moves = not np.array_equal(old_positions[kept], positions)
-        if tokens and (moves or rope != old_rope):
-            reason = self._turner.obstacle(old_rope, rope, moves=moves)
-        if tokens and reason is None:
-            state = self.export()
-        stands = not moves and rope == old_rope and len(tokens) == len(old_positions)
-        if stands and self._lease.shared.is_common and n_ctx <= self._lease.context.n_ctx:
-            self.n_ctx = n_ctx  # only a limit: the cells are there
-            return None
-        self._enter(n_ctx, rope, state)
-        self.rope, self.n_ctx = rope, n_ctx
-        self._keep(0)
-        if state is not None:
-            self._put(state, old_rope, old_positions, kept, positions)
-            self._take_note(tokens, positions)
-        return reason
-
-    def _take_note(self, tokens: list[int], positions: NDArray[np.int32]) -> None:
-        """A state was put into the empty sequence: these tokens, there."""
-        self.tokens, self.positions = tokens, positions
-        self._add_labels(len(tokens))
+    # The state
 
     def export(self) -> NDArray[np.uint8]:
         """The state of the sequence: uint8[n]."""
         return self._lease.context.get_state(self._lease.sequence)
 
-    def restore(
-        self,
-        state: NDArray[np.uint8],
-        tokens: list[int],
-        old_rope: RopeConfig,
-        old_positions: NDArray[np.int32],
-        positions: NDArray[np.int32],
-    ) -> str | None:
-        """Fill the empty cache with an exported state, turning its keys if they must.
+    def fill(
+        self, state: NDArray[np.uint8], tokens: list[int], positions: NDArray[np.int32]
+    ) -> None:
+        """Put a state in the empty sequence: these tokens, there.
 
-        Returns:
-            None; or why the keys of this model cannot be turned: then nothing was done.
+        Raises:
+            BackendError: llama.cpp refuses it; the sequence is empty.
         """
-        moves = not np.array_equal(old_positions, positions)
-        if moves or old_rope != self.rope:
-            reason = self._turner.obstacle(old_rope, self.rope, moves=moves)
-            if reason is not None:
-                return reason
-        self._forget_logits()
-        self._put(state, old_rope, old_positions, np.arange(len(tokens)), positions)
-        self._take_note(list(tokens), positions)
-        return None
+        self._lease.forget_logits()
+        try:
+            self._lease.context.set_state(state, self._lease.sequence)
+        except BackendError:
+            if not self._lease.shared.shares_cells:
+                raise
+            # What was freed is not enough: other sequences stand in those cells, too.
+            self._move_out()
+            self._lease.context.set_state(state, self._lease.sequence)
+        self._add(tokens, positions)
 
-    def _enter(self, n_ctx: int, rope: RopeConfig, state: NDArray[np.uint8] | None) -> None:
-        """Stand in an empty sequence of this size and RoPE; the tokens are in ``state``."""
-        self._forget_logits()
+    @property
+    def can_append(self) -> bool:
+        """Whether :meth:`append` has a way: cells that two sequences share, and a free one."""
+        shared = self._lease.shared
+        return shared.context.is_unified and bool(shared.n_free_sequences)
+
+    def append(
+        self, state: NDArray[np.uint8], tokens: list[int], positions: NDArray[np.int32]
+    ) -> None:
+        """Put a state behind what is here: these tokens, there.
+
+        llama.cpp puts a state in place of a whole sequence, never behind one. So it goes into a
+        sequence beside, whose cells this one then takes as well; none is copied.
+
+        Raises:
+            BackendError: llama.cpp refuses it; nothing was appended.
+        """
+        lease = self._lease
+        beside = lease.shared.lease()
+        try:
+            lease.context.set_state(state, beside.sequence)
+            lease.context.copy_sequence(beside.sequence, lease.sequence)
+            lease.forget_logits()
+            self._add(tokens, positions)
+        finally:
+            beside.release()
+
+    # The context
+
+    def enter(self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None) -> None:
+        """Stand in an empty sequence of this size and RoPE.
+
+        Args:
+            n_ctx: cells that it may take.
+            rope: the positional encoding.
+            backup: the state of what stands here; None gives it up, whatever comes.
+
+        Raises:
+            BackendError: no memory for the new context; what there is a backup of is back, unless
+                there is no memory for the old one either: then nothing is left, nor a cache.
+        """
+        self._lease.forget_logits()
+        if self._fits(n_ctx, rope):
+            self._lease.context.remove(0, seq_id=self._lease.sequence)
+        else:
+            self._exchange(n_ctx, rope, backup)
+        self.rope, self.n_ctx = rope, n_ctx
+        self._keep(0)
+
+    def _fits(self, n_ctx: int, rope: RopeConfig) -> bool:
+        """Whether the context that it stands in will do, emptied."""
         shared = self._lease.shared
         if shared.is_common:
-            stays = rope == shared.rope and n_ctx <= shared.context.n_ctx
-        else:
-            stays = (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.shares_cells
-        if stays:
-            self._lease.context.remove(0, seq_id=self._lease.sequence)
-            return
+            return rope == shared.rope and n_ctx <= shared.context.n_ctx
+        # A fork is not emptied in place: its twins keep those cells, and what comes needs others.
+        return (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.shares_cells
+
+    def _exchange(self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None) -> None:
         # Two caches and a copy between them would be three; the old one goes first.
         self._lease.release()
         try:
@@ -334,11 +319,11 @@ class Cells:
             except BaseException:
                 self._keep(0)  # closed, with nothing that could be asked for
                 raise
-            if state is None:
+            if backup is None:
                 self._keep(0)
             else:
-                self._lease.context.set_state(state, self._lease.sequence)
-                self._add_labels(len(self.tokens))
+                self._lease.context.set_state(backup, self._lease.sequence)
+                self._lease.fill_cells(len(self.tokens))
             raise
 
     def move(self, lease: Lease) -> None:
@@ -347,101 +332,29 @@ class Cells:
         Raises:
             BackendError: there are too few cells; everything is as it was.
         """
+        # The new one is filled before the old one is left, so that there is a way back.
         if self.tokens:
             try:
                 lease.context.set_state(self.export(), lease.sequence)
             except BaseException:
                 lease.release()
                 raise
-        self._forget_logits()
+        self._lease.forget_logits()
         self._lease.release()
         self._lease = lease
-        self._add_labels(len(self.tokens))
+        self._lease.fill_cells(len(self.tokens))
 
     def _move_out(self) -> None:
         """Leave a cache that others have filled, for one of our own."""
         self.move(OwnContexts(self._backend, self.n_outputs).lease(self.n_ctx, self.rope))
 
-    def _put(
-        self,
-        state: NDArray[np.uint8],
-        old_rope: RopeConfig,
-        old_positions: NDArray[np.int32],
-        kept: NDArray[np.intp],
-        positions: NDArray[np.int32],
-    ) -> None:
-        """Fill the empty cache with some of a state's tokens, turned."""
-        old_kept = old_positions[kept]
-        turns = self.rope != old_rope or not np.array_equal(old_kept, positions)
-        if turns or len(kept) < len(old_positions):
-            state = select_tokens(state, kept)
-        if turns:
-            self._turner.turn(state, old_rope, self.rope, old_kept, positions)
-        try:
-            self._lease.context.set_state(state, self._lease.sequence)
-        except BackendError:
-            if not self._lease.shared.shares_cells:
-                raise
-            # What was freed is not enough: other sequences stand in those cells, too.
-            self._move_out()
-            self._lease.context.set_state(state, self._lease.sequence)
-
-    def attach(
-        self,
-        state: NDArray[np.uint8],
-        tokens: list[int],
-        old_rope: RopeConfig,
-        old_positions: NDArray[np.int32],
-        *,
-        skip: int,
-    ) -> str | None:
-        """Put an exported state's tokens behind what is here, keys turned to their new places.
-
-        Args:
-            state: of tokens that were prefilled elsewhere; its bytes are used up.
-            tokens: all of them.
-            old_rope: the RoPE of its keys.
-            old_positions: int32[n], where they stand in it.
-            skip: tokens at its front to leave out.
-
-        Returns:
-            None; or why it cannot be done: then nothing was.
-        """
-        lease = self._lease
-        first = self.next_position
-        positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
-        reason = self._turner.obstacle(old_rope, self.rope, moves=True)
-        if reason is not None:
-            return reason
-        beside = lease.shared.take() if lease.context.is_unified else None
-        if beside is None:
-            return "its cache cannot hold a second sequence"
-        try:
-            kept = np.arange(skip, len(tokens))
-            state = select_tokens(state, kept)
-            self._turner.turn(state, old_rope, self.rope, old_positions[kept], positions)
-            lease.context.set_state(state, beside)
-            lease.context.copy_sequence(beside, lease.sequence)
-            self._forget_logits()
-            self.tokens += tokens[skip:]
-            self.positions = np.concatenate([self.positions, positions])
-            self._add_labels(len(positions))
-        finally:
-            lease.shared.release(beside)
-        return None
-
     def fork(self) -> Cells:
         """Copy the sequence: within the context where that can, else into one of its own."""
         lease = self._lease.fork()
-        twin = Cells(
-            self._backend, self._turner, self._contexts,
-            n_ctx=self.n_ctx, rope=self.rope, lease=lease,
-        )  # fmt: skip
+        twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
+        tokens, positions = list(self.tokens), self.positions.copy()
         if lease is not None:
-            twin.tokens, twin.positions = list(self.tokens), self.positions.copy()
-            shared = lease.shared
-            shared.labels[lease.sequence] = shared.labels.get(self._lease.sequence, _NO_LABELS)
-        elif self.tokens:
-            positions = self.positions.copy()
-            twin.restore(self.export(), self.tokens, self.rope, positions, positions)
+            twin.tokens, twin.positions = tokens, positions
+        elif tokens:
+            twin.fill(self.export(), tokens, positions)
         return twin

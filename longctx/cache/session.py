@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,19 +14,16 @@ from longctx.arguments import path as checked_path
 from longctx.arguments import token_ids, whole
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids
-from longctx.cache.likelihood import negative_log_likelihood
-from longctx.cache.passage import Passage
+from longctx.cache.passage import Passage, attach, passage_of
+from longctx.cache.predictions import Predictions
+from longctx.cache.prefix import shared_prefix
+from longctx.cache.rearranger import Rearranger
+from longctx.cache.rotation import KeyRotator
+from longctx.cache.saving import load_text, save_text
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
-from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
-from longctx.cache.turning import KeyTurner
 from longctx.cache.window import Window, WindowOwner
 from longctx.closing import Closing
-from longctx.errors import (
-    BackendError,
-    ContextOverflowError,
-    RequestError,
-    SnapshotMismatchError,
-)
+from longctx.errors import BackendError, RequestError
 from longctx.model_thread import ModelThread, in_model_thread
 from longctx.rope import RopeConfig
 from longctx.types import ProgressCallback
@@ -45,7 +40,7 @@ class Session(Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
-    the text needs it; the cached keys are turned along, and nothing is prefilled again. With
+    the text needs it; the cached keys are re-rotated, and nothing is prefilled again. With
     Self-Extend the oldest keys move closer together instead. A window that slides drops the
     tokens behind its first ``n_keep``, the attention sinks, when it is full (StreamingLLM, Xiao
     et al. 2024, section 3.2). After any exception, Ctrl-C included, the session holds the
@@ -53,7 +48,7 @@ class Session(Closing):
 
     Args:
         backend: where contexts come from.
-        turner: turns cached keys.
+        rotator: re-rotates cached keys.
         encode: text to token ids, for :meth:`feed`; a first text gets the model's BOS.
         thread: where each call runs; None where the caller is in it already.
         owner: told of growth and forks.
@@ -64,7 +59,7 @@ class Session(Closing):
     def __init__(
         self,
         backend: Backend,
-        turner: KeyTurner,
+        rotator: KeyRotator,
         encode: Callable[[str, bool], list[int]],
         *,
         thread: ModelThread | None = None,
@@ -72,20 +67,21 @@ class Session(Closing):
         contexts: Contexts | None = None,
         cells: Cells | None = None,
     ) -> None:
-        plan = backend.plan
-        first = plan.first_window
+        plan, first = backend.plan, backend.plan.first_window
         self._backend = backend
-        self._turner = turner
+        self._rotator = rotator
         self._encode = encode
         self.thread = thread
         self._owner = owner
-        if contexts is None:
-            contexts = OwnContexts(backend, 1)
         self._cells = cells or Cells(
-            backend, turner, contexts, n_ctx=first, rope=plan.rope_at(first)
+            backend,
+            OwnContexts(backend, 1) if contexts is None else contexts,
+            n_ctx=first,
+            rope=plan.rope_at(first),
         )
-        self._window = Window(backend, self._cells, owner)
-        self._exact_tokens: int | None = None
+        self._rearranger = Rearranger(self._cells, rotator)
+        self._window = Window(backend, self._cells, self._rearranger, owner)
+        self._predictions = Predictions(backend, self._window)
 
     # Where it stands
 
@@ -112,7 +108,7 @@ class Session(Closing):
 
     @property
     def prefilled_again(self) -> int:
-        """Tokens prefilled a second time so far, where keys could not be kept or turned."""
+        """Tokens prefilled a second time so far, where keys could not be kept or re-rotated."""
         return self._window.prefilled_again
 
     @property
@@ -125,15 +121,10 @@ class Session(Closing):
         """Whether it still has a cache."""
         return self._cells.is_open
 
-    def is_beside(self, other: Session) -> bool:
-        """Whether both stand in one cache, whose memory comes back when both are closed."""
-        both_open = self.is_open and other.is_open
-        return both_open and self.shared_context is other.shared_context
-
     @property
     def is_stitched(self) -> bool:
         """Whether it holds attached text, which is not what a prefill would have made."""
-        return self._exact_tokens is not None
+        return self._window.n_exact is not None
 
     @property
     def n_tokens(self) -> int:
@@ -183,17 +174,7 @@ class Session(Closing):
         Raises:
             ContextOverflowError: they would leave less than half of the largest window.
         """
-        largest, n_tokens = self._window.largest, whole("n_tokens", n_tokens, least=0)
-        if n_tokens > largest // 2:
-            raise ContextOverflowError(
-                f"{n_tokens} pinned tokens are more than half of the window of {largest}; "
-                "shorten the system prompt and tools, or plan a larger target_ctx",
-                needed=2 * n_tokens,
-                available=largest,
-                n_ctx=largest,
-            )
-        if not self._window.dropped:
-            self._window.n_keep = max(self._backend.plan.n_keep, n_tokens)
+        self._window.pin(whole("n_tokens", n_tokens, least=0))
 
     # Text in
 
@@ -235,17 +216,7 @@ class Session(Closing):
             float32[n], the negative log-likelihood of each token in nats, given all before
             it; float32[n-1] on an empty session, where nothing predicts the first.
         """
-        ids = self._as_ids(text_or_ids)
-        self._window.expect(self.n_tokens + len(ids), on_progress)
-        scores: list[NDArray[np.float32]] = []
-        if self.n_tokens and len(ids):
-            self._refresh_logits()
-            scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
-        batches = self._window.batches(ids, scored=self._cells.n_outputs, on_progress=on_progress)
-        for begin, end in batches:
-            rows = self._cells.logits(end - begin)
-            scores.append(negative_log_likelihood(rows, ids[begin + 1 : end + 1]))
-        return np.concatenate(scores) if scores else np.empty(0, np.float32)
+        return self._predictions.nll(self._as_ids(text_or_ids), on_progress)
 
     @in_model_thread
     def next_nll(self, ids: Ids) -> NDArray[np.float32]:
@@ -261,22 +232,13 @@ class Session(Closing):
         ids, n = self._as_ids(ids), self.n_tokens
         self._window.check_fits(n + len(ids))
         try:
-            return self.nll(ids)
+            return self._predictions.nll(ids)
         finally:
             self.truncate(n)
 
     def shared(self, ids: Ids) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
-        dropped = self._window.dropped
-        if not dropped:
-            return common_prefix(self._cells.tokens, ids)
-        sinks, n_dropped = self.n_keep, len(dropped)
-        shared = common_prefix(self._cells.tokens[:sinks], ids[:sinks])
-        if shared == sinks:
-            shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
-        if shared < sinks + n_dropped:
-            return min(shared, sinks)
-        return shared + common_prefix(self._cells.tokens[sinks:], ids[shared:])
+        return shared_prefix(self._window, ids)
 
     @in_model_thread
     def match(self, ids: Ids) -> int:
@@ -302,15 +264,13 @@ class Session(Closing):
         With ``back``, the one that follows so many tokens before the last: of those that the
         last :meth:`decode_beside` kept the logits of. With ``mask``, one whose bit is set.
         """
-        self._refresh_logits()
-        return self._cells.sample(sampler, back=back, mask=mask)
+        return self._predictions.sample(sampler, back=back, mask=mask)
 
     @in_model_thread
     def next_logits(self, *, back: int = 0) -> NDArray[np.float32]:
         """float32[1, n_vocab], what predicts the token that follows: a view, gone with the next
         batch. ``back`` as in :meth:`sample`."""
-        self._refresh_logits()
-        return self._cells.logits(back=back)
+        return self._predictions.logits(back=back)
 
     @in_model_thread
     def greedy(self, n_tokens: int) -> list[int]:
@@ -322,32 +282,13 @@ class Session(Closing):
             BackendError: the session is empty, so nothing predicts the first token.
             ContextOverflowError: they do not fit the largest window.
         """
-        n, ids = self.n_tokens, list[int]()
-        try:
-            while len(ids) < n_tokens:
-                if ids:
-                    self.advance(ids[-1])
-                ids.append(int(np.argmax(self.next_logits()[0])))
-        finally:
-            self.truncate(n)
-        return ids
+        return self._predictions.greedy(n_tokens)
 
     @in_model_thread
     def advance(self, token: int) -> None:
         """Append one generated token."""
         (token,) = self._as_ids([token])
-        self._window.expect(self.n_tokens + 1)
-        threads = self._backend.decode_threads
-        if threads is None:
-            self._window.append(token)
-            return
-        self._cells.set_threads(threads.current())
-        started = time.monotonic()
-        try:
-            self._window.append(token)
-        finally:
-            threads.record(time.monotonic() - started)
-            self._cells.set_threads(self._backend.n_threads)
+        self._predictions.advance(token)
 
     @staticmethod
     def decode_beside(pieces: Sequence[tuple[Session, Ids, int]]) -> None:
@@ -359,7 +300,7 @@ class Session(Closing):
         Raises:
             CacheFullError: the cache has too few free cells; nothing was appended.
         """
-        Cells.decode_beside([(session._cells, ids, n) for session, ids, n in pieces])
+        Cells.decode_beside([(session.window.cells, ids, n) for session, ids, n in pieces])
 
     @property
     def room(self) -> int:
@@ -412,10 +353,7 @@ class Session(Closing):
         Raises:
             ContextOverflowError: the plan's target is smaller.
         """
-        n_ctx = whole("n_ctx", n_ctx, least=1)
-        self._window.check_fits(n_ctx)
-        self._window.grow_for(n_ctx)
-        self._window.smallest = max(self._window.smallest, n_ctx)
+        self._window.grow(whole("n_ctx", n_ctx, least=1))
 
     @in_model_thread
     def shrink(self, n_ctx: int) -> None:
@@ -426,18 +364,7 @@ class Session(Closing):
         Raises:
             ContextOverflowError: the text is longer than ``n_ctx``.
         """
-        n_ctx = whole("n_ctx", n_ctx, least=0)
-        if self.n_tokens > n_ctx:
-            raise ContextOverflowError(
-                f"the session holds {self.n_tokens} tokens, more than {n_ctx}; truncate() first",
-                needed=self.n_tokens,
-                available=n_ctx,
-                n_ctx=self.n_ctx,
-            )
-        self._window.smallest = 0
-        step = self._window.step_for(n_ctx)
-        if step < self.n_ctx and (self._cells.is_alone or self._cells.shared.is_common):
-            self._window.resize(step)
+        self._window.shrink(whole("n_ctx", n_ctx, least=0))
 
     @in_model_thread
     def truncate(self, n: int) -> None:
@@ -449,17 +376,14 @@ class Session(Closing):
         Raises:
             RequestError: ``n`` is no whole number from 0.
         """
-        n = whole("n", n, least=0)
-        self._window.truncate(n)
-        if self._exact_tokens is not None and n <= self._exact_tokens:
-            self._exact_tokens = None
+        self._window.truncate(whole("n", n, least=0))
 
     @in_model_thread
     def slide(self, n_discard: int) -> None:
         """Drop ``n_discard`` tokens behind the first ``n_keep`` and close the gap.
 
-        The tokens behind it move to lower positions, their keys turned along: positions are
-        those inside the cache, as in StreamingLLM. Models whose keys cannot be turned prefill
+        The tokens behind it move to lower positions, their keys re-rotated: positions are
+        those inside the cache, as in StreamingLLM. Models whose keys cannot be re-rotated prefill
         what is kept again.
 
         Raises:
@@ -487,13 +411,10 @@ class Session(Closing):
         no free cell, moves into a cache of its own.
         """
         twin = Session(
-            self._backend, self._turner, self._encode,
+            self._backend, self._rotator, self._encode,
             thread=self.thread, owner=self._owner, cells=self._cells.fork(),
         )  # fmt: skip
-        twin.window.groups, twin.window.n_keep = self._window.groups, self._window.n_keep
-        twin.window.smallest = self._window.smallest
-        twin.window.dropped.extend(self._window.dropped)
-        twin._exact_tokens = self._exact_tokens
+        twin.window.take_over(self._window)
         if self._owner is not None:
             self._owner.lend(twin)
         return twin
@@ -505,7 +426,7 @@ class Session(Closing):
         Raises:
             BackendError: the session has slid or is compressed.
         """
-        return self._passage()
+        return passage_of(self._window)
 
     @in_model_thread
     def attach(self, other: Session | Passage, *, recompute: int = 0) -> None:
@@ -513,7 +434,7 @@ class Session(Closing):
 
         Its tokens never saw what stands here (PromptCache, Gim et al. 2024, section 3), so the
         result is not what a prefill of both would give; docs/rag.md has what it costs. The keys
-        are turned to their new positions. Models whose keys cannot be moved prefill the text.
+        are re-rotated to their new positions. Models whose keys cannot be moved prefill the text.
 
         Args:
             other: a session of the same model that was fed one text, from its own beginning, or
@@ -529,25 +450,7 @@ class Session(Closing):
         if not isinstance(other, Session | Passage):
             raise RequestError(f"a session or its passage() is attached, not {other!r:.80}")
         passage = other.passage() if isinstance(other, Session) else other
-        ids = list(passage.ids)
-        self._window.check_fits(self.n_tokens + len(ids))
-        skip = min(recompute, len(ids))
-        self._window.feed(ids[:skip])
-        if skip == len(ids):
-            return
-        self._window.grow_for(self.n_tokens + len(ids) - skip)
-        exact = self.n_tokens
-        reason = self._cells.attach(
-            passage.state.copy(), ids, passage.rope, passage.positions, skip=skip
-        )
-        if reason is not None:
-            self._window.prefilled_again += len(ids) - skip
-            self._window.fallback = f"the text was prefilled, not attached: {reason}"
-            self._window.feed(ids[skip:])
-            return
-        if self._exact_tokens is None:
-            self._exact_tokens = exact
-        self._window.compress(self._window.groups_of(self.n_tokens))
+        attach(self._window, self._rearranger, passage, recompute)
 
     @in_model_thread
     def save(self, path: str | Path) -> Path:
@@ -557,19 +460,7 @@ class Session(Closing):
             RequestError: there is a folder, a pipe, a device or a read-only file.
             BackendError: the file cannot be written.
         """
-        target = checked_path("path", path)
-        snapshot = Snapshot(
-            key=snapshot_key(self._backend),
-            rope=self.rope,
-            n_ctx=self.n_ctx,
-            n_keep=self._window.n_keep,
-            groups=self._window.groups,
-            tokens=np.array(self._cells.tokens, dtype=np.int32),
-            dropped=np.array(self._window.dropped, dtype=np.int32),
-            positions=self.positions,
-            state=self._cells.export(),
-        )
-        return write_snapshot(target, snapshot)
+        return save_text(checked_path("path", path), self._backend, self._window)
 
     @in_model_thread
     def load(self, path: str | Path) -> None:
@@ -577,29 +468,10 @@ class Session(Closing):
 
         Raises:
             SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
-                is damaged; the session is as it was, or empty where its keys cannot be turned.
+                is damaged; the session is as it was, or empty where its keys cannot be re-rotated.
             ContextOverflowError: it does not fit the largest window.
         """
-        snapshot = read_snapshot(checked_path("path", path), snapshot_key(self._backend))
-        window, n = self._window, len(snapshot.tokens)
-        window.check_fits(n)
-        window.truncate(0)
-        window.smallest, self._exact_tokens = 0, None
-        window.resize(window.step_for(n))
-        groups = window.groups_of(n)
-        reason = self._cells.restore(
-            snapshot.state,
-            snapshot.tokens.tolist(),
-            snapshot.rope,
-            snapshot.positions,
-            window.positions(n, groups),
-        )
-        if reason is not None:
-            raise SnapshotMismatchError(
-                f"{path} was saved at another scale, and {reason}; prefill the text again"
-            )
-        window.groups, window.n_keep = groups, snapshot.n_keep
-        window.dropped = array("i", snapshot.dropped.tolist())
+        load_text(checked_path("path", path), self._backend, self._window, self._rearranger)
 
     def close(self) -> None:
         """Free the cache. Idempotent."""
@@ -623,45 +495,3 @@ class Session(Closing):
         if isinstance(text_or_ids, str):
             return self._encode(text_or_ids, not self.n_tokens)
         return token_ids(text_or_ids, self._backend.info.n_vocab)
-
-    def _passage(self) -> Passage:
-        if self._window.dropped or self._window.groups:
-            raise BackendError(
-                "only a session that holds its whole text at its own positions can be attached; "
-                f"this one has dropped {self.dropped_tokens} tokens and compressed "
-                f"{len(self._window.groups)} blocks"
-            )
-        return Passage(
-            ids=tuple(self._cells.tokens),
-            rope=self.rope,
-            positions=self.positions,
-            state=self._cells.export(),
-        )
-
-    def _refresh_logits(self) -> None:
-        """After a truncate, the logits are another token's: decode the last token again."""
-        if self._cells.has_logits:
-            return
-        if not self.n_tokens:
-            raise BackendError("the session is empty; feed() it some text first")
-        last = self._cells.tokens[-1]
-        self._window.truncate(self.n_tokens - 1)
-        self._window.append(last)
-
-
-_BLOCK = 256
-
-
-def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
-    """Length of the longest common prefix.
-
-    Block by block, since most texts differ early, and lists compare themselves faster than they
-    become arrays.
-    """
-    n = min(len(held), len(wanted))
-    for begin in range(0, n, _BLOCK):
-        one, other = list(held[begin : begin + _BLOCK]), list(wanted[begin : begin + _BLOCK])
-        if one[: n - begin] != other[: n - begin]:
-            pairs = zip(one, other, strict=False)
-            return begin + next((i for i, (a, b) in enumerate(pairs) if a != b), n - begin)
-    return n

@@ -12,6 +12,7 @@ from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
 Labels = NDArray[np.int64]
+_NO_LABELS: Labels = np.empty(0, np.int64)
 
 
 class SharedContext:
@@ -38,7 +39,7 @@ class SharedContext:
         self.labels: dict[int, Labels] = {}
         self._n_labels = 0
         self._taken = {0}
-        if is_common:
+        if is_common:  # nobody stands in it yet; else it was opened for its first text
             self._taken.clear()
 
     @property
@@ -89,15 +90,18 @@ class SharedContext:
         self._taken.remove(sequence)
         self.labels.pop(sequence, None)
         self.logits_of.pop(sequence, None)
+        # The next text of a common context would have to allocate it again.
         if self._taken or self.is_common:
             self.context.remove(0, seq_id=sequence)
         else:
             self.context.close()
 
-    def new_labels(self, n: int) -> Labels:
-        """Numbers for ``n`` cells that are being filled: int64[n]."""
+    def fill_cells(self, sequence: int, n: int) -> None:
+        """Note that a sequence stands in ``n`` cells more, behind those that it has."""
         self._n_labels += n
-        return np.arange(self._n_labels - n, self._n_labels)
+        new = np.arange(self._n_labels - n, self._n_labels)
+        held = self.labels.get(sequence)
+        self.labels[sequence] = new if held is None else np.concatenate([held, new])
 
     @property
     def is_shared(self) -> bool:
@@ -138,13 +142,42 @@ class Lease:
         """The native context."""
         return self.shared.context
 
+    # Its cells
+
+    def fill_cells(self, n: int) -> None:
+        """Note ``n`` cells more, behind those that the sequence has."""
+        self.shared.fill_cells(self.sequence, n)
+
+    def keep_cells(self, n: int) -> None:
+        """Note that the sequence has left all cells but its first ``n``."""
+        labels = self.shared.labels
+        labels[self.sequence] = labels.get(self.sequence, _NO_LABELS)[:n]
+
     def fork(self) -> Lease | None:
         """Take another sequence with the same tokens; None where the cache has none free."""
-        sequence = self.shared.take()
+        shared = self.shared
+        sequence = shared.take()
         if sequence is None:
             return None
         self.context.copy_sequence(self.sequence, sequence)
-        return Lease(self.shared, sequence)
+        shared.labels[sequence] = shared.labels.get(self.sequence, _NO_LABELS)
+        return Lease(shared, sequence)
+
+    # Its logits
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the logits of its last token are in the context."""
+        return self.sequence in self.shared.logits_of
+
+    @property
+    def logits_row(self) -> int:
+        """In which row of the last batch they are."""
+        return self.shared.logits_of.get(self.sequence, -1)
+
+    def forget_logits(self) -> None:
+        """Note that its last token is another than the one that they follow."""
+        self.shared.logits_of.pop(self.sequence, None)
 
     def release(self) -> None:
         """Give the sequence back. Idempotent."""

@@ -41,7 +41,7 @@ class DamagedSnapshotError(SnapshotMismatchError):
 class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
-    Not the RoPE: keys can be turned. ``build`` is llama.cpp's, whose state format is its own
+    Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
     business; ``kv_types`` decide the bytes, and with them flash attention.
     """
 
@@ -122,6 +122,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         crc32=_crc32(payload),
     )
     text = header.model_dump_json().encode()
+    # The header has a checksum of its own, for whoever looks for a text reads no keys.
     pieces = (MAGIC + struct.pack("<I", len(text)) + text, struct.pack("<I", zlib.crc32(text)))
     try:
         write_whole(path, *pieces, *(part.data for part in payload), parents=True)
@@ -187,7 +188,7 @@ def _read_header(file: BinaryIO, path: Path) -> SnapshotHeader:
     if begin[: len(MAGIC)] != MAGIC or len(begin) < len(MAGIC) + 4:
         raise _unreadable(path, "it is no saved session of this version of longctx")
     (length,) = struct.unpack("<I", begin[len(MAGIC) :])
-    text = file.read(min(length, 1 << 24))
+    text = file.read(min(length, 1 << 24))  # of a damaged file the length may be anything
     if file.read(4) != struct.pack("<I", zlib.crc32(text)):
         raise _damaged(path, "its header is damaged")
     try:

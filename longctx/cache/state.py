@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from longctx._native import KV_TYPES, NumberType, number_type
 from longctx.errors import SnapshotMismatchError
-from longctx.rope import Turn
+from longctx.rope import Rotation
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
@@ -64,7 +64,7 @@ class KeyRows:
         """Return a copy of some rows as they are stored: float32[n, row_values].
 
         Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
-        Hadamard matrix; :meth:`turn` takes care of it, this does not.
+        Hadamard matrix; :meth:`rotate` takes care of it, this does not.
         """
         stored = self._stored(state)[rows]
         out = np.empty((len(stored), self.row_values), dtype=np.float32)
@@ -77,7 +77,7 @@ class KeyRows:
         """Put float32[n, row_values] in place of some rows, rounded to the cache's type."""
         self.numbers.write(np.ascontiguousarray(values), self._stored(state)[rows].reshape(-1))
 
-    def turn(self, state: NDArray[np.uint8], turn: Turn, *, head_dim: int) -> None:
+    def rotate(self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int) -> None:
         """Rotate every row in place, a chunk at a time.
 
         Raises:
@@ -88,6 +88,8 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
+        # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over
+        # a head; pairs can only be rotated without it, and it is its own inverse.
         mixing = hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
         step = max(1, _CHUNK_VALUES // self.row_values)
         for begin in range(0, self.n_cells, step):
@@ -96,7 +98,7 @@ class KeyRows:
             heads = keys.reshape(len(keys), -1, head_dim)
             if mixing is not None:
                 heads = _mix(heads, mixing)
-            turn[rows].apply(heads, out=heads)
+            rotation[rows].apply(heads, out=heads)
             if mixing is not None:
                 heads = _mix(heads, mixing)
             self.write(state, heads.reshape(keys.shape), rows)
@@ -276,6 +278,7 @@ def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[n
     if np.array_equal(chosen, np.arange(n_cells)):
         return state
     state[_COUNT_OFFSET : _COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", len(kept)), np.uint8)
+    # What is kept is never more than what was read, so writing stays behind reading.
     read = write = cache.columns[0].offset
     for column in cache.columns:
         between = column.offset - read

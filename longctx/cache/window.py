@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
+from longctx.cache.rearranger import Rearranger
 from longctx.errors import ContextOverflowError
 from longctx.rope import Groups
 from longctx.types import Progress, ProgressCallback
@@ -31,17 +32,29 @@ class WindowOwner(Protocol):
 class Window:
     """Tokens in a cache, and what happens when they are too many for it.
 
+    Scale and positions follow from the length of the text (and from a :meth:`grow`), not from how
+    it came: at once or token by token, or cut back from a longer one. Otherwise the same text would
+    be answered otherwise after another history (tests/cache/test_same_state.py).
+
     Args:
         backend: the plan, and contexts to move to.
         cells: the tokens, and where they stand.
+        rearranger: moves them.
         owner: told of growth.
     """
 
-    def __init__(self, backend: Backend, cells: Cells, owner: WindowOwner | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        cells: Cells,
+        rearranger: Rearranger,
+        owner: WindowOwner | None,
+    ) -> None:
         plan = backend.plan
         self._backend = backend
         self._owner = owner
         self.cells = cells
+        self._rearranger = rearranger
         self.steps = plan.steps
         self.smallest = 0
         self._rope_at = cache(plan.rope_at)
@@ -49,6 +62,9 @@ class Window:
         self.groups: Groups = ()
         self.dropped = array("i")
         self.n_keep = plan.n_keep
+        # Tokens at the front that are as a prefill makes them; None is all, attached text begins
+        # behind the others.
+        self.n_exact: int | None = None
         self.rescale_s = 0.0
         self.prefilled_again = 0
         self.fallback: str | None = None
@@ -58,6 +74,12 @@ class Window:
         """Tokens in the cache."""
         return len(self.cells.tokens)
 
+    def take_over(self, other: Window) -> None:
+        """Be as another window, of whose cells these are a copy."""
+        self.groups, self.n_keep, self.smallest = other.groups, other.n_keep, other.smallest
+        self.n_exact = other.n_exact
+        self.dropped.extend(other.dropped)
+
     @property
     def largest(self) -> int:
         """Tokens that it can hold at most."""
@@ -66,7 +88,7 @@ class Window:
     @property
     def slides(self) -> bool:
         """Whether it drops tokens when it is full."""
-        return self._backend.plan.overflow == "slide"
+        return self._backend.plan.slides
 
     @property
     def _discard(self) -> int:
@@ -137,13 +159,14 @@ class Window:
     def admit(self, n_more: int) -> None:
         """Be as a text of so many more tokens is: at its scale, slid, its oldest keys moved.
 
-        Keys that cannot be turned stay at the scale of the longest text that was expected.
+        Keys that cannot be re-rotated stay at the scale of the longest text that was expected.
         """
         n_tokens = self.n_tokens + n_more
         step = self.step_for(n_tokens)
         too_small = n_tokens > self.cells.n_ctx and self.cells.n_ctx < self.largest
         rope = self._rope_at(step)
-        if too_small or (rope != self.cells.rope and self.cells.can_turn_to(rope)):
+        # Also where there are cells enough: a text that was cut back has the scale of its length.
+        if too_small or (rope != self.cells.rope and self._rearranger.can_rotate_to(rope)):
             self.resize(step)
         if n_tokens > self.cells.n_ctx:
             self.slide(max(1, self._discard))
@@ -157,6 +180,8 @@ class Window:
         """
         if self.dropped and n <= self.n_keep:
             del self.dropped[:]
+        if self.n_exact is not None and n <= self.n_exact:
+            self.n_exact = None
         if n >= self.n_tokens:
             return
         kept, groups = self.cells.tokens[:n], self.groups_of(n)
@@ -166,7 +191,7 @@ class Window:
             self.cells.cut(n)
             self.groups = groups
         left = self.n_tokens
-        if not left:
+        if not left:  # the cache could keep nothing, which is more than the few at a cut position
             self.prefilled_again += n
         self.feed(kept[left:])
 
@@ -184,8 +209,56 @@ class Window:
         if not self.slides:
             self.check_fits(n_tokens)
         rope = self._rope_at(self.step_for(n_tokens))
-        if rope == self.cells.rope or not self.cells.can_turn_to(rope):
+        if rope == self.cells.rope or not self._rearranger.can_rotate_to(rope):
             self.grow_for(n_tokens, on_progress)
+
+    def grow(self, n_ctx: int) -> None:
+        """Move to a window of at least ``n_ctx`` tokens, until :meth:`shrink`.
+
+        Raises:
+            ContextOverflowError: the plan's target is smaller.
+        """
+        self.check_fits(n_ctx)
+        self.grow_for(n_ctx)
+        self.smallest = max(self.smallest, n_ctx)
+
+    def shrink(self, n_ctx: int) -> None:
+        """Move to the smallest window that holds ``n_ctx`` tokens and the text.
+
+        Raises:
+            ContextOverflowError: the text is longer than ``n_ctx``.
+        """
+        if self.n_tokens > n_ctx:
+            raise ContextOverflowError(
+                f"the session holds {self.n_tokens} tokens, more than {n_ctx}; truncate() first",
+                needed=self.n_tokens,
+                available=n_ctx,
+                n_ctx=self.cells.n_ctx,
+            )
+        self.smallest = 0
+        step = self.step_for(n_ctx)
+        # A fork's cells are held by its twins as well: leaving them would free nothing, and take
+        # a second copy.
+        if step < self.cells.n_ctx and (self.cells.is_alone or self.cells.shared.is_common):
+            self.resize(step)
+
+    def pin(self, n_tokens: int) -> None:
+        """Let :meth:`slide` keep at least the first ``n_tokens``.
+
+        Raises:
+            ContextOverflowError: they would leave less than half of the largest window.
+        """
+        if n_tokens > self.largest // 2:
+            raise ContextOverflowError(
+                f"{n_tokens} pinned tokens are more than half of the window of {self.largest}; "
+                "shorten the system prompt and tools, or plan a larger target_ctx",
+                needed=2 * n_tokens,
+                available=self.largest,
+                n_ctx=self.largest,
+            )
+        # Once tokens slid out, what stands behind the sinks is no longer the text's beginning.
+        if not self.dropped:
+            self.n_keep = max(self._backend.plan.n_keep, n_tokens)
 
     def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
         """Hold ``n_tokens``, or be as large as it gets."""
@@ -248,9 +321,11 @@ class Window:
         rope = self._rope_at(n_ctx) if n_ctx else self.cells.rope
         tokens = [self.cells.tokens[i] for i in kept]
         positions = self.positions(len(kept), groups)
-        reason = self.cells.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
+        reason = self._rearranger.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
         self.groups = groups
         if reason is not None:
+            # The cache is empty now, and as large as was asked for. Feeding the tokens from the
+            # first brings the groups back, each where a text of that length has it.
             self.groups = ()
             self.prefilled_again += len(tokens)
             self.fallback = f"the window changed by a second prefill: {reason}"

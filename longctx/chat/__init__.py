@@ -1,6 +1,7 @@
 """Conversations to prompts and answers back: chat templates, tools, and whose words are whose."""
 
 from longctx.chat.chat_template import ChatTemplate, RenderedPrompt
+from longctx.chat.encoder import PromptEncoder
 from longctx.chat.expected import Expected, Hearing, expect_answer, expect_text
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES
 from longctx.chat.prompt import EncodedPrompt
@@ -14,6 +15,7 @@ __all__ = [
     "EncodedPrompt",
     "Expected",
     "Hearing",
+    "PromptEncoder",
     "PromptTemplate",
     "RenderedPrompt",
     "check_tools",

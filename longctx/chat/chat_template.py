@@ -30,9 +30,9 @@ from longctx.types import Message, Messages, ToolSchema, as_messages
 Plain = list[dict[str, Any]]
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")
-"""What templates call the thoughts of a turn."""
+"""What templates call the thoughts of a message."""
 ENCODED_TOKENS = 500_000
-"""Tokens of fragments whose ids are kept: unchanged turns of a conversation, documents."""
+"""Tokens of fragments whose ids are kept: unchanged messages of a conversation, documents."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class ChatTemplate:
         own = found.calls if found.calls.begins else None
         return replace(found, calls=BARE, also=own)
 
-    def variant(self, turns: Sequence[Message], tools: Sequence[Any]) -> ChatTemplate:
+    def variant(self, conversation: Sequence[Message], tools: Sequence[Any]) -> ChatTemplate:
         """The template of a conversation: its own, or that of conversations with tools."""
-        speaks = self._speaks_of_tools(turns, tools)
+        speaks = self._speaks_of_tools(conversation, tools)
         return self._for_tools if speaks and self._for_tools is not None else self
 
     def options(self, thinking: Any, others: Any) -> Mapping[str, Any] | None:
@@ -132,13 +132,13 @@ class ChatTemplate:
         """Render a conversation.
 
         Args:
-            messages: the turns, oldest first.
+            messages: of the conversation, oldest first.
             tools: what the model may call; a template without tools gets them described in
                 the system message.
             add_generation_prompt: end where the answer begins: behind what opens the assistant's
-                turn, or, where the last message is the assistant's, behind its words, which the
+                message, or, where the last message is the assistant's, behind its words, which the
                 answer continues. A last message with tool calls is none to continue: it is closed,
-                and a new turn is opened.
+                and a new message is opened.
             options: variables of the template's own.
 
         Returns:
@@ -149,20 +149,22 @@ class ChatTemplate:
                 (with its own message), or would drop words of it.
             ToolError: a tool's definition is wrong.
         """
-        turns = as_messages(messages)
+        conversation = as_messages(messages)
         continues = (
-            add_generation_prompt and turns[-1].role == "assistant" and not turns[-1].tool_calls
+            add_generation_prompt
+            and conversation[-1].role == "assistant"
+            and not conversation[-1].tool_calls
         )
         checked = check_tools(tools or [])
-        if self._speaks_of_tools(turns, checked) and not self.supports_tools:
-            turns = spell_out_tools(turns, checked, self._without_markup)
+        if self._speaks_of_tools(conversation, checked) and not self.supports_tools:
+            conversation = spell_out_tools(conversation, checked, self._without_markup)
             checked = []
-        plain = self._to_template(place_system(turns, self.traits))
+        plain = self._to_template(place_system(conversation, self.traits))
         sentinel = pick_sentinel(plain, checked, self._template.source)
         shown_tools = self._guard.break_tree(checked, sentinel) or None
 
-        def render(turns: Sequence[Mapping[str, Any]]) -> str:
-            guarded = [self._break_message(turn, sentinel) for turn in turns]
+        def render(conversation: Sequence[Mapping[str, Any]]) -> str:
+            guarded = [self._break_message(message, sentinel) for message in conversation]
             if continues:
                 return self._inside_last(guarded, shown_tools, sentinel, options)
             return self._template.render(
@@ -189,7 +191,7 @@ class ChatTemplate:
         Args:
             prompt: what the answer continued.
             generated_text: the answer as it was written; control tokens inside by their text.
-            generated_ids: its tokens; tokens that end the turn may follow.
+            generated_ids: its tokens; tokens that end the message may follow.
         """
         ids = list(generated_ids)
         while ids and self._is_control(ids[-1]):
@@ -239,16 +241,18 @@ class ChatTemplate:
         return bool(attr & (TokenAttr.CONTROL | TokenAttr.UNKNOWN))
 
     @staticmethod
-    def _speaks_of_tools(turns: Sequence[Message], tools: Sequence[Any]) -> bool:
-        return bool(tools) or any(turn.role == "tool" or turn.tool_calls for turn in turns)
+    def _speaks_of_tools(conversation: Sequence[Message], tools: Sequence[Any]) -> bool:
+        return bool(tools) or any(
+            message.role == "tool" or message.tool_calls for message in conversation
+        )
 
-    def _to_template(self, turns: Sequence[Message]) -> list[dict[str, Any]]:
+    def _to_template(self, conversation: Sequence[Message]) -> list[dict[str, Any]]:
         """What the template renders: arguments and call ids in the form it wants."""
-        out = [turn.to_template() for turn in turns]
-        for turn in out:
-            if thought := turn.get("reasoning_content"):
-                turn |= {key: thought for key in _REASONING if key in self._template.source}
-        calls = [call for turn in out for call in turn.get("tool_calls", ())]
+        out = [message.to_template() for message in conversation]
+        for message in out:
+            if thought := message.get("reasoning_content"):
+                message |= {key: thought for key in _REASONING if key in self._template.source}
+        calls = [call for message in out for call in message.get("tool_calls", ())]
         if calls and self.traits.text_arguments:
             for call in calls:
                 arguments = call["function"]["arguments"]
@@ -257,9 +261,9 @@ class ChatTemplate:
             short = {call["id"]: f"call{number:05}" for number, call in enumerate(calls, 1)}
             for call in calls:
                 call["id"] = short[call["id"]]
-            for turn in out:
-                if "tool_call_id" in turn:
-                    turn["tool_call_id"] = short.get(turn["tool_call_id"], "call00000")
+            for message in out:
+                if "tool_call_id" in message:
+                    message["tool_call_id"] = short.get(message["tool_call_id"], "call00000")
         return out
 
     def _break_message(self, message: Mapping[str, Any], sentinel: str) -> dict[str, Any]:

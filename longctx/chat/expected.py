@@ -230,7 +230,7 @@ class Hearing:
 
     @property
     def message(self) -> Message:
-        """The answer as a turn of the conversation."""
+        """The answer as a message of the conversation."""
         calls = []
         for call_id, name, pieces in self._calls:
             arguments_ = json.loads("".join(pieces) or "{}")

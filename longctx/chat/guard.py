@@ -1,7 +1,7 @@
-"""Keeps text that users supply from turning into control tokens.
+"""Keeps text that users supply from becoming control tokens.
 
 A chat template is rendered to one string, so a document that contains ``<|im_end|>`` would
-close the user's turn. Before rendering, each such text in what users supply is broken by a
+close the user's message. Before rendering, each such text in what users supply is broken by a
 sentinel character that occurs nowhere else; what still reads as a control token after
 rendering was written by the template. The sentinels are taken out again before tokenising.
 """
@@ -17,7 +17,7 @@ from longctx.recent import Recent
 from longctx.tokens.special_tokens import SpecialToken, SpecialTokens
 
 KEPT_CHARACTERS = 4_000_000
-"""Of texts that were broken: the turns of a conversation come again with each answer."""
+"""Of texts that were broken: the messages of a conversation come again with each answer."""
 
 # Linear A: letters that no text needs, that no case or JSON rule changes and that Python's
 # repr() prints as they are (a noncharacter would come out of it as an escape).

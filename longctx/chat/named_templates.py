@@ -1,7 +1,7 @@
 """Chat templates by name.
 
-For files that have none, or a bad one. Each writes the turns of a family and no more: tools are
-described in words, and families without a system role get its text in the first user's turn.
+For files that have none, or a bad one. Each writes the messages of a family and no more: tools are
+described in words, and families without a system role get its text in the user's first message.
 """
 
 from __future__ import annotations

@@ -55,15 +55,15 @@ class PromptTemplate:
         """Render.
 
         Args:
-            messages: turns as dicts.
+            messages: of the conversation, as dicts.
             tools: what the model may call.
-            add_generation_prompt: end where the assistant's turn begins.
+            add_generation_prompt: end where the assistant's message begins.
             options: the template's own variables, such as ``enable_thinking``.
 
         Raises:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
-        # Some look through the whole conversation for each of its turns (Gemma 4).
+        # Some look through the whole conversation for each of its messages (Gemma 4).
         limits = replace(FULL_LIMITS, steps=FULL_LIMITS.steps + 2 * len(messages) ** 2)
         return self._render(messages, tools, add_generation_prompt, limits, options)
 
@@ -76,8 +76,8 @@ class PromptTemplate:
     def answers(self) -> AnswerFormat:
         """How the model writes answers: calls, reasoning, words."""
 
-        def render(turns: Plain, tools: Any, prompted: bool) -> str:
-            return self._render(turns, tools, prompted, _PROBE_LIMITS)
+        def render(messages: Plain, tools: Any, prompted: bool) -> str:
+            return self._render(messages, tools, prompted, _PROBE_LIMITS)
 
         if not self._is_given:
             return AnswerFormat()
@@ -119,7 +119,7 @@ class PromptTemplate:
             return ()
         return (
             "The chat template refuses or drops system messages: they are put at the head of the "
-            "user's first turn.",
+            "user's first message.",
         )
 
     @property

@@ -1,8 +1,8 @@
 """Where system messages stand, by what the template takes.
 
 Gemma's and older Mistral templates refuse them, others drop the second, or all but the last. None
-is lost: what a template would not show is said by the user, at the head of the first turn (which
-is where Gemma 3 and llama.cpp put it), or of the turn that follows it.
+is lost: what a template would not show is said by the user, at the head of the first message (which
+is where Gemma 3 and llama.cpp put it), or of the one that follows it.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ def place_system(messages: Sequence[Message], traits: TemplateTraits) -> list[Me
 
     The role ``developer`` is ``system`` where the template does not know it.
     """
-    turns = [_known(message, traits) for message in messages]
+    conversation = [_known(message, traits) for message in messages]
     if traits.system_role and traits.late_system:
-        return turns
-    head = list(takewhile(lambda message: message.is_system, turns))
+        return conversation
+    head = list(takewhile(lambda message: message.is_system, conversation))
     out, waiting = [], [message.content for message in head]
     if head and traits.system_role:
         out, waiting = [_with_content(head[0], waiting)], []
-    for turn in turns[len(head) :]:
-        if turn.is_system:
-            waiting.append(turn.content)
-        elif turn.role == "user":
-            out.append(_with_content(turn, [*waiting, turn.content]))
+    for message in conversation[len(head) :]:
+        if message.is_system:
+            waiting.append(message.content)
+        elif message.role == "user":
+            out.append(_with_content(message, [*waiting, message.content]))
             waiting = []
         else:
             # Calls and their results stay together; elsewhere it is said before the answer.
             if any(waiting) and not (out and out[-1].role in ("assistant", "tool")):
                 _say(out, waiting)
                 waiting = []
-            out.append(turn)
+            out.append(message)
     if any(waiting):
         # An answer that is to be continued stays last.
-        begun = [out.pop()] if out[-1:] == turns[-1:] and out[-1].role == "assistant" else []
+        begun = [out.pop()] if out[-1:] == conversation[-1:] and out[-1].role == "assistant" else []
         _say(out, waiting)
         out += begun
     return out
@@ -53,7 +53,7 @@ def _known(message: Message, traits: TemplateTraits) -> Message:
 
 
 def _say(out: list[Message], texts: Sequence[str]) -> None:
-    """Let the user's last turn end with texts, or a new one be them."""
+    """Let the user's last message end with texts, or a new one be them."""
     if out and out[-1].role == "user":
         out[-1] = _with_content(out[-1], [out[-1].content, *texts])
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from longctx.errors import TemplateError
 
-Turn = dict[str, Any]
+PlainMessage = dict[str, Any]
 RenderText = Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]] | None], str]
 
 _TOOL = {
@@ -30,13 +30,13 @@ _ARGUMENTS_OBJECT = {"probe_argument": _VALUE}
 _ARGUMENTS = json.dumps(_ARGUMENTS_OBJECT)
 
 
-def _turn(role: str, word: str) -> Turn:
+def _message(role: str, word: str) -> PlainMessage:
     return {"role": role, "content": f"probe {word}"}
 
 
-_USER, _USER_2, _USER_3 = (_turn("user", word) for word in ("apple", "pear", "plum"))
-_SAID, _SAID_2 = _turn("assistant", "oak"), _turn("assistant", "elm")
-_SYSTEM, _SYSTEM_2 = _turn("system", "iron"), _turn("system", "zinc")
+_USER, _USER_2, _USER_3 = (_message("user", word) for word in ("apple", "pear", "plum"))
+_SAID, _SAID_2 = _message("assistant", "oak"), _message("assistant", "elm")
+_SYSTEM, _SYSTEM_2 = _message("system", "iron"), _message("system", "zinc")
 _TALK = [_USER, _SAID, _USER_2, _SAID_2, _USER_3]
 
 
@@ -49,7 +49,8 @@ class TemplateTraits:
     also a second one, and one further on. ``developer_role``: it knows that role.
     ``text_arguments``: it wants a call's arguments as JSON text, not as an object.
     ``nine_letter_ids``: it refuses calls whose id has not nine letters or digits (Mistral).
-    ``keeps_questions``: it drops no turn of the user's, ``keeps_answers``: nor of the assistant's.
+    ``keeps_questions``: it drops no message of the user's, ``keeps_answers``: nor of the
+    assistant's.
     """
 
     supports_tools: bool
@@ -82,9 +83,9 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
     )
     with_tools = [[_USER], _worked(arguments)] if supports_tools else []
 
-    def keeps(head: list[Turn], *talks: list[Turn]) -> bool:
+    def keeps(head: list[PlainMessage], *talks: list[PlainMessage]) -> bool:
         """Whether the head is shown before every talk that goes without its system messages."""
-        others = [turn for turn in head if turn["role"] in ("user", "assistant")]
+        others = [message for message in head if message["role"] in ("user", "assistant")]
         cases = [(talk, None) for talk in talks] + [(talk, [_TOOL]) for talk in with_tools]
         return all(
             _stand_in(_try(render, [*head, *talk], tools), head)
@@ -98,7 +99,7 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
         late_system=keeps([_SYSTEM, _SYSTEM_2], [_USER])
         and keeps([_SYSTEM, _USER, _SAID, _SYSTEM_2], [_USER_2]),
         developer_role=bool(re.search(r"""(["'])developer\1""", source))
-        and keeps([_turn("developer", "lead")], [_USER]),
+        and keeps([_message("developer", "lead")], [_USER]),
         text_arguments=text_arguments,
         nine_letter_ids=bool(worked) and not _try(render, _worked(arguments, "call_1"), [_TOOL]),
         keeps_questions=not _drops(render, [_USER], [_USER])
@@ -108,7 +109,7 @@ def probe_template(render: RenderText, source: str) -> TemplateTraits:
     )
 
 
-def _worked(arguments: Any, call_id: str = "call00001") -> list[Turn]:
+def _worked(arguments: Any, call_id: str = "call00001") -> list[PlainMessage]:
     """A question, a call, and its result."""
     function = {"name": "probe_tool", "arguments": arguments}
     call = {"id": call_id, "type": "function", "function": function}
@@ -116,7 +117,9 @@ def _worked(arguments: Any, call_id: str = "call00001") -> list[Turn]:
     return [_USER, {"role": "assistant", "content": "", "tool_calls": [call]}, result]
 
 
-def _drops(render: RenderText, messages: Sequence[Turn], wanted: Sequence[Turn]) -> bool:
+def _drops(
+    render: RenderText, messages: Sequence[PlainMessage], wanted: Sequence[PlainMessage]
+) -> bool:
     """Whether words go missing; a refusal loses none."""
     try:
         return not _stand_in(render(messages, None), wanted)
@@ -124,9 +127,9 @@ def _drops(render: RenderText, messages: Sequence[Turn], wanted: Sequence[Turn])
         return False
 
 
-def _stand_in(text: str, wanted: Sequence[Turn]) -> bool:
+def _stand_in(text: str, wanted: Sequence[PlainMessage]) -> bool:
     text = text.casefold()
-    return all(turn["content"] in text for turn in wanted)
+    return all(message["content"] in text for message in wanted)
 
 
 def _try(

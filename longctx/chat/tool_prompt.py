@@ -49,13 +49,13 @@ def spell_out_tools(
     out: list[Message] = []
     after_result = False
     for message in messages:
-        turn = _spell_out(message, names, escape)
+        spelt = _spell_out(message, names, escape)
         is_result = message.role == "tool"
-        # Templates want user and assistant in turns, so what follows a result joins it.
-        if out and out[-1].role == turn.role == "user" and (is_result or after_result):
-            out[-1] = _with_content(turn, f"{out[-1].content}\n\n{turn.content}")
+        # Templates want user and assistant alternating, so what follows a result joins it.
+        if out and out[-1].role == spelt.role == "user" and (is_result or after_result):
+            out[-1] = _with_content(spelt, f"{out[-1].content}\n\n{spelt.content}")
         else:
-            out.append(turn)
+            out.append(spelt)
         after_result = is_result
     if tools:
         text = describe_tools(tools)

@@ -43,7 +43,7 @@ def calibrate(
     """
     from longctx.documents import load_document
     from longctx.evaluate import calibrate as measure
-    from longctx.evaluate.search import N_STRETCHES
+    from longctx.evaluate.calibration.search import N_STRETCHES
     from longctx.model_info import ModelInfo
     from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import profile_path

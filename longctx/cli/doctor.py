@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Show what is installed and whether it works; the exit status is 1 if something fails.
 
-    The self-test loads the packaged model, prefills, turns cached keys, grows the window and
+    The self-test loads the packaged model, prefills, re-rotates cached keys, grows the window and
     answers. Put what this prints into a bug report. Example: `longctx doctor --no-self-test`
     """
     from longctx.doctor import examine, self_test

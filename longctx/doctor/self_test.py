@@ -41,7 +41,7 @@ def self_test(gguf: Path | None = None) -> Iterator[Check]:
             ("model", run.find),
             ("load", run.load),
             ("prefill", run.prefill),
-            ("keys turn", run.turn),
+            ("re-rotate", run.rotate),
             ("grow", run.grow),
             ("answer", run.answer),
         )
@@ -105,19 +105,19 @@ class _Run:
         speed = _PREFILLED / (time.monotonic() - started)
         return f"{_PREFILLED} tokens at {speed:,.0f} tokens/s"
 
-    def turn(self) -> str:
+    def rotate(self) -> str:
         from longctx.backends import LlamaCppBackend
-        from longctx.cache import KeyTurner
+        from longctx.cache import KeyRotator
 
         plan = self._llm.plan
         backend = LlamaCppBackend(self._llm.info, plan)
         try:
-            obstacle = KeyTurner(backend).obstacle(plan.rope_at(plan.first_window), plan.rope)
+            obstacle = KeyRotator(backend).obstacle(plan.rope_at(plan.first_window), plan.rope)
         finally:
             backend.close()
         if obstacle is not None:
             raise _WrongError(f"growing needs a second prefill with this llama.cpp: {obstacle}")
-        return "keys turned by longctx are those that llama.cpp computes, in every layer"
+        return "keys re-rotated by longctx are those that llama.cpp computes, in every layer"
 
     def grow(self) -> str:
         session, before = self._session, self._perplexity()

@@ -86,17 +86,19 @@ class CommonContexts:
         """
         if not self.holds(n_ctx, rope):
             return self._own.lease(n_ctx, rope)
+        # The pool opens one more while memory bears it; here only the first is opened unasked.
         free = [shared for shared in self._contexts if shared.n_free_sequences]
         if not free and not self._contexts:
             free = [self.open()]
         if not free:
             return self._own.lease(n_ctx, rope)
+        # A text should grow where it stands: moving later takes a copy of it.
         emptiest = min(free, key=lambda shared: shared.n_used_cells)
         return emptiest.lease()
 
     def close_empty(self) -> None:
         """Free the contexts in which nothing stands, but for the first."""
-        for shared in self._contexts[1:]:
+        for shared in self._contexts[1:]:  # the plan has memory for the first at any time
             if not shared.is_taken:
                 shared.context.close()
                 self._contexts.remove(shared)

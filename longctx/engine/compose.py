@@ -3,7 +3,7 @@
 PromptCache (Gim et al. 2024, section 3) keeps the attention states of text modules and lays any of
 them side by side; EPIC (Hu et al. 2025, section 4) prefills the first tokens of each in place, so
 that its own beginning is no second attention sink. Here any passage may stand at any offset, its
-keys turned to it. What this costs in quality stands in docs/rag.md.
+keys re-rotated to it. What this costs in quality stands in docs/rag.md.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ class Composer:
         keys = [tuple(ids[begin:end]) for begin, end in wanted]
         found = self._recall(keys)
         missing = [key for key in dict.fromkeys(keys) if key not in found]
+        # Held here too: with little memory the first may be dropped before the last is read.
         for passage in self._read(missing, on_progress):
             found[passage.ids] = passage
         prefilled, attached = sum(map(len, missing)), 0
         # Only now: reading opens a session, for which the pool may have to close another.
         session = pick()
         done = session.match(ids)
-        if session.dropped_tokens:
+        if session.dropped_tokens:  # what stands where in the prompt does not in the cache
             return Composed(prefilled_tokens=prefilled, attached_tokens=0)
         for key, (begin, end) in zip(keys, wanted, strict=True):
             if end - done < MIN_TOKENS:

@@ -1,4 +1,4 @@
-"""Many texts over one model: what they share, and whose turn it is. It knows token ids only."""
+"""Many texts over one model: what they share, and who gets the next batch. It knows ids only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from longctx._native import Model
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session, snapshot_key
+from longctx.cache import KeyRotator, Session, snapshot_key
 from longctx.cache.cells import Ids
 from longctx.cache.shared import OwnContexts
 from longctx.engine.common import CommonContexts
@@ -67,7 +67,7 @@ class Engine:
         self._backend = LlamaCppBackend(
             info, plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers, checkpoint=checkpoint
         )
-        self._turner = KeyTurner(self._backend)
+        self._rotator = KeyRotator(self._backend)
         self._common = CommonContexts(self._backend)
         spare_bytes = plan.memory.limit_bytes - plan.memory.weights_bytes
         far = plan.self_extend
@@ -146,6 +146,7 @@ class Engine:
         self._free(save=True)
 
     def _free(self, *, save: bool) -> None:
+        # Sessions before the contexts that they stand in, and contexts before the weights.
         self._pool.close(save=save)
         self._common.close()
         self._staging.close()
@@ -171,7 +172,7 @@ class Engine:
         self._pool.make_room(self._plan.first_window)
         session = Session(
             self._backend,
-            self._turner,
+            self._rotator,
             encode,
             thread=thread,
             owner=self._pool,
@@ -184,10 +185,11 @@ class Engine:
         self, ids: Ids, *, batch: int, on_progress: ProgressCallback | None = None
     ) -> NDArray[np.float32]:
         """Negative log-likelihood of each token but the first: float32[n-1], nats."""
+        # In a context of its own: a common one has a row of logits a sequence, not a batch of them.
         self._pool.make_room(self._plan.first_window)
         session = Session(
             self._backend,
-            self._turner,
+            self._rotator,
             _no_text,
             owner=self._pool,
             contexts=OwnContexts(self._backend, min(batch, 512)),
@@ -246,7 +248,7 @@ class Engine:
 
     def _new_session(self) -> Session:
         return Session(
-            self._backend, self._turner, _no_text, owner=self._pool, contexts=self._common
+            self._backend, self._rotator, _no_text, owner=self._pool, contexts=self._common
         )
 
     def _open_beside(self) -> Session:

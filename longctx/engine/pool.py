@@ -64,10 +64,12 @@ class SessionPool:
         self._limit_bytes = limit_bytes
         self._store = store
         self._besides_bytes = besides_bytes
+        # Every session in use is among the sessions; one that was lent is not, until add().
         self._sessions: list[Session] = []
         self._in_use: set[Session] = set()
         # Whoever borrowed a session may forget it; that is no reason to hold its memory.
         self._lent: weakref.WeakSet[Session] = weakref.WeakSet()
+        # Tokens of a session that are in the folder: what is new since then is worth a file or not.
         self._saved: dict[Session, int] = {}
 
     def __len__(self) -> int:
@@ -91,12 +93,13 @@ class SessionPool:
         Returns:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
-        must = must or not self._in_use
+        must = must or not self._in_use  # nobody would ever end, and make way
         session = self._saved_session(ids, n_more, must) or self._live_session(ids, n_more)
         if session is None:
             if not self._make_place(len(ids) + n_more) and not must:
                 return None
             session = self._open()
+        # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
         needed = len(ids) - session.shared(ids) + n_more
         try:
@@ -142,6 +145,7 @@ class SessionPool:
         """
         shared = session.shared_context
         whole = min(session.n_tokens + needed, shared.context.n_ctx)
+        # Moving copies a text, evicting gives one up: it moves as long as there is a place.
         place = self._common.place_for(whole, besides=shared)
         if place is None and self._may_open_common():
             place = self._common.open()
@@ -189,7 +193,7 @@ class SessionPool:
         except LongCtxError as error:
             logger.warning("a saved session is not used: %s", error)
             self._store.refuse(path, error)
-            return session
+            return session  # empty, and there was place for it: the prompt is prefilled in it
         touch(path)
         self._saved[session] = session.n_tokens
         return session
@@ -210,7 +214,7 @@ class SessionPool:
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()
-            self._lent.discard(twin)
+            self._lent.discard(twin)  # fork() lends it, as if to a caller; this one is ours
             self._sessions.append(twin)
             return twin
         if lost > WORTH_LOSING and self._common.is_for_all:
@@ -262,6 +266,7 @@ class SessionPool:
             and other not in self._in_use
             and not self._is_common(other)
         ]
+        # A window gives its context back before it takes the larger one.
         freed = sum(self._own_bytes(s) for s in self._sessions if s.window is window)
         while others and (
             self._used_bytes() - freed + self._cost_bytes(n_ctx) > self._limit_bytes
@@ -310,7 +315,7 @@ class SessionPool:
     def close(self, *, save: bool) -> None:
         """Free every cache, after saving what is worth it if that is wanted."""
         if not save:
-            self._store = None
+            self._store = None  # evicting, below, would write them
         while self._sessions:
             self._evict(self._sessions[0])
         for session in list(self._lent):
@@ -341,6 +346,7 @@ class SessionPool:
         self._sessions.remove(session)
         self._saved.pop(session, None)
         session.close()
+        # A common context outlives its sequences; the memory is only back when it goes as well.
         self._common.close_empty()
 
     def _save(self, session: Session) -> None:

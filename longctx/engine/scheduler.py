@@ -79,6 +79,7 @@ class Scheduler:
 
     def round(self) -> bool:
         """Decode one batch for each context that answers stand in; whether there is more to do."""
+        # First of all: what they leave behind may be room for one who waits.
         for writing in [writing for writing in self._active if writing.is_cancelled]:
             self._leave(writing)
         if any(writing.is_cancelled for writing in self._waiting):
@@ -86,6 +87,8 @@ class Scheduler:
         self._admit()
         self._settle()
         self._stage()
+        # A step may end answers, and move others to another context; each context has one a round,
+        # and who came to one that had it already waits for the next.
         done: list[SharedContext] = []
         for writing in tuple(self._active):
             shared = self._context_of(writing)
@@ -128,7 +131,7 @@ class Scheduler:
         """Begin the answers that there is room for, in the order in which they were asked for."""
         for writing in tuple(self._waiting):
             if self._is_being_prefilled(writing.ids):
-                continue
+                continue  # it waits for a prefill, not for room: others may begin before it
             try:
                 session = self._pool.pick(writing.ids, writing.headroom)
             except Exception as error:  # no memory for a context, most likely
@@ -146,6 +149,7 @@ class Scheduler:
         try:
             writing.begin(session, self._model, self._tokens)
         except Exception as error:
+            # begin() may have failed before it took the session, and _fail must give it back.
             writing.session = session
             self._fail(writing, error)
 
@@ -220,7 +224,7 @@ class Scheduler:
     def _step(self, shared: SharedContext) -> None:
         """Give every answer in a context a token, and some prompts a slice of their prefill."""
         here = [writing for writing in self._active if _stands_in(writing, shared)]
-        n_prefill = shared.context.n_batch
+        n_prefill = shared.context.n_batch  # nobody waits for a token: as fast as it goes
         if not all(writing.n_pending for writing in self._active):
             n_prefill = SLICE_TOKENS
         for writings in self._batches(here):
@@ -247,6 +251,7 @@ class Scheduler:
         try:
             pieces = self._decode(shared, pieces)
         except CacheFullError as error:
+            # Nothing was appended, so the same pieces come again in the next round.
             self._make_cells(pieces, error)
             return
         except BackendError as error:
@@ -259,6 +264,7 @@ class Scheduler:
                 if writing.has_ended:
                     self._leave(writing)
                     writing.end()
+                    # Behind the result, for this may write a file, and the reader need not wait.
                     self._pool.keep(writing.pause())
             except BaseException as error:  # whatever it is, it is this answer's, and ends here
                 self._fail(writing, error)
@@ -298,6 +304,7 @@ class Scheduler:
         """Tokens that may be drafted for each answer of a batch; none where others wait for it."""
         if not self._backend.holds_sequences:
             return 0  # such a cache cannot take the wrong ones out again
+        # A draft's rows are work done on suspicion, while a prompt or another context waits.
         if any(w.n_pending or not _stands_in(w, shared) for w in self._active):
             return 0
         foretold = [writing.look() for writing in writings]
@@ -348,6 +355,8 @@ class Scheduler:
     def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
         """No cell is free: the answer that began last moves, or an idle session goes, or that
         answer waits again."""
+        # By age, which never changes: the oldest always goes on, and no two can push each other
+        # out again and again.
         youngest = max((w for w, _ in pieces), key=lambda w: w.asked)
         session = youngest.session
         assert session is not None  # it is active
@@ -365,6 +374,8 @@ class Scheduler:
             "an answer of %d tokens waits: %d others have the cells of the KV cache",
             len(youngest.ids), n_others,
         )  # fmt: skip
+        # Its cells go, what it has written stays: begin() will prefill that with the prompt. It
+        # had begun, so it is the first of those who wait.
         self._active.remove(youngest)
         self._pool.drop(youngest.pause())
         self._waiting.appendleft(youngest)

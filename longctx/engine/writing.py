@@ -146,7 +146,7 @@ class Writing:
         ids = self.ids
         before = session.n_ctx
         rescale_s, again = session.rescale_s, session.prefilled_again
-        session.window.fallback = None
+        session.window.fallback = None  # the report is of this answer's changes alone
         # One token at least is decoded, for the logits that follow it.
         matched = session.match(ids[:-1])
         session.pin(self._pinned)
@@ -155,6 +155,7 @@ class Writing:
         self._pending = ids[matched:]
         session.reserve(len(self._pending))
         self.session = session
+        # One that had to make way begins again elsewhere: sampler, grammar and text go on.
         if self._begun is None:
             again = session.prefilled_again - again
             self._begun = _Begun(
@@ -219,6 +220,7 @@ class Writing:
                 wrong -= 1
                 begun.n_accepted += 1
         finally:
+            # Whatever happened: tokens that nobody drew must not stand in the cache.
             if wrong:
                 session.truncate(session.n_tokens - wrong)
 
@@ -270,6 +272,7 @@ class Writing:
     def end(self) -> None:
         """After the last token: tell the rest, and the result."""
         begun = self._running
+        # With finish(), not send(): what was written is told whether or not it is still read.
         chunk: Chunk | None = None
         if not self._stopped:
             rest = begun.stops.push(begun.text.flush())[0] + begun.stops.flush()

@@ -49,7 +49,7 @@ def rope_settings(to_run: Served) -> dict[str, str]:
 
 def shifted_yarn(to_run: Served) -> tuple[str, ...]:
     """What sliding under YaRN does in llama.cpp, where the plan asks for it."""
-    if to_run.plan.overflow != "slide" or not to_run.rope.ramp:
+    if not to_run.plan.slides or not to_run.rope.ramp:
         return ()
     return (
         f"Sliding under {to_run.method}: llama.cpp multiplies every key by the attention factor "
@@ -83,10 +83,10 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         flags += ["-fa", "on"]
     if plan.reserve_output:
         flags += ["-n", str(plan.reserve_output)]
-    if plan.overflow == "slide":
+    if plan.slides:
         flags += ["--context-shift", "--keep", str(plan.n_keep)]
         lost: tuple[str, ...] = (
-            "Attention sinks by turn: --keep counts the first tokens, wherever the system "
+            "Attention sinks by message: --keep counts the first tokens, wherever the system "
             "message ends; a prompt longer than the window is refused.",
             *shifted_yarn(to_run),
         )

@@ -64,7 +64,7 @@ def _modelfile(plan: ContextPlan, source: str) -> str:
     parameters = {"num_ctx": plan.n_ctx}
     if plan.reserve_output:
         parameters["num_predict"] = plan.reserve_output
-    if plan.overflow == "slide":
+    if plan.slides:
         parameters["num_keep"] = plan.n_keep
     lines = [f"PARAMETER {name} {value}" for name, value in parameters.items()]
     return "\n".join([f"FROM {source}", *lines]) + "\n"
@@ -94,7 +94,7 @@ def _lost(to_run: Served, has_variables: bool) -> list[str]:
         lost.append(CUT_ANSWERS)
     else:
         lost.append(
-            "Attention sinks by turn: num_keep counts the first tokens, and a prompt that is too "
-            "long loses whole messages."
+            "Attention sinks by message: num_keep counts the first tokens, and a prompt that is "
+            "too long loses whole messages."
         )
     return [*lost, *shifted_yarn(to_run)]

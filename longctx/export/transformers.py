@@ -88,8 +88,8 @@ def _of_dynamic(to_run: Served) -> tuple[str, ...]:
         return to_run.cannot
     # It does grow with the text, so that this takes the place of what the others lose.
     return (
-        "Turning cached keys: the base grows with the text, but keys that are in the cache stay "
-        "rotated under the smaller one.",
+        "Re-rotating cached keys: the base grows with the text, but keys that are in the cache "
+        "stay rotated under the smaller one.",
     )
 
 
@@ -104,7 +104,7 @@ def _lost(to_run: Served, model: str | None) -> list[str]:
             f"{plan.kv_type_k} keys and values: generate(cache_implementation='quantized') is its "
             "own way of keeping them in 8 or 4 bits."
         )
-    if plan.overflow == "slide":
+    if plan.slides:
         lost.append(
             f"A window that slides over {plan.n_keep} attention sinks: there is no such cache; the "
             "text grows until memory ends."

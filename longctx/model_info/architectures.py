@@ -38,10 +38,10 @@ ROPE_TYPES: dict[str, RopeType] = {
     **dict.fromkeys(_NEOX.split(), "neox"),
     **dict.fromkeys(_MROPE.split(), "mrope"),
 }
-"""Pairs that turn together: norm (2i, 2i+1), neox (i, i+d/2), mrope (neox, three positions)."""
+"""Pairs that rotate together: norm (2i, 2i+1), neox (i, i+d/2), mrope (neox, three positions)."""
 
 MROPE_IF_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl", "bailingmoe3"})
-"""These turn to M-RoPE when the file names ``rope.dimension_sections``."""
+"""These use M-RoPE when the file names ``rope.dimension_sections``."""
 
 _EMBEDDING = """
 bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert
@@ -140,7 +140,7 @@ ROPE_ON_SLIDING_LAYERS_ONLY = frozenset(
 """Layers that see the whole window carry no RoPE (NoPE), where the model has sliding ones."""
 
 SLIDING_LAYERS_FOLLOW_OUR_BASE = frozenset(("olmo2", "mellum", "lfm2", "granite_swa"))
-"""Sliding layers that turn with the context's ``rope_freq_base``; all others keep their own."""
+"""Sliding layers that rotate with the context's ``rope_freq_base``; all others keep their own."""
 
 KV_LAYERS_FROM_START = {"gemma3n": 20}
 """Only the first layers own keys and values; the later ones read theirs."""

@@ -282,7 +282,7 @@ def _rope_type(keys: ArchitectureKeys) -> RopeType:
 
 def _n_rot(keys: ArchitectureKeys, head_dim: int) -> int:
     n_rot = keys.integer("rope.dimension_count", head_dim)
-    if keys.architecture == "step35":  # its full-attention layers turn half of what the file says
+    if keys.architecture == "step35":  # its full-attention layers rotate half of what the file says
         n_rot //= 2
     if n_rot % 2 or n_rot > head_dim:
         raise ModelFileError(

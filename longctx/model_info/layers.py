@@ -25,7 +25,7 @@ class Layer(Frozen):
     (one compressed row a token, no values), ``recurrent`` (a state of fixed size), ``none``
     (feed-forward only). ``key_length`` and ``value_length`` are elements a head; ``n_head_kv``
     counts heads. ``owns_kv`` is False where the layer reads an earlier layer's cache.
-    ``state_elements`` is the recurrent state in float32. ``has_rope``: positions turn its keys.
+    ``state_elements`` is the recurrent state in float32. ``has_rope``: positions rotate its keys.
     """
 
     kind: LayerKind

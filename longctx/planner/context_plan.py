@@ -82,6 +82,11 @@ class ContextPlan(Frozen):
         """The window in tokens that a session begins with."""
         return self.steps[0]
 
+    @property
+    def slides(self) -> bool:
+        """Whether a full window lets its oldest tokens go, so that nothing is too long for it."""
+        return self.overflow == "slide"
+
     def check_fit(self, n_tokens: int, max_tokens: int = 0, *, n_added: int = 0) -> None:
         """Refuse a text, or a prompt whose answer has no room, before any work.
 

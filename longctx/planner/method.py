@@ -138,7 +138,7 @@ def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...])
     how = (
         "each growth prefills the text again"
         if keys_cannot_turn(info)
-        else "the cached keys are turned along, nothing is prefilled again"
+        else "the cached keys are re-rotated, nothing is prefilled again"
     )
     return (
         f"Elastic: as trained up to {first:,} tokens, then {stages}, when the text needs it; {how}."

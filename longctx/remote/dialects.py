@@ -10,9 +10,9 @@ from longctx import arguments
 from longctx.errors import RemoteError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
+    MESSAGE_TOKENS,
     TEMPLATE_TOKENS,
     TOOLS_TOKENS,
-    TURN_TOKENS,
     estimate_tokens,
 )
 from longctx.remote.names import (
@@ -152,7 +152,7 @@ class UnknownServer:
             texts.append(str(message.get("reasoning_content") or ""))
             if calls := message.get("tool_calls"):
                 texts.append(json.dumps(calls, ensure_ascii=False))
-        around = TEMPLATE_TOKENS + TURN_TOKENS * len(messages) + (TOOLS_TOKENS if tools else 0)
+        around = TEMPLATE_TOKENS + MESSAGE_TOKENS * len(messages) + (TOOLS_TOKENS if tools else 0)
         return sum(map(estimate_tokens, texts)) + around
 
 

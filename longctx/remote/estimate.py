@@ -7,7 +7,7 @@ import re
 _PIECES = re.compile(
     r"(?P<word>[A-Z]?[a-z]+)|(?P<capitals>[A-Z]+)|(?P<space> (?=[A-Za-z]))|(?P<rest>\S|\s)"
 )
-TURN_TOKENS = 12
+MESSAGE_TOKENS = 12
 """Around one message: its role, its marks, line ends."""
 TEMPLATE_TOKENS = 64
 """Around a conversation: the system message that many templates put in where there is none."""

@@ -20,7 +20,7 @@ class Names:
         thinking: how it takes whether to think, and how much: ``own`` by our server's one switch,
             ``template`` by variables of the chat template alone, ``effort`` also by OpenAI's
             ``reasoning_effort``.
-        reasoning: what it reads as the thoughts of a turn that is sent again.
+        reasoning: what it reads as the thoughts of a message that is sent again.
     """
 
     server: str

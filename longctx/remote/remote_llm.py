@@ -202,10 +202,10 @@ class RemoteLLM(Closing):
         schemas = tools_of(messages, tools)
         if isinstance(messages, Prompt) and messages.counted_by is self._dialect:
             return messages
-        turns = tuple(as_messages(messages))
-        on_wire = wire_messages(turns, self._dialect.names.reasoning)
+        conversation = tuple(as_messages(messages))
+        on_wire = wire_messages(conversation, self._dialect.names.reasoning)
         n_tokens = self._dialect.count_chat(on_wire, wire_tools(schemas))
-        return Prompt(turns, schemas, n_tokens, self._dialect)
+        return Prompt(conversation, schemas, n_tokens, self._dialect)
 
     # Generating
 
@@ -215,7 +215,7 @@ class RemoteLLM(Closing):
         The server holds calls to their tools and answers to their schema as far as it can.
 
         A last message of the assistant's is the server's to read: ``longctx serve`` and
-        llama-server continue it, others open a new turn.
+        llama-server continue it, others open a new message.
 
         Raises:
             ContextOverflowError: prompt and answer do not fit the window.

@@ -38,7 +38,7 @@ def wire_messages(
     """The conversation; arguments of calls are JSON texts there.
 
     Args:
-        messages: the turns.
+        messages: of the conversation.
         reasoning: what the server calls what was thought.
 
     Raises:
@@ -46,13 +46,13 @@ def wire_messages(
     """
     out = []
     for message in as_messages(messages):
-        turn = message.to_template()
-        if thought := turn.pop("reasoning_content", None):
-            turn |= dict.fromkeys(reasoning, thought)
-        for call in turn.get("tool_calls", ()):
+        plain = message.to_template()
+        if thought := plain.pop("reasoning_content", None):
+            plain |= dict.fromkeys(reasoning, thought)
+        for call in plain.get("tool_calls", ()):
             function = call["function"]
             function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
-        out.append(turn)
+        out.append(plain)
     return out
 
 

@@ -1,4 +1,4 @@
-"""RoPE as arithmetic: what each scaling method does to the frequencies, and turning keys.
+"""RoPE as arithmetic: what each scaling method does to the frequencies, and rotating keys.
 
 Pure numpy; nothing here knows llama.cpp but :class:`RopeConfig`, which states what llama.cpp
 is told and the frequencies that it then runs.
@@ -17,7 +17,7 @@ from longctx.rope.frequencies import (
     ntk,
     ntk_base,
 )
-from longctx.rope.rotate import RotaryType, Turn, rerotate, rotate
+from longctx.rope.rotate import RotaryType, Rotation, rerotate, rotate
 from longctx.rope.self_extend import Groups, SelfExtendConfig, grouped_positions
 from longctx.rope.yarn import ntk_by_parts, yarn, yarn_attention_factor, yarn_ramp
 
@@ -26,10 +26,10 @@ __all__ = [
     "Method",
     "RopeConfig",
     "RotaryType",
+    "Rotation",
     "Scaled",
     "SelfExtendConfig",
     "TrainedRope",
-    "Turn",
     "divided",
     "dynamic_ntk",
     "grouped_positions",

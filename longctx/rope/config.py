@@ -28,8 +28,8 @@ class RopeConfig(Frozen):
             linear, ntk-by-parts and yarn.
         original_ctx: L, the window in tokens from which the ramp of YaRN is computed.
         attention_factor: what cached keys carry, relative to plain rotated ones.
-        beta_fast: turns in L above which YaRN leaves a frequency alone.
-        beta_slow: turns in L below which YaRN divides a frequency by s.
+        beta_fast: rotations in L above which YaRN leaves a frequency alone.
+        beta_slow: rotations in L below which YaRN divides a frequency by s.
         ramp: whether llama.cpp runs YaRN's ramp, be it our choice or the file's.
         frequency_factors: divisors of the frequencies [n_rot/2], from the file's
             ``rope_freqs.weight`` or its long or short factors, which apply under every method;
@@ -98,7 +98,7 @@ def rope_config(
     Args:
         method: the scaling method.
         scale: s = n_ctx / n_ctx_train.
-        n_rot: dimensions of a head that turn.
+        n_rot: dimensions of a head that are rotated.
         base: the trained base.
         original_ctx: the file's ``rope.scaling.original_context_length``, else its trained
             window, in tokens.

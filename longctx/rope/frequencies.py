@@ -24,7 +24,7 @@ class TrainedRope:
     """The RoPE that a model was trained with (Su et al. 2021, RoFormer, section 3.4).
 
     Args:
-        n_rot: dimensions of a head that turn (even; not head_dim where rotary is partial).
+        n_rot: dimensions of a head that are rotated (even; not head_dim where rotary is partial).
         base: b, above 1.
         original_ctx: L, the trained window in tokens.
 
@@ -38,7 +38,9 @@ class TrainedRope:
 
     def __post_init__(self) -> None:
         if self.n_rot < 2 or self.n_rot % 2:
-            raise PlanError(f"n_rot is {self.n_rot}; RoPE turns pairs, so it is even and positive")
+            raise PlanError(
+                f"n_rot is {self.n_rot}; RoPE rotates pairs, so it is even and positive"
+            )
         if not (math.isfinite(self.base) and self.base > 1):
             raise PlanError(f"the RoPE base is {self.base}; it is a number above 1")
         if self.original_ctx < 1:
@@ -143,14 +145,16 @@ def llama3(
 ) -> Scaled:
     """Llama 3.1's (Grattafiori et al. 2024): NTK-by-parts with other ends to its ramp.
 
-    With r = L·θ/2π turns in the trained window: θ/s below ``low_freq_factor`` turns, θ above
+    With r = L·θ/2π rotations in the trained window: θ/s below ``low_freq_factor`` of them, θ above
     ``high_freq_factor``, and a mix linear in r between. llama.cpp's converter writes it as a
     ``rope_freqs.weight`` tensor.
     """
-    return Scaled(mix_by_turns(rope, check_scale(scale), low_freq_factor, high_freq_factor))
+    return Scaled(mix_by_rotations(rope, check_scale(scale), low_freq_factor, high_freq_factor))
 
 
-def mix_by_turns(rope: TrainedRope, scale: float, low: float, high: float) -> NDArray[np.float64]:
+def mix_by_rotations(
+    rope: TrainedRope, scale: float, low: float, high: float
+) -> NDArray[np.float64]:
     """(1-m)·θ/s + m·θ, m = clamp((r-low)/(high-low), 0, 1), r = L·θ/2π: float64[n_rot/2].
 
     Raises:
@@ -158,9 +162,9 @@ def mix_by_turns(rope: TrainedRope, scale: float, low: float, high: float) -> ND
     """
     if not high > low:
         raise PlanError(
-            f"the ramp runs from {low} to {high} turns; its end must be above its start"
+            f"the ramp runs from {low} to {high} rotations; its end must be above its start"
         )
     theta = rope.frequencies
-    turns = rope.original_ctx * theta / (2 * math.pi)
-    mix = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    n_rotations = rope.original_ctx * theta / (2 * math.pi)
+    mix = np.clip((n_rotations - low) / (high - low), 0.0, 1.0)
     return (1 - mix) * theta / scale + mix * theta

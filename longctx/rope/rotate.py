@@ -1,8 +1,8 @@
-"""Turning keys: RoPE applied to them, and cached ones moved to other positions or frequencies.
+"""Rotating keys: RoPE applied to them, and cached ones re-rotated to other positions or RoPEs.
 
 RoPE rotates pair i of a key at position p by the angle p·θᵢ (Su et al. 2021, equation 34),
 so a cached key becomes that of position p' under θ' by one more rotation, by p'·θ'ᵢ - p·θᵢ.
-Only the first n_rot dimensions of a head turn; the others, and all values, carry no position.
+Only the first n_rot dimensions of a head are rotated; the others, and all values, have no position.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level 
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
+class Rotation:
     """Rotations of n rows of keys, computed once and shared by all layers.
 
     ``factors`` is complex64[n, n_rot/2], scale · e^(i·angle). Make one with :meth:`by`, or
@@ -36,7 +36,7 @@ class Turn:
     rope_type: RotaryType
 
     @classmethod
-    def by(cls, angles: Iterator[NDArray[np.float64]], rope_type: str, scale: float) -> Turn:
+    def by(cls, angles: Iterator[NDArray[np.float64]], rope_type: str, scale: float) -> Rotation:
         """Build from chunks of angles, float64[rows, n_rot/2] radians.
 
         Raises:
@@ -44,7 +44,7 @@ class Turn:
         """
         if rope_type not in ("norm", "neox"):
             raise UnsupportedModelError(
-                f"keys with RoPE of type {rope_type!r} cannot be turned; only norm and neox can: "
+                f"keys with RoPE of type {rope_type!r} cannot be rotated; only norm and neox can: "
                 "prefill the text again"
             )
         tables = []
@@ -67,7 +67,7 @@ class Turn:
         *,
         n_rot: int,
         rope_type: str,
-    ) -> Turn:
+    ) -> Rotation:
         """From keys cached under ``old`` at ``old_positions`` [n] to ``new`` at ``new_positions``.
 
         By p'·θ' - p·θ, times the ratio of the attention factors.
@@ -88,24 +88,24 @@ class Turn:
 
     @property
     def n_rot(self) -> int:
-        """Dimensions of a head that turn."""
+        """Dimensions of a head that are rotated."""
         return 2 * int(self.factors.shape[1])
 
     def __len__(self) -> int:
         return len(self.factors)
 
-    def __getitem__(self, rows: slice) -> Turn:
-        return Turn(self.factors[rows], self.rope_type)
+    def __getitem__(self, rows: slice) -> Rotation:
+        return Rotation(self.factors[rows], self.rope_type)
 
     def apply(
         self, keys: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """Turn keys, float32[n, n_head_kv, head_dim] with contiguous heads.
+        """Rotate keys, float32[n, n_head_kv, head_dim] with contiguous heads.
 
         ``out`` may be ``keys`` itself; without it the result is a new array.
 
         Raises:
-            ValueError: the shape is not this turn's.
+            ValueError: the shape is not this rotation's.
         """
         if keys.ndim != 3 or len(keys) != len(self) or keys.shape[2] < self.n_rot:
             raise ValueError(
@@ -115,18 +115,18 @@ class Turn:
             out = keys.copy()
         elif out is not keys:
             out[...] = keys
-        turn_pairs = _turn_norm if self.rope_type == "norm" else _turn_neox
+        rotate_pairs = _rotate_norm if self.rope_type == "norm" else _rotate_neox
         for rows in _chunks(len(keys), keys.shape[1] * keys.shape[2]):
-            turn_pairs(out[rows, :, : self.n_rot], self.factors[rows, None])
+            rotate_pairs(out[rows, :, : self.n_rot], self.factors[rows, None])
         return out
 
 
-def _turn_norm(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
+def _rotate_norm(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
     pairs = keys.view(np.complex64)
     np.multiply(pairs, factors, out=pairs)
 
 
-def _turn_neox(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
+def _rotate_neox(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
     # k·[cos, cos] + swapped k·[-sin, sin]: whole rows, which numpy runs faster than halves.
     half = keys.shape[2] // 2
     swapped = np.concatenate((keys[..., half:], keys[..., :half]), axis=2)
@@ -158,7 +158,7 @@ def rotate(
         positions: [n].
         frequencies: float64[n_rot/2], radians a position.
         rope_type: ``"norm"`` or ``"neox"``.
-        attention_factor: multiplies the dimensions that turn, as llama.cpp does.
+        attention_factor: multiplies the dimensions that are rotated, as llama.cpp does.
         out: where to put the result; may be ``keys``.
 
     Returns:
@@ -171,7 +171,7 @@ def rotate(
         np.multiply.outer(positions[rows], frequencies)
         for rows in _chunks(positions.size, 2 * frequencies.size)
     )
-    return Turn.by(angles, rope_type, attention_factor).apply(keys, out=out)
+    return Rotation.by(angles, rope_type, attention_factor).apply(keys, out=out)
 
 
 def rerotate(
@@ -185,7 +185,7 @@ def rerotate(
     rope_type: str,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Turn the cached keys of one layer; for many layers keep the :class:`Turn`.
+    """Re-rotate the cached keys of one layer; for many layers keep the :class:`Rotation`.
 
     Exact for the first layer. Deeper keys were computed from hidden states that saw the old
     frequencies, and stay so.
@@ -196,7 +196,7 @@ def rerotate(
         old: the RoPE they were cached under.
         new_positions: [n], where they shall stand.
         new: the RoPE that will read them.
-        n_rot: dimensions of a head that turn.
+        n_rot: dimensions of a head that are rotated.
         rope_type: ``"norm"`` or ``"neox"``.
         out: where to put the result; may be ``keys``.
 
@@ -206,5 +206,7 @@ def rerotate(
     Raises:
         UnsupportedModelError: the RoPE is neither NORM nor NEOX.
     """
-    turn = Turn.between(old_positions, old, new_positions, new, n_rot=n_rot, rope_type=rope_type)
-    return turn.apply(keys, out=out)
+    rotation = Rotation.between(
+        old_positions, old, new_positions, new, n_rot=n_rot, rope_type=rope_type
+    )
+    return rotation.apply(keys, out=out)

@@ -52,7 +52,7 @@ class SelfExtendConfig(Frozen):
     dropped.
 
     All this follows from the number of tokens alone (:meth:`stage`). A text that came at once,
-    in turns, or that was cut back from a longer one stands at the same positions, and each of
+    by and by, or that was cut back from a longer one stands at the same positions, and each of
     its tokens was computed among the same: else an answer would depend on what was asked before.
 
     Unlike the paper's two attentions (grouped for far tokens, exact for near ones), a token

@@ -1,6 +1,6 @@
 """YaRN and NTK-by-parts (Peng et al. 2023).
 
-The paper ramps over r, the turns that a dimension makes in the trained window (definition 2).
+The paper ramps over r, the rotations that a dimension makes in the trained window (definition 2).
 The code that everybody runs, llama.cpp and transformers included, ramps over the dimension's
 index i between the dimensions whose r is beta_fast and beta_slow. The two agree at the ends of
 the ramp and differ between them. :func:`ntk_by_parts` is the paper's; :func:`yarn` and
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.errors import PlanError
-from longctx.rope.frequencies import Scaled, TrainedRope, check_scale, mix_by_turns
+from longctx.rope.frequencies import Scaled, TrainedRope, check_scale, mix_by_rotations
 
 BETA_FAST = 32.0
 BETA_SLOW = 1.0
@@ -24,11 +24,11 @@ BETA_SLOW = 1.0
 def ntk_by_parts(
     rope: TrainedRope, scale: float, *, beta_fast: float = BETA_FAST, beta_slow: float = BETA_SLOW
 ) -> Scaled:
-    """The paper's ramp over r: θ/s below β_slow turns, θ above β_fast.
+    """The paper's ramp over r: θ/s below β_slow rotations, θ above β_fast.
 
     Source: YaRN, section 3.2, definition 2. No temperature.
     """
-    return Scaled(mix_by_turns(rope, check_scale(scale), beta_slow, beta_fast))
+    return Scaled(mix_by_rotations(rope, check_scale(scale), beta_slow, beta_fast))
 
 
 def yarn_attention_factor(scale: float) -> float:
@@ -45,7 +45,7 @@ def yarn_ramp(
 ) -> NDArray[np.float64]:
     """How much of each θᵢ is kept: float64[n_rot/2], 1 is untouched and 0 is θ/s.
 
-    corr(β) = d·ln(L/(2πβ)) / (2·ln b) is the dimension that makes β turns in the trained
+    corr(β) = d·ln(L/(2πβ)) / (2·ln b) is the dimension that makes β rotations in the trained
     window; the ramp falls from low = max(0, corr(β_fast)) to high = min(d-1, corr(β_slow)).
     ``truncate`` rounds them outwards to whole dimensions, as llama.cpp always does
     (``ggml_rope_yarn_corr_dims``) and transformers does unless a model says otherwise.

@@ -16,7 +16,7 @@ _LSTRIP, _RSTRIP = int(TokenAttr.LSTRIP), int(TokenAttr.RSTRIP)
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
 _BRACKETED = re.compile(r"<.+>|\[.+\]|\{.+\}", re.DOTALL)
-# Models whose HTML tags are single tokens (Gemma) read documents with them; they close no turn.
+# Models whose HTML tags are single tokens (Gemma) read documents with them; they close no message.
 # fmt: off
 _HTML = frozenset((
     "a", "b", "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3", "h4", "h5",

@@ -75,7 +75,7 @@ def test_it_grows_first_and_compacts_at_the_target_only(llm):
 
 
 def test_a_turn_prefills_what_is_new_while_it_grows(llm):
-    """Over the growth too: the keys are turned, not computed again."""
+    """Over the growth too: the keys are re-rotated, not computed again."""
     agent = Agent(llm)
     n_before = 0
     for i in range(8):

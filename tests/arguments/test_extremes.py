@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from longctx import LongContextLLM
-from longctx.answers import settings_of
 from longctx.chat import Expected
 from longctx.engine import GenerationSettings
+from longctx.local.settings import settings_of
 from longctx.sampling import Sampling
 
 PROMPT = "The function returns"

@@ -9,7 +9,7 @@ from longctx.backends import DecodeThreads
 
 @pytest.mark.parametrize(("slow", "expected"), [(4, 2), (2, 4)])
 def test_the_faster_count_is_held(slow: int, expected: int) -> None:
-    """After both had their turns the faster median serves; then the question is asked again."""
+    """After both were tried the faster median serves; then the question is asked again."""
     threads = DecodeThreads(4, burst=2, trials=2, hold=10)
     for _ in range(8):
         threads.record(1.0 if threads.current() == slow else 0.1)

@@ -54,7 +54,7 @@ def test_recomputing_all_of_it_is_a_joint_prefill(tiny_gguf: TinyGguf) -> None:
 
 
 def test_windows_of_different_scale_and_compressed_ones(tiny_gguf: TinyGguf) -> None:
-    """The keys are turned from the one's RoPE to the other's; Self-Extend compresses after."""
+    """The keys are re-rotated from the one's RoPE to the other's; Self-Extend compresses after."""
     path = tiny_gguf("llama", n_ctx_train=256)
     with opened(path, method="ntk") as llm:
         one, two = llm.session(), llm.session()

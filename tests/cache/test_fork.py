@@ -50,7 +50,7 @@ def test_logits_belong_to_whoever_decoded_last(tiny_gguf: TinyGguf) -> None:
 def test_a_fork_that_grows_compresses_slides_or_finds_no_room_moves_out(
     tiny_gguf: TinyGguf,
 ) -> None:
-    """Cells are shared, so what turns keys must not touch its twin's."""
+    """Cells are shared, so what re-rotates keys must not touch its twin's."""
     path = tiny_gguf("llama", n_ctx_train=256)
     with opened(path, method="ntk", n_keep=4, overflow="slide") as llm:
         parent = llm.session()

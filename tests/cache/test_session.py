@@ -76,7 +76,7 @@ def test_other_kv_types_grow_too(tiny_gguf: TinyGguf, kv_type: str, tolerance: f
 
 
 def test_growing_and_shrinking_come_back(tiny_gguf: TinyGguf) -> None:
-    """Two turns that undo each other leave the keys as they were, to f16 precision."""
+    """Two rotations that undo each other leave the keys as they were, to f16 precision."""
     with opened(tiny_gguf("llama", n_ctx_train=256), method="ntk") as llm:
         session = llm.session()
         session.feed(IDS[:150])
@@ -91,7 +91,7 @@ def test_growing_and_shrinking_come_back(tiny_gguf: TinyGguf) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["deepseek2", "qwen2vl"])
-def test_what_cannot_be_turned_is_prefilled_again_and_said(
+def test_what_cannot_be_re_rotated_is_prefilled_again_and_said(
     tiny_gguf: TinyGguf, architecture: str
 ) -> None:
     """MLA and M-RoPE: the same tokens in the larger window, and the reason in the result."""

@@ -117,7 +117,9 @@ def test_system_prompt_and_tools_are_pinned(tiny_gguf: TinyGguf) -> None:
             llm.chat([long_system, talk[1]], max_tokens=8)
 
 
-def test_models_whose_keys_cannot_be_turned_slide_by_a_second_prefill(tiny_gguf: TinyGguf) -> None:
+def test_models_whose_keys_cannot_be_re_rotated_slide_by_a_second_prefill(
+    tiny_gguf: TinyGguf,
+) -> None:
     """The right tokens in the window, and the reason in words."""
     for architecture in ("gemma3", "deepseek2"):
         path = tiny_gguf(architecture, n_ctx_train=1024)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from longctx._native import Context, ContextParams, Model
 from longctx.cache.state import parse_state
 from longctx.errors import SnapshotMismatchError
-from longctx.rope import RopeConfig, Turn
+from longctx.rope import RopeConfig, Rotation
 from tests.conftest import TinyGguf
 
 IDS = np.random.default_rng(0).integers(0, 250, 100)
@@ -77,25 +77,27 @@ def test_what_is_written_is_read_and_stays_in_place(tiny_gguf: TinyGguf, kv_type
 
 
 def test_reading_and_writing_back_changes_nothing(tiny_gguf: TinyGguf) -> None:
-    """A turn by nothing leaves every byte of a float16 state."""
+    """A rotation by nothing leaves every byte of a float16 state."""
     state = filled(tiny_gguf).get_state()
-    turned = state.copy()
-    cache = parse_state(turned).caches[0]
-    turn = Turn.between(cache.positions, PLAIN, cache.positions, PLAIN, n_rot=32, rope_type="norm")
+    rotated = state.copy()
+    cache = parse_state(rotated).caches[0]
+    rotation = Rotation.between(
+        cache.positions, PLAIN, cache.positions, PLAIN, n_rot=32, rope_type="norm"
+    )
     for keys in cache.keys:
-        keys.turn(turned, turn, head_dim=32)
-    np.testing.assert_array_equal(turned, state)
+        keys.rotate(rotated, rotation, head_dim=32)
+    np.testing.assert_array_equal(rotated, state)
 
 
 def test_positions_can_be_rewritten(tiny_gguf: TinyGguf) -> None:
-    """Keys turned by 50 with positions moved by 50: the context stands there, as if prefilled."""
+    """Keys and positions moved by 50: the context stands there, as if prefilled."""
     context = filled(tiny_gguf, kv_type_k="f32")
     state = context.get_state()
     cache = parse_state(state).caches[0]
     moved = cache.positions + 50
-    turn = Turn.between(cache.positions, PLAIN, moved, PLAIN, n_rot=32, rope_type="norm")
+    rotation = Rotation.between(cache.positions, PLAIN, moved, PLAIN, n_rot=32, rope_type="norm")
     for keys in cache.keys:
-        keys.turn(state, turn, head_dim=32)
+        keys.rotate(state, rotation, head_dim=32)
     cache.write_positions(state, moved)
     context.clear()
     context.set_state(state)
@@ -146,9 +148,11 @@ def test_rows_of_another_head_dim_are_refused(tiny_gguf: TinyGguf) -> None:
     """32 values are no heads of 24."""
     state = filled(tiny_gguf).get_state()
     cache = parse_state(state).caches[0]
-    turn = Turn.between(cache.positions, PLAIN, cache.positions, PLAIN, n_rot=24, rope_type="norm")
+    rotation = Rotation.between(
+        cache.positions, PLAIN, cache.positions, PLAIN, n_rot=24, rope_type="norm"
+    )
     with pytest.raises(SnapshotMismatchError, match="head_dim 24"):
-        cache.keys[0].turn(state, turn, head_dim=24)
+        cache.keys[0].rotate(state, rotation, head_dim=24)
 
 
 # Damage

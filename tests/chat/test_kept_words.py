@@ -46,7 +46,7 @@ def test_words_that_are_cut(demo: Model) -> None:
     """A template that shows the beginning of a turn keeps short ones, and no long one."""
     template = ChatTemplate(shapes.CUTS, demo)
     assert "Hi" in template.render([USER]).text
-    with pytest.raises(TemplateError, match="drops words of the user: turn 3 of 3, 'word word"):
+    with pytest.raises(TemplateError, match="drops words of the user: message 3 of 3, 'word word"):
         template.render([USER, SAID, {"role": "user", "content": "word " * 20}])
     with pytest.raises(TemplateError, match="drops words of the system"):
         template.render([{"role": "system", "content": "word " * 20}, USER])

@@ -66,7 +66,7 @@ def test_a_template_without_a_system_role(name: str) -> None:
     template = PromptTemplate(shapes.NO_SYSTEM[name])
     assert template.losses == ()
     (note,) = template.notes
-    assert "head of the user's first turn" in note
+    assert "head of the user's first message" in note
 
 
 @pytest.mark.parametrize(

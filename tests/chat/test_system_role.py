@@ -108,7 +108,7 @@ def test_no_word_is_lost_in_any_conversation(
 
 
 class Refused(Exception):
-    """Gemma wants user and assistant to take turns."""
+    """Gemma wants user and assistant to alternate."""
 
 
 def rendered(

@@ -24,7 +24,7 @@ def test_the_whole_of_it_in_a_process_of_its_own() -> None:
     assert report["omp_wait_policy"] == "passive"
     assert 0 < report["memory_available_bytes"] < report["memory_total_bytes"]
     steps = {check["name"]: check for check in report["checks"] if check["seconds"] is not None}
-    assert list(steps) == ["model", "load", "prefill", "keys turn", "grow", "answer"]
+    assert list(steps) == ["model", "load", "prefill", "re-rotate", "grow", "answer"]
     assert {check["status"] for check in steps.values()} == {"ok"}
     assert "Paris" in steps["answer"]["detail"]
     assert "8,192 to 12,288 tokens" in steps["grow"]["detail"]
@@ -56,7 +56,7 @@ def test_a_model_that_does_not_load_fails(
 
 
 def test_a_wrong_answer_fails(tiny_gguf: TinyGguf) -> None:
-    """A model of noise loads, turns and grows; that it cannot answer is told."""
+    """A model of noise loads, re-rotates and grows; that it cannot answer is told."""
     *before, last = self_test(tiny_gguf())
     assert {check.status for check in before} == {"ok"}
     assert (last.name, last.status) == ("answer", "failed")

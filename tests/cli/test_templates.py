@@ -20,7 +20,7 @@ SMALL = ("--target-ctx", "1024", "--max-tokens", "4")
         (None, "ChatML"),
         (shapes.LOSES_QUESTIONS["constant"], "drops words of the user"),
         (shapes.BROKEN, "no valid Jinja"),
-        (shapes.NO_SYSTEM["drops it"], "head of the user's first turn"),
+        (shapes.NO_SYSTEM["drops it"], "head of the user's first message"),
     ],
 )
 def test_plan_and_inspect_tell(source: str | None, said: str, tiny_gguf: TinyGguf) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from longctx import BackendError, ModelInfo, plan_context
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session
+from longctx.cache import KeyRotator, Session
 from longctx.channel import Channel
 from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
@@ -35,10 +35,10 @@ def test_one_that_loses_its_cache() -> None:
     info = ModelInfo.from_gguf(TINY)
     plan = plan_context(info, 2048, method="self-extend", reserve_output=16)
     backend = LlamaCppBackend(info, plan, n_threads=1)
-    turner, common = KeyTurner(backend), CommonContexts(backend)
+    rotator, common = KeyRotator(backend), CommonContexts(backend)
 
     def new() -> Session:
-        return Session(backend, turner, no_text, owner=pool, contexts=common)
+        return Session(backend, rotator, no_text, owner=pool, contexts=common)
 
     pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 30, store=None)
     staging = Staging(backend, common, cost_bytes=lambda n: n, has_room=pool.has_room)

@@ -9,7 +9,7 @@ import pytest
 
 from longctx import ModelInfo, plan_context
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session
+from longctx.cache import KeyRotator, Session
 from longctx.cache.shared import OwnContexts
 from longctx.engine.common import CommonContexts
 from tests.models import TINY
@@ -28,12 +28,12 @@ def new() -> Iterator[Open]:
     info = ModelInfo.from_gguf(TINY)
     plan = plan_context(info, 2048, method="self-extend", reserve_output=16)
     backend = LlamaCppBackend(info, plan, n_threads=1)
-    turner, common = KeyTurner(backend), CommonContexts(backend)
+    rotator, common = KeyRotator(backend), CommonContexts(backend)
     opened: list[Session] = []
 
     def make(alone: bool) -> Session:
         contexts = OwnContexts(backend, 1) if alone else common
-        opened.append(Session(backend, turner, no_text, contexts=contexts))
+        opened.append(Session(backend, rotator, no_text, contexts=contexts))
         return opened[-1]
 
     yield make

@@ -9,7 +9,7 @@ import pytest
 
 from longctx import LongContextLLM, ModelInfo, plan_context
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session
+from longctx.cache import KeyRotator, Session
 from longctx.cache.shared import Contexts, OwnContexts
 from longctx.cache.snapshot import read_header
 from longctx.engine.common import CommonContexts
@@ -38,7 +38,7 @@ def short_is_worth_keeping(monkeypatch: Any) -> None:
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
 def test_two_conversations_keep_their_caches(tiny_gguf: TinyGguf) -> None:
-    """Turn by turn, each prefills only what is new."""
+    """Alternating, each prefills only what is new."""
     with opened(tiny_gguf("llama", n_ctx_train=1024)) as llm:
         for text in (CAT * 10, DOG * 10):
             llm.generate(text, max_tokens=4)
@@ -90,7 +90,7 @@ def test_a_snapshot_that_does_not_fit_now_stays(tiny_gguf: TinyGguf, tmp_path: P
 def test_a_snapshot_that_cannot_be_used_is_asked_for_once(
     tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
 ) -> None:
-    """Its keys are of another scale and cannot be turned: it stays, and is left alone."""
+    """Its keys are of another scale and cannot be re-rotated: it stays, and is left alone."""
     path = tiny_gguf("deepseek2", n_ctx_train=512)
     options: Any = {"cache_dir": tmp_path, "method": "yarn"}
     with opened(path, 1024, window="fixed", **options) as llm:
@@ -165,7 +165,7 @@ def test_memory_is_counted_with_borrowed_sessions_and_growth(tiny_gguf: TinyGguf
     common = CommonContexts(backend)
 
     def new(contexts: Contexts = common) -> Session:
-        return Session(backend, KeyTurner(backend), no_text, owner=pool, contexts=contexts)
+        return Session(backend, KeyRotator(backend), no_text, owner=pool, contexts=contexts)
 
     pool = SessionPool(
         new, common, cost_bytes=lambda n_ctx: n_ctx, limit_bytes=256 + 512 + 256, store=None
@@ -198,7 +198,7 @@ def test_a_session_that_lost_its_cache_is_let_go(tiny_gguf: TinyGguf) -> None:
     common = CommonContexts(backend)
 
     def new() -> Session:
-        return Session(backend, KeyTurner(backend), no_text, owner=pool, contexts=common)
+        return Session(backend, KeyRotator(backend), no_text, owner=pool, contexts=common)
 
     pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 20, store=None)
     lost = pool.pick([5] * 10)

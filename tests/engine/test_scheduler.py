@@ -148,7 +148,7 @@ def test_a_thousand_requests_at_once(llm: LongContextLLM) -> None:
 
 @pytest.mark.parametrize("architecture", ["gemma3", "mamba", "qwen2"])
 def test_other_caches_answer_side_by_side_too(tiny_gguf: TinyGguf, architecture: str) -> None:
-    """Sliding caches and recurrent states have a context each, and take turns token by token."""
+    """Sliding caches and recurrent states have a context each, and alternate token by token."""
     target = 512 if architecture == "mamba" else 1024
     with opened(tiny_gguf(architecture, n_ctx_train=512), target) as llm:
         prompts = ["the cat sat on", "a dog ran to the hill", "the king and"]

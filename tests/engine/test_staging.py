@@ -9,7 +9,7 @@ import pytest
 
 from longctx import ModelInfo, plan_context
 from longctx.backends import LlamaCppBackend
-from longctx.cache import KeyTurner, Session
+from longctx.cache import KeyRotator, Session
 from longctx.channel import Channel
 from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
@@ -47,7 +47,7 @@ class Bench:
         info = ModelInfo.from_gguf(TINY)
         plan = plan_context(info, self.n_ctx, method="self-extend", reserve_output=16)
         self.backend = LlamaCppBackend(info, plan, n_threads=1)
-        self.turner, self.common = KeyTurner(self.backend), CommonContexts(self.backend)
+        self.rotator, self.common = KeyRotator(self.backend), CommonContexts(self.backend)
         self.pool = SessionPool(
             self.new, self.common, cost_bytes=lambda n: n, limit_bytes=self.limit_bytes, store=None
         )
@@ -61,7 +61,7 @@ class Bench:
 
     def new(self) -> Session:
         """As the engine opens them."""
-        return Session(self.backend, self.turner, no_text, owner=self.pool, contexts=self.common)
+        return Session(self.backend, self.rotator, no_text, owner=self.pool, contexts=self.common)
 
     def ask(self, prompt: list[int], n_tokens: int) -> Writing:
         """Add an answer; its outcome comes under its number."""

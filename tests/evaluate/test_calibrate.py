@@ -10,7 +10,7 @@ import pytest
 
 from longctx import DocumentError, LongContextLLM, ModelInfo, RequestError, UnsupportedModelError
 from longctx.evaluate import calibrate
-from longctx.evaluate.search import N_STRETCHES, best_candidate
+from longctx.evaluate.calibration.search import N_STRETCHES, best_candidate
 from longctx.planner import Profile, TrialResult, plan_context, profile_path
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longctx import ContextOverflowError, DocumentError, Progress, RequestError
-from longctx.evaluate.confidence import wilson_interval
-from longctx.evaluate.fitting import largest_fitting
-from longctx.evaluate.measure_ruler import RulerScore, effective_window
-from longctx.evaluate.retrieval import first_number
-from longctx.evaluate.tables import Table
-from longctx.evaluate.texts import python_reference, stretch
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.confidence import wilson_interval
+from longctx.evaluate.measures.retrieval import first_number
+from longctx.evaluate.measures.ruler import RulerScore, effective_window
+from longctx.evaluate.prompts.fitting import largest_fitting
+from longctx.evaluate.prompts.texts import python_reference, stretch
 from longctx.progress import Meter
 
 

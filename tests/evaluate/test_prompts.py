@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longctx import ContextOverflowError, DocumentError, LongContextLLM, RequestError
-from longctx.evaluate.needle_text import needle_of, needle_prompt
-from longctx.evaluate.passkey_text import passkey_prompt
-from longctx.evaluate.recall_text import MAX_FACTS, build_facts, build_recall_text
-from longctx.evaluate.texts import python_reference
+from longctx.evaluate.prompts.needle import needle_of, needle_prompt
+from longctx.evaluate.prompts.passkey import passkey_prompt
+from longctx.evaluate.prompts.recall import MAX_FACTS, build_facts, build_recall_text
+from longctx.evaluate.prompts.texts import python_reference
 from tests.conftest import TinyGguf
 
 PROSE = python_reference()[:40_000]

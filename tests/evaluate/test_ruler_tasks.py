@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from longctx.evaluate.ruler_tasks import TASKS, Material, Sample, string_match_all
-from longctx.evaluate.texts import python_reference
+from longctx.evaluate.prompts.ruler import TASKS, Material, Sample, string_match_all
+from longctx.evaluate.prompts.texts import python_reference
 
 WORDS = tuple(sorted(set(re.findall(r"\b[a-z]{4,}\b", python_reference()))))
 SHORT = Material(2048, python_reference()[:20_000], WORDS)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from longctx import RequestError
-from longctx.evaluate.factors import N_KNOTS, starting_factors
-from longctx.evaluate.search import (
+from longctx.evaluate.calibration.factors import N_KNOTS, starting_factors
+from longctx.evaluate.calibration.search import (
     N_STRETCHES,
     Candidate,
     Searched,

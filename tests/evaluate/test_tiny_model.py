@@ -32,7 +32,7 @@ from longctx.evaluate import (
     ruler,
     stream,
 )
-from longctx.evaluate.ruler_tasks import TASKS
+from longctx.evaluate.prompts.ruler import TASKS
 from tests.conftest import TinyGguf
 
 Measure = Callable[..., EvaluationResult]
@@ -271,6 +271,6 @@ def _reference() -> str:
 
 def _stretch(llm: LongContextLLM, ids: list[int]) -> str:
     """The first 900 tokens of what a window of 4,096 reads at seed 0."""
-    from longctx.evaluate.texts import stretch
+    from longctx.evaluate.prompts.texts import stretch
 
     return llm.detokenize(stretch(ids, 4096, 0)[:900])

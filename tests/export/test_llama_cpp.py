@@ -97,7 +97,7 @@ def test_flags_and_variables_are_what_our_own_contexts_are_given(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_koboldcpp_reaches_llama_cpp_through_metadata(tiny_gguf: TinyGguf, method: str) -> None:
-    """Frequency scale, base and the overrides that it passes on turn keys as our contexts do."""
+    """Frequency scale, base and the overrides that it passes on rotate keys as our contexts do."""
     chosen = plan(tiny_gguf(), method=method)
     found = flags(export_plan(chosen, "koboldcpp").text)
     scale, base = map(float, found["--ropeconfig"])

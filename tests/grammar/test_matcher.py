@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from longctx import LongContextLLM
 from longctx._native import Model, TokenAttr
-from longctx.answers import settings_of
 from longctx.engine import GenerationSettings
 from longctx.errors import BackendError, RequestError
 from longctx.grammar import Grammar, GrammarMatcher, TokenTable, json_grammar, json_rule
+from longctx.local.settings import settings_of
 from tests.models import TINY
 from tests.support.vocabularies import Vocabularies
 
@@ -208,7 +208,7 @@ def test_a_guide_begins_a_grammar_in_the_middle(monkeypatch: pytest.MonkeyPatch)
         return replace(settings_of(*given), guide=lambda tokens: Quiet(tokens, 5, CALL))
 
     with LongContextLLM(TINY, 512, reserve_output=64, n_threads=1) as llm:
-        monkeypatch.setattr("longctx.llm.settings_of", guided)
+        monkeypatch.setattr("longctx.local.generator.settings_of", guided)
         held = llm.generate("The ", max_tokens=64, temperature=1.0, seed=1)
     call = held.text[held.text.index('{"name": "find", "n": ') :]
     assert json.loads(call)["name"] == "find"

@@ -107,7 +107,7 @@ def test_a_template_in_bytes_that_are_no_text(tiny_gguf: TinyGguf, tmp_path: Pat
 
 def test_a_system_message_for_a_template_without_the_role(gemma: LongContextLLM) -> None:
     """chat, tools, agents and documents follow one rule, and the plan says so."""
-    assert any("head of the user's first turn" in warning for warning in gemma.plan.warnings)
+    assert any("head of the user's first message" in warning for warning in gemma.plan.warnings)
     text = "user\nBe brief.\n\nWhat is the capital of France?\nassistant\n"
     assert prompt(gemma, [BRIEF, ASK]) == text
     used = gemma.chat([BRIEF, ASK]).usage

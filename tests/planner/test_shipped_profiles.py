@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from longctx import ModelInfo, demo_model
-from longctx.evaluate.search import N_STRETCHES
+from longctx.evaluate.calibration.search import N_STRETCHES
 from longctx.packaged_model import fast_copy
 from longctx.planner import Profile, ProfileParameters, TrialResult, plan_context, profile_path
 from longctx.planner.profile import shipped_profiles

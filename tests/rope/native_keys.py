@@ -1,8 +1,8 @@
 """Keys out of llama.cpp, in a form that our rotation can be compared with.
 
 A token decoded alone into an empty cache attends to nothing but itself, so its keys are the
-model's unrotated ones, turned by its position: in every layer, at any position, for the price
-of one token. At position 0 they are not turned at all.
+model's unrotated ones, rotated by its position: in every layer, at any position, for the price
+of one token. At position 0 they are not rotated at all.
 """
 
 from __future__ import annotations

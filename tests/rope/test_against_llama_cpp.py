@@ -81,7 +81,7 @@ def test_real_model(demo_gguf: Path, method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_layers_without_rope(tiny_gguf: TinyGguf, method: Method) -> None:
-    """SmolLM3 turns three layers of four; the fourth's keys are the same at every position."""
+    """SmolLM3 rotates three layers of four; the fourth's keys are the same at every position."""
     rope = rope_config(method, scale=2.0, n_rot=32, base=10_000.0, original_ctx=1024)
     path = tiny_gguf("smollm3")
     check_method(path, "smollm3", rope, rope_type="norm", n_rot=32, head_dim=32, layers=slice(0, 3))
@@ -91,7 +91,7 @@ def test_layers_without_rope(tiny_gguf: TinyGguf, method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_sliding_window_layers_keep_their_base(tiny_gguf: TinyGguf, method: Method) -> None:
-    """Gemma 3: global layers obey us; the others turn at their own base, whatever we set.
+    """Gemma 3: global layers obey us; the others rotate at their own base, whatever we set.
 
     Trap 4. The factor that cancels YaRN's temperature for NTK-by-parts cancels nothing in
     these layers, which have none, and so shrinks their keys.

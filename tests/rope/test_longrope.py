@@ -1,4 +1,4 @@
-"""Longrope: factors that llama.cpp runs from a second file, and turning between them."""
+"""Longrope: factors that llama.cpp runs from a second file, and re-rotating between them."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_gguf_py_reads_the_file(tmp_path: Path) -> None:
 
 
 def test_llama_cpp_runs_the_factors(tiny_gguf: TinyGguf) -> None:
-    """Every layer's keys turn by θ/λ, at LongRoPE's temperature, and the file is as it was."""
+    """Every layer's keys rotate by θ/λ, at LongRoPE's temperature, and the file is as it was."""
     path = tiny_gguf("llama")
     info = ModelInfo.from_gguf(path)
     rope = rope_config("longrope", scale=3.0, searched_factors=FACTORS, **SHAPE)
@@ -65,7 +65,7 @@ def test_llama_cpp_runs_the_factors(tiny_gguf: TinyGguf) -> None:
 
 
 def test_a_window_grows_to_the_factors() -> None:
-    """Elastic: as trained, then turned to the factors' power for each window; no second prefill."""
+    """Elastic: as trained, re-rotated to the factors' power for each window; no second prefill."""
     info = ModelInfo.from_gguf(TINY)
     profile = longrope_profile(info, info.n_rot)
     with LongContextLLM(TINY, 1024, profile=profile, reserve_output=0) as llm:

@@ -61,14 +61,14 @@ def test_ntk_is_the_exact_form_and_not_the_loose_one(rope: TrainedRope, scale: f
 
 @given(ropes, scales)
 def test_yarn_ramp_ends(rope: TrainedRope, scale: float) -> None:
-    """More turns than β_fast: untouched; fewer than β_slow: θ/s; monotonous between."""
+    """More rotations than β_fast: untouched; fewer than β_slow: θ/s; monotonous between."""
     ramp = yarn_ramp(rope)
-    turns = rope.original_ctx * rope.frequencies / (2 * math.pi)
+    n_rotations = rope.original_ctx * rope.frequencies / (2 * math.pi)
     ours, theta = yarn(rope, scale).frequencies, rope.frequencies
     assert (np.diff(ramp) <= 0).all()
     # Rounding outwards moves each end by less than one dimension.
-    untouched = np.flatnonzero(turns > 32)[:-1]
-    divided_by_s = np.flatnonzero(turns < 1)[1:]
+    untouched = np.flatnonzero(n_rotations > 32)[:-1]
+    divided_by_s = np.flatnonzero(n_rotations < 1)[1:]
     np.testing.assert_allclose(ours[untouched], theta[untouched], rtol=1e-12)
     np.testing.assert_allclose(ours[divided_by_s], theta[divided_by_s] / scale, rtol=1e-12)
 
@@ -79,8 +79,8 @@ def test_paper_and_code_agree_at_the_ends_of_the_ramp(rope: TrainedRope, scale: 
     paper, code = ntk_by_parts(rope, scale).frequencies, yarn(rope, scale).frequencies
     ramp = yarn_ramp(rope)
     flat = np.flatnonzero((ramp == 1) | (ramp == 0))
-    turns = rope.original_ctx * rope.frequencies / (2 * math.pi)
-    outside = flat[(turns[flat] >= 32) | (turns[flat] <= 1)]
+    n_rotations = rope.original_ctx * rope.frequencies / (2 * math.pi)
+    outside = flat[(n_rotations[flat] >= 32) | (n_rotations[flat] <= 1)]
     np.testing.assert_allclose(paper[outside], code[outside], rtol=1e-12)
     for frequencies in (paper, code):
         assert (frequencies <= rope.frequencies * (1 + 1e-12)).all()

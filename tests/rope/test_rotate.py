@@ -1,4 +1,4 @@
-"""Turning keys: against complex numbers, back and forth, and across llama.cpp's contexts."""
+"""Rotating keys: against complex numbers, back and forth, and across llama.cpp's contexts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from longctx._native import Context, Model
 from longctx.cache.state import parse_state
 from longctx.errors import UnsupportedModelError
-from longctx.rope import Method, RopeConfig, Turn, rerotate, rope_config, rotate
+from longctx.rope import Method, RopeConfig, Rotation, rerotate, rope_config, rotate
 from tests.conftest import TinyGguf
 from tests.rope.native_keys import native_params, open_model
 
@@ -106,12 +106,12 @@ def test_rerotate_equals_rotating_afresh(rope_type: str, n_rot: int) -> None:
 def test_out_may_be_the_keys(rope_type: str) -> None:
     """In place, into another array and into a new one: the same, and inputs stay as they were."""
     keys, positions = random_keys(700), np.arange(700)
-    turn = Turn.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type=rope_type)
+    rotation = Rotation.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type=rope_type)
     given_keys, other = keys.copy(), np.empty_like(keys)
-    fresh = turn.apply(keys)
+    fresh = rotation.apply(keys)
     np.testing.assert_array_equal(keys, given_keys)
-    assert turn.apply(keys, out=other) is other
-    assert turn.apply(keys, out=keys) is keys
+    assert rotation.apply(keys, out=other) is other
+    assert rotation.apply(keys, out=keys) is keys
     np.testing.assert_array_equal(other, fresh)
     np.testing.assert_array_equal(keys, fresh)
 
@@ -119,23 +119,23 @@ def test_out_may_be_the_keys(rope_type: str) -> None:
 def test_shapes_that_do_not_match_are_refused() -> None:
     """Another number of rows, too few dimensions, positions of two lengths, M-RoPE."""
     positions = np.arange(4)
-    turn = Turn.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type="neox")
+    rotation = Rotation.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type="neox")
     with pytest.raises(ValueError, match="rows of n_rot 32"):
-        turn.apply(random_keys(5))
+        rotation.apply(random_keys(5))
     with pytest.raises(ValueError, match="rows of n_rot 32"):
-        turn.apply(random_keys(4, head_dim=16))
+        rotation.apply(random_keys(4, head_dim=16))
     with pytest.raises(ValueError, match="4 old and 3 new"):
-        Turn.between(positions, PLAIN, positions[:3], YARN, n_rot=32, rope_type="neox")
+        Rotation.between(positions, PLAIN, positions[:3], YARN, n_rot=32, rope_type="neox")
     with pytest.raises(UnsupportedModelError, match="mrope"):
         rotate(random_keys(4), positions, PLAIN.frequencies(32), rope_type="mrope")
 
 
 @pytest.mark.parametrize("method", ["linear", "ntk", "ntk-by-parts", "yarn"])
 @pytest.mark.parametrize("architecture", ["llama", "stablelm"])
-def test_turned_state_is_the_other_context_s(
+def test_re_rotated_state_is_the_other_context_s(
     tiny_gguf: TinyGguf, architecture: str, method: Method
 ) -> None:
-    """A prefix cached unscaled, turned in its state: layer 0's keys are the new context's own."""
+    """A prefix cached unscaled, then re-rotated: layer 0's keys are the new context's own."""
     n_rot, rope_type = {"llama": (32, "norm"), "stablelm": (8, "neox")}[architecture]
     shape: dict[str, Any] = {"n_rot": n_rot, "base": 10_000.0, "original_ctx": 1024}
     rope = rope_config(method, scale=4.0, **shape)
@@ -148,18 +148,18 @@ def test_turned_state_is_the_other_context_s(
         states.append(context.get_state())
     state, wanted = states
     cache = parse_state(state).caches[0]
-    turn = Turn.between(
+    rotation = Rotation.between(
         cache.positions, PLAIN, cache.positions, rope, n_rot=n_rot, rope_type=rope_type
     )
     before = cache.keys[0].read(state)
-    cache.keys[0].turn(state, turn, head_dim=32)
+    cache.keys[0].rotate(state, rotation, head_dim=32)
     ours, theirs = cache.keys[0].read(state), parse_state(wanted).caches[0].keys[0].read(wanted)
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
     assert np.abs(before - theirs).max() > 0.5
 
 
-def test_turned_state_continues_the_text(demo_gguf: Path) -> None:
-    """SmolLM2: a text turned to NTK's base predicts as a second prefill; unturned, not.
+def test_re_rotated_state_continues_the_text(demo_gguf: Path) -> None:
+    """SmolLM2: a text re-rotated to NTK's base predicts as a second prefill; as it was, not.
 
     It stands at position 6000, where old keys under new queries are far off.
     """
@@ -173,16 +173,18 @@ def test_turned_state_continues_the_text(demo_gguf: Path) -> None:
     )
     source = Context(model, native_params(native))
     source.decode(ids[:-1], 6000)
-    unturned = source.get_state()
-    state = unturned.copy()
+    original = source.get_state()
+    state = original.copy()
     cache = parse_state(state).caches[0]
-    turn = Turn.between(cache.positions, native, cache.positions, rope, n_rot=64, rope_type="norm")
+    rotation = Rotation.between(
+        cache.positions, native, cache.positions, rope, n_rot=64, rope_type="norm"
+    )
     for keys in cache.keys:
-        keys.turn(state, turn, head_dim=64)
+        keys.rotate(state, rotation, head_dim=64)
 
     target = Context(model, native_params(rope))
     logits = []
-    for each in (None, state, unturned):
+    for each in (None, state, original):
         target.clear()
         if each is None:
             target.decode(ids[:-1], 6000)
@@ -190,5 +192,5 @@ def test_turned_state_continues_the_text(demo_gguf: Path) -> None:
             target.set_state(each)
         target.decode(ids[-1:], 6000 + len(ids) - 1)
         logits.append(target.logits()[0].copy())
-    afresh, turned, wrong = logits
-    assert np.abs(turned - afresh).mean() < 0.4 * np.abs(wrong - afresh).mean()
+    afresh, rotated, wrong = logits
+    assert np.abs(rotated - afresh).mean() < 0.4 * np.abs(wrong - afresh).mean()

@@ -222,7 +222,7 @@ def _attention_layer(architecture: str, model: TinyModel) -> Shapes:
 
 
 def _deepseek2_layer(model: TinyModel) -> Shapes:
-    """Multi-head latent attention: one compressed row a token, of which n_rot dims turn."""
+    """Multi-head latent attention: one compressed row a token, of which n_rot dims are rotated."""
     key = "deepseek2.attention."
     q_rank, kv_rank = model.metadata[f"{key}q_lora_rank"], model.metadata[f"{key}kv_lora_rank"]
     n_k, n_v = model.metadata[f"{key}key_length_mla"], model.metadata[f"{key}value_length_mla"]

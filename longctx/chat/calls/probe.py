@@ -30,7 +30,7 @@ from longctx.chat.calls.format import (
 )
 from longctx.errors import TemplateError
 
-Turn = dict[str, Any]
+PlainMessage = dict[str, Any]
 Render = Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]] | None, bool], str]
 """(messages, tools, add_generation_prompt) to text; raises TemplateError as the template does."""
 
@@ -41,7 +41,7 @@ _IDS = "qzh000001", "qzi000002"
 _WORDS = "Qzj words."
 
 
-def _tool(name: str) -> Turn:
+def _tool(name: str) -> PlainMessage:
     properties = {
         _KEYS[0]: {"type": "string", "description": "Text."},
         _KEYS[1]: {"type": "integer", "description": "A number."},
@@ -54,7 +54,7 @@ def _tool(name: str) -> Turn:
 
 _TOOLS = [_tool(name) for name in _NAMES]
 PROBE_TOOLS = {tool["function"]["name"]: tool["function"]["parameters"] for tool in _TOOLS}
-_ASK: Turn = {"role": "user", "content": "Qzk question."}
+_ASK: PlainMessage = {"role": "user", "content": "Qzk question."}
 _ARGUMENTS = {_KEYS[0]: _TEXT, _KEYS[1]: _NUMBER, _KEYS[2]: _TEXT_2}
 PROBED = tuple((name, _ARGUMENTS) for name in _NAMES)
 """The calls that are rendered."""
@@ -71,7 +71,7 @@ def probe_answers(render: Render, source: str, *, text_arguments: bool) -> Answe
     family = family_of(source, FIRST)
     if family is not None:
         return family
-    shown = "".join(_try(render, [_ASK, turn], True) for turn in _thoughtful())
+    shown = "".join(_try(render, [_ASK, message], True) for message in _thoughtful())
     style = AnswerFormat(thinking=thinking_of(source + shown))
     style = replace(style, wrapping=_wrapping(render, style))
     for answer in rendered_calls(render, text_arguments, style.wrapping):
@@ -83,20 +83,22 @@ def probe_answers(render: Render, source: str, *, text_arguments: bool) -> Answe
     return replace(style, calls=BARE if fallback is None else fallback.calls)
 
 
-def _thoughtful() -> list[Turn]:
+def _thoughtful() -> list[PlainMessage]:
     answer = {"role": "assistant", "content": _WORDS}
     return [{**answer, key: "Qzl thought."} for key in ("reasoning_content", "reasoning")]
 
 
-def _try(render: Render, turns: Sequence[Turn], prompted: bool, tools: Any = None) -> str:
+def _try(
+    render: Render, messages: Sequence[PlainMessage], prompted: bool, tools: Any = None
+) -> str:
     try:
-        return render(turns, tools, prompted)
+        return render(messages, tools, prompted)
     except TemplateError:
         return ""
 
 
 def _wrapping(render: Render, style: AnswerFormat) -> tuple[str, ...]:
-    """Marks between the head of the assistant's turn and its words."""
+    """Marks between the head of the assistant's message and its words."""
     prompt = _try(render, [_ASK], True)
     text = _try(render, [_ASK, {"role": "assistant", "content": _WORDS}], False)
     head = _before_tag(text, _n_shared(prompt, text))
@@ -124,18 +126,21 @@ def rendered_calls(
     of :data:`PROBED`.
     """
 
-    def turn(n: int, with_id: bool) -> Turn:
+    def answer(n: int, with_id: bool) -> PlainMessage:
         calls = []
         for name, call_id in zip(_NAMES[:n], _IDS, strict=False):
             arguments: Any = json.dumps(_ARGUMENTS) if text_arguments else _ARGUMENTS
-            call: Turn = {"type": "function", "function": {"name": name, "arguments": arguments}}
+            call: PlainMessage = {
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
             calls.append({"id": call_id, **call} if with_id else call)
         return {"role": "assistant", "content": "", "tool_calls": calls}
 
     words = _try(render, [_ASK, {"role": "assistant", "content": _WORDS}], False, _TOOLS)
     out = []
     for with_id in (True, False):
-        texts = [_try(render, [_ASK, turn(n, with_id)], False, _TOOLS) for n in (1, 2)]
+        texts = [_try(render, [_ASK, answer(n, with_id)], False, _TOOLS) for n in (1, 2)]
         start = texts[0].rfind(_ASK["content"])
         if _NAMES[0] not in texts[0][start:]:
             continue
@@ -221,7 +226,7 @@ def _marks(body: Body, prefix: str, mid: str | None, suffix: str) -> CallFormat:
 
 
 def _section_end(section: str, text: str) -> str:
-    """What closes a section, without what ends the turn behind it."""
+    """What closes a section, without what ends the message behind it."""
     if not section.strip():
         return ""
     for name in re.findall(r"<([\w:.-]+)>", section):

@@ -90,7 +90,7 @@ class CallReader:
                 break
         if n == 0:
             raise NoCall
-        # Part by part: the mark may have caught what ends the turn in the template.
+        # Part by part: the mark may have caught what ends the message in the template.
         for part in parts_of(shape.section_end):
             if not (yield from feed.accept(part)):
                 break

@@ -17,10 +17,10 @@ import jinja2
 from markupsafe import Markup
 
 from longctx.errors import RequestError
-from longctx.evaluate.plots import PALETTE, check_folder, check_plot
-from longctx.evaluate.result import Subject
-from longctx.evaluate.runs import EvaluationRun
-from longctx.evaluate.tables import Table
+from longctx.evaluate.figures.plots import PALETTE, check_folder, check_plot
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.result import Subject
+from longctx.evaluate.reports.runs import EvaluationRun
 from longctx.files import write_whole
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_report(path: str | Path, runs: Sequence[EvaluationRun]) -> None:
         raise RequestError("there are no measurements to report; pass at least one run")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(
-        files("longctx.evaluate").joinpath("report.html").read_text(encoding="utf-8")
+        files("longctx.evaluate.reports").joinpath("report.html").read_text(encoding="utf-8")
     )
     page = template.render(
         runs=runs,

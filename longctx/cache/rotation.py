@@ -18,14 +18,16 @@ from longctx.backends import Backend
 from longctx.cache.state import CacheLayout, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
 from longctx.model_info import Layer, ModelInfo
-from longctx.rope import RopeConfig, Turn
+from longctx.rope import RopeConfig, Rotation
 
 _PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
+# Quantised keys were rounded under the old RoPE and are again under the new one; all others are
+# held to 0.02.
 _TOLERANCE = {"q8_0": 0.1, "q4_0": 0.4}
 
 
 def obstacle(info: ModelInfo) -> str | None:
-    """Why a model's cached keys cannot be turned; None if they can."""
+    """Why a model's cached keys cannot be re-rotated; None if they can."""
     if info.rope_type not in ("norm", "neox"):
         return f"its RoPE is of type {info.rope_type}"
     for kind, what in (("mla", "compressed keys (MLA)"), ("recurrent", "a recurrent state")):
@@ -34,18 +36,18 @@ def obstacle(info: ModelInfo) -> str | None:
     return None
 
 
-class KeyTurner:
-    """Turns the keys in a sequence's state, on all cores."""
+class KeyRotator:
+    """Re-rotates the keys in a sequence's state, on all cores."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._proved: dict[tuple[RopeConfig, RopeConfig, bool], str | None] = {}
 
     def obstacle(self, old: RopeConfig, new: RopeConfig, *, moves: bool = False) -> str | None:
-        """Why keys cannot be turned from ``old`` to ``new``; None if they can.
+        """Why keys cannot be re-rotated from ``old`` to ``new``; None if they can.
 
         Proved on this very model: one token, decoded alone far out under each RoPE, attends
-        only to itself, so that every layer's key must be the other's, turned.
+        only to itself, so that every layer's key must be the other's, re-rotated.
 
         Args:
             old: the RoPE that keys were cached under.
@@ -62,7 +64,7 @@ class KeyTurner:
             self._proved[old, new, moves] = self._prove(old, new, moves)
         return self._proved[old, new, moves]
 
-    def turn(
+    def rotate(
         self,
         state: NDArray[np.uint8],
         old: RopeConfig,
@@ -88,7 +90,7 @@ class KeyTurner:
         owners = [layer for layer in info.layers if layer.key_elements]
         if len(layout.caches) == 1:
             groups = [owners]
-        else:
+        else:  # llama.cpp writes the layers with the full window first, then the sliding ones
             sliding = [layer.kind == "sliding" for layer in owners]
             groups = [
                 [layer for layer, slides in zip(owners, sliding, strict=True) if slides == wanted]
@@ -101,9 +103,9 @@ class KeyTurner:
                 raise SnapshotMismatchError(
                     f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
                 )
-            self._turn_cache(state, cache, layers, old, new, old_positions, new_positions)
+            self._rotate_cache(state, cache, layers, old, new, old_positions, new_positions)
 
-    def _turn_cache(
+    def _rotate_cache(
         self,
         state: NDArray[np.uint8],
         cache: CacheLayout,
@@ -123,16 +125,22 @@ class KeyTurner:
         after = np.empty_like(before)
         after[order] = new_positions[first:]
         info = self._backend.info
-        turn = Turn.between(before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type)
-        turned = [
+        rotation = Rotation.between(
+            before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type
+        )
+        # Sliding layers mostly keep a RoPE of their own, whatever the window's; of a model whose
+        # do not, _prove finds it out.
+        rotated = [
             (rows, layer)
             for rows, layer in zip(cache.keys, layers, strict=True)
             if layer.has_rope and layer.kind != "sliding"
         ]
+        # Threads do, for numpy holds no lock while it computes; layers share no bytes.
         with ThreadPoolExecutor(self._backend.n_threads) as pool:
             list(
                 pool.map(
-                    lambda pair: pair[0].turn(state, turn, head_dim=pair[1].key_length), turned
+                    lambda pair: pair[0].rotate(state, rotation, head_dim=pair[1].key_length),
+                    rotated,
                 )
             )
         cache.write_positions(state, after)
@@ -147,18 +155,18 @@ class KeyTurner:
                 states.append(context.get_state())
             finally:
                 context.close()
-        turned, wanted = states
+        rotated, wanted = states
         try:
             before, after = np.array(positions, dtype=np.int32).reshape(2, 1)
-            self.turn(turned, old, new, before, after)
+            self.rotate(rotated, old, new, before, after)
         except (SnapshotMismatchError, UnsupportedModelError, BackendError) as error:
             return str(error)
         tolerance = _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)
-        pairs = zip(parse_state(turned).caches, parse_state(wanted).caches, strict=True)
+        pairs = zip(parse_state(rotated).caches, parse_state(wanted).caches, strict=True)
         for have, want in pairs:
             for index, (a, b) in enumerate(zip(have.keys, want.keys, strict=True)):
-                is_key, should_be = a.read(turned), b.read(wanted)
+                is_key, should_be = a.read(rotated), b.read(wanted)
                 error_norm = float(np.linalg.norm(is_key - should_be))
                 if error_norm > tolerance * float(np.linalg.norm(should_be)):
-                    return f"the turned keys of layer {index} are not those that llama.cpp computes"
+                    return f"re-rotated keys of layer {index} are not those that llama.cpp computes"
         return None

@@ -9,9 +9,9 @@ import numpy as np
 
 from longctx.arguments import whole
 from longctx.errors import RequestError
-from longctx.evaluate.measure_perplexity import PerplexityResult, points_of
-from longctx.evaluate.result import Subject
-from longctx.evaluate.texts import stretch, text_ids
+from longctx.evaluate.measures.perplexity import PerplexityResult, points_of
+from longctx.evaluate.measures.result import Subject
+from longctx.evaluate.prompts.texts import stretch, text_ids
 from longctx.progress import Meter
 from longctx.types import ProgressCallback
 

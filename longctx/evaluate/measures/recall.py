@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from longctx.arguments import whole
-from longctx.evaluate.plots import Curve, curves_figure
-from longctx.evaluate.progress import feed_along
-from longctx.evaluate.recall_text import DIGITS, Fact, build_facts, build_recall_text
-from longctx.evaluate.result import EvaluationResult, Subject
-from longctx.evaluate.tables import Table
-from longctx.evaluate.texts import text_ids
+from longctx.evaluate.figures.plots import Curve, curves_figure
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.progress import feed_along
+from longctx.evaluate.measures.result import EvaluationResult, Subject
+from longctx.evaluate.prompts.recall import DIGITS, Fact, build_facts, build_recall_text
+from longctx.evaluate.prompts.texts import text_ids
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 

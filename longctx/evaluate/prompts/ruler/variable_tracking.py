@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 from string import ascii_uppercase
 
-from longctx.evaluate.ruler_tasks.task import NOISE, Material, RulerTask, Sample
+from longctx.evaluate.prompts.ruler.task import NOISE, Material, RulerTask, Sample
 
 _HOPS = 4
 _EXAMPLE_NOISE = 5

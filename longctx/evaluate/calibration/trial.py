@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.evaluate.progress import feed_along
-from longctx.evaluate.recall_text import RecallText, build_facts, build_recall_text
-from longctx.evaluate.search import Proposal
+from longctx.evaluate.calibration.search import Proposal
+from longctx.evaluate.measures.progress import feed_along
+from longctx.evaluate.prompts.recall import RecallText, build_facts, build_recall_text
 from longctx.llm import LongContextLLM
 from longctx.planner import TrialResult, plan_context
 from longctx.progress import Meter

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from longctx.evaluate.fitting import largest_fitting
-from longctx.evaluate.passkey_text import MAX_KEY, passkey_prompt
-from longctx.evaluate.plots import HeatMap, heat_maps_figure
-from longctx.evaluate.random_numbers import generator
-from longctx.evaluate.result import Subject
-from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
+from longctx.evaluate.figures.plots import HeatMap, heat_maps_figure
+from longctx.evaluate.measures.result import Subject
+from longctx.evaluate.measures.retrieval import RetrievalResult, check_grid, run_grid, share
+from longctx.evaluate.prompts.fitting import largest_fitting
+from longctx.evaluate.prompts.passkey import MAX_KEY, passkey_prompt
+from longctx.evaluate.prompts.random_numbers import generator
 from longctx.types import ProgressCallback
 
 if TYPE_CHECKING:

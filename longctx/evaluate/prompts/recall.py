@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from longctx.arguments import whole
 from longctx.errors import ContextOverflowError, RequestError
-from longctx.evaluate.random_numbers import generator
-from longctx.evaluate.texts import ADJECTIVES, NOUNS, stretch
+from longctx.evaluate.prompts.random_numbers import generator
+from longctx.evaluate.prompts.texts import ADJECTIVES, NOUNS, stretch
 
 Tokenize = Callable[[str], list[int]]
 

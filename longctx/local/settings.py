@@ -1,4 +1,4 @@
-"""What stands between a request and its completion: the settings before, the result after."""
+"""The settings that a call's options come to."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from longctx import arguments
 from longctx._native import Model, biased_tokens
-from longctx.chat import Expected, Hearing
-from longctx.engine import GenerationSettings, Outcome
+from longctx.chat import Expected
+from longctx.engine import GenerationSettings
 from longctx.errors import RequestError
 from longctx.options import AnswerOptions
 from longctx.planner import ContextPlan
 from longctx.sampling import Sampling
-from longctx.types import Completion, Message
 
 
 def settings_of(
@@ -43,29 +42,4 @@ def settings_of(
         guide=expected.guide,
         top_logprobs=arguments.top_logprobs(options.get("top_logprobs")),
         prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
-    )
-
-
-def completion_of(outcome: Outcome, hearing: Hearing | None) -> Completion:
-    """Build the completion that the caller gets.
-
-    Args:
-        outcome: what was written.
-        hearing: what read it; None takes its text as it is.
-    """
-    if hearing is None:
-        message, usage = Message(role="assistant", content=outcome.text), outcome.usage
-    else:
-        message = hearing.message
-        usage = outcome.usage.model_copy(update={"reasoning_tokens": hearing.n_reasoning})
-    calls = message.tool_calls
-    return Completion(
-        text=message.content,
-        message=message,
-        finish_reason="tool_calls" if calls else outcome.finish_reason,
-        finish_detail=outcome.finish_detail,
-        usage=usage,
-        timings=outcome.timings,
-        window=outcome.window,
-        logprobs=() if calls else outcome.logprobs,
     )

@@ -12,7 +12,7 @@ from statistics import mean
 from typing import Literal
 
 from longctx.errors import RequestError
-from longctx.evaluate.factors import next_factors, starting_factors
+from longctx.evaluate.calibration.factors import next_factors, starting_factors
 from longctx.planner import ProfileParameters, SelfExtendConfig, TrialResult
 from longctx.rope import Method, TrainedRope
 

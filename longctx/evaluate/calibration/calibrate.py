@@ -13,8 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from longctx.arguments import real, whole
 from longctx.errors import LongCtxError, RequestError, UnsupportedModelError
-from longctx.evaluate.measure_trial import TRIAL_VERSION, run_trial
-from longctx.evaluate.search import (
+from longctx.evaluate.calibration.search import (
     CalibratedMethod,
     Proposal,
     Searched,
@@ -23,7 +22,8 @@ from longctx.evaluate.search import (
     propose,
     survivors,
 )
-from longctx.evaluate.texts import python_reference, stretch
+from longctx.evaluate.calibration.trial import TRIAL_VERSION, run_trial
+from longctx.evaluate.prompts.texts import python_reference, stretch
 from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from longctx.arguments import whole
 from longctx.errors import RequestError
-from longctx.evaluate.plots import Curve, curves_figure
-from longctx.evaluate.progress import feed_along
-from longctx.evaluate.result import EvaluationResult, Subject
-from longctx.evaluate.tables import Table
-from longctx.evaluate.texts import stretch, text_ids
+from longctx.evaluate.figures.plots import Curve, curves_figure
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.progress import feed_along
+from longctx.evaluate.measures.result import EvaluationResult, Subject
+from longctx.evaluate.prompts.texts import stretch, text_ids
 from longctx.progress import Meter
 from longctx.types import Frozen, ProgressCallback
 

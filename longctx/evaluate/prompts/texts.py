@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from longctx.errors import DocumentError
-from longctx.evaluate.random_numbers import generator
+from longctx.evaluate.prompts.random_numbers import generator
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM

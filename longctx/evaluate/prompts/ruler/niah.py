@@ -6,8 +6,8 @@ import re
 from functools import partial
 from random import Random
 
-from longctx.evaluate.ruler_tasks.task import Material, RulerTask, Sample
-from longctx.evaluate.texts import ADJECTIVES, NOUNS
+from longctx.evaluate.prompts.ruler.task import Material, RulerTask, Sample
+from longctx.evaluate.prompts.texts import ADJECTIVES, NOUNS
 
 _DEPTHS = 40  # places that needles may have, evenly spread
 

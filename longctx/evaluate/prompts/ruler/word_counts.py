@@ -6,7 +6,7 @@ from math import pi
 from random import Random
 from string import ascii_lowercase
 
-from longctx.evaluate.ruler_tasks.task import Material, RulerTask, Sample
+from longctx.evaluate.prompts.ruler.task import Material, RulerTask, Sample
 
 N_COMMON = 10
 _SHORT = 4096  # below it the paper's code repeats words less often

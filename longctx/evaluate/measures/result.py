@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from longctx.evaluate.plots import write_figure
-from longctx.evaluate.tables import Table
+from longctx.evaluate.figures.plots import write_figure
+from longctx.evaluate.figures.tables import Table
 from longctx.rope import RopeConfig, SelfExtendConfig
 from longctx.types import Frozen
 

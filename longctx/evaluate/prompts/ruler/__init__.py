@@ -5,10 +5,10 @@ essays of the haystack, and the words of `cwe`, come from a text at hand; and th
 of the chat template, without a first half of it put into the model's mouth.
 """
 
-from longctx.evaluate.ruler_tasks.niah import NIAH_TASKS
-from longctx.evaluate.ruler_tasks.task import Material, RulerTask, Sample, string_match_all
-from longctx.evaluate.ruler_tasks.variable_tracking import VARIABLE_TRACKING
-from longctx.evaluate.ruler_tasks.word_counts import COMMON_WORDS, FREQUENT_WORDS
+from longctx.evaluate.prompts.ruler.niah import NIAH_TASKS
+from longctx.evaluate.prompts.ruler.task import Material, RulerTask, Sample, string_match_all
+from longctx.evaluate.prompts.ruler.variable_tracking import VARIABLE_TRACKING
+from longctx.evaluate.prompts.ruler.word_counts import COMMON_WORDS, FREQUENT_WORDS
 
 TASKS: dict[str, RulerTask] = {
     task.name: task for task in (*NIAH_TASKS, VARIABLE_TRACKING, COMMON_WORDS, FREQUENT_WORDS)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from longctx.errors import RequestError
-from longctx.evaluate.measure_needle import NeedleResult
-from longctx.evaluate.measure_passkey import PasskeyResult
-from longctx.evaluate.measure_perplexity import PerplexityResult
-from longctx.evaluate.measure_recall import RecallResult
-from longctx.evaluate.measure_ruler import RulerResult
-from longctx.evaluate.measure_stream import StreamResult
-from longctx.evaluate.result import EvaluationResult
-from longctx.evaluate.tables import Table
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.needle import NeedleResult
+from longctx.evaluate.measures.passkey import PasskeyResult
+from longctx.evaluate.measures.perplexity import PerplexityResult
+from longctx.evaluate.measures.recall import RecallResult
+from longctx.evaluate.measures.result import EvaluationResult
+from longctx.evaluate.measures.ruler import RulerResult
+from longctx.evaluate.measures.stream import StreamResult
 from longctx.types import Frozen, first_problem
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from longctx.evaluate.fitting import largest_fitting
-from longctx.evaluate.needle_text import CITIES, MAX_NUMBER, MIN_NUMBER, needle_prompt
-from longctx.evaluate.plots import HeatMap, heat_maps_figure
-from longctx.evaluate.random_numbers import generator
-from longctx.evaluate.result import Subject
-from longctx.evaluate.retrieval import RetrievalResult, check_grid, run_grid, share
-from longctx.evaluate.texts import prose
+from longctx.evaluate.figures.plots import HeatMap, heat_maps_figure
+from longctx.evaluate.measures.result import Subject
+from longctx.evaluate.measures.retrieval import RetrievalResult, check_grid, run_grid, share
+from longctx.evaluate.prompts.fitting import largest_fitting
+from longctx.evaluate.prompts.needle import CITIES, MAX_NUMBER, MIN_NUMBER, needle_prompt
+from longctx.evaluate.prompts.random_numbers import generator
+from longctx.evaluate.prompts.texts import prose
 from longctx.types import Message, ProgressCallback
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import numpy as np
 
 from longctx.arguments import whole
 from longctx.errors import DocumentError, RequestError
-from longctx.evaluate.fitting import largest_fitting
-from longctx.evaluate.plots import HeatMap, heat_maps_figure
-from longctx.evaluate.result import EvaluationResult, Subject
-from longctx.evaluate.retrieval import check_lengths
-from longctx.evaluate.ruler_tasks import TASKS, Material, RulerTask, Sample, string_match_all
-from longctx.evaluate.tables import Table
-from longctx.evaluate.texts import prose, python_reference
+from longctx.evaluate.figures.plots import HeatMap, heat_maps_figure
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.result import EvaluationResult, Subject
+from longctx.evaluate.measures.retrieval import check_lengths
+from longctx.evaluate.prompts.fitting import largest_fitting
+from longctx.evaluate.prompts.ruler import TASKS, Material, RulerTask, Sample, string_match_all
+from longctx.evaluate.prompts.texts import prose, python_reference
 from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
 

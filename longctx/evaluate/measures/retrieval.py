@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from longctx.arguments import real, whole
 from longctx.errors import RequestError
-from longctx.evaluate.confidence import wilson_interval
-from longctx.evaluate.result import EvaluationResult
-from longctx.evaluate.tables import Table
+from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.confidence import wilson_interval
+from longctx.evaluate.measures.result import EvaluationResult
 from longctx.progress import Meter
 from longctx.types import Completion, Frozen, Messages, ProgressCallback
 

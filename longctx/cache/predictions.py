@@ -1,0 +1,104 @@
+"""What a cached text predicts: logits, the tokens drawn from them, and likelihoods."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx._native import Sampler
+from longctx.backends import Backend
+from longctx.cache.cells import Ids
+from longctx.cache.likelihood import negative_log_likelihood
+from longctx.cache.window import Window
+from longctx.errors import BackendError
+from longctx.types import ProgressCallback
+
+
+class Predictions:
+    """Reads the logits behind a text.
+
+    A context has the logits of its last batch, and that may have been another sequence's, or of
+    tokens that are gone. Whoever reads calls :meth:`refresh` before.
+
+    Args:
+        backend: the threads of decode.
+        window: the text.
+    """
+
+    def __init__(self, backend: Backend, window: Window) -> None:
+        self._backend = backend
+        self._window = window
+        self._cells = window.cells
+
+    def refresh(self) -> None:
+        """Let the logits in the context be those of the last token.
+
+        Where they are another's, the last token is decoded again: its keys come out as they were,
+        and a copy of the logits for each sequence would be a row of the vocabulary for each.
+
+        Raises:
+            BackendError: the text is empty.
+        """
+        if self._cells.has_logits:
+            return
+        if not self._cells.tokens:
+            raise BackendError("the session is empty; feed() it some text first")
+        last = self._cells.tokens[-1]
+        self._window.truncate(self._window.n_tokens - 1)
+        self._window.append(last)
+
+    def sample(
+        self, sampler: Sampler, *, back: int = 0, mask: NDArray[np.uint32] | None = None
+    ) -> int:
+        """Draw the token that follows, or that followed ``back`` tokens before."""
+        self.refresh()
+        return self._cells.sample(sampler, back=back, mask=mask)
+
+    def logits(self, *, back: int = 0) -> NDArray[np.float32]:
+        """float32[1, n_vocab] of the token that follows: a view, gone with the next batch."""
+        self.refresh()
+        return self._cells.logits(back=back)
+
+    def advance(self, token: int) -> None:
+        """Append one token that was drawn, with the threads of decode."""
+        self._window.expect(self._window.n_tokens + 1)
+        threads = self._backend.decode_threads
+        if threads is None:
+            self._window.append(token)
+            return
+        # A single token is bound by memory, a prefill by arithmetic: other counts are best.
+        self._cells.set_threads(threads.current())
+        started = time.monotonic()
+        try:
+            self._window.append(token)
+        finally:
+            threads.record(time.monotonic() - started)
+            self._cells.set_threads(self._backend.n_threads)
+
+    def greedy(self, n_tokens: int) -> list[int]:
+        """The most likely tokens that follow; the text stays as it is."""
+        n, ids = self._window.n_tokens, list[int]()
+        try:
+            while len(ids) < n_tokens:
+                if ids:
+                    self.advance(ids[-1])
+                ids.append(int(np.argmax(self.logits()[0])))
+        finally:
+            self._window.truncate(n)
+        return ids
+
+    def nll(self, ids: Ids, on_progress: ProgressCallback | None = None) -> NDArray[np.float32]:
+        """Append tokens and score them, in nats: float32[n], or [n-1] of an empty text."""
+        self._window.expect(self._window.n_tokens + len(ids), on_progress)
+        scores: list[NDArray[np.float32]] = []
+        if self._cells.tokens and len(ids):
+            self.refresh()
+            scores.append(negative_log_likelihood(self._cells.logits(), ids[:1]))
+        batches = self._window.batches(ids, scored=self._cells.n_outputs, on_progress=on_progress)
+        for begin, end in batches:
+            # Row i predicts token i + 1; the last row of all predicts what nobody has given.
+            rows = self._cells.logits(end - begin)
+            scores.append(negative_log_likelihood(rows, ids[begin + 1 : end + 1]))
+        return np.concatenate(scores) if scores else np.empty(0, np.float32)

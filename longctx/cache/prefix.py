@@ -1,0 +1,44 @@
+"""How much of a prompt a cached text begins with."""
+
+from __future__ import annotations
+
+from array import array
+
+from longctx.cache.cells import Ids
+from longctx.cache.window import Window
+
+_BLOCK = 256
+
+
+def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
+    """Length of the longest common prefix.
+
+    Block by block, since most texts differ early, and lists compare themselves faster than they
+    become arrays.
+    """
+    n = min(len(held), len(wanted))
+    for begin in range(0, n, _BLOCK):
+        one, other = list(held[begin : begin + _BLOCK]), list(wanted[begin : begin + _BLOCK])
+        if one[: n - begin] != other[: n - begin]:
+            pairs = zip(one, other, strict=False)
+            return begin + next((i for i, (a, b) in enumerate(pairs) if a != b), n - begin)
+    return n
+
+
+def shared_prefix(window: Window, ids: Ids) -> int:
+    """Length of the prefix of ``ids`` that need not be prefilled.
+
+    Of a window that has slid, the text is the attention sinks, what slid out, and the rest. What
+    slid out counts as long as it is the same to its last token: the rest was computed behind all of
+    it, so that of a text which differs inside only the sinks can be used.
+    """
+    tokens, dropped = window.cells.tokens, window.dropped
+    if not dropped:
+        return common_prefix(tokens, ids)
+    sinks, n_dropped = window.n_keep, len(dropped)
+    shared = common_prefix(tokens[:sinks], ids[:sinks])
+    if shared == sinks:
+        shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
+    if shared < sinks + n_dropped:
+        return min(shared, sinks)
+    return shared + common_prefix(tokens[sinks:], ids[shared:])

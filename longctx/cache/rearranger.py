@@ -1,0 +1,159 @@
+"""Cached tokens at other positions, under another RoPE or in another window, without a prefill."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.cache.cells import Cells
+from longctx.cache.rotation import KeyRotator
+from longctx.cache.state import select_tokens
+from longctx.rope import RopeConfig
+
+
+class Rearranger:
+    """Moves the tokens of a sequence, their keys re-rotated.
+
+    llama.cpp can shift positions in place, but reads all keys of a context under one RoPE, and
+    takes a sequence to another context only as an exported state. So the sequence is exported,
+    its keys are rewritten in that copy, and it is put back.
+
+    Where the keys of a model cannot be re-rotated, that is returned as a text and not raised: it
+    is no failure, for the caller has the tokens and prefills them again.
+
+    Args:
+        cells: the sequence.
+        rotator: re-rotates its keys.
+    """
+
+    def __init__(self, cells: Cells, rotator: KeyRotator) -> None:
+        self._cells = cells
+        self._rotator = rotator
+
+    def can_rotate_to(self, rope: RopeConfig) -> bool:
+        """Whether the cached keys can be re-rotated to another positional encoding."""
+        return self._rotator.obstacle(self._cells.rope, rope) is None
+
+    def rearrange(
+        self,
+        kept: NDArray[np.intp],
+        positions: NDArray[np.int32],
+        *,
+        n_ctx: int | None = None,
+        rope: RopeConfig | None = None,
+    ) -> str | None:
+        """Drop tokens and move the others.
+
+        Args:
+            kept: indices of the tokens that stay, ascending.
+            positions: int32[len(kept)], where they shall stand.
+            n_ctx: cells of another context to move to.
+            rope: another positional encoding to re-rotate the keys to.
+
+        Returns:
+            None; or why the keys of this model cannot be re-rotated: then the tokens are gone, and
+            the empty cache is the one asked for.
+
+        Raises:
+            BackendError: no memory for the new context; everything is as it was.
+        """
+        cells = self._cells
+        rope, n_ctx = rope or cells.rope, n_ctx or cells.n_ctx
+        old_rope, old_positions = cells.rope, cells.positions
+        tokens = [cells.tokens[i] for i in kept]
+        moves = not np.array_equal(old_positions[kept], positions)
+        rotates = moves or rope != old_rope
+        if not rotates and len(tokens) == len(old_positions):
+            shared = cells.shared
+            if shared.is_common and n_ctx <= shared.context.n_ctx:
+                cells.n_ctx = n_ctx  # only a limit: the cells are there
+                return None
+        reason = self._rotator.obstacle(old_rope, rope, moves=moves) if tokens and rotates else None
+        state = cells.export() if tokens and reason is None else None
+        cells.enter(n_ctx, rope, state)
+        if state is not None:
+            state = self._rotated(state, old_rope, old_positions, kept, positions)
+            cells.fill(state, tokens, positions)
+        return reason
+
+    def restore(
+        self,
+        state: NDArray[np.uint8],
+        tokens: list[int],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        positions: NDArray[np.int32],
+    ) -> str | None:
+        """Fill the empty sequence with an exported state.
+
+        Args:
+            state: uint8[n]; its bytes are used up.
+            tokens: all that it holds.
+            old_rope: the RoPE of its keys.
+            old_positions: int32[n], where they stand in it.
+            positions: int32[n], where they shall stand.
+
+        Returns:
+            None; or why the keys of this model cannot be re-rotated: then nothing was done.
+        """
+        moves = not np.array_equal(old_positions, positions)
+        if moves or old_rope != self._cells.rope:
+            reason = self._rotator.obstacle(old_rope, self._cells.rope, moves=moves)
+            if reason is not None:
+                return reason
+        everything = np.arange(len(tokens))
+        state = self._rotated(state, old_rope, old_positions, everything, positions)
+        self._cells.fill(state, tokens, positions)
+        return None
+
+    def attach(
+        self,
+        state: NDArray[np.uint8],
+        tokens: list[int],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        *,
+        skip: int,
+    ) -> str | None:
+        """Put an exported state's tokens behind what is here.
+
+        Args:
+            state: of tokens that were prefilled elsewhere; its bytes are used up.
+            tokens: all of them.
+            old_rope: the RoPE of its keys.
+            old_positions: int32[n], where they stand in it.
+            skip: tokens at its front to leave out.
+
+        Returns:
+            None; or why it cannot be done: then nothing was.
+        """
+        cells = self._cells
+        reason = self._rotator.obstacle(old_rope, cells.rope, moves=True)
+        if reason is not None:
+            return reason
+        if not cells.can_append:
+            return "its cache cannot hold a second sequence"
+        first = cells.next_position
+        positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
+        kept = np.arange(skip, len(tokens))
+        state = self._rotated(state, old_rope, old_positions, kept, positions)
+        cells.append(state, tokens[skip:], positions)
+        return None
+
+    def _rotated(
+        self,
+        state: NDArray[np.uint8],
+        old_rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        kept: NDArray[np.intp],
+        positions: NDArray[np.int32],
+    ) -> NDArray[np.uint8]:
+        """Some of a state's tokens, rotated to where they shall stand under the RoPE here."""
+        rope, old_kept = self._cells.rope, old_positions[kept]
+        rotates = rope != old_rope or not np.array_equal(old_kept, positions)
+        # A state that goes back as it was is not parsed: a recurrent one has a layout of its own.
+        if rotates or len(kept) < len(old_positions):
+            state = select_tokens(state, kept)
+        if rotates:
+            self._rotator.rotate(state, old_rope, rope, old_kept, positions)
+        return state

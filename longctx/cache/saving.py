@@ -1,0 +1,70 @@
+"""A text with its cache to a file, and back at whatever scale it was saved."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from longctx.backends import Backend
+from longctx.cache.rearranger import Rearranger
+from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
+from longctx.cache.window import Window
+from longctx.errors import SnapshotMismatchError
+
+
+def save_text(path: Path, backend: Backend, window: Window) -> Path:
+    """Write a text and its cache.
+
+    Raises:
+        RequestError: there is a folder, a pipe, a device or a read-only file.
+        BackendError: the file cannot be written.
+    """
+    cells = window.cells
+    snapshot = Snapshot(
+        key=snapshot_key(backend),
+        rope=cells.rope,
+        n_ctx=cells.n_ctx,
+        n_keep=window.n_keep,
+        groups=window.groups,
+        tokens=np.array(cells.tokens, dtype=np.int32),
+        dropped=np.array(window.dropped, dtype=np.int32),
+        positions=cells.positions,
+        state=cells.export(),
+    )
+    return write_snapshot(path, snapshot)
+
+
+def load_text(path: Path, backend: Backend, window: Window, rearranger: Rearranger) -> None:
+    """Put a saved text in place of what is in a window.
+
+    It stands where a text of its length stands here, whatever window it was saved in: else it would
+    be answered otherwise than the same text that was prefilled.
+
+    Raises:
+        SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or is
+            damaged; the window is as it was, or empty where the keys cannot be re-rotated.
+        ContextOverflowError: it does not fit the largest window; the window is as it was.
+    """
+    # All that can be refused without touching the window comes first.
+    snapshot = read_snapshot(path, snapshot_key(backend))
+    n = len(snapshot.tokens)
+    window.check_fits(n)
+    window.truncate(0)
+    window.smallest = 0
+    window.resize(window.step_for(n))
+    groups = window.groups_of(n)
+    reason = rearranger.restore(
+        snapshot.state,
+        snapshot.tokens.tolist(),
+        snapshot.rope,
+        snapshot.positions,
+        window.positions(n, groups),
+    )
+    if reason is not None:
+        raise SnapshotMismatchError(
+            f"{path} was saved at another scale, and {reason}; prefill the text again"
+        )
+    window.groups, window.n_keep = groups, snapshot.n_keep
+    window.dropped = array("i", snapshot.dropped.tolist())

@@ -1,0 +1,1 @@
+"""Results in files: one page to read, and JSON to load again."""

@@ -1,0 +1,7 @@
+"""A model that runs here: how it is loaded, how it answers, and its cached texts."""
+
+from longctx.local.generator import AnswerGenerator
+from longctx.local.loading import LoadedModel, load_model, log_to_stderr
+from longctx.local.sessions import Sessions
+
+__all__ = ["AnswerGenerator", "LoadedModel", "Sessions", "load_model", "log_to_stderr"]

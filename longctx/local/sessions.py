@@ -1,0 +1,104 @@
+"""Cached texts that a caller handles: sessions by hand, saved chats, composed prompts, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx import arguments
+from longctx.engine import N_BATCH, Session
+from longctx.errors import RequestError
+from longctx.local.loading import LoadedModel
+from longctx.types import Composed, Messages, ProgressCallback, ToolSchema
+
+
+class Sessions:
+    """The sessions of a model, each call run in the model's thread.
+
+    Arguments, results and errors are those of the methods of
+    :class:`longctx.LongContextLLM` that each is called by.
+
+    Args:
+        model: whose cache it is.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._engine = model.engine
+        self._thread = model.thread
+        self._prompts = model.prompts
+        self._plan = model.plan
+
+    def open(self, n_outputs: int | None = None) -> Session:
+        """An empty session, of which the logits of so many tokens of a batch can be read."""
+        if n_outputs is not None:
+            n_outputs = arguments.whole("n_outputs", n_outputs, least=1, most=N_BATCH)
+        return self._thread.call(
+            self._engine.open_session, self._prompts.part, self._thread, n_outputs
+        )
+
+    def load(self, path: str | Path) -> Session:
+        """A session that was saved by hand."""
+        session = self.open()
+        try:
+            session.load(path)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def save_chat(
+        self, path: str | Path, messages: Messages, tools: Sequence[ToolSchema] | None
+    ) -> int:
+        """Write the session that has most of a conversation; how many of its tokens."""
+        ids = self._prompts.transcript(messages, tools)
+        return self._thread.call(self._engine.save_text, ids, Path(path))
+
+    def load_chat(self, path: str | Path) -> int:
+        """Take a conversation that was saved into the cache; its tokens."""
+        text = self._thread.call(self._engine.load_text, Path(path))
+        self._prompts.recall(text)
+        return len(text)
+
+    def compose(
+        self,
+        messages: Messages,
+        passages: Sequence[str],
+        *,
+        recompute: int,
+        on_progress: ProgressCallback | None,
+    ) -> Composed:
+        """Bring the cache to where the passages of a prompt are in it, each prefilled alone."""
+        recompute = arguments.whole("recompute", recompute, least=0)
+        texts = arguments.texts("passages", passages)
+        ids = self._prompts.conversation(messages).ids
+        self._plan.check_fit(len(ids))
+        return self._thread.call(
+            self._engine.compose,
+            ids,
+            [self._prompts.tokenize(text) for text in texts],
+            recompute=recompute,
+            on_progress=on_progress,
+        )
+
+    def score(
+        self,
+        text_or_ids: str | Sequence[int] | NDArray[np.int32],
+        *,
+        batch: int,
+        on_progress: ProgressCallback | None,
+    ) -> NDArray[np.float32]:
+        """Negative log-likelihood of each token of a text given all before it."""
+        batch = arguments.whole("batch", batch, least=1)
+        ids = (
+            self._prompts.ids(text_or_ids)
+            if isinstance(text_or_ids, str)
+            else self._prompts.checked(text_or_ids)
+        )
+        if len(ids) < 2:
+            raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
+        if not self._plan.slides:
+            self._plan.check_fit(len(ids))
+        return self._thread.call(self._engine.score, ids, batch=batch, on_progress=on_progress)
