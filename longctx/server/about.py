@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -11,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from longctx.server.requests import TokenizeRequest, template_options
-from longctx.server.responses import Health, ModelDocument, ModelList, Tokens
+from longctx.server.openai.documents import Health, ModelDocument, ModelList, Tokens
+from longctx.server.openai.requests import TokenizeRequest
 from longctx.server.service import Service
 
 _POLICY = (
@@ -26,7 +24,7 @@ _POLICY = (
 def about_routes(service: Service) -> APIRouter:
     """The routes that run no model."""
     router = APIRouter()
-    llm, page = service.llm, files("longctx.server").joinpath("page.html").read_text("utf-8")
+    page = files("longctx.server").joinpath("page.html").read_text("utf-8")
 
     @router.get("/", response_class=HTMLResponse)
     def show_page() -> HTMLResponse:
@@ -56,18 +54,10 @@ def about_routes(service: Service) -> APIRouter:
         return known[model_id]
 
     @router.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest) -> Tokens:
+    async def tokenize(body: TokenizeRequest) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        service.check_model(asked.model)
-        if asked.messages is None:
-            ids = await asyncio.to_thread(llm.tokenize, asked.content or "")
-        else:
-            messages = [message.to_message() for message in asked.messages]
-            tools = [tool.to_schema() for tool in asked.tools or ()] or None
-            options = template_options(asked.chat_template_kwargs)
-            render = partial(llm.prompt, messages, tools, **options)
-            ids = list((await asyncio.to_thread(render)).ids)
-        return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
+        ids = list(await service.token_ids(body.asked()))
+        return {"count": len(ids), "max_model_len": service.llm.target_ctx, "tokens": ids}
 
     return router
 

@@ -9,14 +9,15 @@ from fastapi import FastAPI
 
 from longctx import __version__
 from longctx.llm import LongContextLLM
-from longctx.server import errors
 from longctx.server.about import about_routes
-from longctx.server.completions import completion_routes
 from longctx.server.embedder import TextEmbedder
-from longctx.server.embeddings import EmbeddingWorker, embedding_routes
+from longctx.server.embeddings import EmbeddingWorker
+from longctx.server.error_replies import install
 from longctx.server.guard import Guard
 from longctx.server.metrics import CountRequests, Metrics
-from longctx.server.responses import ERRORS
+from longctx.server.openai.completions import completion_routes
+from longctx.server.openai.documents import ERRORS
+from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.service import Service
 from longctx.server.settings import ServerSettings
 from longctx.server.worker import ModelWorker
@@ -65,5 +66,5 @@ def create_app(
     app.include_router(about_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
-    errors.install(app)
+    install(app)
     return app

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longctx.server.error_replies import error_reply
 from longctx.server.errors import ApiError
 from longctx.server.settings import ServerSettings
 
@@ -41,7 +42,7 @@ class Guard:
                 self._check_key(headers)
             receive = await self._read(headers, receive)
         except ApiError as error:
-            await error.response()(scope, receive, send)
+            await error_reply(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
 
-from longctx.server.responses import (
+from longctx.server.answer_format import frame
+from longctx.server.asked import Asked
+from longctx.server.errors import ApiError
+from longctx.server.openai.documents import (
     AnswerToken,
     AssistantMessage,
     Call,
@@ -25,6 +27,7 @@ from longctx.server.responses import (
     TokenLikelihood,
     UsageDocument,
 )
+from longctx.server.openai.errors import error_document
 from longctx.types import (
     Chunk,
     Completion,
@@ -36,40 +39,23 @@ from longctx.types import (
     Usage,
 )
 
-Document = Mapping[str, Any]
-
-
-class AnswerFormat(Protocol):
-    """How one kind of answer is written down, whole or in pieces."""
-
-    def whole(self, result: Completion) -> Document:
-        """The document of an answer that is not streamed."""
-
-    def opening(self) -> Document:
-        """The first chunk."""
-
-    def piece(self, chunk: Chunk) -> Document:
-        """What was written next."""
-
-    def ending(self, result: Completion) -> Document:
-        """The last chunk with a choice: why it ended, the window."""
-
-    def counts(self, result: Completion) -> Document:
-        """The chunk of ``stream_options.include_usage``, which has no choice."""
+DONE = "data: [DONE]\n\n"
+"""How every stream ends that is whole."""
 
 
 class ChatFormat:
     """``chat.completion`` and ``chat.completion.chunk`` of one answer.
 
     Args:
-        model: the name that the client gave.
-        logprobs: whether it asked for them.
+        model: the name of the model.
+        asked: what is answered.
+        include_usage: whether a last chunk of a stream counts the tokens.
     """
 
-    def __init__(self, model: str, *, logprobs: bool) -> None:
+    def __init__(self, model: str, asked: Asked, *, include_usage: bool) -> None:
         self._head = _head(model)
-        self._asked = logprobs
-        self._streamed: list[str] = []
+        self._has_logprobs = "top_logprobs" in asked.options
+        self._include_usage = include_usage
 
     def whole(self, result: Completion) -> ChatCompletion:
         """One choice with its message."""
@@ -94,39 +80,36 @@ class ChatFormat:
             "longctx": _report(result),
         }
 
-    def opening(self) -> ChatChunk:
+    def opening(self) -> Iterator[str]:
         """Who speaks."""
-        return self._chunk({"role": "assistant", "content": ""})
+        yield frame(self._chunk({"role": "assistant", "content": ""}))
 
-    def piece(self, chunk: Chunk) -> ChatChunk:
+    def piece(self, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
         delta: Delta = {}
         if chunk.reasoning:
             delta["reasoning_content"] = chunk.reasoning
         if chunk.tool_calls:
             delta["tool_calls"] = [_call_delta(call) for call in chunk.tool_calls]
-            self._streamed += [call.id for call in chunk.tool_calls if call.id]
         if chunk.text or not delta:
             delta["content"] = chunk.text
-        return self._chunk(delta, self._logprobs(chunk.logprobs))
+        yield frame(self._chunk(delta, self._logprobs(chunk.logprobs)))
 
-    def ending(self, result: Completion) -> ChatChunk:
-        """Calls that a model did not stream come whole; none comes twice."""
-        delta: Delta = {}
-        calls = [call for call in result.tool_calls if call.id not in self._streamed]
-        if calls:
-            first = len(self._streamed)
-            delta["tool_calls"] = [_whole_delta(i, call) for i, call in enumerate(calls, first)]
-        chunk = self._chunk(delta, None, result.finish_reason)
-        chunk["longctx"] = _report(result)
-        return chunk
+    def ending(self, result: Completion) -> Iterator[str]:
+        """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
+        last = self._chunk({}, None, result.finish_reason)
+        last["longctx"] = _report(result)
+        yield frame(last)
+        if self._include_usage:
+            counts = self._chunk({})
+            counts["choices"] = []
+            counts["usage"] = usage_document(result.usage)
+            yield frame(counts)
+        yield DONE
 
-    def counts(self, result: Completion) -> ChatChunk:
-        """The tokens of the whole answer."""
-        chunk = self._chunk({})
-        chunk["choices"] = []
-        chunk["usage"] = usage_document(result.usage)
-        return chunk
+    def failure(self, error: ApiError) -> Iterator[str]:
+        """What went wrong."""
+        yield frame(error_document(error))
 
     def _chunk(
         self,
@@ -145,7 +128,7 @@ class ChatFormat:
         }
 
     def _logprobs(self, tokens: Sequence[SampledToken]) -> ChatLogprobs | None:
-        if not self._asked:
+        if not self._has_logprobs:
             return None
         return {"content": [_answer_token(token) for token in tokens], "refusal": None}
 
@@ -154,13 +137,15 @@ class TextFormat:
     """``text_completion``, whose chunks have the same kind.
 
     Args:
-        model: the name that the client gave.
-        logprobs: whether it asked for them.
+        model: the name of the model.
+        asked: what is answered.
+        include_usage: whether a last chunk of a stream counts the tokens.
     """
 
-    def __init__(self, model: str, *, logprobs: bool) -> None:
+    def __init__(self, model: str, asked: Asked, *, include_usage: bool) -> None:
         self._head = _head(model)
-        self._asked = logprobs
+        self._has_logprobs = "top_logprobs" in asked.options
+        self._include_usage = include_usage
 
     def whole(self, result: Completion) -> TextCompletion:
         """One choice with its text."""
@@ -169,26 +154,29 @@ class TextFormat:
         document["longctx"] = _report(result)
         return document
 
-    def opening(self) -> TextCompletion:
+    def opening(self) -> Iterator[str]:
         """No text yet."""
-        return self._document("")
+        yield frame(self._document(""))
 
-    def piece(self, chunk: Chunk) -> TextCompletion:
+    def piece(self, chunk: Chunk) -> Iterator[str]:
         """Some of the text."""
-        return self._document(chunk.text, chunk.logprobs)
+        yield frame(self._document(chunk.text, chunk.logprobs))
 
-    def ending(self, result: Completion) -> TextCompletion:
-        """Why it ended."""
-        document = self._document("", (), result.finish_reason)
-        document["longctx"] = _report(result)
-        return document
+    def ending(self, result: Completion) -> Iterator[str]:
+        """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
+        last = self._document("", (), result.finish_reason)
+        last["longctx"] = _report(result)
+        yield frame(last)
+        if self._include_usage:
+            counts = self._document("")
+            counts["choices"] = []
+            counts["usage"] = usage_document(result.usage)
+            yield frame(counts)
+        yield DONE
 
-    def counts(self, result: Completion) -> TextCompletion:
-        """The tokens of the whole answer."""
-        document = self._document("")
-        document["choices"] = []
-        document["usage"] = usage_document(result.usage)
-        return document
+    def failure(self, error: ApiError) -> Iterator[str]:
+        """What went wrong."""
+        yield frame(error_document(error))
 
     def _document(
         self,
@@ -199,7 +187,7 @@ class TextFormat:
         choice: TextChoice = {
             "index": 0,
             "text": text,
-            "logprobs": _columns(tokens) if self._asked else None,
+            "logprobs": _columns(tokens) if self._has_logprobs else None,
             "finish_reason": finish_reason,
         }
         return {
@@ -253,11 +241,6 @@ def _call_delta(call: ToolCallDelta) -> CallDelta:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def _whole_delta(index: int, call: ToolCall) -> CallDelta:
-    arguments = json.dumps(call.arguments, ensure_ascii=False)
-    return _call_delta(ToolCallDelta(index=index, id=call.id, name=call.name, arguments=arguments))
 
 
 def _likelihood(token: TokenLogprob) -> TokenLikelihood:

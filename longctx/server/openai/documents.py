@@ -1,6 +1,6 @@
 """What clients get: OpenAI's documents, and our own beside them.
 
-These types are what mypy holds :mod:`longctx.server.formats` to, and what ``/openapi.json`` says.
+These types are what mypy holds the formats to, and what ``/openapi.json`` says.
 """
 
 from __future__ import annotations
