@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from typing import Any
 
@@ -24,7 +25,7 @@ _POLICY = (
 def about_routes(service: Service) -> APIRouter:
     """The routes that run no model."""
     router = APIRouter()
-    page = files("longctx.server").joinpath("page.html").read_text("utf-8")
+    llm, page = service.llm, files("longctx.server").joinpath("page.html").read_text("utf-8")
 
     @router.get("/", response_class=HTMLResponse)
     def show_page() -> HTMLResponse:
@@ -56,8 +57,12 @@ def about_routes(service: Service) -> APIRouter:
     @router.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        ids = list(await service.token_ids(body.asked()))
-        return {"count": len(ids), "max_model_len": service.llm.target_ctx, "tokens": ids}
+        if body.messages is None:
+            service.check_model(body.model)
+            ids = await asyncio.to_thread(llm.tokenize, body.content or "")
+        else:
+            ids = list((await service.prompt(body.asked())).ids)
+        return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
 
     return router
 

@@ -18,8 +18,9 @@ class AnswerFormat(Protocol):
     def whole(self, result: Completion) -> Document:
         """The document of an answer that is not streamed."""
 
-    def opening(self) -> Iterable[str]:
-        """What stands before the first piece."""
+    def opening(self, n_prompt: int | None) -> Iterable[str]:
+        """What stands before the first piece; the prompt's tokens are known where it is a
+        conversation."""
 
     def piece(self, chunk: Chunk) -> Iterable[str]:
         """What was written next."""

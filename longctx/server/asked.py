@@ -19,6 +19,8 @@ class Asked:
         model: the name that the client gave; None means the one there is.
         effort: thinking as far as the model has it: False, or how much; None says nothing.
         stream: whether it is sent while it is written.
+        fills_window: where ``max_tokens`` is more than the window has left, the answer may take
+            what is left; by default that is refused.
     """
 
     text: tuple[Message, ...] | str
@@ -26,3 +28,9 @@ class Asked:
     model: str | None = None
     effort: bool | str | None = None
     stream: bool = False
+    fills_window: bool = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation; none where a text is to be continued."""
+        return () if isinstance(self.text, str) else self.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -84,7 +85,12 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        return ApiError(400, str(error), code="context_length_exceeded", overflow=error)
+        # The words by which clients of several kinds know it, and fall back to another model.
+        said = (
+            f"prompt is too long: {error.needed} tokens > {error.available} maximum "
+            f"(the maximum context length is {error.n_ctx}): {error}"
+        )
+        return ApiError(400, said, code="context_length_exceeded", overflow=error)
     for kind, code in _CLIENT_ERRORS.items():
         if isinstance(error, kind):
             return ApiError(400, str(error), code=code)
@@ -100,7 +106,7 @@ def as_api_error(error: Exception) -> ApiError:
 
 def _of_validation(error: RequestValidationError) -> ApiError:
     found = error.errors()
-    said = [f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {item['msg']}" for item in found[:5]]
+    said = [f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {_said(item)}" for item in found[:5]]
     more = f" (and {len(found) - 5} more)" if len(found) > 5 else ""
     places = [str(part) for part in found[0]["loc"][1:2]]
     return ApiError(
@@ -109,3 +115,13 @@ def _of_validation(error: RequestValidationError) -> ApiError:
         code="invalid_value",
         param=places[0] if places else None,
     )
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    """What pydantic found, in the words of a client that knows nothing of it."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "union_tag_invalid":
+        return f"{context['tag']!r:.100} is not supported here; use {context['expected_tags']}"
+    if problem["type"] == "literal_error":
+        return f"{problem['input']!r:.100} is not supported here; use {context['expected']}"
+    return str(problem["msg"])

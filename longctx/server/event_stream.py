@@ -46,7 +46,7 @@ async def _frames(
     job: Job, form: AnswerFormat, done: Callable[[Completion], None]
 ) -> AsyncIterator[str]:
     told: list[str] = []
-    for frame in form.opening():
+    for frame in form.opening(job.n_prompt):
         yield frame
     try:
         async for event in job.events():

@@ -20,3 +20,10 @@ def untold_calls(result: Completion, told: Collection[str]) -> Iterator[Chunk]:
         arguments = json.dumps(call.arguments, ensure_ascii=False)
         delta = ToolCallDelta(index=index, id=call.id, name=call.name, arguments=arguments)
         yield Chunk(tool_calls=(delta,))
+
+
+def pieces_of(result: Completion) -> Iterator[Chunk]:
+    """A whole answer, as if it had been streamed: thoughts, text, calls."""
+    yield Chunk(reasoning=result.reasoning)
+    yield Chunk(text=result.text, logprobs=result.logprobs)
+    yield from untold_calls(result, ())

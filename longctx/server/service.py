@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from longctx.chat import EncodedPrompt
 from longctx.llm import LongContextLLM
 from longctx.server.answer_format import AnswerFormat
 from longctx.server.asked import Asked
@@ -23,8 +24,7 @@ from longctx.server.errors import ApiError
 from longctx.server.event_stream import EventStream
 from longctx.server.metrics import Metrics
 from longctx.server.settings import ServerSettings
-from longctx.server.worker import ModelWorker
-from longctx.stream import Stream
+from longctx.server.worker import Begun, ModelWorker
 from longctx.types import Completion
 
 _IN_PROMPT = ("tools", "thinking", "template_options")
@@ -91,26 +91,32 @@ class Service:
         done(result)
         return JSONResponse(form.whole(result))
 
-    async def token_ids(self, asked: Asked) -> Sequence[int]:
-        """What is asked as tokens: a conversation as an answer would prefill it.
+    async def prompt(self, asked: Asked) -> EncodedPrompt:
+        """Render and count a conversation as its answer would prefill it.
 
         Raises:
             ApiError: another model is asked.
             LongCtxError: the request was refused.
         """
         self.check_model(asked.model)
-        if isinstance(asked.text, str):
-            return await asyncio.to_thread(self.llm.tokenize, asked.text)
-        options = with_effort(self.llm, asked.options, asked.effort)
-        shown = {name: options[name] for name in _IN_PROMPT if name in options}
-        prompt = await asyncio.to_thread(partial(self.llm.prompt, asked.text, **shown))
-        return prompt.ids
+        return await asyncio.to_thread(self._prompt, asked, self._options(asked))
 
-    def _start(self, asked: Asked) -> Stream:
+    def _start(self, asked: Asked) -> Begun:
         if isinstance(asked.text, str):
-            return self.llm.stream(asked.text, **asked.options)
-        options = with_effort(self.llm, asked.options, asked.effort)
-        return self.llm.stream_chat(asked.text, **options)
+            return Begun(self.llm.stream(asked.text, **asked.options))
+        options = self._options(asked)
+        prompt = self._prompt(asked, options)
+        if asked.fills_window and self.llm.overflow != "slide":
+            left = max(1, self.llm.target_ctx - prompt.n_tokens)
+            options["max_tokens"] = min(options.get("max_tokens", left), left)
+        return Begun(self.llm.stream_chat(prompt, **options), prompt.n_tokens)
+
+    def _options(self, asked: Asked) -> dict[str, Any]:
+        return with_effort(self.llm, asked.options, asked.effort)
+
+    def _prompt(self, asked: Asked, options: Mapping[str, Any]) -> EncodedPrompt:
+        shown = {name: options[name] for name in _IN_PROMPT if name in options}
+        return self.llm.prompt(asked.messages, **shown)
 
 
 def answers(whole: type) -> dict[int | str, dict[str, Any]]:

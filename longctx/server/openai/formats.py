@@ -80,7 +80,7 @@ class ChatFormat:
             "longctx": _report(result),
         }
 
-    def opening(self) -> Iterator[str]:
+    def opening(self, _n_prompt: int | None) -> Iterator[str]:
         """Who speaks."""
         yield frame(self._chunk({"role": "assistant", "content": ""}))
 
@@ -154,7 +154,7 @@ class TextFormat:
         document["longctx"] = _report(result)
         return document
 
-    def opening(self) -> Iterator[str]:
+    def opening(self, _n_prompt: int | None) -> Iterator[str]:
         """No text yet."""
         yield frame(self._document(""))
 

@@ -265,11 +265,10 @@ class TokenizeRequest(Request):
     chat_template_kwargs: dict[str, Any] | None = None
 
     def asked(self) -> Asked:
-        """Our form."""
+        """Our form of the conversation."""
         tools = [tool.to_schema() for tool in self.tools or ()] or None
-        messages = tuple(message.to_message() for message in self.messages or ())
         return Asked(
-            messages or self.content or "",
+            tuple(message.to_message() for message in self.messages or ()),
             given(tools=tools) | template_options(self.chat_template_kwargs),
             model=self.model,
         )
