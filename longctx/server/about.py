@@ -1,16 +1,15 @@
-"""What the server says about itself: models, tokens, health, metrics, the page."""
+"""What the server says about itself: tokens, health, metrics, the page."""
 
 from __future__ import annotations
 
 import asyncio
 from importlib.resources import files
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from longctx.server.openai.documents import Health, ModelDocument, ModelList, Tokens
+from longctx.server.openai.documents import Health, Tokens
 from longctx.server.openai.requests import TokenizeRequest
 from longctx.server.service import Service
 
@@ -42,18 +41,6 @@ def about_routes(service: Service) -> APIRouter:
         """Counters in Prometheus' text format."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    @router.get("/v1/models")
-    async def models() -> ModelList:
-        """The model that answers, and the embedder if there is one."""
-        return {"object": "list", "data": _describe(service)}
-
-    @router.get("/v1/models/{model_id:path}")
-    async def model(model_id: str) -> ModelDocument:
-        """One of them, by its name."""
-        known = {model["id"]: model for model in _describe(service)}
-        service.check_model(model_id, list(known))
-        return known[model_id]
-
     @router.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
@@ -65,27 +52,3 @@ def about_routes(service: Service) -> APIRouter:
         return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
 
     return router
-
-
-def _describe(service: Service) -> list[ModelDocument]:
-    """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``, with how
-    conversations are sampled: requests are greedy unless they ask for it."""
-    plan, embedder = service.llm.plan, service.embedder
-    members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
-    details = {name: getattr(plan, name) for name in members}
-    details["sampling"] = service.llm.sampling_defaults
-    models: list[tuple[str, int | None, dict[str, Any]]] = []
-    models.append((service.model_id, plan.n_ctx, details))
-    if embedder is not None:
-        models.append((embedder.id, embedder.max_tokens, {"dimensions": embedder.n_dimensions}))
-    return [
-        {
-            "id": name,
-            "object": "model",
-            "created": service.started,
-            "owned_by": "longctx",
-            "max_model_len": window,
-            "longctx": more,
-        }
-        for name, window, more in models
-    ]

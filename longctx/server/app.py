@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from longctx import __version__
 from longctx.llm import LongContextLLM
@@ -18,6 +18,9 @@ from longctx.server.metrics import CountRequests, Metrics
 from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
+from longctx.server.openai.models import model_routes
+from longctx.server.responses.routes import response_routes
+from longctx.server.responses.store import ResponseStore
 from longctx.server.service import Service
 from longctx.server.settings import ServerSettings
 from longctx.server.worker import ModelWorker
@@ -61,8 +64,15 @@ def create_app(
         responses=ERRORS,
     )
     app.state.worker = worker
-    app.include_router(completion_routes(service))
-    app.include_router(embedding_routes(service, embeddings))
+    kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
+    protocols = APIRouter()
+    protocols.include_router(completion_routes(service))
+    protocols.include_router(embedding_routes(service, embeddings))
+    protocols.include_router(response_routes(service, kept))
+    protocols.include_router(model_routes(service))
+    app.include_router(protocols, prefix="/v1")
+    # Some clients are told where the server is, and not where its API is.
+    app.include_router(protocols, include_in_schema=False)
     app.include_router(about_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)

@@ -115,6 +115,21 @@ def effort_of(effort: str | None, variables: dict[str, Any] | None) -> bool | st
     return False if effort == "none" else effort
 
 
+def answer_schema(kind: str, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema that an answer is held to; None leaves it free.
+
+    Args:
+        kind: ``text``, ``json_object`` or ``json_schema``.
+        schema: of the last.
+    """
+    return {"text": None, "json_object": {"type": "object"}}.get(kind, schema)
+
+
+def text_or_list(value: Any) -> str:
+    """Which of both a content is, so that what is wrong is said of that one alone."""
+    return "list" if isinstance(value, list) else "text"
+
+
 def function_tool(
     name: str, description: str | None, parameters: dict[str, Any] | None
 ) -> dict[str, Any]:

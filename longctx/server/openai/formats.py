@@ -11,7 +11,6 @@ from longctx.server.answer_format import frame
 from longctx.server.asked import Asked
 from longctx.server.errors import ApiError
 from longctx.server.openai.documents import (
-    AnswerToken,
     AssistantMessage,
     Call,
     CallDelta,
@@ -23,17 +22,15 @@ from longctx.server.openai.documents import (
     Report,
     TextChoice,
     TextCompletion,
-    TextLogprobs,
-    TokenLikelihood,
     UsageDocument,
 )
 from longctx.server.openai.errors import error_document
+from longctx.server.openai.logprobs import answer_token, columns
 from longctx.types import (
     Chunk,
     Completion,
     FinishReason,
     SampledToken,
-    TokenLogprob,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -77,7 +74,7 @@ class ChatFormat:
                 }
             ],
             "usage": usage_document(result.usage),
-            "longctx": _report(result),
+            "longctx": report(result),
         }
 
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
@@ -98,7 +95,7 @@ class ChatFormat:
     def ending(self, result: Completion) -> Iterator[str]:
         """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
         last = self._chunk({}, None, result.finish_reason)
-        last["longctx"] = _report(result)
+        last["longctx"] = report(result)
         yield frame(last)
         if self._include_usage:
             counts = self._chunk({})
@@ -130,7 +127,7 @@ class ChatFormat:
     def _logprobs(self, tokens: Sequence[SampledToken]) -> ChatLogprobs | None:
         if not self._has_logprobs:
             return None
-        return {"content": [_answer_token(token) for token in tokens], "refusal": None}
+        return {"content": [answer_token(token) for token in tokens], "refusal": None}
 
 
 class TextFormat:
@@ -151,7 +148,7 @@ class TextFormat:
         """One choice with its text."""
         document = self._document(result.text, result.logprobs, result.finish_reason)
         document["usage"] = usage_document(result.usage)
-        document["longctx"] = _report(result)
+        document["longctx"] = report(result)
         return document
 
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
@@ -165,7 +162,7 @@ class TextFormat:
     def ending(self, result: Completion) -> Iterator[str]:
         """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
         last = self._document("", (), result.finish_reason)
-        last["longctx"] = _report(result)
+        last["longctx"] = report(result)
         yield frame(last)
         if self._include_usage:
             counts = self._document("")
@@ -187,7 +184,7 @@ class TextFormat:
         choice: TextChoice = {
             "index": 0,
             "text": text,
-            "logprobs": _columns(tokens) if self._has_logprobs else None,
+            "logprobs": columns(tokens) if self._has_logprobs else None,
             "finish_reason": finish_reason,
         }
         return {
@@ -214,7 +211,8 @@ def _head(model: str) -> Head:
     return {"id": uuid.uuid4().hex, "created": int(time.time()), "model": model}
 
 
-def _report(result: Completion) -> Report:
+def report(result: Completion) -> Report:
+    """What our own documents say beside the answer."""
     return {
         "window": result.window.model_dump(),
         "timings": result.timings.model_dump(),
@@ -241,31 +239,3 @@ def _call_delta(call: ToolCallDelta) -> CallDelta:
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments},
     }
-
-
-def _likelihood(token: TokenLogprob) -> TokenLikelihood:
-    return {"token": _name(token), "logprob": token.logprob, "bytes": list(token.data)}
-
-
-def _answer_token(token: SampledToken) -> AnswerToken:
-    return {**_likelihood(token), "top_logprobs": [_likelihood(other) for other in token.top]}
-
-
-def _columns(tokens: Sequence[SampledToken]) -> TextLogprobs:
-    """The token that was taken is always among the top ones, as with OpenAI."""
-    return {
-        "tokens": [_name(token) for token in tokens],
-        "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [
-            {_name(other): other.logprob for other in (*token.top, token)} for token in tokens
-        ],
-        "text_offset": [token.offset for token in tokens],
-    }
-
-
-def _name(token: TokenLogprob) -> str:
-    r"""Its text, or ``bytes:\xe2\x82`` where it is a part of a character, as OpenAI has it."""
-    try:
-        return token.data.decode()
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.data)

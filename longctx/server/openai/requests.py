@@ -14,6 +14,7 @@ from longctx.server.requests import (
     Request,
     Strict,
     Text,
+    answer_schema,
     called,
     effort_of,
     function_choice,
@@ -125,9 +126,7 @@ class ResponseFormat(Strict):
 
     def to_schema(self) -> dict[str, Any] | None:
         """The schema of the answer; None leaves it free."""
-        if self.type == "json_object":
-            return {"type": "object"}
-        return self.json_schema.of if self.json_schema else None
+        return answer_schema(self.type, self.json_schema.of if self.json_schema else None)
 
 
 class StreamOptions(Closed):
