@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from longctx import __version__
 from longctx.llm import LongContextLLM
 from longctx.server.about import about_routes
+from longctx.server.anthropic.routes import message_routes
 from longctx.server.embedder import TextEmbedder
 from longctx.server.embeddings import EmbeddingWorker
 from longctx.server.error_replies import install
@@ -69,6 +70,7 @@ def create_app(
     protocols.include_router(completion_routes(service))
     protocols.include_router(embedding_routes(service, embeddings))
     protocols.include_router(response_routes(service, kept))
+    protocols.include_router(message_routes(service))
     protocols.include_router(model_routes(service))
     app.include_router(protocols, prefix="/v1")
     # Some clients are told where the server is, and not where its API is.

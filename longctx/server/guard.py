@@ -42,7 +42,7 @@ class Guard:
                 self._check_key(headers)
             receive = await self._read(headers, receive)
         except ApiError as error:
-            await error_reply(error)(scope, receive, send)
+            await error_reply(error, scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
