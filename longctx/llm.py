@@ -225,6 +225,11 @@ class LongContextLLM(Closing):
         return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
     @property
+    def chat_template(self) -> str:
+        """The Jinja text that conversations are rendered with."""
+        return self._template.source
+
+    @property
     def can_think(self) -> bool:
         """Whether answers may begin with thoughts, by the chat template."""
         answers = self._template.answers

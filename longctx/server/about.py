@@ -1,16 +1,14 @@
-"""What the server says about itself: tokens, health, metrics, the page."""
+"""What the server says about itself: health, metrics, the page."""
 
 from __future__ import annotations
 
-import asyncio
 from importlib.resources import files
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from longctx.server.openai.documents import Health, Tokens
-from longctx.server.openai.requests import TokenizeRequest
+from longctx.server.llama.documents import Health
 from longctx.server.service import Service
 
 _POLICY = (
@@ -24,7 +22,7 @@ _POLICY = (
 def about_routes(service: Service) -> APIRouter:
     """The routes that run no model."""
     router = APIRouter()
-    llm, page = service.llm, files("longctx.server").joinpath("page.html").read_text("utf-8")
+    page = files("longctx.server").joinpath("page.html").read_text("utf-8")
 
     @router.get("/", response_class=HTMLResponse)
     def show_page() -> HTMLResponse:
@@ -40,15 +38,5 @@ def about_routes(service: Service) -> APIRouter:
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    @router.post("/tokenize")
-    async def tokenize(body: TokenizeRequest) -> Tokens:
-        """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        if body.messages is None:
-            service.check_model(body.model)
-            ids = await asyncio.to_thread(llm.tokenize, body.content or "")
-        else:
-            ids = list((await service.prompt(body.asked())).ids)
-        return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
 
     return router

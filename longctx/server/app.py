@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from longctx import __version__
 from longctx.llm import LongContextLLM
 from longctx.server.about import about_routes
+from longctx.server.aliases import Aliases
 from longctx.server.anthropic.routes import message_routes
 from longctx.server.embedder import TextEmbedder
 from longctx.server.embeddings import EmbeddingWorker
 from longctx.server.error_replies import install
 from longctx.server.guard import Guard
+from longctx.server.llama.routes import llama_routes
 from longctx.server.metrics import CountRequests, Metrics
 from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
@@ -66,17 +68,15 @@ def create_app(
     )
     app.state.worker = worker
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
-    protocols = APIRouter()
-    protocols.include_router(completion_routes(service))
-    protocols.include_router(embedding_routes(service, embeddings))
-    protocols.include_router(response_routes(service, kept))
-    protocols.include_router(message_routes(service))
-    protocols.include_router(model_routes(service))
-    app.include_router(protocols, prefix="/v1")
-    # Some clients are told where the server is, and not where its API is.
-    app.include_router(protocols, include_in_schema=False)
+    app.include_router(completion_routes(service))
+    app.include_router(embedding_routes(service, embeddings))
+    app.include_router(response_routes(service, kept))
+    app.include_router(message_routes(service))
+    app.include_router(model_routes(service))
+    app.include_router(llama_routes(service))
     app.include_router(about_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(Aliases)
     install(app)
     return app

@@ -20,7 +20,7 @@ def error_reply(error: ApiError, path: str) -> JSONResponse:
         error: what went wrong.
         path: of the request, which tells its protocol.
     """
-    is_anthropic = path.removeprefix("/v1").startswith("/messages")
+    is_anthropic = path.startswith("/v1/messages")
     document = anthropic.error_document(error) if is_anthropic else openai.error_document(error)
     return JSONResponse(document, error.status, error.headers)
 

@@ -13,7 +13,7 @@ from longctx.server.service import Service, answers
 
 def message_routes(service: Service) -> APIRouter:
     """The routes of Anthropic's clients; their versions and betas are headers that we let pass."""
-    router = APIRouter(responses=ERRORS)
+    router = APIRouter(prefix="/v1", responses=ERRORS)
 
     @router.post("/messages", responses=answers(MessageDocument))
     async def messages(body: MessagesRequest, request: Request) -> Response:

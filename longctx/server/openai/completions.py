@@ -13,7 +13,7 @@ from longctx.server.service import Service, answers
 
 def completion_routes(service: Service) -> APIRouter:
     """The routes that write text."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v1")
 
     @router.post("/chat/completions", responses=answers(ChatCompletion))
     async def chat_completions(body: ChatRequest, request: Request) -> Response:

@@ -228,21 +228,6 @@ class ModelList(TypedDict):
     data: list[ModelDocument]
 
 
-class Tokens(TypedDict):
-    """Token ids, their number, and the window they must fit."""
-
-    count: int
-    max_model_len: int
-    tokens: list[int]
-
-
-class Health(TypedDict):
-    """``jobs`` counts answers under way and waiting."""
-
-    status: Literal["ok"]
-    jobs: int
-
-
 class ErrorObject(TypedDict):
     """What happened; the numbers of tokens come with ``context_length_exceeded``."""
 

@@ -19,7 +19,7 @@ from longctx.server.service import Service
 
 def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRouter:
     """The route, which says so where there is no embedder."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v1")
 
     @router.post("/embeddings", responses={200: {"model": Embeddings}})
     async def embeddings(asked: EmbeddingRequest, request: Request) -> Response:

@@ -12,7 +12,7 @@ from longctx.server.service import Service
 
 def model_routes(service: Service) -> APIRouter:
     """The list, and each of it."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v1")
 
     @router.get("/models")
     async def models() -> ModelList:

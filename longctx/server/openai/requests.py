@@ -253,27 +253,3 @@ class EmbeddingRequest(Request):
     def texts(self) -> list[str]:
         """What is turned into vectors, one for each."""
         return [self.input] if isinstance(self.input, str) else self.input
-
-
-class TokenizeRequest(Request):
-    """``POST /tokenize``: plain ``content``, or ``messages`` as a chat would prefill them."""
-
-    content: str | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
-    tools: list[Tool] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-
-    def asked(self) -> Asked:
-        """Our form of the conversation."""
-        tools = [tool.to_schema() for tool in self.tools or ()] or None
-        return Asked(
-            tuple(message.to_message() for message in self.messages or ()),
-            given(tools=tools) | template_options(self.chat_template_kwargs),
-            model=self.model,
-        )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> TokenizeRequest:
-        if (self.content is None) == (self.messages is None):
-            raise ValueError("give either content or messages")
-        return self

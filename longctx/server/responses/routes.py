@@ -27,7 +27,7 @@ from longctx.types import Completion, Message
 
 def response_routes(service: Service, store: ResponseStore) -> APIRouter:
     """The routes of one server, over what it keeps."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v1")
 
     def turns_of(body: ConversationRequest, items: Sequence[Item]) -> tuple[Message, ...]:
         """The conversation that it goes on with, and its own items."""
