@@ -51,9 +51,12 @@ class ResponseStore:
         items: Sequence[Mapping[str, Any]],
         turns: Sequence[Message],
     ) -> None:
-        """Keep a response; the least recently used make way, or it does where it is too large."""
+        """Keep a response; the least recently used make way. One that is larger than all that may
+        be kept is not."""
         texts = [json.dumps(document), json.dumps(items), *(t.model_dump_json() for t in turns)]
         kept = Kept(document, tuple(items), tuple(turns), sum(map(len, texts)))
+        if kept.n_bytes > self._max_bytes:
+            return
         self._kept[document["id"]] = kept
         self._n_bytes += kept.n_bytes
         while len(self._kept) > self._max_count or self._n_bytes > self._max_bytes:
