@@ -59,7 +59,7 @@ def test_no_request_makes_it_fail(
     n_answered = 0
 
     @settings(
-        max_examples=40,
+        max_examples=25,
         deadline=None,
         derandomize=True,
         database=None,

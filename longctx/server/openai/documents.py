@@ -96,12 +96,13 @@ class UsageDocument(TypedDict):
 
 
 class Report(TypedDict):
-    """What happened to the window, the seconds each phase took, and whether the answer was cut
-    because it repeated itself."""
+    """What happened to the window, the seconds each phase took, whether the answer was cut because
+    it repeated itself, and which string of ``stop`` ended it."""
 
     window: dict[str, Any]
     timings: dict[str, float]
     finish_detail: FinishDetail | None
+    stop_sequence: str | None
 
 
 class AssistantMessage(TypedDict):

@@ -217,6 +217,7 @@ def report(result: Completion) -> Report:
         "window": result.window.model_dump(),
         "timings": result.timings.model_dump(),
         "finish_detail": result.finish_detail,
+        "stop_sequence": result.stop_sequence,
     }
 
 
