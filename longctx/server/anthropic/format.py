@@ -18,7 +18,7 @@ from longctx.server.anthropic.errors import error_document
 from longctx.server.asked import Asked
 from longctx.server.blocks import Block, Blocks, Step
 from longctx.server.errors import ApiError
-from longctx.server.openai.formats import report
+from longctx.server.report import report
 from longctx.types import Chunk, Completion, Usage
 
 UNSIGNED = "unsigned"

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from longctx.types import FinishDetail, FinishReason
+from longctx.server.report import Report
+from longctx.types import FinishReason
 
 
 class CalledFunction(TypedDict):
@@ -93,16 +94,6 @@ class UsageDocument(TypedDict):
     total_tokens: int
     prompt_tokens_details: CachedTokens
     completion_tokens_details: ReasoningTokens
-
-
-class Report(TypedDict):
-    """What happened to the window, the seconds each phase took, whether the answer was cut because
-    it repeated itself, and which string of ``stop`` ended it."""
-
-    window: dict[str, Any]
-    timings: dict[str, float]
-    finish_detail: FinishDetail | None
-    stop_sequence: str | None
 
 
 class AssistantMessage(TypedDict):

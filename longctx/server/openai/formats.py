@@ -19,13 +19,13 @@ from longctx.server.openai.documents import (
     ChatLogprobs,
     Delta,
     Head,
-    Report,
     TextChoice,
     TextCompletion,
     UsageDocument,
 )
 from longctx.server.openai.errors import error_document
 from longctx.server.openai.logprobs import answer_token, columns
+from longctx.server.report import report
 from longctx.types import (
     Chunk,
     Completion,
@@ -209,16 +209,6 @@ def usage_document(usage: Usage) -> UsageDocument:
 
 def _head(model: str) -> Head:
     return {"id": uuid.uuid4().hex, "created": int(time.time()), "model": model}
-
-
-def report(result: Completion) -> Report:
-    """What our own documents say beside the answer."""
-    return {
-        "window": result.window.model_dump(),
-        "timings": result.timings.model_dump(),
-        "finish_detail": result.finish_detail,
-        "stop_sequence": result.stop_sequence,
-    }
 
 
 def _call(call: ToolCall) -> Call:

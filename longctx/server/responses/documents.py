@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from longctx.server.openai.documents import AnswerToken, CachedTokens, ReasoningTokens, Report
+from longctx.server.openai.documents import AnswerToken, CachedTokens, ReasoningTokens
+from longctx.server.report import Report
 
 Status = Literal["in_progress", "completed", "incomplete"]
 

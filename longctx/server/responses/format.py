@@ -10,8 +10,8 @@ from typing import Any, Literal
 from longctx.server.answer_format import frame
 from longctx.server.blocks import Block, Blocks, Step
 from longctx.server.errors import ApiError
-from longctx.server.openai.formats import report
 from longctx.server.openai.logprobs import answer_token
+from longctx.server.report import report
 from longctx.server.responses.documents import (
     OutputItem,
     OutputText,
