@@ -42,6 +42,7 @@ class Outcome:
     logprobs: tuple[SampledToken, ...]
     finish_reason: Literal["stop", "length"]
     finish_detail: FinishDetail | None
+    stop_sequence: str | None
     usage: Usage
     timings: Timings
     window: WindowReport
@@ -301,6 +302,7 @@ class Writing:
             logprobs=tuple(begun.shown.logprobs),
             finish_reason=self._ended_by,
             finish_detail=self._detail,
+            stop_sequence=begun.stops.reached,
             usage=Usage(
                 prompt_tokens=len(self._prompt),
                 cached_tokens=begun.n_cached,
