@@ -16,7 +16,7 @@ _REQUESTS: dict[str, tuple[str, str]] = {
         r"summari[sz]e\b|sum up\b|recap\b|condense\b|tl;?dr\b"
         r"|outline (?:the|this|these|that|all|every|each|its|main|key|what|how|it)\b"
         r"|(?:(?:give|write|make|provide|create|prepare|draft|produce|generate|show|do|get|i need|i want"
-        r"|i'd like)(?: me| us)? )?(?:(?:an?|the|one|short|brief|quick|concise|executive|general|high-level"
+        r"|i'd like)(?: me| us)?(?: the)? )?(?:(?:an?|one|short|brief|quick|concise|executive|general|high-level"
         r"|detailed|[\w-]+-(?:sentence|word|page|line|paragraph))\s)*"
         r"(?:summary|overview|outline|synopsis|gist|digest|abstract)(?: (?:of|for|about|please)\b|\s*[.!:]?$)"
         r"|(?:what (?:is|are|were)|what's|list|give|state|name|tell|identify|explain|describe|extract)"
