@@ -286,7 +286,7 @@ class LongContextLLM(Closing):
         return self._answers.chat(messages, options)
 
     def chat_batch(
-        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[ChatOptions]
     ) -> list[Completion]:
         """Answer several conversations side by side; return the answers in their order.
 

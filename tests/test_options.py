@@ -37,14 +37,13 @@ from longctx.testing import ScriptedChatModel
 
 ROOT = Path(__file__).parents[1]
 TAKES: list[tuple[Any, Any]] = [
-    *((getattr(LongContextLLM, n), ChatOptions) for n in ("chat", "stream_chat")),
+    *((getattr(LongContextLLM, n), ChatOptions) for n in ("chat", "stream_chat", "chat_batch")),
     *((getattr(LongContextLLM, n), ChatOptions) for n in ("achat", "astream_chat")),
-    *((getattr(LongContextLLM, n), AnswerOptions) for n in ("generate", "stream", "chat_batch")),
-    *((getattr(RemoteLLM, n), ChatOptions) for n in ("chat", "stream_chat")),
+    *((getattr(LongContextLLM, n), AnswerOptions) for n in ("generate", "stream")),
+    *((getattr(RemoteLLM, n), ChatOptions) for n in ("chat", "stream_chat", "chat_batch")),
     *((getattr(RemoteLLM, n), ChatOptions) for n in ("achat", "astream_chat")),
-    (RemoteLLM.chat_batch, AnswerOptions),
     *((getattr(ChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
-    (BatchChatModel.chat_batch, AnswerOptions),
+    (BatchChatModel.chat_batch, ChatOptions),
     *((getattr(ScriptedChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
     *((getattr(Agent, n), RunOptions) for n in ("run", "stream", "resume")),
     (DocumentQA.ask, SamplingOptions),

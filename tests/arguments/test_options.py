@@ -111,7 +111,7 @@ def _entries(
         "astream_chat": (run(lambda **o: _read(llm.astream_chat(ASKED, **o))), every),
         "generate": (lambda **o: llm.generate("One, two,", **o), every),
         "stream": (lambda **o: llm.stream("One, two,", **o), every),
-        "chat_batch": (lambda **o: llm.chat_batch([ASKED, ASKED], **o), remotes),
+        "chat_batch": (lambda **o: llm.chat_batch([ASKED, ASKED], **o), every),
         "remote.chat": (lambda **o: remote.chat(ASKED, **o), remotes),
         "remote.stream_chat": (lambda **o: remote.stream_chat(ASKED, **o), remotes),
         "remote.achat": (run(lambda **o: remote.achat(ASKED, **o)), remotes),
