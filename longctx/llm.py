@@ -159,6 +159,11 @@ class LongContextLLM(Closing):
         return cast("SamplingOptions", conversation_sampling(self.info.sampling))
 
     @property
+    def chat_template(self) -> str:
+        """The Jinja text that conversations are rendered with."""
+        return self._prompts.template_source
+
+    @property
     def can_think(self) -> bool:
         """Whether answers may begin with thoughts, by the chat template."""
         return self._prompts.can_think

@@ -280,13 +280,15 @@ class Completion(Frozen):
     """An answer, with what it cost; ``logprobs`` has each token of its text, where asked for.
 
     ``finish_detail`` is "repetition" where the answer said the same over and over, and was cut:
-    ``finish_reason``, which has OpenAI's words alone, is then "length".
+    ``finish_reason``, which has OpenAI's words alone, is then "length". ``stop_sequence`` is the
+    string of ``stop`` that ended it, None where none did.
     """
 
     text: str
     message: Message
     finish_reason: FinishReason
     finish_detail: FinishDetail | None = None
+    stop_sequence: str | None = None
     usage: Usage
     timings: Timings
     window: WindowReport

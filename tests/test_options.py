@@ -32,7 +32,7 @@ from longctx.planner import PlanOptions, plan_context
 from longctx.protocols import BatchChatModel, ChatModel
 from longctx.remote import RemoteLLM
 from longctx.sampling import SAMPLING
-from longctx.server.requests import ChatRequest, CompletionRequest
+from longctx.server.openai.requests import ChatRequest, CompletionRequest
 from longctx.testing import ScriptedChatModel
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ from longctx import LongContextLLM, RequestError
 from longctx.agents import Agent
 from longctx.remote import RemoteLLM
 from longctx.sampling import SAMPLING
-from longctx.server.requests import ChatRequest, CompletionRequest
+from longctx.server.openai.requests import ChatRequest, CompletionRequest
 from longctx.testing import ScriptedChatModel
 
 ASKED = [{"role": "user", "content": "Hello"}]

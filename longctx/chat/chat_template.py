@@ -86,6 +86,11 @@ class ChatTemplate:
         self._encoded = FragmentMemory(ENCODED_TOKENS)
 
     @property
+    def source(self) -> str:
+        """The Jinja text."""
+        return self._template.source
+
+    @property
     def traits(self) -> TemplateTraits:
         """What the template can do."""
         return self._template.traits

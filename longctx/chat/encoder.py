@@ -44,6 +44,11 @@ class PromptEncoder:
         self._check_open = check_open
         self._pins = pins
 
+    @property
+    def template_source(self) -> str:
+        """The Jinja text that conversations are rendered with."""
+        return self._template.source
+
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Tokens of a plain text by itself, or of a conversation, up to where its answer begins."""
         if not isinstance(text, str):

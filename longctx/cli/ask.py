@@ -124,10 +124,4 @@ def _shown(citation: Citation) -> str:
     mark = f"[{citation.mark}] " if citation.mark else ""
     page = f", page {citation.page}" if citation.page else ""
     place = f"{citation.doc_id}{page}: " if citation.doc_id else ""
-    if citation.verified:
-        verdict = "verified"
-    elif citation.start is not None:
-        verdict = "NOT VERIFIED: it stands there, and not where the answer says"
-    else:
-        verdict = "NOT VERIFIED: these words stand in no document"
-    return f"{mark}{place}“{citation.quote}” ({verdict})"
+    return f"{mark}{place}“{citation.quote}” ({citation.verdict})"

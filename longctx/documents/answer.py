@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
+from pydantic import computed_field
+
 from longctx.types import Frozen, Usage
+
+CitationStatus: TypeAlias = Literal["verified", "elsewhere", "near", "absent"]
+"""What became of a quotation: it stands where the answer says, in another document than that,
+nearly so, or in none."""
 
 
 class Citation(Frozen):
     """What an answer quotes or claims from a document, and where that stands.
 
     ``mark`` is the source that the answer names behind it, such as ``D1`` or ``D1.4``; None if
-    it names none. Verified: ``quote`` is ``document.text[start:end]``, white space aside, in the
-    document that the mark names, or, without a mark, in the first document that holds it.
+    it names none. A quotation behind which several stand is a citation of each.
 
-    Not verified: ``quote`` is as the answer has it. If it stands in another document than the
-    mark says, ``doc_id``, ``start``, ``end`` and ``page`` point there; if it stands in none,
-    ``doc_id`` is the document that the mark names (None if it names none) and the others are
-    None. ``page`` and ``heading`` are None, too, for documents without them.
+    ``status`` is
+
+    - ``"verified"``: ``quote`` is ``document.text[start:end]``, in the document that the mark
+      names, or, without a mark, in the first document that holds it. The answer has the same
+      words, numbers and symbols, whole; white space, the kinds of quotation marks, apostrophes
+      and dashes, ligatures, hyphens at the end of lines and the case of the first letter may
+      differ.
+    - ``"elsewhere"``: the words stand so, but in another document than the mark says; ``doc_id``,
+      ``start`` and ``end`` point there.
+    - ``"near"``: no document has these words, and one, at ``start`` to ``end``, all but
+      ``differs_in`` of them (0: capitals or symbols differ).
+    - ``"absent"``: no document has them. ``doc_id`` is the one that the mark names, if any.
+
+    But where it is verified, ``quote`` is as the answer has it. What does not apply is None, so
+    are ``page`` and ``heading`` for documents without them.
     """
 
     quote: str
-    verified: bool
+    status: CitationStatus
     mark: str | None = None
     doc_id: str | None = None
     start: int | None = None
     end: int | None = None
     page: int | None = None
     heading: str | None = None
+    differs_in: int | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
+    @property
+    def verified(self) -> bool:
+        """Whether it stands where the answer says."""
+        return self.status == "verified"
+
+    @property
+    def verdict(self) -> str:
+        """The status in words."""
+        if self.status == "near":
+            if not self.differs_in:
+                return "NOT VERIFIED: it stands there but for capitals or symbols"
+            words = "word" if self.differs_in == 1 else "words"
+            return f"NOT VERIFIED: what stands there differs in {self.differs_in} {words}"
+        return {
+            "verified": "verified",
+            "elsewhere": "NOT VERIFIED: it stands there, and not where the answer says",
+            "absent": "NOT VERIFIED: these words stand in no document",
+        }[self.status]
 
 
 class DocumentTokens(Frozen):

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal, TypeAlias, get_args
 
 from longctx.arguments import one_of
+from longctx.documents.about_everything import about_everything
 
 Strategy: TypeAlias = Literal["auto", "whole", "retrieve", "map_reduce", "refine"]
-
-# "Summarise …", "What are the main points …": no passage answers them.
-_ABOUT_EVERYTHING = re.compile(
-    r"\b(summar(y|ies|i[sz]e\w*)|overview|outline|gist|tl;?dr|"
-    r"(main|key|central|major) (points?|ideas?|themes?|topics?|arguments?|findings?)|"
-    r"what (is|are) (this|these|the) (\w+ )?(documents?|texts?|books?|papers?|files?) about|"
-    r"(whole|entire) (documents?|texts?|books?|papers?|files?)|"
-    r"zusammenfass\w*|fass\w* .* zusammen|r[eé]sum(e[rz]?|é)\w*|resum(e|ir|en)\b)",
-    re.IGNORECASE,
-)
 
 
 def check_strategy(strategy: object) -> None:
@@ -35,8 +25,8 @@ def choose(
     """Resolve ``"auto"``, and say in words why.
 
     ``whole`` where everything fits. Otherwise ``map_reduce`` for a question that asks about
-    everything by one of a few words (English, German, French, Spanish), and ``retrieve`` for
-    any other. ``refine`` is never chosen: its calls wait for each other, and an early mistake
+    everything (see :func:`~longctx.documents.about_everything.about_everything`), and ``retrieve``
+    for any other. ``refine`` is never chosen: its calls wait for each other, and an early mistake
     stays.
 
     Args:
@@ -52,6 +42,6 @@ def choose(
     if needed <= budget:
         return "whole", f"{room} and fit the budget of {budget:,}"
     too_large = f"{room}, more than the budget of {budget:,}"
-    if match := _ABOUT_EVERYTHING.search(question):
-        return "map_reduce", f'{too_large}; "{match[0]}" asks about all of it'
+    if asked := about_everything(question):
+        return "map_reduce", f'{too_large}; "{asked}" asks about all of it'
     return "retrieve", f"{too_large}; the question asks for something in it"

@@ -4,150 +4,166 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from longctx.documents.answer import Citation
+from longctx.documents.answer import Citation, CitationStatus
 from longctx.documents.document import Document
 from longctx.documents.layout import Block
+from longctx.documents.quotations.alignment import Quotation, Searched
+from longctx.documents.quotations.near import Near, nearest
+from longctx.documents.quotations.spoken import Spoken, spoken_in
 
-_QUOTED = re.compile(r"[\"“„]([^\"“”„]+)[\"“”]|«([^«»]+)»")
-_MARK = re.compile(r"\[(D\d+(?:\.\d+)?)\]")
-# The second set: full stop, exclamation and question mark of Chinese and Japanese. A mark
-# behind the stop belongs to the sentence before it.
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?])\s+(?!\[D\d)|(?<=[\u3002\uff01\uff1f])(?!\s*\[D\d)|(?<=\])\s+(?=[^\W\d_a-z])|\n+"
-)
-# The comma or full stop that closes a quotation often belongs to the sentence around it.
-_CLOSING = " \t\n.,;:!?…\u3002\uff0c\uff01\uff1f"
-# Shorter sentences ("Yes, it does.") stand in a document by chance.
-_MIN_SENTENCE_CHARS = 20
+# Shorter sentences ("Yes, it does.") stand in a document by chance. In bytes, which is fair to
+# scripts whose characters say more.
+_MIN_SENTENCE_BYTES = 20
+_LEFT_OUT = re.compile(r"[\[(]?(?:\u2026|\.{3,})[\])]?")
 
 
 def find_citations(answer: str, blocks: Sequence[Block]) -> tuple[Citation, ...]:
     """Check an answer's words against what it was made from.
 
-    Every quotation ("…", “…”, „…“, «…»), but for a document's name, becomes a citation, verified
-    or not; so does every sentence without a quotation that names a source by its mark; and every
-    other sentence of at least 20 characters that stands in a document becomes a verified one.
-    Comparison is exact but for white space and closing punctuation. A sentence in the model's
-    own words and without a mark gets none: no citation means "not checked", not "wrong".
+    Every quotation, in marks of any language, but for a document's name, becomes a citation, one
+    for each mark behind it; so does every sentence without a quotation that names a source by its
+    mark; and every other sentence of some length that stands in a document becomes a verified
+    one. A sentence in the model's own words and without a mark gets none: no citation means "not
+    checked", not "wrong".
 
     Args:
-        answer: the model's text.
+        answer: the model's text, or its JSON.
         blocks: those in the window, in order. Words are looked for in the spans that were there,
             then in the rest of the same documents.
 
     Returns:
         Quotations, then sentences, each place once.
     """
-    sources = _Sources(blocks)
+    sources = Sources(blocks)
     names = {block.document.doc_id for block in blocks}
-    quotations: list[Citation] = []
-    sentences: list[Citation] = []
-    quoted = [match for match in _QUOTED.finditer(answer) if _words_of(match) not in names]
-    for match, following in zip(quoted, [*quoted[1:], None], strict=False):
-        if any(c.isalnum() for c in _words_of(match)):
-            end = following.start() if following else len(answer)
-            mark = _MARK.search(answer, match.end(), _sentence_end(answer, match.end(), end))
-            quotations.append(sources.cite(_words_of(match), mark[1] if mark else None))
-    for start, end in _sentences(answer):
-        sentence = answer[start:end]
-        words = _MARK.sub("", sentence).strip().strip('"“”„«»').strip()
-        has_quotation = any(match.start() < end and start < match.end() for match in quoted)
-        mark = None if has_quotation else _MARK.search(sentence)
-        if mark and any(c.isalnum() for c in words):
-            sentences.append(sources.cite(words, mark[1]))
-        elif words in map(_words_of, quoted):
-            continue
-        elif len(words) >= _MIN_SENTENCE_CHARS and (found := sources.find(words)):
-            sentences.append(found)
-    return tuple(_each_place_once(quotations + sentences))
+    spoken = spoken_in(answer, names)
+    said = {" ".join(one.words.split()) for one in spoken if one.is_quotation}
+    citations: list[Citation] = []
+    for one in (part for whole in spoken for part in sources.parted(whole)):
+        if one.is_quotation or one.marks:
+            citations += sources.judge(one)
+        elif " ".join(one.words.split()) not in said and _is_telling(one.words):
+            citations += sources.found(one.words)
+    return tuple(_each_place_once(citations))
 
 
-def _words_of(quotation: re.Match[str]) -> str:
-    return (quotation[1] or quotation[2]).strip()
-
-
-def _sentence_end(answer: str, start: int, end: int) -> int:
-    match = _SENTENCE_END.search(answer, start, end)
-    return match.start() if match else end
-
-
-def _sentences(answer: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for match in _SENTENCE_END.finditer(answer):
-        yield start, match.start()
-        start = match.end()
-    yield start, len(answer)
+def _is_telling(sentence: str) -> bool:
+    return len(sentence.encode("utf-8", "replace")) >= _MIN_SENTENCE_BYTES
 
 
 def _each_place_once(citations: Sequence[Citation]) -> Iterator[Citation]:
     seen: set[tuple[object, ...]] = set()
     for citation in citations:
-        place = (citation.doc_id, citation.start, citation.end, citation.verified)
+        place = (citation.doc_id, citation.start, citation.end, citation.status)
         key = place if citation.start is not None else (citation.quote, citation.mark)
         if key not in seen:
             seen.add(key)
             yield citation
 
 
-@dataclass(frozen=True)
-class _Sources:
-    blocks: Sequence[Block]
+class Sources:
+    """What an answer was made from, to judge its words by.
 
-    def find(self, words: str, number: str | None = None) -> Citation | None:
-        """Where words stand, in one document or in any: verified, without a mark."""
-        core = words.rstrip(_CLOSING)
-        if not core:
+    Args:
+        blocks: those in the window, in order.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+        self._searched: dict[str, Searched] = {}
+
+    def found(self, words: str) -> list[Citation]:
+        """Where a sentence stands, if it does: it names no source, and claims nothing."""
+        place = self._find(Quotation.of(words), None)
+        return [_at("verified", *place)] if place else []
+
+    def parted(self, spoken: Spoken) -> list[Spoken]:
+        """A quotation that leaves words out, in the parts that it has; any other as it is."""
+        parts = [part for part in _LEFT_OUT.split(spoken.words) if any(map(str.isalnum, part))]
+        if not spoken.is_quotation or len(parts) < 2 or self.found(spoken.words):
+            return [spoken]
+        return [replace(spoken, words=part.strip()) for part in parts]
+
+    def judge(self, spoken: Spoken) -> Iterator[Citation]:
+        """What becomes of a quotation or a claim, for each of the marks behind it."""
+        quotation = Quotation.of(spoken.words)
+        for mark in spoken.marks or (None,):
+            if place := self._find(quotation, mark):
+                yield _at("verified", *place, mark=mark)
+            elif mark and (place := self._find(quotation, None)):
+                yield _at("elsewhere", *place, mark=mark, quote=spoken.words)
+            elif near := self._nearest(quotation, mark):
+                document, there = near
+                yield _at(
+                    "near", document, there.start, there.end,
+                    mark=mark, quote=spoken.words, differs_in=there.differs_in,
+                )  # fmt: skip
+            else:
+                named = next((b.document.doc_id for b in self._of(mark)), None) if mark else None
+                yield Citation(quote=spoken.words, status="absent", mark=mark, doc_id=named)
+
+    def _find(
+        self, quotation: Quotation | None, mark: str | None
+    ) -> tuple[Document, int, int] | None:
+        """Where words stand, in the marked document or in any."""
+        if quotation is None:
             return None
-        pattern = re.compile(
-            ("", r"(?<!\w)")[_bounds_words(core[0])]
-            + r"\s+".join(map(re.escape, core.split()))
-            + ("", r"(?!\w)")[_bounds_words(core[-1])]
-        )
-        blocks = [b for b in self.blocks if number in (None, _number(b.mark))]
+        blocks = self._of(mark)
         spans = [(b.document, b.start, b.end) for b in blocks]
-        spans += [(b.document, 0, len(b.document.text)) for b in blocks]
+        spans += [(b.document, 0, len(b.document.text)) for b in blocks if b.is_passage]
         for document, start, end in spans:
-            if match := pattern.search(document.text, start, end):
-                return _at(document, match.start(), match.end())
+            if found := self._text(document).find(quotation, start, end):
+                return document, *found
         return None
 
-    def cite(self, words: str, mark: str | None) -> Citation:
-        """What becomes of a quotation or a claim, with the mark behind it."""
-        if mark is None:
-            return self.find(words) or Citation(quote=words, verified=False)
-        if found := self.find(words, _number(mark)):
-            return found.model_copy(update={"mark": mark})
-        if elsewhere := self.find(words):
-            return elsewhere.model_copy(update={"mark": mark, "verified": False, "quote": words})
-        named = next((b for b in self.blocks if _number(b.mark) == _number(mark)), None)
-        doc_id = named.document.doc_id if named else None
-        return Citation(quote=words, verified=False, mark=mark, doc_id=doc_id)
+    def _nearest(
+        self, quotation: Quotation | None, mark: str | None
+    ) -> tuple[Document, Near] | None:
+        """Where nearly the words stand among what was read: in the marked document, or in any."""
+        if quotation is None:
+            return None
+        for blocks in (self._of(mark), self._blocks) if mark else (self._blocks,):
+            found = [
+                (b.document, near)
+                for b in blocks
+                if (near := nearest(quotation, self._text(b.document), b.start, b.end))
+            ]
+            if found:
+                return min(found, key=lambda one: one[1].differs_in)
+        return None
+
+    def _of(self, mark: str | None) -> list[Block]:
+        """The blocks of a document: models that see ``D1.4`` write ``D1`` too."""
+        number = mark and mark.split(".")[0]
+        return [b for b in self._blocks if number in (None, b.mark.split(".")[0])]
+
+    def _text(self, document: Document) -> Searched:
+        if document.doc_id not in self._searched:
+            self._searched[document.doc_id] = Searched(document.text)
+        return self._searched[document.doc_id]
 
 
-def _number(mark: str) -> str:
-    """The document's part of a mark: models that see ``D1.4`` write ``D1`` too."""
-    return mark.split(".")[0]
-
-
-def _at(document: Document, start: int, end: int) -> Citation:
+def _at(
+    status: CitationStatus,
+    document: Document,
+    start: int,
+    end: int,
+    *,
+    quote: str | None = None,
+    mark: str | None = None,
+    differs_in: int | None = None,
+) -> Citation:
     headings = document.headings_at(start)
     return Citation(
-        quote=document.text[start:end],
-        verified=True,
+        quote=document.text[start:end] if quote is None else quote,
+        status=status,
+        mark=mark,
         doc_id=document.doc_id,
         start=start,
         end=end,
         page=document.page_at(start),
         heading=headings[-1] if headings else None,
+        differs_in=differs_in,
     )
-
-
-def _bounds_words(character: str) -> bool:
-    """Whether a quotation with this edge must not begin or end inside a word.
-
-    Not where the script parts no words (Chinese, Japanese, Thai) or the edge is punctuation.
-    Letters with capitals belong to scripts that do.
-    """
-    return character.isdigit() or character.lower() != character.upper()

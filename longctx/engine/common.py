@@ -34,6 +34,11 @@ class CommonContexts:
         self._contexts: list[SharedContext] = []
 
     @property
+    def rope(self) -> RopeConfig:
+        """Of every text in them."""
+        return self._rope
+
+    @property
     def n_open(self) -> int:
         """Common contexts that are open, each of :attr:`n_ctx` tokens."""
         return len(self._contexts)

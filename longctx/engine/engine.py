@@ -17,6 +17,7 @@ from longctx.engine.common import CommonContexts
 from longctx.engine.compose import Composer
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
+from longctx.engine.staging import Staging
 from longctx.engine.store import SnapshotStore
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
@@ -86,10 +87,18 @@ class Engine:
             cost_bytes=self._context_bytes,
             limit_bytes=spare_bytes,
             store=store,
-            besides_bytes=lambda: self._composer.n_bytes,
+            besides_bytes=lambda: self._composer.n_bytes + self._staging.n_bytes,
+        )
+        self._staging = Staging(
+            self._backend,
+            self._common,
+            cost_bytes=self._context_bytes,
+            has_room=self._pool.has_room,
         )
         self._tokens = TokenTable(self._backend.model)
-        self._scheduler = Scheduler(self._backend, self._backend.model, self._tokens, self._pool)
+        self._scheduler = Scheduler(
+            self._backend, self._backend.model, self._tokens, self._pool, self._staging
+        )
 
     @property
     def plan(self) -> ContextPlan:
@@ -140,6 +149,7 @@ class Engine:
         # Sessions before the contexts that they stand in, and contexts before the weights.
         self._pool.close(save=save)
         self._common.close()
+        self._staging.close()
         self._tokens.close()
         self._backend.close()
 

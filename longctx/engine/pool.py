@@ -157,6 +157,23 @@ class SessionPool:
                 return True
         return False
 
+    def settle(self, session: Session, n_more: int) -> bool:
+        """Bring a session that was prefilled apart to where texts stay, with cells for more.
+
+        Returns:
+            False where others must end first.
+        """
+        whole = min(session.n_tokens + n_more, self._common.n_ctx)
+        place = self._common.place_for(whole) if self._make_place(whole) else None
+        if place is None:
+            return False
+        session.move(place)
+        return True
+
+    def has_room(self, n_bytes: int) -> bool:
+        """Whether the plan's memory bears so much more, without anything making way for it."""
+        return self._used_bytes() + n_bytes <= self._limit_bytes
+
     def shared(self, ids: Ids) -> int:
         """Tokens of a prompt that some session has already."""
         return max((session.shared(ids) for session in self._sessions), default=0)

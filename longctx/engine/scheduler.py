@@ -18,6 +18,7 @@ from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
 from longctx.engine.drafting import Drafting
 from longctx.engine.pool import SessionPool
+from longctx.engine.staging import Staging
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.grammar import TokenTable
@@ -32,9 +33,6 @@ TILE_ROWS = 64
 at every cell that any of its rows does (docs/engine.md)."""
 WORTH_WAITING = 64
 """Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
-HEADROOM_TOKENS = 64
-"""Cells that an answer must find free beyond its prompt before it begins."""
-
 Piece = tuple[Writing, Sequence[int]]
 
 
@@ -46,19 +44,27 @@ class Scheduler:
         model: draws the tokens.
         tokens: of the model, for what steers answers.
         pool: where sessions come from.
+        staging: where prompts may be prefilled apart.
     """
 
     def __init__(
-        self, backend: Backend, model: Model, tokens: TokenTable, pool: SessionPool
+        self,
+        backend: Backend,
+        model: Model,
+        tokens: TokenTable,
+        pool: SessionPool,
+        staging: Staging,
     ) -> None:
         self._backend = backend
         self._model = model
         self._tokens = tokens
         self._pool = pool
+        self._staging = staging
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
         self._ended_by: Exception | None = None
         self._drafting = Drafting()
+        self._staged_later: set[Writing] = set()
 
     def __len__(self) -> int:
         """Answers asked for and not done."""
@@ -79,6 +85,8 @@ class Scheduler:
         if any(writing.is_cancelled for writing in self._waiting):
             self._waiting = deque(w for w in self._waiting if not w.is_cancelled)
         self._admit()
+        self._settle()
+        self._stage()
         # A step may end answers, and move others to another context; each context has one a round,
         # and who came to one that had it already waits for the next.
         done: list[SharedContext] = []
@@ -125,7 +133,7 @@ class Scheduler:
             if self._is_being_prefilled(writing.ids):
                 continue  # it waits for a prefill, not for room: others may begin before it
             try:
-                session = self._pool.pick(writing.ids, min(writing.n_left, HEADROOM_TOKENS))
+                session = self._pool.pick(writing.ids, writing.headroom)
             except Exception as error:  # no memory for a context, most likely
                 self._waiting.remove(writing)
                 writing.fail(error)
@@ -171,13 +179,53 @@ class Scheduler:
         writing.fail(error)
         self._leave(writing)
 
+    # Prefilling apart
+
+    def _settle(self) -> None:
+        """Bring what was prefilled apart to the others; who finds no cells there stays for now."""
+        prefilling = {writing.session for writing in self._active if writing.n_pending}
+        for session in self._pool.sessions:
+            if session in prefilling or not self._staging.holds(session):
+                continue
+            writing = next((w for w in self._active if w.session is session), None)
+            try:
+                settled = self._pool.settle(session, writing.headroom if writing else 0)
+            except BackendError as error:
+                settled = False
+                if writing is not None:
+                    self._fail(writing, error)
+            if not settled and (writing is None or writing not in self._active):
+                self._pool.drop(session)
+
+    def _stage(self) -> None:
+        """Let prompts that others would slow be prefilled apart, the oldest and then the shortest.
+
+        Those that find no room there wait for it, for in the meantime the machine is busy with
+        prompts that are prefilled twice as fast.
+        """
+        self._staged_later = set()
+        worth = [w for w in self._active if w.session and self._is_worth_staging(w, w.session)]
+        for writing in sorted(worth, key=lambda w: (w is not worth[0], w.n_pending)):
+            session = writing.session
+            assert session is not None  # or it would not be worth it
+            try:
+                enters = not self._staged_later and self._staging.enter(session, len(writing.ids))
+            except BackendError:  # no memory for it, which is no reason to fail
+                logger.warning("prompts are prefilled in place", exc_info=True)
+                return
+            if not enters:
+                self._staged_later.add(writing)
+
+    def _is_worth_staging(self, writing: Writing, session: Session) -> bool:
+        return session.is_open and self._staging.is_worth(session, writing.n_pending)
+
     # A batch
 
     def _step(self, shared: SharedContext) -> None:
         """Give every answer in a context a token, and some prompts a slice of their prefill."""
         here = [writing for writing in self._active if _stands_in(writing, shared)]
         n_prefill = shared.context.n_batch  # nobody waits for a token: as fast as it goes
-        if not all(writing.n_pending for writing in here):
+        if not all(writing.n_pending for writing in self._active):
             n_prefill = SLICE_TOKENS
         for writings in self._batches(here):
             self._batch(shared, writings, n_prefill)
@@ -228,7 +276,7 @@ class Scheduler:
         # The batch before this one may have ended or moved some.
         here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
-        prefilling = [writing for writing in here if writing.n_pending]
+        prefilling = [w for w in here if w.n_pending and w not in self._staged_later]
         draft = self._draft_length(shared, decoding)
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
         left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
@@ -315,7 +363,10 @@ class Scheduler:
         n_tokens = sum(len(ids) for _, ids in pieces)
         if session.shared_context.is_common and self._pool.free_cells(session, n_tokens):
             return
-        n_others = sum(_stands_in(writing, session.shared_context) for writing in self._active) - 1
+        shared = session.shared_context
+        n_others = sum(_stands_in(writing, shared) for writing in self._active) - 1
+        if self._staging.holds(session):  # it is to go where all others are
+            n_others = len(self._active) - 1
         if not n_others:  # nobody could ever make way for it
             self._fail(youngest, error)
             return

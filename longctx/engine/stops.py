@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class StopWatcher:
-    """Holds back text that may be the beginning of a stop string."""
+    """Holds back text that may be the beginning of a stop string; ``reached`` is the one that
+    came."""
 
     stops: tuple[str, ...]
+    reached: str | None = field(default=None, init=False)
     _held: str = field(default="", init=False)
 
     def push(self, text: str) -> tuple[str, bool]:
         """Take new text; return what may be shown now, and whether a stop string was reached."""
         self._held += text
-        found = [i for i in (self._held.find(stop) for stop in self.stops) if i >= 0]
+        found = [(self._held.index(stop), stop) for stop in self.stops if stop in self._held]
         if found:
-            shown, self._held = self._held[: min(found)], ""
+            begins, self.reached = min(found, key=lambda each: each[0])
+            shown, self._held = self._held[:begins], ""
             return shown, True
         keep = max(
             (

@@ -29,6 +29,9 @@ from longctx.types import (
     WindowReport,
 )
 
+HEADROOM_TOKENS = 64
+"""Of an answer, to begin where there are cells for so many."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,6 +42,7 @@ class Outcome:
     logprobs: tuple[SampledToken, ...]
     finish_reason: Literal["stop", "length"]
     finish_detail: FinishDetail | None
+    stop_sequence: str | None
     usage: Usage
     timings: Timings
     window: WindowReport
@@ -121,6 +125,11 @@ class Writing:
     def n_left(self) -> int:
         """Tokens that the answer may still take."""
         return self.settings.max_tokens - len(self._ids)
+
+    @property
+    def headroom(self) -> int:
+        """Cells that it must find free beyond its prompt before it begins."""
+        return min(self.n_left, HEADROOM_TOKENS)
 
     @property
     def is_cancelled(self) -> bool:
@@ -293,6 +302,7 @@ class Writing:
             logprobs=tuple(begun.shown.logprobs),
             finish_reason=self._ended_by,
             finish_detail=self._detail,
+            stop_sequence=begun.stops.reached,
             usage=Usage(
                 prompt_tokens=len(self._prompt),
                 cached_tokens=begun.n_cached,

@@ -25,6 +25,7 @@ def completion_of(outcome: Outcome, hearing: Hearing | None) -> Completion:
         message=message,
         finish_reason="tool_calls" if calls else outcome.finish_reason,
         finish_detail=outcome.finish_detail,
+        stop_sequence=outcome.stop_sequence,
         usage=usage,
         timings=outcome.timings,
         window=outcome.window,

@@ -163,6 +163,7 @@ class StreamedAnswer:
             window = WindowReport.model_validate(self._own.get("window", window))
         except ValidationError:  # a newer server tells more; what was measured here stands
             pass
+        stop = self._own.get("stop_sequence")
         return Completion(
             text=self.text,
             message=Message(
@@ -170,6 +171,7 @@ class StreamedAnswer:
             ),
             finish_reason="tool_calls" if calls else self._finish,
             finish_detail="repetition" if self._own.get("finish_detail") == "repetition" else None,
+            stop_sequence=stop if isinstance(stop, str) else None,
             usage=usage,
             timings=timings,
             window=window,

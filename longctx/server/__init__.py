@@ -1,4 +1,4 @@
-"""An OpenAI-compatible HTTP server over one :class:`~longctx.llm.LongContextLLM`."""
+"""OpenAI's and Anthropic's APIs over one :class:`~longctx.llm.LongContextLLM`."""
 
 from __future__ import annotations
 

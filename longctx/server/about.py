@@ -1,18 +1,14 @@
-"""What the server says about itself: models, tokens, health, metrics, the page."""
+"""What the server says about itself: health, metrics, the page."""
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
 from importlib.resources import files
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from longctx.server.requests import TokenizeRequest, template_options
-from longctx.server.responses import Health, ModelDocument, ModelList, Tokens
+from longctx.server.llama.documents import Health
 from longctx.server.service import Service
 
 _POLICY = (
@@ -26,7 +22,7 @@ _POLICY = (
 def about_routes(service: Service) -> APIRouter:
     """The routes that run no model."""
     router = APIRouter()
-    llm, page = service.llm, files("longctx.server").joinpath("page.html").read_text("utf-8")
+    page = files("longctx.server").joinpath("page.html").read_text("utf-8")
 
     @router.get("/", response_class=HTMLResponse)
     def show_page() -> HTMLResponse:
@@ -43,54 +39,4 @@ def about_routes(service: Service) -> APIRouter:
         """Counters in Prometheus' text format."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    @router.get("/v1/models")
-    async def models() -> ModelList:
-        """The model that answers, and the embedder if there is one."""
-        return {"object": "list", "data": _describe(service)}
-
-    @router.get("/v1/models/{model_id:path}")
-    async def model(model_id: str) -> ModelDocument:
-        """One of them, by its name."""
-        known = {model["id"]: model for model in _describe(service)}
-        service.check_model(model_id, list(known))
-        return known[model_id]
-
-    @router.post("/tokenize")
-    async def tokenize(asked: TokenizeRequest) -> Tokens:
-        """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        service.check_model(asked.model)
-        if asked.messages is None:
-            ids = await asyncio.to_thread(llm.tokenize, asked.content or "")
-        else:
-            messages = [message.to_message() for message in asked.messages]
-            tools = [tool.to_schema() for tool in asked.tools or ()] or None
-            options = template_options(asked.chat_template_kwargs)
-            render = partial(llm.prompt, messages, tools, **options)
-            ids = list((await asyncio.to_thread(render)).ids)
-        return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
-
     return router
-
-
-def _describe(service: Service) -> list[ModelDocument]:
-    """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``, with how
-    conversations are sampled: requests are greedy unless they ask for it."""
-    plan, embedder = service.llm.plan, service.embedder
-    members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
-    details = {name: getattr(plan, name) for name in members}
-    details["sampling"] = service.llm.sampling_defaults
-    models: list[tuple[str, int | None, dict[str, Any]]] = []
-    models.append((service.model_id, plan.n_ctx, details))
-    if embedder is not None:
-        models.append((embedder.id, embedder.max_tokens, {"dimensions": embedder.n_dimensions}))
-    return [
-        {
-            "id": name,
-            "object": "model",
-            "created": service.started,
-            "owned_by": "longctx",
-            "max_model_len": window,
-            "longctx": more,
-        }
-        for name, window, more in models
-    ]

@@ -9,14 +9,21 @@ from fastapi import FastAPI
 
 from longctx import __version__
 from longctx.llm import LongContextLLM
-from longctx.server import errors
 from longctx.server.about import about_routes
-from longctx.server.completions import completion_routes
+from longctx.server.aliases import Aliases
+from longctx.server.anthropic.routes import message_routes
 from longctx.server.embedder import TextEmbedder
-from longctx.server.embeddings import EmbeddingWorker, embedding_routes
+from longctx.server.embeddings import EmbeddingWorker
+from longctx.server.error_replies import install
 from longctx.server.guard import Guard
+from longctx.server.llama.routes import llama_routes
 from longctx.server.metrics import CountRequests, Metrics
-from longctx.server.responses import ERRORS
+from longctx.server.openai.completions import completion_routes
+from longctx.server.openai.documents import ERRORS
+from longctx.server.openai.embeddings import embedding_routes
+from longctx.server.openai.models import model_routes
+from longctx.server.responses.routes import response_routes
+from longctx.server.responses.store import ResponseStore
 from longctx.server.service import Service
 from longctx.server.settings import ServerSettings
 from longctx.server.worker import ModelWorker
@@ -60,10 +67,16 @@ def create_app(
         responses=ERRORS,
     )
     app.state.worker = worker
+    kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
+    app.include_router(response_routes(service, kept))
+    app.include_router(message_routes(service))
+    app.include_router(model_routes(service))
+    app.include_router(llama_routes(service))
     app.include_router(about_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
-    errors.install(app)
+    app.add_middleware(Aliases)
+    install(app)
     return app

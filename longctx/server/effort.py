@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ logger = logging.getLogger("longctx.server")
 
 
 def with_effort(
-    llm: LongContextLLM, options: dict[str, Any], effort: bool | str | None
+    llm: LongContextLLM, options: Mapping[str, Any], effort: bool | str | None
 ) -> dict[str, Any]:
     """The options of a call with the effort that was asked for, as far as the model has it.
 
@@ -25,12 +26,12 @@ def with_effort(
         effort: False or how much; None says nothing.
     """
     if effort is None:
-        return options
+        return dict(options)
     for thinking in (effort, True) if effort else (False,):
         if llm.has_thinking_switch(thinking):
             return {**options, "thinking": thinking}
     _say_once()
-    return options
+    return dict(options)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: ``{"error": {"message", "type", "param", "code"}}``."""
+"""What goes wrong, before a protocol says it in its own shape."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from longctx.errors import (
@@ -39,7 +37,7 @@ class ApiError(Exception):
         code: for programs; OpenAI's where it has one.
         param: the field of the request that is at fault.
         headers: to send along.
-        details: further members of the error object.
+        overflow: has the numbers of what does not fit.
     """
 
     def __init__(
@@ -50,7 +48,7 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
-        details: Mapping[str, Any] | None = None,
+        overflow: ContextOverflowError | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -58,26 +56,7 @@ class ApiError(Exception):
         self.code = code
         self.param = param
         self.headers = dict(headers or {})
-        self.details = dict(details or {})
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The JSON document."""
-        kinds = {401: "authentication_error", 429: "rate_limit_error"}
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {
-            "error": {
-                "message": self.message,
-                "type": kinds.get(self.status, kind),
-                "param": self.param,
-                "code": self.code,
-                **self.details,
-            }
-        }
-
-    def response(self) -> JSONResponse:
-        """The whole response."""
-        return JSONResponse(self.body, self.status, self.headers)
+        self.overflow = overflow
 
 
 def queue_full(n_waiting: int, max_waiting: int, *, retry_s: int) -> ApiError:
@@ -102,12 +81,16 @@ def timed_out(timeout_s: float, remedy: str) -> ApiError:
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """Say any exception in OpenAI's words; one that nobody foresaw is logged and not told."""
+    """Say any exception in words and a code; one that nobody foresaw is logged and not told."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, ContextOverflowError):
-        numbers = {"needed": error.needed, "available": error.available, "n_ctx": error.n_ctx}
-        return ApiError(400, str(error), code="context_length_exceeded", details=numbers)
+        # The words by which clients of several kinds know it, and fall back to another model.
+        said = (
+            f"prompt is too long: {error.needed} tokens > {error.available} maximum "
+            f"(the maximum context length is {error.n_ctx}): {error}"
+        )
+        return ApiError(400, said, code="context_length_exceeded", overflow=error)
     for kind, code in _CLIENT_ERRORS.items():
         if isinstance(error, kind):
             return ApiError(400, str(error), code=code)
@@ -123,7 +106,7 @@ def as_api_error(error: Exception) -> ApiError:
 
 def _of_validation(error: RequestValidationError) -> ApiError:
     found = error.errors()
-    said = [f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {item['msg']}" for item in found[:5]]
+    said = [f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {_said(item)}" for item in found[:5]]
     more = f" (and {len(found) - 5} more)" if len(found) > 5 else ""
     places = [str(part) for part in found[0]["loc"][1:2]]
     return ApiError(
@@ -134,11 +117,11 @@ def _of_validation(error: RequestValidationError) -> ApiError:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Let every failure of the app answer in this shape."""
-
-    async def answer(_request: Request, error: Exception) -> JSONResponse:
-        return as_api_error(error).response()
-
-    for kind in (ApiError, LongCtxError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, answer)
+def _said(problem: Mapping[str, Any]) -> str:
+    """What pydantic found, in the words of a client that knows nothing of it."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "union_tag_invalid":
+        return f"{context['tag']!r:.100} is not supported here; use {context['expected_tags']}"
+    if problem["type"] == "literal_error":
+        return f"{problem['input']!r:.100} is not supported here; use {context['expected']}"
+    return str(problem["msg"])

@@ -1,19 +1,18 @@
-"""An answer as server-sent events (WHATWG HTML, section 9.2), ended by ``[DONE]`` as OpenAI does.
+"""An answer as server-sent events (WHATWG HTML, section 9.2).
 
 How far the prefill has come is told in comments, which clients pass over: ``: prefill 512/2048``.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from longctx.server.answer_format import AnswerFormat
 from longctx.server.errors import as_api_error
-from longctx.server.formats import AnswerFormat
+from longctx.server.pieces import untold_calls
 from longctx.server.worker import Job
 from longctx.types import Completion, Progress
 
@@ -24,20 +23,12 @@ class EventStream(StreamingResponse):
     Args:
         job: what is answered.
         form: how it is written.
-        include_usage: whether the tokens are counted in a last chunk.
         done: called with the result.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        form: AnswerFormat,
-        *,
-        include_usage: bool,
-        done: Callable[[Completion], None],
-    ) -> None:
+    def __init__(self, job: Job, form: AnswerFormat, done: Callable[[Completion], None]) -> None:
         super().__init__(
-            _events(job, form, include_usage, done),
+            _frames(job, form, done),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -51,27 +42,28 @@ class EventStream(StreamingResponse):
             self._job.cancel()
 
 
-async def _events(
-    job: Job, form: AnswerFormat, include_usage: bool, done: Callable[[Completion], None]
+async def _frames(
+    job: Job, form: AnswerFormat, done: Callable[[Completion], None]
 ) -> AsyncIterator[str]:
-    yield _event(form.opening())
+    told: list[str] = []
+    for frame in form.opening(job.n_prompt):
+        yield frame
     try:
         async for event in job.events():
             if isinstance(event, Progress):
                 yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n"
                 continue
+            told += [call.id for call in event.tool_calls if call.id]
             if event.text or event.reasoning or event.tool_calls or event.logprobs:
-                yield _event(form.piece(event))
+                for frame in form.piece(event):
+                    yield frame
             if event.result is not None:
+                for piece in untold_calls(event.result, told):
+                    for frame in form.piece(piece):
+                        yield frame
                 done(event.result)
-                yield _event(form.ending(event.result))
-                if include_usage:
-                    yield _event(form.counts(event.result))
+                for frame in form.ending(event.result):
+                    yield frame
     except Exception as error:  # the status is sent: what went wrong is an event of its own
-        yield _event(as_api_error(error).body)
-        return
-    yield "data: [DONE]\n\n"
-
-
-def _event(document: Mapping[str, Any]) -> str:
-    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
+        for frame in form.failure(as_api_error(error)):
+            yield frame

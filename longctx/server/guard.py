@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from longctx.server.error_replies import error_reply
 from longctx.server.errors import ApiError
 from longctx.server.settings import ServerSettings
 
@@ -41,7 +42,7 @@ class Guard:
                 self._check_key(headers)
             receive = await self._read(headers, receive)
         except ApiError as error:
-            await error.response()(scope, receive, send)
+            await error_reply(error, scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -73,12 +74,12 @@ class Guard:
 
     def _check_key(self, headers: Headers) -> None:
         key = self._settings.api_key
-        given = headers.get("authorization", "")
-        if key is None or hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
+        if key is None or any(_same(key, given) for given in _keys(headers)):
             return
         raise ApiError(
             401,
-            "the API key is missing or wrong; send the header 'Authorization: Bearer KEY'",
+            "the API key is missing or wrong; send the header 'Authorization: Bearer KEY', or "
+            "'X-Api-Key: KEY'",
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
@@ -113,6 +114,16 @@ class Guard:
                 code="request_too_large",
                 headers={"Connection": "close"},
             )
+
+
+def _keys(headers: Headers) -> list[str]:
+    """As OpenAI's clients send a key, and as Anthropic's do."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return [key.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")]
+
+
+def _same(a: str, b: str) -> bool:
+    return hmac.compare_digest(a.encode(), b.encode())
 
 
 def _name(host: str) -> str | None:

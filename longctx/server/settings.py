@@ -16,7 +16,8 @@ class ServerSettings(Frozen):
     of their own), which keeps foreign web pages away from a server on loopback. ``max_waiting``
     answers may wait for the one under way; ``timeout_s`` bounds one answer, its wait included;
     ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get when the server
-    stops.
+    stops. ``max_responses`` and ``max_responses_bytes`` bound what ``/v1/responses`` keeps for
+    ``previous_response_id``; the least recently used go.
     """
 
     model_id: str | None = None
@@ -26,3 +27,5 @@ class ServerSettings(Frozen):
     timeout_s: float = Field(default=1800.0, gt=0)
     max_body_bytes: int = Field(default=32 * 2**20, ge=1)
     grace_s: int = Field(default=30, ge=0)
+    max_responses: int = Field(default=1000, ge=0)
+    max_responses_bytes: int = Field(default=64 * 2**20, ge=0)

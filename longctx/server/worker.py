@@ -11,14 +11,25 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from longctx.server.errors import ApiError, queue_full, timed_out
 from longctx.stream import Event, Stream
 from longctx.types import Chunk, Completion
 
-Start: TypeAlias = Callable[[], Stream]
-"""Checks a request and returns the stream of its answer."""
+
+@dataclass(frozen=True)
+class Begun:
+    """An answer that was accepted; ``n_prompt`` are the prompt's tokens, None where they were not
+    counted."""
+
+    stream: Stream
+    n_prompt: int | None = None
+
+
+Start: TypeAlias = Callable[[], Begun]
+"""Checks a request and begins its answer."""
 
 
 class Job:
@@ -27,12 +38,16 @@ class Job:
     Args:
         timeout_s: time from now to its end.
         ended: called when it is over, however it ended.
+
+    Attributes:
+        n_prompt: tokens of the prompt, None where they were not counted.
     """
 
     def __init__(self, timeout_s: float, ended: Callable[[Job], None]) -> None:
         self._timeout_s = timeout_s
         self._created = time.monotonic()
         self._ended = ended
+        self.n_prompt: int | None = None
         self._stream: Stream | None = None
         self._reading: asyncio.Task[Event | None] | None = None
         self._error: Exception | None = None
@@ -42,9 +57,9 @@ class Job:
         """Seconds since it was asked for."""
         return time.monotonic() - self._created
 
-    def read(self, stream: Stream) -> None:
+    def read(self, begun: Begun) -> None:
         """Its request was accepted: read this."""
-        self._stream = stream
+        self._stream, self.n_prompt = begun.stream, begun.n_prompt
 
     async def events(self) -> AsyncIterator[Event]:
         """Progress and chunks as they come; the last chunk carries the result.

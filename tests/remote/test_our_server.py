@@ -107,6 +107,8 @@ def test_options_reach_the_model(remote: RemoteLLM, tiny_llm: LongContextLLM) ->
     text = tiny_llm.chat(QUESTION).text
     stopped = remote.chat(QUESTION, stop=text[4:7])
     assert stopped.text == text[: text.index(text[4:7])]
+    assert stopped.stop_sequence == text[4:7]
+    assert remote.chat(QUESTION).stop_sequence is None
 
 
 def test_a_stream_is_the_answer_in_pieces(remote: RemoteLLM) -> None:

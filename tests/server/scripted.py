@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from longctx import LongContextLLM, Message, ToolCall
+from longctx.chat import EncodedPrompt
 from longctx.stream import Stream
 from longctx.testing import Reply, ScriptedChatModel
 from tests.server.live_server import LiveServer, serving
@@ -36,6 +37,10 @@ class Scripted:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._llm, name)
+
+    def prompt(self, messages: Any, tools: Any = None, **_switches: Any) -> EncodedPrompt:
+        """The real model's, whose template need not have the switches that a test asks for."""
+        return self._llm.prompt(messages, tools)
 
     def stream_chat(self, messages: Any, **options: Any) -> Stream:
         """The next answer."""

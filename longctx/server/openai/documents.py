@@ -1,6 +1,6 @@
 """What clients get: OpenAI's documents, and our own beside them.
 
-These types are what mypy holds :mod:`longctx.server.formats` to, and what ``/openapi.json`` says.
+These types are what mypy holds the formats to, and what ``/openapi.json`` says.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict
 
-from longctx.types import FinishDetail, FinishReason
+from longctx.server.report import Report
+from longctx.types import FinishReason
 
 
 class CalledFunction(TypedDict):
@@ -93,15 +94,6 @@ class UsageDocument(TypedDict):
     total_tokens: int
     prompt_tokens_details: CachedTokens
     completion_tokens_details: ReasoningTokens
-
-
-class Report(TypedDict):
-    """What happened to the window, the seconds each phase took, and whether the answer was cut
-    because it repeated itself."""
-
-    window: dict[str, Any]
-    timings: dict[str, float]
-    finish_detail: FinishDetail | None
 
 
 class AssistantMessage(TypedDict):
@@ -226,21 +218,6 @@ class ModelList(TypedDict):
 
     object: Literal["list"]
     data: list[ModelDocument]
-
-
-class Tokens(TypedDict):
-    """Token ids, their number, and the window they must fit."""
-
-    count: int
-    max_model_len: int
-    tokens: list[int]
-
-
-class Health(TypedDict):
-    """``jobs`` counts answers under way and waiting."""
-
-    status: Literal["ok"]
-    jobs: int
 
 
 class ErrorObject(TypedDict):

@@ -1,0 +1,1 @@
+"""What llama-server tells and takes beside OpenAI's API."""

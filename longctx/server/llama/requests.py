@@ -1,0 +1,52 @@
+"""What clients of llama-server may send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from longctx.server.asked import Asked
+from longctx.server.openai.requests import ChatMessage, Tool
+from longctx.server.requests import Request, given, template_options
+
+
+class _Rendered(Request):
+    """A conversation as a chat would prefill it."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    tools: list[Tool] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    def asked(self) -> Asked:
+        """Our form of the conversation."""
+        tools = [tool.to_schema() for tool in self.tools or ()] or None
+        return Asked(
+            tuple(message.to_message() for message in self.messages or ()),
+            given(tools=tools) | template_options(self.chat_template_kwargs),
+            model=self.model,
+        )
+
+
+class TokenizeRequest(_Rendered):
+    """``POST /tokenize``: plain ``content``, or ``messages``."""
+
+    content: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TokenizeRequest:
+        if (self.content is None) == (self.messages is None):
+            raise ValueError("give either content or messages")
+        return self
+
+
+class DetokenizeRequest(Request):
+    """``POST /detokenize``."""
+
+    tokens: Annotated[list[int], Field(max_length=1_000_000)]
+
+
+class TemplateRequest(_Rendered):
+    """``POST /apply-template``."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]

@@ -1,0 +1,32 @@
+"""``POST /v1/chat/completions`` and ``POST /v1/completions``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from longctx.server.openai.documents import ChatCompletion, TextCompletion
+from longctx.server.openai.formats import ChatFormat, TextFormat
+from longctx.server.openai.requests import ChatRequest, CompletionRequest
+from longctx.server.service import Service, answers
+
+
+def completion_routes(service: Service) -> APIRouter:
+    """The routes that write text."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/chat/completions", responses=answers(ChatCompletion))
+    async def chat_completions(body: ChatRequest, request: Request) -> Response:
+        """Answer a conversation."""
+        asked = body.asked()
+        form = ChatFormat(service.model_id, asked, include_usage=body.include_usage)
+        return await service.answer(request, asked, form)
+
+    @router.post("/completions", responses=answers(TextCompletion))
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        """Continue plain text, without a chat template."""
+        asked = body.asked()
+        form = TextFormat(service.model_id, asked, include_usage=body.include_usage)
+        return await service.answer(request, asked, form)
+
+    return router

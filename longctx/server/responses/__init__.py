@@ -1,0 +1,1 @@
+"""OpenAI's Responses: items in, items out, and conversations that the server keeps."""

@@ -1,0 +1,102 @@
+"""What clients of llama-server look for beside OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from longctx import LongContextLLM
+from tests.server.endless import ENDLESS, EndlessLLM
+from tests.server.live_server import LiveServer, serving
+from tests.server.test_chat import QUESTION, WEATHER
+
+
+@pytest.mark.parametrize("text", ["", "The text <|im_end|> and more.", "für 5 €"])
+def test_tokens_are_text_again(server: LiveServer, text: str) -> None:
+    """What /tokenize made of it."""
+    with server.http() as http:
+        ids = http.post("/tokenize", json={"content": text}).json()["tokens"]
+        assert http.post("/detokenize", json={"tokens": ids}).json() == {"content": text}
+
+
+@pytest.mark.parametrize("tokens", [[-1], [10**6], [1.5], ["a"], None])
+def test_nonsense_is_not_detokenized(server: LiveServer, tokens: Any) -> None:
+    """A 400."""
+    reply = httpx.post(f"{server.url}/detokenize", json={"tokens": tokens})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["code"] == "invalid_value"
+
+
+@pytest.mark.parametrize("tools", [None, [WEATHER]])
+def test_the_template_is_applied(server: LiveServer, tiny_llm: LongContextLLM, tools: Any) -> None:
+    """As a chat would have it."""
+    with server.http() as http:
+        told = http.post("/apply-template", json={"messages": QUESTION, "tools": tools}).json()
+    assert told == {"prompt": tiny_llm.prompt(QUESTION, tools).rendered.text}
+    assert told["prompt"].endswith("assistant\n")
+
+
+def test_properties(server: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """The window, the template, and no path."""
+    with server.http() as http:
+        told = http.get("/props").json()
+    assert told["default_generation_settings"]["n_ctx"] == 2048
+    assert told["chat_template"] == tiny_llm.chat_template == tiny_llm.info.chat_template
+    assert told["model_path"] == told["model_alias"] == "tiny"
+    assert told["total_slots"] == 17
+
+
+def test_slots_are_busy_while_answers_are_written(tiny_llm: LongContextLLM) -> None:
+    """As many as may be under way."""
+    with serving(EndlessLLM(tiny_llm), model_id="tiny", max_waiting=1) as live:
+        asked = {"messages": ENDLESS, "stream": True}
+        with live.http() as http, http.stream("POST", "/v1/chat/completions", json=asked):
+            live.wait_for_jobs(1)
+            busy = httpx.get(f"{live.url}/slots").json()
+        live.wait_until_idle()
+        idle = httpx.get(f"{live.url}/slots").json()
+    assert [slot["is_processing"] for slot in busy] == [True, False]
+    assert [slot["is_processing"] for slot in idle] == [False, False]
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/health", "/v1/models", "/props", "/metrics"])
+def test_head_is_get_without_a_body(server: LiveServer, path: str) -> None:
+    """Its status and headers."""
+    told = httpx.head(f"{server.url}{path}")
+    asked = httpx.get(f"{server.url}{path}")
+    assert told.status_code == asked.status_code == 200
+    assert told.content == b""
+    assert told.headers["content-type"] == asked.headers["content-type"]
+
+
+def test_head_of_nothing_is_nothing(server: LiveServer) -> None:
+    """404, and 405 where one can only post."""
+    assert httpx.head(f"{server.url}/nowhere").status_code == 404
+    assert httpx.head(f"{server.url}/v1/chat/completions").status_code == 405
+
+
+def test_a_client_need_not_know_of_v1(server: LiveServer) -> None:
+    """The official client with the server's address alone; keys and counters are of one route."""
+    client = OpenAI(base_url=server.url, api_key="none", max_retries=0)
+    assert client.models.retrieve("tiny").id == "tiny"
+    assert client.chat.completions.create(model="tiny", messages=QUESTION, max_tokens=1).id
+    assert client.completions.create(model="tiny", prompt="a", max_tokens=1).id
+    response = client.responses.create(model="tiny", input="a", max_output_tokens=1)
+    assert client.responses.retrieve(response.id).id == response.id
+    metrics = httpx.get(f"{server.url}/metrics").text
+    assert 'path="/v1/responses/{response_id}"' in metrics
+    assert 'path="/chat/completions"' not in metrics
+
+
+def test_a_key_is_asked_for_by_every_name(tiny_llm: LongContextLLM) -> None:
+    """An alias opens nothing that its route does not."""
+    with serving(tiny_llm, model_id="tiny", api_key="k") as live:
+        for path in ("/models", "/chat/completions", "/responses/x", "/props", "/slots"):
+            assert httpx.get(f"{live.url}{path}").status_code == 401, path
+            assert httpx.head(f"{live.url}{path}").status_code == 401, path
+        assert httpx.get(f"{live.url}/v1/health").status_code == 200
+        refused = httpx.post(f"{live.url}/messages", json={})
+    assert refused.json()["error"]["type"] == "authentication_error"
