@@ -38,6 +38,7 @@ def llm_calls(llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
         "achat": _in_loop(lambda: llm.achat(ASK)),
         "astream_chat": _in_loop(lambda: llm.astream_chat(ASK).__anext__()),
         "can_think": None,
+        "chat_template": None,
         "chat": lambda: llm.chat(ASK),
         "chat_batch": lambda: llm.chat_batch([ASK, ASK]),
         "close": None,
