@@ -232,13 +232,8 @@ class LongContextLLM(Closing):
     ) -> list[int]:
         """The token ids that stand in the cache before an answer: what is prefilled.
 
-        Args:
-            prompt: plain text, as :meth:`generate` prefills it (with BOS, where the model has
-                one), or a conversation, as :meth:`chat` does.
-            tools: as in :meth:`count`.
-
-        Raises:
-            TemplateError: the messages are no conversation.
+        Arguments and errors as :meth:`count`; a plain text begins with BOS, as :meth:`generate`
+        prefills it, where the model has one.
         """
         return self._prompts.ids(prompt, tools)
 

@@ -81,7 +81,6 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "fork": lambda: session.fork(),
         "greedy": lambda: session.greedy(2),
         "grow": lambda: session.grow(700),
-        "is_beside": None,
         "is_open": None,
         "is_stitched": None,
         "load": lambda: session.load(folder / "hand.session"),
