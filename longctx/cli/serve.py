@@ -1,4 +1,4 @@
-"""``longctx serve``: the model over HTTP, as OpenAI's clients expect it."""
+"""``longctx serve``: the model over HTTP, as OpenAI's and Anthropic's clients expect it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def serve(
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
 ) -> None:
-    """Serve a model over HTTP with OpenAI's API, and a page to chat on.
+    """Serve a model over HTTP with OpenAI's and Anthropic's APIs, and a page to chat on.
 
     Clients share the model: their answers are written side by side, and each conversation's cached
     tokens are found by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
