@@ -14,7 +14,6 @@ from longctx import (
     LongContextLLM,
     RequestError,
     TemplateError,
-    ToolError,
 )
 
 SYSTEM = {"role": "system", "content": "You answer in one sentence."}
@@ -82,13 +81,6 @@ def test_a_stopped_answer_comes_back_as_it_was_given(demo_llm: LongContextLLM) -
     messages = [*QUESTION, first.message, {"role": "user", "content": "Go on."}]
     prompt = demo_llm.engine.model.decode_bytes(demo_llm.prompt_ids(messages), special=True)
     assert b"The capital<|im_end|>" in prompt
-
-
-def test_a_schema_and_tools_do_not_hold_one_answer(demo_llm: LongContextLLM) -> None:
-    """Neither is dropped in silence."""
-    tool = {"type": "function", "function": {"name": "t", "parameters": {"type": "object"}}}
-    with pytest.raises(ToolError, match="tool_choice='none'"):
-        demo_llm.chat(QUESTION, tools=[tool], response_schema=City)
 
 
 def test_length_is_said(demo_llm: LongContextLLM) -> None:
