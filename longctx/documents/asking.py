@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any, cast
 
+from longctx.documents.answered import Answered
 from longctx.documents.layout import Block, window
-from longctx.errors import ContextOverflowError
-from longctx.options import SamplingOptions
+from longctx.errors import BackendError, ContextOverflowError
+from longctx.options import ChatOptions, SamplingOptions
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
-from longctx.types import Messages, Progress, ProgressCallback, Usage
+from longctx.stream import Stream
+from longctx.types import Chunk, Completion, Messages, Progress, ProgressCallback, Usage
+
+# What a model keeps for answers where it is not told: a quarter of its window, up to this.
+_MOST_RESERVED = 1024
 
 
 @dataclass
 class Asking:
     """A question, what may be spent on it, and what was.
 
-    ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it
-    are kept for the answer. ``sampling`` is how all of it is drawn, ``thinking`` whether the model
-    thinks before each call, and ``reasoning`` what it thought last. ``expected_tokens`` are the
-    prompts that are known to come, for progress. ``largest_prompt`` has the tokens of the fullest
-    window, ``largest_blocks`` what stood in it.
+    ``question`` is what the window says, ``query`` what is searched for. ``budget_tokens`` bounds
+    each window, prompt and answer together; ``reserved_tokens`` of it are kept for the answer
+    (``reserves_by_default``: because the model does so, and will more of a larger window).
+    ``sampling`` is how all of it is drawn, ``response_schema`` what the answer is held to,
+    ``thinking`` whether the model thinks before each call, and ``reasoning`` what it thought last.
+    ``answered`` keeps what was answered before. ``expected_tokens`` are the prompts that are known
+    to come, for progress. ``largest_prompt`` has the tokens of the fullest window,
+    ``largest_blocks`` what stood in it.
     """
 
     llm: ChatModel
     question: str
+    query: str
     budget_tokens: int
     reserved_tokens: int
+    answered: Answered
+    reserves_by_default: bool = False
     on_progress: ProgressCallback | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    response_schema: Any = None
     thinking: bool | str | None = None
+    is_closed: bool = False
     reasoning: str = ""
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
@@ -43,6 +56,7 @@ class Asking:
     _composed_tokens: int = 0
     _started: float = field(default_factory=time.perf_counter)
     _frames: dict[str, int] = field(default_factory=dict)
+    _open: Stream | None = None
 
     @property
     def room(self) -> int:
@@ -71,19 +85,62 @@ class Asking:
         Args:
             messages: the prompt, counted or not.
             blocks: what of the documents stands in it.
-            max_tokens: None is what is reserved.
+            max_tokens: None is what is reserved, for an answer; a number is room for a note.
+
+        Raises:
+            BackendError: the question was given up.
         """
+        prompt, options = self._call(messages, max_tokens)
+        if (known := self.answered.get(prompt, options)) is None:
+            known = self.llm.chat(prompt, **options)
+            self.answered.put(prompt, options, known)
+        return self._taken(known, prompt.n_tokens, blocks)
+
+    def stream(self, messages: Messages, blocks: Sequence[Block] = ()) -> Generator[Chunk]:
+        """Call the model for an answer that comes piece by piece.
+
+        Returns:
+            The pieces of its text and its thoughts. Closing it gives the answer up.
+        """
+        prompt, options = self._call(messages, None)
+        if (known := self.answered.get(prompt, options)) is not None:
+            yield Chunk(text=known.text, reasoning=known.reasoning)
+        else:
+            with self.llm.stream_chat(prompt, **options) as stream:
+                self._open = stream
+                yield from (c for c in stream if c.text or c.reasoning)
+                known = stream.result
+            self.answered.put(prompt, options, known)
+        self._taken(known, prompt.n_tokens, blocks)
+
+    def knows(self, prompt: Prompt) -> bool:
+        """Whether its answer is known from before."""
+        return self.answered.get(*self._call(prompt, None)) is not None
+
+    def close(self) -> None:
+        """Give the question up: at the next token of an answer that is streamed, or before the
+        next call of the model. From any thread."""
+        self.is_closed = True
+        if self._open is not None:
+            self._open.close()
+
+    def _call(self, messages: Messages, max_tokens: int | None) -> tuple[Prompt, ChatOptions]:
+        """What the model is called with."""
+        if self.is_closed:
+            raise BackendError("this question was given up before its answer; ask again")
         prompt = self.prompt(messages)
-        tokens = prompt.n_tokens
-        self.expected_tokens = max(self.expected_tokens, self._done_tokens + tokens)
-        thinking = self.thinking  # a model that has no such option is not asked for it
-        chat = self.llm.chat if thinking is None else partial(self.llm.chat, thinking=thinking)
-        completion = chat(
-            prompt,
-            max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
-            on_progress=self._relay(tokens) if self.on_progress else None,
-            **self.sampling,
-        )
+        self.expected_tokens = max(self.expected_tokens, self._done_tokens + prompt.n_tokens)
+        options = cast(ChatOptions, {**self.sampling})
+        if self.on_progress:
+            options["on_progress"] = self._relay(prompt.n_tokens)
+        options["max_tokens"] = self.reserved_tokens if max_tokens is None else max_tokens
+        if self.thinking is not None:  # a model that has no such option is not asked for it
+            options["thinking"] = self.thinking
+        if self.response_schema is not None and max_tokens is None:
+            options["response_schema"] = self.response_schema
+        return prompt, options
+
+    def _taken(self, completion: Completion, tokens: int, blocks: Sequence[Block]) -> str:
         self._account(completion.usage, tokens, blocks)
         self.reasoning = completion.reasoning
         return completion.text
@@ -109,18 +166,29 @@ class Asking:
                 self.chat(messages, of, max_tokens=max_tokens)
                 for messages, of in zip(conversations, blocks, strict=True)
             ]
-        prompts = [self.prompt(messages) for messages in conversations]
-        tokens = [prompt.n_tokens for prompt in prompts]
-        self.expected_tokens = max(self.expected_tokens, self._done_tokens + sum(tokens))
-        completions = self.llm.chat_batch(
-            prompts,
-            max_tokens=max_tokens,
-            on_progress=self._relay(sum(tokens)) if self.on_progress else None,
-            **self.sampling,
-        )
-        for completion, n, of in zip(completions, tokens, blocks, strict=True):
-            self._account(completion.usage, n, of)
-        return [completion.text for completion in completions]
+        calls = [self._call(messages, max_tokens) for messages in conversations]
+        found = [self.answered.get(prompt, options) for prompt, options in calls]
+        new = [prompt for (prompt, _), known in zip(calls, found, strict=True) if known is None]
+        total = sum(prompt.n_tokens for prompt, _ in calls)
+        self.expected_tokens = max(self.expected_tokens, self._done_tokens + total)
+        if new:
+            written = iter(
+                self.llm.chat_batch(
+                    new,
+                    max_tokens=max_tokens,
+                    on_progress=self._relay(total) if self.on_progress else None,
+                    **self.sampling,
+                )
+            )
+            for i, (prompt, options) in enumerate(calls):
+                if found[i] is None:
+                    found[i] = note = next(written)
+                    self.answered.put(prompt, options, note)
+        return [
+            self._taken(completion, prompt.n_tokens, of)
+            for completion, (prompt, _), of in zip(found, calls, blocks, strict=True)
+            if completion is not None
+        ]
 
     def _account(self, used: Usage, tokens: int, blocks: Sequence[Block]) -> None:
         """Add what a call cost: its prompt in tokens, and what of the documents stood in it."""
@@ -150,13 +218,24 @@ class Asking:
 
     def overflow(self, what: str, needed: int, remedy: str) -> ContextOverflowError:
         """The error for what cannot be cut further; ``needed`` is in tokens, answer included."""
+        enough = self._enough(needed)
+        remedy = remedy.replace(f"at least {needed}", f"at least {enough}")
         return ContextOverflowError(
             f"{what}: {needed} tokens with {self.reserved_tokens} reserved for the answer, and the "
             f"budget is {self.budget_tokens}. {remedy} Nothing was cut.",
-            needed=needed,
+            needed=enough,
             available=self.budget_tokens,
             n_ctx=self.llm.target_ctx,
         )
+
+    def _enough(self, needed: int) -> int:
+        """A window that is large enough: a model that keeps a share of its window for answers
+        keeps more of a larger one."""
+        share = max(1, min(_MOST_RESERVED, self.llm.target_ctx // 4))
+        if not self.reserves_by_default or self.reserved_tokens != share:
+            return needed
+        prompt = needed - self.reserved_tokens
+        return max(needed, min(-(-prompt * 4 // 3), prompt + _MOST_RESERVED))
 
     def _relay(self, tokens: int) -> ProgressCallback:
         """Progress of one call as progress of all; what is cached counts as done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,18 @@ RRF_K = 60
 # Chinese, Japanese and Korean part no words: each character is one.
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A chunk, and how well it fits a question.
+
+    ``similarity`` is the cosine of the two embeddings; ``score`` is what chunks were ordered by.
+    """
+
+    chunk: Chunk
+    score: float
+    similarity: float
 
 
 class Ranking:
@@ -47,7 +60,7 @@ class Ranking:
         self._embedder = embedder
         self._words = _bm25([_words(chunk.searchable) for chunk in chunks])
 
-    def best_first(self, question: str) -> list[Chunk]:
+    def best_first(self, question: str) -> list[Found]:
         """All chunks, the best first: reciprocal rank fusion of cosine similarity and BM25.
 
         A chunk's score is the sum of ``1 / (60 + rank)`` over the two rankings (Cormack, Clarke
@@ -56,7 +69,10 @@ class Ranking:
         meaning = self._vectors @ self._embedder.embed([question])[0]
         words = np.asarray(self._words.get_scores(_words(question)), dtype=np.float32)
         score = 1 / (RRF_K + _ranks(meaning)) + np.where(words > 0, 1 / (RRF_K + _ranks(words)), 0)
-        return [self._chunks[i] for i in np.argsort(-score, kind="stable")]
+        return [
+            Found(self._chunks[i], float(score[i]), float(meaning[i]))
+            for i in np.argsort(-score, kind="stable")
+        ]
 
 
 def _bm25(texts: list[list[str]]) -> BM25:
