@@ -61,8 +61,8 @@ class AnswerStream(Closing, Iterator[AnswerChunk]):
         Raises:
             BackendError: the stream was closed before its end.
         """
-        for _ in self:
-            pass
+        while self._answer is None and not self._inquiry.asking.is_closed:
+            next(self)
         if self._answer is None:
             raise BackendError(
                 "this answer was given up before its end; read the stream to its end, or ask again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 _SAMPLE = 2000
@@ -31,7 +31,11 @@ def language_of(text: str) -> str | None:
         >>> language_of("4711") is None
         True
     """
-    sample = text[:_SAMPLE]
+    return _language_of(text[:_SAMPLE])
+
+
+@lru_cache(maxsize=1024)
+def _language_of(sample: str) -> str | None:
     if (identifier := _identifier()) is None or sum(map(str.isalpha, sample)) < 2:
         return None
     code, sureness = identifier.classify(sample)

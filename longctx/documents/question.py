@@ -30,8 +30,9 @@ class Question:
         Raises:
             RequestError: there is no question, instructions are no text, or the conversation has
                 something else than questions and answers.
+            TemplateError: the conversation is no list of messages.
         """
-        turns = as_messages(history) if history is not None else []
+        turns = [] if history is None or history == [] else as_messages(history)
         if odd := [turn.role for turn in turns if turn.role not in ("user", "assistant")]:
             raise RequestError(
                 f"the history has a message of the {odd[0]!r}; pass the questions (user) and the "

@@ -58,7 +58,7 @@ class Ranking:
         self._chunks = chunks
         self._vectors = vectors
         self._embedder = embedder
-        self._words = _bm25([_words(chunk.searchable) for chunk in chunks])
+        self._words = _bm25([words_of(chunk.searchable) for chunk in chunks])
 
     def best_first(self, question: str) -> list[Found]:
         """All chunks, the best first: reciprocal rank fusion of cosine similarity and BM25.
@@ -67,7 +67,7 @@ class Ranking:
         and Büttcher 2009); one that shares no word with the question has no rank by words.
         """
         meaning = self._vectors @ self._embedder.embed([question])[0]
-        words = np.asarray(self._words.get_scores(_words(question)), dtype=np.float32)
+        words = np.asarray(self._words.get_scores(words_of(question)), dtype=np.float32)
         score = 1 / (RRF_K + _ranks(meaning)) + np.where(words > 0, 1 / (RRF_K + _ranks(words)), 0)
         return [
             Found(self._chunks[i], float(score[i]), float(meaning[i]))
@@ -87,7 +87,8 @@ def _bm25(texts: list[list[str]]) -> BM25:
     return index
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """What BM25 counts: words without capitals, and single characters where none are parted."""
     # A word of its own for texts without any: the library takes no empty list.
     return _WORD.findall(text.casefold()) or ["\n"]
 

@@ -14,18 +14,26 @@ from longctx.documents.chunks import Chunk
 from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.languages import language_of
 from longctx.documents.library import Entry, Library
-from longctx.documents.ranking import Found
+from longctx.documents.ranking import Found, words_of
 from longctx.documents.reranking import Reranker, reranked
 from longctx.protocols import Embedder
 from longctx.types import ProgressCallback
 
 MULTILINGUAL = "intfloat/multilingual-e5-small"
-MIN_RELEVANCE = 0.25
-"""Of the packaged embedder: docs/rag.md has how often a question below it has an answer."""
+MIN_RELEVANCE = 0.22
+"""Of the packaged embedder, where the question has words that the documents have not; docs/rag.md
+has what it was measured on."""
 
 # Sentences of so many chunks are compared with the question by themselves.
 _LOOKED_AT = 8
+# Documents whose language is looked at: they tell what a library is written in.
+_MOST_LANGUAGES = 100
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
+# A question asks about its longer words but these; and two words are the same by their beginnings.
+_LONG, _BEGINNING = 4, 5
+_ASKING = frozenset(
+    ["what", "when", "where", "which", "that", "this", "with", "from", "have", "much", "many", "long", "there", "must", "will", "they", "them", "been", "being", "into", "some", "than", "then", "would", "could", "should", "about", "does"]
+)  # fmt: skip
 # Models that were trained on many languages say so by their names.
 _MULTILINGUAL = re.compile(r"multilingual|\be5|bge-m3|labse|xlm|distiluse|jina-embeddings-v3", re.I)
 
@@ -80,13 +88,15 @@ class Search:
         """
         found = self._library.found(entries, query, on_progress)
         notes = self._notes(entries, query)
-        least = self._min_relevance
-        if least is None and self._name is None and not notes:
-            least = MIN_RELEVANCE
-        relevance = None if least is None else self._relevance(found, query)
+        relevance, is_there = None, True
+        if self._min_relevance is not None:
+            relevance = self._relevance(found, query)
+            is_there = relevance >= self._min_relevance
+        elif self._name is None and not notes:
+            relevance = self._relevance(found, query)
+            is_there = relevance >= MIN_RELEVANCE or not _is_strange(query, found)
         if self._reranker is not None:
             found = reranked(self._reranker, query, found)
-        is_there = relevance is None or least is None or relevance >= least
         return SearchResult(found, relevance, is_there, notes)
 
     def _relevance(self, found: Sequence[Found], query: str) -> float:
@@ -115,7 +125,7 @@ class Search:
         if name and _MULTILINGUAL.search(name):
             return ()
         asked = language_of(query)
-        written = {language_of(entry.document.text) for entry in entries}
+        written = {language_of(entry.document.text) for entry in entries[:_MOST_LANGUAGES]}
         if name is None:
             strange = {*written, asked} - {None, "English"}
             what = "the packaged embedder knows English alone, and here is"
@@ -126,6 +136,16 @@ class Search:
             return ()
         languages = " and ".join(sorted(map(str, strange)))
         return (f"{what} {languages}; embedder={MULTILINGUAL!r} is one of many languages",)
+
+
+def _is_strange(query: str, found: Sequence[Found]) -> bool:
+    """Whether most of what an English question asks about is named nowhere. A vague one ("Where
+    is it?") is not strange, though no sentence is near it."""
+    asked = {
+        word[:_BEGINNING] for word in words_of(query) if len(word) >= _LONG and word not in _ASKING
+    }
+    named = {word[:_BEGINNING] for one in found for word in words_of(one.chunk.searchable)}
+    return len(asked - named) * 2 >= max(1, len(asked))
 
 
 def hit(found: Found) -> Hit:
