@@ -31,9 +31,11 @@ _MOST_LANGUAGES = 100
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
 # A question asks about its longer words but these; and two words are the same by their beginnings.
 _LONG, _BEGINNING = 4, 5
-_ASKING = frozenset(
-    ["what", "when", "where", "which", "that", "this", "with", "from", "have", "much", "many", "long", "there", "must", "will", "they", "them", "been", "being", "into", "some", "than", "then", "would", "could", "should", "about", "does"]
-)  # fmt: skip
+_ASKING = frozenset({
+    "what", "when", "where", "which", "that", "this", "with", "from", "have", "much", "many",
+    "long", "there", "must", "will", "they", "them", "been", "being", "into", "some", "than",
+    "then", "would", "could", "should", "about", "does",
+})  # fmt: skip
 # Models that were trained on many languages say so by their names.
 _MULTILINGUAL = re.compile(r"multilingual|\be5|bge-m3|labse|xlm|distiluse|jina-embeddings-v3", re.I)
 
