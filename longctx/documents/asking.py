@@ -16,9 +16,6 @@ from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
 from longctx.stream import Stream
 from longctx.types import Chunk, Completion, Messages, Progress, ProgressCallback, Usage
 
-# What a model keeps for answers where it is not told: a quarter of its window, up to this.
-_MOST_RESERVED = 1024
-
 
 @dataclass
 class Asking:
@@ -218,24 +215,13 @@ class Asking:
 
     def overflow(self, what: str, needed: int, remedy: str) -> ContextOverflowError:
         """The error for what cannot be cut further; ``needed`` is in tokens, answer included."""
-        enough = self._enough(needed)
-        remedy = remedy.replace(f"at least {needed}", f"at least {enough}")
         return ContextOverflowError(
             f"{what}: {needed} tokens with {self.reserved_tokens} reserved for the answer, and the "
             f"budget is {self.budget_tokens}. {remedy} Nothing was cut.",
-            needed=enough,
+            needed=needed,
             available=self.budget_tokens,
             n_ctx=self.llm.target_ctx,
         )
-
-    def _enough(self, needed: int) -> int:
-        """A window that is large enough: a model that keeps a share of its window for answers
-        keeps more of a larger one."""
-        share = max(1, min(_MOST_RESERVED, self.llm.target_ctx // 4))
-        if not self.reserves_by_default or self.reserved_tokens != share:
-            return needed
-        prompt = needed - self.reserved_tokens
-        return max(needed, min(-(-prompt * 4 // 3), prompt + _MOST_RESERVED))
 
     def _relay(self, tokens: int) -> ProgressCallback:
         """Progress of one call as progress of all; what is cached counts as done."""

@@ -14,10 +14,11 @@ from longctx.documents.layout import window
 from longctx.documents.library import Entry, Library
 from longctx.documents.packing import best_at_edges
 from longctx.documents.read_all import map_reduce, refine
+from longctx.documents.rehearsal import saying_enough
 from longctx.documents.report import describe
 from longctx.documents.retrieve import retrieve
 from longctx.documents.search import Search
-from longctx.errors import ContextOverflowError
+from longctx.errors import RequestError
 from longctx.prompt import Prompt
 from longctx.types import ProgressCallback
 
@@ -25,6 +26,9 @@ NotFound: TypeAlias = Literal["auto", "say", "ask"]
 
 _SEAM_TOKENS = 16
 """More than a document can lose when it is counted together with others, and not by itself."""
+_READING_ALL = {"map_reduce": map_reduce, "refine": refine}
+_LEAST_NOTE = 16
+"""Tokens of the shortest note that ``map_reduce`` takes."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,24 @@ class Inquirer:
         if is_lost and self.not_found != "ask" and asking.response_schema is None:
             return inquiry(blocks=(), is_answerable=False)
         blocks = [entry.block for entry in entries]
-        if strategy == "map_reduce":
-            return inquiry(blocks, read_all=partial(map_reduce, asking, self.library, entries))
-        if strategy == "refine":
-            return inquiry(blocks, read_all=partial(refine, asking, self.library, entries))
+        if strategy in _READING_ALL:
+            if strategy == "map_reduce" and asking.reserved_tokens < _LEAST_NOTE:
+                raise RequestError(
+                    f"max_tokens is {asking.reserved_tokens}, and map_reduce takes notes as long "
+                    f"as the answer may be; give it {_LEAST_NOTE} or more, or another strategy"
+                )
+            read_all = _READING_ALL[strategy]
+            run = partial(saying_enough, asking, lambda a: read_all(a, self.library, entries))
+            return inquiry(blocks, read_all=run)
         if strategy == "retrieve":
             assert searched is not None  # it was searched
             ranked = [one.chunk for one in searched.found]
-            prompt, blocks = retrieve(asking, self.library, ranked, edges=self.edges)
+            prompt, blocks = saying_enough(
+                asking, lambda a: retrieve(a, self.library, ranked, edges=self.edges)
+            )
             return inquiry(blocks, prompt)
         assert everything is not None  # it was chosen by its count
-        if everything.n_tokens > asking.room:
-            raise _too_large(asking, entries, everything.n_tokens + asking.reserved_tokens)
+        saying_enough(asking, partial(_check_fits, entries=entries, tokens=everything.n_tokens))
         if self.edges and len(blocks) > 2:
             searched = searched or self.search.find(entries, asking.query, self.on_search)
             ranked = [one.chunk for one in searched.found]
@@ -88,11 +98,14 @@ class Inquirer:
         return None
 
 
-def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> ContextOverflowError:
+def _check_fits(asking: Asking, entries: Sequence[Entry], tokens: int) -> None:
+    needed = tokens + asking.reserved_tokens
+    if needed <= asking.budget_tokens:
+        return
     largest = sorted(entries, key=lambda entry: -entry.tokens)
     listed = ", ".join(f"{entry.doc_id!r} {entry.tokens}" for entry in largest[:10])
     more = f" and {len(largest) - 10} smaller ones" if len(largest) > 10 else ""
-    return asking.overflow(
+    raise asking.overflow(
         f"{describe(entries)} and the question are {needed - asking.budget_tokens} too many",
         needed,
         f"Tokens by document: {listed}{more}. Raise target_ctx (and budget_tokens) to at least "

@@ -308,24 +308,35 @@ def test_where_nothing_is(where):
 # Room
 
 
-@pytest.mark.parametrize("strategy", ["whole", "retrieve"])
-@pytest.mark.parametrize("target_ctx", [300, 520, 800])
+@pytest.mark.parametrize("strategy", ["whole", "retrieve", "map_reduce", "refine"])
+@pytest.mark.parametrize("target_ctx", [150, 300, 480])
 @pytest.mark.parametrize("max_tokens", [None, 60])
-def test_raise_to_at_least_is_enough_the_first_time(strategy, target_ctx, max_tokens):
-    """Also where the model keeps a quarter of whatever its window is for the answer."""
-    question = "What is this? " * 60
+@pytest.mark.parametrize("keeps_a_share", [True, False])
+def test_raise_to_at_least_is_enough_the_first_time(
+    strategy, target_ctx, max_tokens, keeps_a_share
+):
+    """Also where a longer passage comes later, or the model keeps a quarter of its window."""
+    question = "What is this? " * 90
+    text = ROOMS[:3000] + "It is a room unlike any other room. " * 24
 
     def ask(target_ctx: int) -> None:
-        reserve = min(1024, target_ctx // 4)
-        llm = ScriptedChatModel(["x"], target_ctx=target_ctx, reserve_output=reserve)
+        reserve = min(1024, target_ctx // 4) if keeps_a_share else 50
+        llm = ScriptedChatModel(["x"] * 40, target_ctx=target_ctx, reserve_output=reserve)
         qa = DocumentQA(llm, strategy=strategy, embedder=no_meaning)
-        qa.add(ROOMS[:3000], doc_id="rooms")
+        qa.add(text, doc_id="rooms")
         qa.ask(question, max_tokens=max_tokens)
 
     with pytest.raises(ContextOverflowError) as caught:
-        ask(min(target_ctx, 300 if strategy == "retrieve" else 800))
+        ask(target_ctx)
     assert f"at least {caught.value.needed}" in str(caught.value)
     ask(caught.value.needed)
+
+
+def test_notes_have_a_least_length():
+    """An answer of a few tokens leaves none for them, and no window would."""
+    _, qa = asked(["x"], strategy="map_reduce")
+    with pytest.raises(RequestError, match="16 or more"):
+        qa.ask("What is it?", max_tokens=8)
 
 
 def test_a_stream_is_of_its_type():
