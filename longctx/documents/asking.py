@@ -17,6 +17,15 @@ from longctx.stream import Stream
 from longctx.types import Chunk, Completion, Messages, Progress, ProgressCallback, Usage
 
 
+class AnswerPutOffError(Exception):
+    """The last prompt of a question, for whoever wants its answer piece by piece."""
+
+    def __init__(self, prompt: Prompt, blocks: Sequence[Block]) -> None:
+        super().__init__("the answer is left to whoever reads it")
+        self.prompt = prompt
+        self.blocks = blocks
+
+
 @dataclass
 class Asking:
     """A question, what may be spent on it, and what was.
@@ -26,9 +35,10 @@ class Asking:
     (``reserves_by_default``: because the model does so, and will more of a larger window).
     ``sampling`` is how all of it is drawn, ``response_schema`` what the answer is held to,
     ``thinking`` whether the model thinks before each call, and ``reasoning`` what it thought last.
-    ``answered`` keeps what was answered before. ``expected_tokens`` are the prompts that are known
-    to come, for progress. ``largest_prompt`` has the tokens of the fullest window,
-    ``largest_blocks`` what stood in it.
+    ``puts_off_answer`` lets :meth:`chat` raise :class:`AnswerPutOffError` in place of an answer
+    (notes are taken). ``answered`` keeps what was answered before, ``read`` has what stood in any
+    window, ``largest_blocks`` what stood in the fullest one, and ``largest_prompt`` its tokens.
+    ``expected_tokens`` are the prompts that are known to come, for progress.
     """
 
     llm: ChatModel
@@ -42,12 +52,14 @@ class Asking:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     response_schema: Any = None
     thinking: bool | str | None = None
+    puts_off_answer: bool = False
     is_closed: bool = False
     reasoning: str = ""
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
     largest_prompt: int = 0
     largest_blocks: Sequence[Block] = ()
+    read: list[Block] = field(default_factory=list)
     expected_tokens: int = 0
     _done_tokens: int = 0
     _composed_tokens: int = 0
@@ -86,8 +98,11 @@ class Asking:
 
         Raises:
             BackendError: the question was given up.
+            AnswerPutOffError: answers are put off.
         """
         prompt, options = self._call(messages, max_tokens)
+        if self.puts_off_answer and max_tokens is None:
+            raise AnswerPutOffError(prompt, blocks)
         if (known := self.answered.get(prompt, options)) is None:
             known = self.llm.chat(prompt, **options)
             self.answered.put(prompt, options, known)
@@ -191,6 +206,7 @@ class Asking:
         """Add what a call cost: its prompt in tokens, and what of the documents stood in it."""
         self._done_tokens += tokens
         self.calls += 1
+        self.read += blocks
         if self._composed_tokens:  # prefilled a moment ago, and cached since
             cached = max(0, used.cached_tokens - self._composed_tokens)
             prefilled = used.prefilled_tokens + self._composed_tokens

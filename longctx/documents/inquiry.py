@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from longctx.documents.answer import Answer, AnswerChunk, Passage
-from longctx.documents.asking import Asking
+from longctx.documents.asking import AnswerPutOffError, Asking
 from longctx.documents.citations import find_citations
 from longctx.documents.layout import Block
 from longctx.documents.library import Library
@@ -56,20 +56,33 @@ class Inquiry:
     def chunks(self) -> Generator[AnswerChunk]:
         """The sources, the answer piece by piece, and the whole of it with its citations.
 
-        What reads all documents a window at a time writes its answer last, and in one piece.
+        ``refine`` writes its answer in one piece: which of its drafts is the last is known then.
         """
         yield AnswerChunk(sources=self.sources)
-        if self.prompt is None or not self.is_answerable:
+        if not self.is_answerable or self.strategy == "refine":
             answer = self.answer()
             yield AnswerChunk(text=answer.text, reasoning=answer.reasoning)
             yield AnswerChunk(answer=answer)
             return
-        self._place(self.prompt)
+        prompt, blocks = self._last_prompt()
         written: list[str] = []
-        for chunk in self.asking.stream(self.prompt, self.blocks):
+        for chunk in self.asking.stream(prompt, blocks):
             written.append(chunk.text)
             yield AnswerChunk(text=chunk.text, reasoning=chunk.reasoning)
-        yield AnswerChunk(answer=self._answer("".join(written), self.blocks))
+        yield AnswerChunk(answer=self._answer("".join(written), self.asking.read))
+
+    def _last_prompt(self) -> tuple[Prompt, Sequence[Block]]:
+        """What the answer is to, and what of the documents stands in it; notes are taken."""
+        if self.prompt is not None:
+            self._place(self.prompt)
+            return self.prompt, self.blocks
+        assert self.read_all is not None  # one of the two is there
+        self.asking.puts_off_answer = True
+        try:
+            self.read_all()
+        except AnswerPutOffError as put_off:
+            return put_off.prompt, put_off.blocks
+        raise AssertionError("reading all ends with an answer")
 
     def _place(self, prompt: Prompt) -> None:
         """Bring what was prefilled alone to its place, where it is wanted so."""

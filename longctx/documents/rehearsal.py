@@ -51,7 +51,13 @@ def _enough(asking: Asking, run: Callable[[Asking], object], needed: int) -> int
         if asking.reserves_by_default and reserved == _share(asking.llm.target_ctx):
             reserved = _share(needed)
         llm = _CountingModel(asking.llm, needed, reserved)
-        again = replace(asking, llm=llm, budget_tokens=needed, reserved_tokens=reserved)
+        again = replace(
+            asking,
+            llm=llm,
+            budget_tokens=needed,
+            reserved_tokens=reserved,
+            puts_off_answer=False,
+        )
         try:
             run(again)
         except _WouldAskError:
