@@ -63,7 +63,7 @@ class Asking:
     expected_tokens: int = 0
     _done_tokens: int = 0
     _composed_tokens: int = 0
-    _started: float = field(default_factory=time.perf_counter)
+    _started: float = 0.0  # when the model was first called, behind the search
     _frames: dict[str, int] = field(default_factory=dict)
     _open: Stream | None = None
 
@@ -140,6 +140,7 @@ class Asking:
         """What the model is called with."""
         if self.is_closed:
             raise BackendError("this question was given up before its answer; ask again")
+        self._started = self._started or time.perf_counter()
         prompt = self.prompt(messages)
         self.expected_tokens = max(self.expected_tokens, self._done_tokens + prompt.n_tokens)
         options = cast(ChatOptions, {**self.sampling})

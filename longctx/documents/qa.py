@@ -199,7 +199,8 @@ class DocumentQA:
     def stream(self, question: str, **options: Unpack[AskOptions]) -> AnswerStream:
         """Answer a question piece by piece, its sources first.
 
-        The documents are searched and counted at once; what :meth:`ask` raises is raised here.
+        The documents are searched and counted at once, and what :meth:`ask` raises is raised here;
+        but where they are read a window at a time, what does not fit is said behind the sources.
         """
         return AnswerStream(self._inquire(question, options))
 
