@@ -16,7 +16,7 @@ from longctx import LongContextLLM
 from longctx.agents import Agent
 from longctx.cli.ask import ask
 from longctx.cli.chat import chat
-from longctx.documents import DocumentQA
+from longctx.documents import AskOptions, DocumentQA
 from longctx.engine import GenerationSettings
 from longctx.options import (
     ANSWER_OPTIONS,
@@ -46,7 +46,7 @@ TAKES: list[tuple[Any, Any]] = [
     (BatchChatModel.chat_batch, ChatOptions),
     *((getattr(ScriptedChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
     *((getattr(Agent, n), RunOptions) for n in ("run", "stream", "resume")),
-    (DocumentQA.ask, SamplingOptions),
+    *((getattr(DocumentQA, n), AskOptions) for n in ("ask", "stream", "aask")),
     (LongContextLLM.__init__, PlanOptions),
     (plan_context, PlanOptions),
 ]

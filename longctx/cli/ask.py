@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longctx.cli.files import STDIN, Named, named_files, read_stdin
 from longctx.cli.output import (
     TemplateOption,
     ThinkingOption,
@@ -21,15 +22,29 @@ from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 
 if TYPE_CHECKING:
-    from longctx.documents import Citation, DocumentQA
+    from collections.abc import Sequence
+
+    from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
 
 
 @takes_sampling
 def ask(
     files_and_question: Annotated[
         list[str],
-        typer.Argument(metavar="FILE... QUESTION", help="Files or folders, then the question."),
+        typer.Argument(
+            metavar="FILE... QUESTION",
+            help="Files, folders, patterns, NAME=FILE, or - for stdin; then the question.",
+        ),
     ],
+    questions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--question", "-q", help="A question; may be given again. Then all else are files."
+        ),
+    ] = None,
+    follow_up: Annotated[
+        bool, typer.Option("--follow-up", help="Each question knows those before it.")
+    ] = False,
     model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
@@ -45,6 +60,19 @@ def ask(
         str | None,
         typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            help="A CrossEncoder of sentence-transformers to look at passages again with."
+        ),
+    ] = None,
+    not_found: Annotated[
+        str,
+        typer.Option(
+            help="Where a search finds nothing: auto (say so), say (and always search), or ask."
+        ),
+    ] = "auto",
+    instructions: Annotated[str | None, typer.Option(help="How to answer, in plain words.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Room for the answer.")] = 256,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Keep what was read here: the next run does not read again.")
@@ -60,11 +88,15 @@ def ask(
     a part at a time if it asks for a summary. The report says which, and what was left out.
     Example: `longctx ask contract.pdf letters/ "Who bears the risk?"`
     """
-    *files, question = files_and_question
-    if not files:
-        raise typer.BadParameter("give at least one file before the question")
+    files = files_and_question
+    if not questions:
+        *files, question = files_and_question
+        questions = [question]
+        if not files:
+            raise typer.BadParameter("give at least one file before the question")
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
+    from longctx.types import Message
 
     with (
         LongContextLLM(
@@ -75,7 +107,8 @@ def ask(
             cache_dir=cache_dir,
             chat_template=chat_template,
         ) as llm,
-        prefill_bar("reading") as progress,
+        prefill_bar("reading") as reading,
+        prefill_bar("searching") as searching,
     ):
         if verbose:
             show_plan(llm.plan)
@@ -84,37 +117,70 @@ def ask(
             llm,
             strategy=strategy,  # type: ignore[arg-type]
             embedder=embedder,
+            reranker=reranker,
+            not_found=not_found,  # type: ignore[arg-type]
+            instructions=instructions and text_of(instructions),
             budget_tokens=budget,
         )
-        for file in files:
-            _add(documents, file)
-        answer = documents.ask(
-            text_of(question),
-            max_tokens=max_tokens,
-            on_progress=progress,
-            thinking=thinking,
-            **conversation_options(llm.sampling_defaults, sampling),
-        )
+        for named in named_files(files):
+            _add(documents, named)
+        answers: list[Answer] = []
+        history: list[Message] = []
+        for question in map(text_of, questions):
+            stream = documents.stream(
+                question,
+                max_tokens=max_tokens,
+                on_progress=reading,
+                on_search=searching,
+                history=history if follow_up else None,
+                thinking=thinking,
+                **conversation_options(llm.sampling_defaults, sampling),
+            )
+            answers.append(stream.answer if as_json else _told(stream, question, len(questions)))
+            history += [
+                Message(role="user", content=question),
+                Message(role="assistant", content=answers[-1].text),
+            ]
     if as_json:
-        print_json(answer)
-        return
+        print_json(
+            answers[0] if len(answers) == 1 else [a.model_dump(mode="json") for a in answers]
+        )
+
+
+def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
+    """Show an answer as it comes, then what it rests on."""
+    if n_questions > 1:
+        out.print(question, markup=False, style="bold")
     thoughts = Thoughts()
-    thoughts.show(answer.reasoning)
+    with stream:
+        for chunk in stream:
+            thoughts.show(chunk.reasoning)
+            if chunk.text:
+                thoughts.end()
+                out.print(chunk.text, end="", markup=False, soft_wrap=True)
+                out.file.flush()
     thoughts.end()
-    out.print(answer.text, markup=False)
+    answer = stream.answer
+    out.print()
     for citation in answer.citations:
         out.print(f"  {_shown(citation)}", markup=False, style="dim")
+    if answer.grounded is False and not answer.citations:
+        out.print("  nothing in the documents is near this question", style="dim")
     out.print(str(answer.report), markup=False, style="dim")
+    return answer
 
 
-def _add(documents: DocumentQA, file: str) -> None:
-    if Path(file).is_dir():
-        loaded = documents.add_folder(file)
+def _add(documents: DocumentQA, named: Named) -> None:
+    added: Sequence[Document]
+    if named.path == STDIN:
+        added = (documents.add(read_stdin(), doc_id=named.name or "stdin"),)
+    elif named.is_folder:
+        loaded = documents.add_folder(named.path)
         added = loaded.documents
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (documents.add(file),)
+        added = (documents.add(Path(named.path), doc_id=named.name),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

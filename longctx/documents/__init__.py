@@ -9,24 +9,40 @@ Where the documents do not fit, their chunks are ranked (``retrieve``) or read a
 (``map_reduce``, ``refine``). They know :class:`longctx.protocols.ChatModel` and nothing below it.
 """
 
-from longctx.documents.answer import Answer, Citation, DocumentTokens, PackingReport, Passage
+from longctx.documents.answer import (
+    Answer,
+    AnswerChunk,
+    Citation,
+    DocumentTokens,
+    Hit,
+    PackingReport,
+    Passage,
+)
+from longctx.documents.answer_stream import AnswerStream
 from longctx.documents.choice import Strategy
 from longctx.documents.document import Document, Page, Section
 from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.folder import LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
+from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
+from longctx.documents.reranking import Reranker
 
 __all__ = [
     "Answer",
+    "AnswerChunk",
+    "AnswerStream",
+    "AskOptions",
     "Citation",
     "Document",
     "DocumentQA",
     "DocumentTokens",
+    "Hit",
     "LoadedFolder",
     "PackingReport",
     "Page",
     "Passage",
+    "Reranker",
     "Section",
     "SentenceTransformersEmbedder",
     "Skipped",

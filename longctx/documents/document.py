@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import field_validator
 
@@ -39,6 +41,8 @@ class Document(Frozen):
     from, ``media_type`` what that was, ``encoding`` what its bytes were decoded as; a document
     made from a string has neither source nor encoding. ``pages`` are in the order of the text.
     ``notes`` say what its file has that ``text`` has not, such as pages that are only images.
+    ``metadata`` is what else is known of it, by name: questions can be put to those documents alone
+    that have a value there.
 
     Raises:
         DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
@@ -57,6 +61,7 @@ class Document(Frozen):
     sections: tuple[Section, ...] = ()
     pages: tuple[Page, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = {}
 
     def page_at(self, offset: int) -> int | None:
         """The number of the page on which a character stands; None for a text without pages."""

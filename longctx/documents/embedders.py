@@ -65,9 +65,15 @@ class SentenceTransformersEmbedder:
         self, model: str | Path | None = None, *, cache_dir: str | Path | None = None
     ) -> None:
         self._name = model
+        self._is_packaged = model is None
         self._folder = cache_folder("embeddings", cache_dir)
         self._model: Any = None
         self._store: VectorStore | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The model as it was named; None is the packaged one."""
+        return None if self._is_packaged else str(self._name)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[len(texts), dim], each row of length 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ from longctx.documents.chunks import Chunk, chunks_of
 from longctx.documents.document import Document
 from longctx.documents.layout import Block, document_block
 from longctx.documents.packing import joined
-from longctx.documents.ranking import Ranking
+from longctx.documents.ranking import Found, Ranking
 from longctx.errors import DocumentError, RequestError
 from longctx.protocols import Embedder
+from longctx.types import Progress, ProgressCallback
+
+_EMBEDDED_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -100,17 +104,47 @@ class Library:
         inside = (c.tokens for c in self.chunks(entry) if block.start <= c.start < block.end)
         return sum(inside) + self._count(block.markers)
 
-    def ranked(self, entries: Sequence[Entry], question: str) -> list[Chunk]:
-        """The chunks of some documents, the best for a question first."""
+    def found(
+        self,
+        entries: Sequence[Entry],
+        question: str,
+        on_progress: ProgressCallback | None = None,
+    ) -> list[Found]:
+        """The chunks of some documents, the best for a question first.
+
+        Args:
+            entries: the documents.
+            question: in plain words.
+            on_progress: called with the tokens that are embedded, of those that must be.
+        """
         names = tuple(entry.doc_id for entry in entries)
         if self._ranking is None or self._ranking[0] != names:
             chunks = [chunk for entry in entries for chunk in self.chunks(entry)]
-            vectors = np.concatenate([self._embed(entry) for entry in entries])
+            vectors = self._embed(entries, on_progress)
             self._ranking = names, Ranking(chunks, vectors, self._embedder)
         return self._ranking[1].best_first(question)
 
-    def _embed(self, entry: Entry) -> NDArray[np.float32]:
-        if entry.doc_id not in self._vectors:
-            texts = [chunk.searchable for chunk in self.chunks(entry)]
-            self._vectors[entry.doc_id] = self._embedder.embed(texts)
-        return self._vectors[entry.doc_id]
+    def ranked(self, entries: Sequence[Entry], question: str) -> list[Chunk]:
+        """The chunks alone, the best first."""
+        return [found.chunk for found in self.found(entries, question)]
+
+    def _embed(
+        self, entries: Sequence[Entry], on_progress: ProgressCallback | None
+    ) -> NDArray[np.float32]:
+        """Vectors of all chunks; each document's are kept, and computed some at a time."""
+        started = time.perf_counter()
+        missing = [entry for entry in entries if entry.doc_id not in self._vectors]
+        total = sum(chunk.tokens for entry in missing for chunk in self.chunks(entry))
+        done = 0
+        for entry in missing:
+            rows = []
+            chunks = self.chunks(entry)
+            for begin in range(0, len(chunks), _EMBEDDED_TOGETHER):
+                part = chunks[begin : begin + _EMBEDDED_TOGETHER]
+                rows.append(self._embedder.embed([chunk.searchable for chunk in part]))
+                done += sum(chunk.tokens for chunk in part)
+                if on_progress:
+                    elapsed = time.perf_counter() - started
+                    on_progress(Progress(done_tokens=done, total_tokens=total, elapsed_s=elapsed))
+            self._vectors[entry.doc_id] = np.concatenate(rows)
+        return np.concatenate([self._vectors[entry.doc_id] for entry in entries])

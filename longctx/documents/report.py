@@ -15,12 +15,28 @@ def describe(entries: Sequence[Entry]) -> str:
     return "1 document" if len(entries) == 1 else f"{len(entries)} documents"
 
 
+def passages_of(library: Library, blocks: Sequence[Block]) -> tuple[Passage, ...]:
+    """What stands, or will stand, in the window, with the tokens of each."""
+    return tuple(
+        Passage(
+            mark=block.mark,
+            doc_id=block.document.doc_id,
+            start=block.start,
+            end=block.end,
+            page=block.document.page_at(block.start),
+            tokens=library.tokens(block),
+        )
+        for block in blocks
+    )
+
+
 def packing_report(
     asking: Asking,
     strategy: str,
     reason: str,
     library: Library,
     blocks: Sequence[Block],
+    notes: Sequence[str] = (),
 ) -> PackingReport:
     """Account for an answered question.
 
@@ -30,6 +46,7 @@ def packing_report(
         reason: why.
         library: all documents; those that were not asked are left out.
         blocks: what of them was read.
+        notes: on the search.
     """
     sizes = {id(block): library.tokens(block) for block in blocks}
     read: dict[str, int] = {}
@@ -46,18 +63,7 @@ def packing_report(
         strategy=strategy,
         reason=reason,
         documents=tuple(DocumentTokens(doc_id=d, tokens=t) for d, t in read.items()),
-        passages=tuple(
-            Passage(
-                mark=block.mark,
-                doc_id=block.document.doc_id,
-                start=block.start,
-                end=block.end,
-                page=block.document.page_at(block.start),
-                tokens=sizes[id(block)],
-            )
-            for block in blocks
-            if block.is_passage
-        ),
+        passages=passages_of(library, [block for block in blocks if block.is_passage]),
         left_out=tuple(left_out),
         calls=asking.calls,
         prompt_tokens=asking.largest_prompt,
@@ -66,6 +72,7 @@ def packing_report(
         free_tokens=asking.room - asking.largest_prompt,
         budget_tokens=asking.budget_tokens,
         target_ctx=asking.llm.target_ctx,
+        notes=tuple(notes),
     )
 
 

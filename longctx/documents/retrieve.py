@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longctx.documents.asking import Asking
+from longctx.documents.chunks import Chunk
 from longctx.documents.layout import Block, window
-from longctx.documents.library import Entry, Library
+from longctx.documents.library import Library
 from longctx.documents.packing import best_at_edges, largest_fitting
 from longctx.prompt import Prompt
 
@@ -15,23 +16,22 @@ _MARKERS_TOKENS = 32
 
 
 def retrieve(
-    asking: Asking, library: Library, entries: Sequence[Entry], *, edges: bool
-) -> tuple[str, list[Block]]:
-    """Fill the window with the best chunks, join neighbours, and answer.
+    asking: Asking, library: Library, ranked: Sequence[Chunk], *, edges: bool
+) -> tuple[Prompt, list[Block]]:
+    """Fill a window with the best chunks, and join neighbours.
 
     Args:
         asking: the question.
-        library: ranks and joins.
-        entries: the documents to search.
+        library: joins.
+        ranked: the chunks, the best first.
         edges: the best passages first and last, instead of the order of the documents.
 
     Returns:
-        The answer, and what was in the window.
+        The prompt, and what of the documents stands in it.
 
     Raises:
         ContextOverflowError: not even one chunk fits.
     """
-    ranked = library.ranked(entries, asking.question)
 
     def blocks(n: int) -> list[Block]:
         passages = library.passages(ranked[:n])
@@ -56,5 +56,4 @@ def retrieve(
             needed,
             f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
         )
-    chosen = blocks(n)
-    return asking.chat(prompts[n], chosen), chosen
+    return prompts[n], blocks(n)

@@ -124,10 +124,13 @@ def qa_calls(qa: DocumentQA, folder: Path) -> dict[str, Call | None]:
     return {
         "add": lambda: qa.add("some text", doc_id="late"),
         "add_folder": lambda: qa.add_folder(folder / "docs"),
+        "aask": lambda: asyncio.run(qa.aask("Where did the cat sit?")),
         "ask": lambda: qa.ask("Where did the cat sit?"),
         "documents": None,
         "n_chunks": None,
+        "search": lambda: qa.search("Where did the cat sit?"),
         "strategy": None,
+        "stream": lambda: list(qa.stream("Where did the cat sit?")),
     }
 
 
