@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
-from longctx.documents.document import Section, sections_of
+from longctx.documents.document import Section, Table, sections_of
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_TABLE = re.compile(
+    r"^([^\n]*\|[^\n]*\n)([ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*\n)"
+    r"(?:[^\n]*\|[^\n]*(?:\n|\Z))+",
+    re.MULTILINE,
+)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 
 
@@ -45,6 +50,15 @@ def markdown_sections(text: str) -> tuple[Section, ...]:
         previous_start = start
         start += len(line) + 1
     return sections_of(headings, len(text))
+
+
+def markdown_tables(text: str) -> tuple[Table, ...]:
+    """Find the tables of a Markdown text (GitHub's: a line of dashes and bars below the header)."""
+    tables = []
+    for match in _TABLE.finditer(text):
+        if "|" in match[1] and "|" in match[2]:
+            tables.append(Table(start=match.start(1), header_end=match.end(2), end=match.end()))
+    return tuple(tables)
 
 
 def first_title(sections: tuple[Section, ...]) -> str | None:
