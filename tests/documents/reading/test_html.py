@@ -2,7 +2,7 @@
 
 import pytest
 
-from longctx.documents.html import visible_text
+from longctx.documents.reading.html import visible_text
 
 PAGE = """<!DOCTYPE html><html><head><title> The
  Contract </title><style>p {color: red}</style><script>var x = "<p>no</p>"</script></head>
@@ -14,7 +14,7 @@ PAGE = """<!DOCTYPE html><html><head><title> The
     <b>return</b> 1
 </pre>
 <div hidden>secret 1</div><div style="Display : none">secret 2</div>
-<template>secret 3</template><noscript>secret 4</noscript><svg><text>secret 5</text></svg>
+<template>secret 3</template><svg><text>secret 5</text></svg>
 <h2>Risk</h2><p>It passes on <em>delivery</em>.</p></body></html>"""
 
 SEEN = """Terms of sale
@@ -30,7 +30,6 @@ a | b
 
 def f():
     return 1
-
 
 Risk
 
