@@ -37,6 +37,14 @@ _VOID = frozenset({
 _SELF_CLOSED = re.compile(r"<([a-zA-Z][\w:-]*)((?:\s[^<>]*?)?)/>")
 _XHTML = re.compile(r"<\?xml|xmlns\s*=\s*[\"']http://www\.w3\.org/1999/xhtml")
 _STRAY_NULLS = 16
+# The parser's time grows with the square of the depth; browsers go 512 deep.
+_MAX_DEPTH = 20_000
+_NESTING_TAG = re.compile(
+    r"</?(?!(?:p|li|td|th|tr|dd|dt|option|tbody|thead|tfoot|colgroup|area|base|br|col|embed|hr|img"
+    r"|input|link|meta|source|track|wbr)\b)[a-zA-Z][^<>]*>",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # Less than this beside much more that is hidden: the page waits for a script to show it.
 _WAITING_SHARE, _WAITING_CHARS = 0.1, 500
 _WAITING = "the page is hidden until a script shows it; it was read all the same"
@@ -89,6 +97,9 @@ def visible_text(html: str, name: str = "the page") -> Content:
         )
     if _XHTML.search(html, 0, 2000):
         html = _SELF_CLOSED.sub(_opened, html)  # in HTML, <title/> is open to the page's end
+    too_deep = _depth(html) > _MAX_DEPTH
+    if too_deep:
+        html = _TAG.sub(" ", html)
     tree = LexborHTMLParser(html)
     title_node = tree.css_first("head > title") or tree.css_first("body title")
     title = " ".join((title_node.text() or "").split()) if title_node else ""
@@ -103,12 +114,23 @@ def visible_text(html: str, name: str = "the page") -> Content:
         page = _Page(name, shows_hidden=True)
         page.write(root)
         page.builder.note(_WAITING)
+    if too_deep:
+        page.builder.note("its elements are nested too deeply: text without its structure")
     if page.n_faint:
         page.builder.note(
             f"{counted(page.n_faint, 'place')} that no reader sees (white, tiny, or off the "
             "screen) marked [not visible: …]"
         )
     return page.builder.content(title=title or None)
+
+
+def _depth(html: str) -> int:
+    """How deep elements are nested at most, but for those that close each other."""
+    depth = deepest = 0
+    for match in _NESTING_TAG.finditer(html):
+        depth = max(0, depth - 1) if match[0].startswith("</") else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _opened(match: re.Match[str]) -> str:
@@ -207,6 +229,9 @@ class _Page:
         self._owed = PARAGRAPH
 
     def _cell(self, cell: LexborNode) -> str:
+        only = cell.child
+        if only is not None and only.tag == "-text" and only.next is None and not cell.attributes:
+            return " ".join((only.text_content or "").replace("\u00ad", "").split())
         page = _Page("a cell", shows_hidden=self._shows_hidden)
         page.write(cell)
         self.hidden_chars += page.hidden_chars
