@@ -67,7 +67,7 @@ def _check_cells(source: Source) -> None:
 def _read(workbook: Any, source: Source) -> Content:
     builder = TextBuilder(source.name)
     for metadata in workbook.sheets_metadata:
-        if "WorkSheet" not in str(metadata.typ):
+        if not str(metadata.typ).endswith(".WorkSheet"):
             builder.note(f"the sheet {metadata.name!r} is a chart or a macro, and is not read")
             continue
         sheet = workbook.get_sheet_by_name(metadata.name)
@@ -76,7 +76,7 @@ def _read(workbook: Any, source: Source) -> Content:
         table = list(_rows(rows, merged))
         if not any(any(row) for row in table):
             continue
-        if "Visible" not in str(metadata.visible):
+        if not str(metadata.visible).endswith(".Visible"):
             builder.note(f"the sheet {metadata.name!r} is hidden")
         builder.block(metadata.name, level=1)
         builder.table(table)

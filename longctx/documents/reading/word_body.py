@@ -125,6 +125,9 @@ class Body:
         header_rows = 0
         above: list[str] = []
         for row in _own(element, "tr"):
+            if row.find(f"{W}trPr/{W}del") is not None:
+                self.left_out["deleted"] += 1
+                continue
             if row.find(f"{W}trPr/{W}tblHeader") is not None and header_rows == len(rows):
                 header_rows += 1
             line: list[str] = []
