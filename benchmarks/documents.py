@@ -52,6 +52,7 @@ SUFFIXES = {
     "epub": (".epub",),
 }
 MAX_FILES = 90
+MAX_SECONDS = 120  # of one reader; the files after that count as errors
 # What browsers take these labels for; the larger encoding is no mistake.
 WEB = {"SHIFT_JIS": "cp932", "GB2312": "gb18030", "TIS-620": "cp874", "EUC-KR": "cp949",
        "iso-8859-1": "cp1252", "ISO-8859-1": "cp1252"}  # fmt: skip
@@ -253,9 +254,12 @@ def read_all(part: str, reader: str) -> None:
     with suppress(Exception):
         function(paths[0])  # imports
     before = peak_bytes()
+    began = time.perf_counter()
     for path in paths:
         start = time.perf_counter()
         try:
+            if start - began > MAX_SECONDS:
+                raise TimeoutError(f"not begun within {MAX_SECONDS} s")
             text, error = function(path), None
         except Exception as raised:
             text, error = "", f"{type(raised).__name__}: {raised}"[:200]
@@ -345,7 +349,13 @@ def about(distribution: str) -> dict[str, Any]:
 
 def normal(text: str) -> str:
     # Two ways to write the same sign of Shift JIS, and of GB 2312.
-    for one, other in ("\u301c\uff5e", "\u2212\uff0d", "\u2016\u2225", "\u30fb\u00b7", "\u2015\u2014"):
+    for one, other in (
+        "\u301c\uff5e",
+        "\u2212\uff0d",
+        "\u2016\u2225",
+        "\u30fb\u00b7",
+        "\u2015\u2014",
+    ):
         text = text.replace(one, other)
     return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 from longctx.errors import DocumentError
 from longctx.types import Frozen
 
-
 _MAX_HEADER_CHARS = 2000
 
 

@@ -40,9 +40,9 @@ def load_folder(path: str | Path) -> LoadedFolder:
     """Read every document below a folder; ``doc_id`` is the path from there, with slashes.
 
     One bad file does not stop the others: it is listed in ``skipped`` with its error's message,
-    as are images, archives, programs and links that lead out of the folder. Hidden files and folders,
-    and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock files)
-    are passed over. Links to folders are not followed.
+    as are images, archives, programs and links that lead out of the folder. Hidden files and
+    folders, and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock
+    files) are passed over. Links to folders are not followed.
 
     Raises:
         DocumentError: it is no folder, cannot be listed, holds no document, or has more than

@@ -268,7 +268,9 @@ def _is_western(data: bytes) -> bool:
 
 
 # What French, Portuguese, Spanish, Italian, German, Dutch and the Nordic languages write.
-_WESTERN_LETTERS = frozenset("àâäáãåæçèéêëìíîïñòóôöõøœùúûüýÿßþðÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜÝŸÞÐ’·\xad")
+_WESTERN_LETTERS = frozenset(
+    "àâäáãåæçèéêëìíîïñòóôöõøœùúûüýÿßþðÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜÝŸÞÐ’·\xad"
+)
 _WESTERN_MARKS = frozenset("«»„“”‘‚–—…•°§£€©®™¿¡ºª²³½¼¾±×´\xa0")
 
 

@@ -126,7 +126,7 @@ def _notes(pages: list[dict[str, Any]], empty: list[int], garbage: list[int]) ->
     if garbage:
         yield (
             f"the text layer of {_numbers(garbage)} is garbage (its font does not say which "
-            "letters it shows) and was left out; run OCR on it, `ocrmypdf --force-ocr in.pdf out.pdf`"
+            "letters it shows) and was left out; run `ocrmypdf --force-ocr in.pdf out.pdf`"
         )
     for number, page in enumerate(pages, start=1):
         if "error" in page:

@@ -61,8 +61,10 @@ _MAIL_HEADER = re.compile(
     rb"|Content-Type|X-[\w-]+):[ \t])",
     re.IGNORECASE,
 )
-_HTML_START = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b",
-                         re.IGNORECASE | re.DOTALL)  # fmt: skip
+_HTML_START = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _HEAD = 4096
 
 
@@ -142,7 +144,7 @@ def _in_zip(data: bytes, name: object) -> str:
         return EPUB
     if any(member.startswith("Index/") and member.endswith(".iwa") for member in names):
         raise DocumentError(
-            f"{name} is an Apple iWork document (Pages, Numbers, Keynote); export it as PDF or .docx"
+            f"{name} is a document of Apple's Pages, Numbers or Keynote (iWork); export it as PDF"
         )
     raise DocumentError(f"{name} is a ZIP archive (binary); {_UNPACK}")
 

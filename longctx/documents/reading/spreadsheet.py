@@ -59,8 +59,8 @@ def _check_cells(source: Source) -> None:
             n_columns, n_rows = max(n_columns, column), max(n_rows, int(digits))
         if n_columns * n_rows > MAX_CELLS:
             raise DocumentError(
-                f"{source.name} has a sheet of {n_rows:,} rows and {n_columns:,} columns, more than "
-                f"the {MAX_CELLS:,} cells that are read; export the part you need as CSV"
+                f"{source.name} has a sheet of {n_rows:,} rows and {n_columns:,} columns, more "
+                f"than the {MAX_CELLS:,} cells that are read; export the part you need as CSV"
             )
 
 

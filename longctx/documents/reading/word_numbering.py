@@ -141,5 +141,5 @@ _FORMATS: dict[str, Callable[[int], str]] = {
     "lowerRoman": _roman,
     "upperRoman": lambda value: _roman(value).upper(),
     "ordinal": _ordinal,
-    "none": lambda value: "",
+    "none": lambda _: "",
 }

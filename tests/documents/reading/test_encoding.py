@@ -65,7 +65,10 @@ def test_others_are_what_they_are(text, encoding):
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ("Größe, Ärger und Öl, 東京".encode() + b" \xff end", "Größe, Ärger und Öl, 東京 \ufffd end"),
+        (
+            "Größe, Ärger und Öl, 東京".encode() + b" \xff end",
+            "Größe, Ärger und Öl, 東京 \ufffd end",
+        ),
         ("Покупатель несёт риск".encode()[:-1], "Покупатель несёт рис\ufffd"),
         ("매수인은 위험을 부담한다".encode()[:-2], "매수인은 위험을 부담한\ufffd"),
         ("naïve café".encode()[:-1], "naïve caf\ufffd"),

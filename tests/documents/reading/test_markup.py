@@ -126,8 +126,24 @@ def test_notebooks(read):
             read("b.ipynb", damaged)
 
 
-SRT = "1\n00:00:01,500 --> 00:00:03,000\n<i>The ship</i>\nsails.\n\n2\n01:02:03,000 --> 01:02:04,000\nEnd\n"
-VTT = "WEBVTT - x\n\nNOTE no cue\n\nid\n00:01.500 --> 00:03.000 align:start\n<v Ann>The ship\nsails.\n"
+SRT = """1
+00:00:01,500 --> 00:00:03,000
+<i>The ship</i>
+sails.
+
+2
+01:02:03,000 --> 01:02:04,000
+End
+"""
+VTT = """WEBVTT - x
+
+NOTE no cue
+
+id
+00:01.500 --> 00:03.000 align:start
+<v Ann>The ship
+sails.
+"""
 
 
 @pytest.mark.parametrize(

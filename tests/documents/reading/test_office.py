@@ -190,7 +190,7 @@ ODP = """<office:presentation><draw:page><draw:frame><draw:text-box><text:p>One<
 
 
 def test_opendocument_sheets_and_slides(read, packed):
-    """A sheet is a section, repeated rows are written out, its empty edge is not; slides are pages."""
+    """A sheet is a section whose repeated rows are written out, its edge not; slides are pages."""
     document = read("a.ods", opendocument(packed, "spreadsheet", ODS))
     assert document.text == "Prices\n\npart | price\nhub | 5 %\nhub | 5 %"
     document = read("a.odp", opendocument(packed, "presentation", ODP))

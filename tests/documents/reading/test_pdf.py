@@ -232,10 +232,12 @@ def test_hyphens_at_line_ends_are_undone(read):
     """By what the rest of the document writes; a page keeps its number."""
     document = read(
         "a.pdf",
-        raw_pdf([
-            shown("An ef-", "ficient, well-", "known way to paper A-", "4 and 3-", "5 more."),
-            shown("It is well-known, the ship is the -Hull-"),
-        ]),
+        raw_pdf(
+            [
+                shown("An ef-", "ficient, well-", "known way to paper A-", "4 and 3-", "5 more."),
+                shown("It is well-known, the ship is the -Hull-"),
+            ]
+        ),
     )
     assert document.text == (
         "An efficient, well-known way to paper A-4 and 3-\n5 more.\n\n"

@@ -280,9 +280,7 @@ def test_the_number_of_a_heading_comes_from_its_style(tmp_path):
     with_lists(document)
     for name, level in (("Heading 1", 0), ("Heading 2", 1)):
         properties = document.styles[name].element.get_or_add_pPr()
-        properties.append(
-            xml(f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="90"/></w:numPr>')
-        )
+        properties.append(xml(f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="90"/></w:numPr>'))
     for title in ("One", "Two"):
         document.add_heading(title, 1)
     document.add_heading("Risk", 2)
@@ -327,7 +325,11 @@ def test_breaks_that_the_author_set(tmp_path):
     document.add_paragraph("three").paragraph_format.page_break_before = True
     loaded = load_document(save(document, tmp_path / "a.docx"))
     assert loaded.text == "one\n\ntwo\n\nthree"
-    assert [loaded.page_at(loaded.text.index(word)) for word in ("one", "two", "three")] == [1, 2, 3]
+    assert [loaded.page_at(loaded.text.index(word)) for word in ("one", "two", "three")] == [
+        1,
+        2,
+        3,
+    ]
     document.paragraphs[1].runs[0]._r.insert(0, OxmlElement("w:lastRenderedPageBreak"))
     loaded = load_document(save(document, tmp_path / "b.docx"))
     assert len(loaded.pages) == 2
@@ -410,9 +412,7 @@ def test_merged_cells_and_repeated_headers(tmp_path):
     for row in table.rows[:2]:
         row._tr.get_or_add_trPr().append(OxmlElement("w:tblHeader"))
     loaded = load_document(save(document, tmp_path / "a.docx"))
-    assert loaded.text == (
-        "part | price | price\npart | net | gross\nblade | 1 | 2\nhub |  | 3"
-    )
+    assert loaded.text == ("part | price | price\npart | net | gross\nblade | 1 | 2\nhub |  | 3")
     assert loaded.header_at(loaded.text.index("hub")) == (
         "part | price | price\npart | net | gross\n"
     )
