@@ -11,7 +11,7 @@ Where the documents do not fit, their chunks are ranked (``retrieve``) or read a
 
 from longctx.documents.answer import Answer, Citation, DocumentTokens, PackingReport, Passage
 from longctx.documents.choice import Strategy
-from longctx.documents.document import Document, Page, Section
+from longctx.documents.document import Document, Page, Section, Table
 from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.folder import LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
@@ -31,6 +31,7 @@ __all__ = [
     "SentenceTransformersEmbedder",
     "Skipped",
     "Strategy",
+    "Table",
     "load_document",
     "load_folder",
 ]

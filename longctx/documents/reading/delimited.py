@@ -9,7 +9,8 @@ from longctx.documents.document import Table
 from longctx.documents.reading import plain
 from longctx.documents.reading.content import Content, Source
 
-_SAMPLE_CHARS = 16_384
+_SAMPLE_CHARS = 4096
+_MAX_HEADER_CHARS = 65_536
 
 
 def read(source: Source) -> Content:
@@ -24,10 +25,11 @@ def read(source: Source) -> Content:
 
 def _end_of_first_record(text: str) -> int:
     """Where the second record begins: a quoted cell may hold line ends."""
-    sample = text[:_SAMPLE_CHARS]
-    lines = sample.splitlines(keepends=True)
+    lines = text[:_MAX_HEADER_CHARS].splitlines(keepends=True)
     try:
-        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(sample, delimiters=",;\t|")
+        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(
+            text[:_SAMPLE_CHARS], delimiters=",;\t|"
+        )
     except csv.Error:
         dialect = csv.excel
     reader = csv.reader(lines, dialect)

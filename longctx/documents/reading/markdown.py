@@ -8,11 +8,6 @@ from longctx.documents.document import Section, Table, sections_of
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_TABLE = re.compile(
-    r"^([^\n]*\|[^\n]*\n)([ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*\n)"
-    r"(?:[^\n]*\|[^\n]*(?:\n|\Z))+",
-    re.MULTILINE,
-)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 
 
@@ -54,11 +49,21 @@ def markdown_sections(text: str) -> tuple[Section, ...]:
 
 def markdown_tables(text: str) -> tuple[Table, ...]:
     """Find the tables of a Markdown text (GitHub's: a line of dashes and bars below the header)."""
-    tables = []
-    for match in _TABLE.finditer(text):
-        if "|" in match[1] and "|" in match[2]:
-            tables.append(Table(start=match.start(1), header_end=match.end(2), end=match.end()))
-    return tuple(tables)
+    tables: list[Table] = []
+    start = header_end = end = 0
+    previous_start, previous = 0, ""
+    for line in text.splitlines(keepends=True):
+        begin, end = end, end + len(line)
+        if header_end and "|" not in line:
+            tables.append(Table(start=start, header_end=header_end, end=begin))
+            header_end = 0
+        elif not header_end and "|" in previous and "-" in line and "|" in line:
+            if not line.strip("|:- \t\n"):
+                start, header_end = previous_start, end
+        previous_start, previous = begin, line
+    if header_end:
+        tables.append(Table(start=start, header_end=header_end, end=end))
+    return tuple(table for table in tables if table.header_end < table.end)
 
 
 def first_title(sections: tuple[Section, ...]) -> str | None:

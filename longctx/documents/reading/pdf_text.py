@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 # What PDFium puts where a line ends with a hyphen, instead of hyphen and line end.
 _LINE_END_HYPHEN = "\ufffe"
-_BROKEN_WORD = re.compile(r"(\w+)\ufffe(\w+)")
-_HYPHENATED = re.compile(r"\w+-\w+")
+# Bounded, so that a page of letters without a space takes no time that grows with its square.
+_BROKEN_WORD = re.compile(r"(\w{1,40})\ufffe(\w{1,40})")
+_HYPHENATED = re.compile(r"\w{1,40}-\w{1,40}")
 _LIGATURES = {
     "\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl",
     "\ufb05": "st", "\ufb06": "st",
