@@ -27,12 +27,10 @@ def _end_of_first_record(text: str) -> int:
     """Where the second record begins: a quoted cell may hold line ends."""
     lines = text[:_MAX_HEADER_CHARS].splitlines(keepends=True)
     try:
-        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(
-            text[:_SAMPLE_CHARS], delimiters=",;\t|"
-        )
+        dialect = csv.Sniffer().sniff(text[:_SAMPLE_CHARS], delimiters=",;\t|")
+        reader = csv.reader(lines, dialect)
     except csv.Error:
-        dialect = csv.excel
-    reader = csv.reader(lines, dialect)
+        reader = csv.reader(lines)
     try:
         next(reader)
     except (csv.Error, StopIteration):

@@ -57,13 +57,16 @@ def markdown_tables(text: str) -> tuple[Table, ...]:
         if header_end and "|" not in line:
             tables.append(Table(start=start, header_end=header_end, end=begin))
             header_end = 0
-        elif not header_end and "|" in previous and "-" in line and "|" in line:
-            if not line.strip("|:- \t\n"):
-                start, header_end = previous_start, end
+        elif not header_end and "|" in previous and _is_table_rule(line):
+            start, header_end = previous_start, end
         previous_start, previous = begin, line
     if header_end:
         tables.append(Table(start=start, header_end=header_end, end=end))
     return tuple(table for table in tables if table.header_end < table.end)
+
+
+def _is_table_rule(line: str) -> bool:
+    return "-" in line and "|" in line and not line.strip("|:- \t\n")
 
 
 def first_title(sections: tuple[Section, ...]) -> str | None:
