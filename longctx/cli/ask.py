@@ -82,7 +82,7 @@ def ask(
     *,
     sampling: dict[str, Any],
 ) -> None:
-    """Ask about documents: text, Markdown, HTML, PDF, DOCX, source code, whole folders.
+    """Ask about documents: PDF, office files, mail, HTML, text, source code, whole folders.
 
     Whole if they fit the window; otherwise the passages that answer the question, or all of them
     a part at a time if it asks for a summary. The report says which, and what was left out.

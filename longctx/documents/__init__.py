@@ -20,7 +20,7 @@ from longctx.documents.answer import (
 )
 from longctx.documents.answer_stream import AnswerStream
 from longctx.documents.choice import Strategy
-from longctx.documents.document import Document, Page, Section
+from longctx.documents.document import Document, Page, Section, Table
 from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.folder import LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
@@ -47,6 +47,7 @@ __all__ = [
     "SentenceTransformersEmbedder",
     "Skipped",
     "Strategy",
+    "Table",
     "load_document",
     "load_folder",
 ]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longctx.documents.document import Document
-from longctx.documents.limits import MAX_FOLDER_FILES
 from longctx.documents.load import load_document, name_of
-from longctx.documents.media_types import media_type_of
+from longctx.documents.reading.limits import MAX_FOLDER_FILES
 from longctx.errors import DocumentError
 
 # What tools make and people do not read. Hidden files and folders are skipped anyway.
@@ -41,9 +40,9 @@ def load_folder(path: str | Path) -> LoadedFolder:
     """Read every document below a folder; ``doc_id`` is the path from there, with slashes.
 
     One bad file does not stop the others: it is listed in ``skipped`` with its error's message,
-    as are files of other types and links that lead out of the folder. Hidden files and folders,
-    and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock files)
-    are passed over. Links to folders are not followed.
+    as are images, archives, programs and links that lead out of the folder. Hidden files and
+    folders, and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock
+    files) are passed over. Links to folders are not followed.
 
     Raises:
         DocumentError: it is no folder, cannot be listed, holds no document, or has more than
@@ -61,9 +60,7 @@ def load_folder(path: str | Path) -> LoadedFolder:
     documents: list[Document] = []
     skipped: list[Skipped] = []
     for file in files:
-        if media_type_of(file) is None:
-            skipped.append(Skipped(file, f"its type ({file.suffix or 'no suffix'}) is not read"))
-        elif file.is_symlink() and not _is_below(file, inside):
+        if file.is_symlink() and not _is_below(file, inside):
             skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
         else:
             try:

@@ -139,6 +139,8 @@ class DocumentQA:
         *,
         doc_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        encoding: str | None = None,
+        password: str | None = None,
     ) -> Document:
         """Add a document behind those already there.
 
@@ -146,6 +148,8 @@ class DocumentQA:
             source: a path, a :class:`Document`, or, with ``doc_id``, a text.
             doc_id: the name of a text, or of a file given as ``Path`` (None: the file's name).
             metadata: what else is known of it, besides what its file says; ``where=`` asks for it.
+            encoding: of a text file that does not say it, see :func:`load_document`.
+            password: of a PDF or an Office document.
 
         Returns:
             The document as it was added.
@@ -154,7 +158,7 @@ class DocumentQA:
             DocumentError: it cannot be read, holds no text, or its name is already taken.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
-        document = _as_document(source, doc_id)
+        document = _as_document(source, doc_id, encoding, password)
         if metadata is not None:
             known = {**document.metadata, **metadata}
             document = document.model_copy(update={"metadata": known})
@@ -296,11 +300,13 @@ class DocumentQA:
         ).inquire(asking, asked.asked, entries)
 
 
-def _as_document(source: str | Path | Document, doc_id: str | None) -> Document:
+def _as_document(
+    source: str | Path | Document, doc_id: str | None, encoding: str | None, password: str | None
+) -> Document:
     if isinstance(source, Document):
         return source if doc_id is None else Document(**{**dict(source), "doc_id": doc_id})
     if isinstance(source, Path) or (isinstance(source, str) and doc_id is None):
-        return load_document(source, doc_id=doc_id)
+        return load_document(source, doc_id=doc_id, encoding=encoding, password=password)
     if isinstance(source, str) and doc_id is not None:
         if _is_file(source):
             raise DocumentError(

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import ast
 import warnings
+from dataclasses import replace
 
 from longctx.documents.document import Section
+from longctx.documents.reading import plain
+from longctx.documents.reading.content import Content, Source
+
+
+def read_python(source: Source) -> Content:
+    """Python's classes and functions are sections."""
+    content = plain.read(source)
+    return replace(content, sections=python_sections(content.text))
 
 
 def python_sections(text: str) -> tuple[Section, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from longctx.documents.document import Section, sections_of
+from longctx.documents.document import Section, Table, sections_of
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -45,6 +45,28 @@ def markdown_sections(text: str) -> tuple[Section, ...]:
         previous_start = start
         start += len(line) + 1
     return sections_of(headings, len(text))
+
+
+def markdown_tables(text: str) -> tuple[Table, ...]:
+    """Find the tables of a Markdown text (GitHub's: a line of dashes and bars below the header)."""
+    tables: list[Table] = []
+    start = header_end = end = 0
+    previous_start, previous = 0, ""
+    for line in text.splitlines(keepends=True):
+        begin, end = end, end + len(line)
+        if header_end and "|" not in line:
+            tables.append(Table(start=start, header_end=header_end, end=begin))
+            header_end = 0
+        elif not header_end and "|" in previous and _is_table_rule(line):
+            start, header_end = previous_start, end
+        previous_start, previous = begin, line
+    if header_end:
+        tables.append(Table(start=start, header_end=header_end, end=end))
+    return tuple(table for table in tables if table.header_end < table.end)
+
+
+def _is_table_rule(line: str) -> bool:
+    return "-" in line and "|" in line and not line.strip("|:- \t\n")
 
 
 def first_title(sections: tuple[Section, ...]) -> str | None:

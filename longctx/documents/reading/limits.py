@@ -8,6 +8,10 @@ MAX_FILE_BYTES = 256 << 20
 MAX_UNPACKED_BYTES = 512 << 20
 MAX_TEXT_CHARS = 64_000_000
 """Some 16 million tokens of English: more than any window."""
+MAX_HTML_CHARS = 64_000_000
+"""The parsed page takes some twenty times as many bytes."""
+MAX_CELLS = 20_000_000
+"""Of one sheet, empty ones between others included: they take memory, too."""
 MAX_FOLDER_FILES = 20_000
 
 
