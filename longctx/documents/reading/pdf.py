@@ -15,6 +15,7 @@ from longctx.documents.reading.pdf_text import TextRepair, clean, is_garbage
 from longctx.errors import DocumentError, MissingExtraError
 
 _PAGE_GAP = "\n\n"
+_MAX_UNMAPPED = 0.5
 _MAX_LOST = 10
 """Pages that took too long; each costs its limit, and a new process."""
 
@@ -85,8 +86,11 @@ def _put_together(
     source: Source, read_pages: list[dict[str, Any]], bookmarks: list[Any]
 ) -> Content:
     texts = [page.get("text", "") for page in read_pages]
-    # Parts that are letters beside parts that are not: what is garbage is left out, and said.
-    garbage = [number for number, text in enumerate(texts, start=1) if is_garbage(text)]
+    garbage = [
+        number
+        for number, page in enumerate(read_pages, start=1)
+        if is_garbage(page.get("text", "")) or page.get("unmapped", 0) > _MAX_UNMAPPED
+    ]
     for number in garbage:
         texts[number - 1] = ""
     repair = TextRepair(texts)

@@ -21,6 +21,7 @@ _MEMORY_BYTES = 4 << 30
 _MAX_BOOKMARKS = 20_000
 _MAX_ANNOTATIONS = 5_000
 _MAX_PAGE_CHARS = 64_000_000
+_SAMPLE_CHARS = 200
 
 
 def main() -> None:
@@ -79,9 +80,22 @@ def _page(pdfium: Any, document: Any, index: int, form: Any) -> dict[str, Any]:
         text = text_page.get_text_range() if n_chars else ""
         fields, comments = _annotations(pdfium, page, form)
         pictures = any(o.type == pdfium.FPDF_PAGEOBJ_IMAGE for o in page.get_objects(max_depth=3))
-        return {"text": text, "fields": fields, "comments": comments, "has_pictures": pictures}
+        return {
+            "text": text,
+            "fields": fields,
+            "comments": comments,
+            "has_pictures": pictures,
+            "unmapped": _unmapped(pdfium, text_page, n_chars),
+        }
     finally:
         page.close()
+
+
+def _unmapped(pdfium: Any, text_page: Any, n_chars: int) -> float:
+    """The share of characters, of a sample, whose font does not say what they mean."""
+    sample = range(0, n_chars, max(1, n_chars // _SAMPLE_CHARS))
+    errors = sum(pdfium.FPDFText_HasUnicodeMapError(text_page, i) == 1 for i in sample)
+    return float(errors / max(1, len(sample)))
 
 
 def _annotations(pdfium: Any, page: Any, form: Any) -> tuple[list[list[str]], list[str]]:

@@ -9,9 +9,9 @@ from typing import Any
 from longctx.documents.reading import html, plain, rtf
 from longctx.documents.reading.content import Content, Source, TextBuilder, counted
 from longctx.documents.reading.package import Package, main_part
-from longctx.documents.reading.word_body import Body, W
+from longctx.documents.reading.word_body import Body, R
 from longctx.documents.reading.word_numbering import Numbering
-from longctx.documents.reading.word_styles import Styles
+from longctx.documents.reading.word_styles import Styles, W
 from longctx.errors import DocumentError, LongCtxError
 
 _MAX_DEPTH = 4
@@ -124,6 +124,3 @@ def _left_out(body: Body) -> Iterator[str]:
     ):
         if n[kind]:
             yield f"{counted(n[kind], singular, plural)} {verb}"
-
-
-R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"

@@ -10,10 +10,9 @@ from typing import Any
 from longctx.documents.reading.content import Content, TextBuilder
 from longctx.documents.reading.equations import M, equation_text
 from longctx.documents.reading.word_numbering import Numbering
-from longctx.documents.reading.word_styles import Styles, is_on
+from longctx.documents.reading.word_styles import Styles, W, is_on
 
-W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
@@ -154,7 +153,7 @@ class Body:
         return " ".join(parts)
 
     def _chunk(self, element: Any) -> None:
-        reader = self._embedded.get(element.get(f"{_R}id", ""))
+        reader = self._embedded.get(element.get(f"{R}id", ""))
         content = reader() if reader else None
         if content is None:
             self.left_out["embedded"] += 1

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+from longctx.documents.reading.word_styles import W
+
 _PLACE = re.compile(r"%([1-9])")
 _MAX_ROMAN = 4000
 

@@ -280,6 +280,21 @@ def test_garbage_is_found_out(read):
     assert "the text layer of page 2 is garbage" in document.notes[0]
 
 
+def test_letters_that_a_font_does_not_name_are_garbage(read):
+    """A font of numbered glyphs without a table shows words, and its text layer has others."""
+    font = (
+        b"<</Type/Font/Subtype/Type0/BaseFont/ABCDEF+X/Encoding/Identity-H/DescendantFonts[4 0 R]>>"
+    )
+    descendant = (
+        b"<</Type/Font/Subtype/CIDFontType2/BaseFont/ABCDEF+X/DW 600"
+        b"/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>"
+    )
+    glyphs = "".join(f"{ord(c) - 29:04x}" for c in "The seller bears the risk until delivery.")
+    content = b"BT /F 12 Tf 50 700 Td <%s> Tj ET" % glyphs.encode()
+    with pytest.raises(DocumentError, match="garbage"):
+        read("a.pdf", raw_pdf([content], font=font, more=(descendant,)))
+
+
 @pytest.mark.parametrize("method", [EncryptionMethod.RC4, EncryptionMethod.AES_256])
 def test_a_password_opens(tmp_path, method):
     """The right one; a wrong one says so."""
