@@ -4,8 +4,9 @@ PDFium is fast C++ that cannot be interrupted and is not safe in threads; a page
 ever, or the memory of the machine, ends this process and not its parent. It imports nothing of
 longctx, so that it starts at once.
 
-Standard input: a line of JSON (``first`` page from 0, ``password``), then the file. Standard
-output: lines of JSON, one for the document, one for each page, one for the bookmarks.
+Standard input: a line of JSON (``first`` page from 0, ``password``, ``paths`` to import from), then
+the file. Standard output: lines of JSON, one for the document, one for each page, one for the
+bookmarks.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _SAMPLE_CHARS = 200
 def main() -> None:
     """Answer one request."""
     _bound_memory()
+    request = json.loads(sys.stdin.buffer.readline())
+    sys.path += request["paths"]  # behind what Python brings: a user's own packages, say
     import pypdfium2
     import pypdfium2.raw as pdfium
 
-    request = json.loads(sys.stdin.buffer.readline())
     data = sys.stdin.buffer.read()
     try:
         document = pypdfium2.PdfDocument(io.BytesIO(data).getvalue(), password=request["password"])

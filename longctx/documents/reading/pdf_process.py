@@ -38,7 +38,8 @@ class PdfProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        request = json.dumps({"first": first, "password": source.password}).encode()
+        asked = {"first": first, "password": source.password, "paths": list(filter(None, sys.path))}
+        request = json.dumps(asked).encode()
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._threads = [
             self._start(lambda: self._feed(request, source.data)),

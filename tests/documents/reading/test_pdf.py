@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -309,3 +312,19 @@ def test_a_stream_that_unpacks_to_much(read):
     """Two hundred megabytes of spaces in two hundred kilobytes are a page without text."""
     with pytest.raises(DocumentError, match=r"no text layer|limit"):
         read("a.pdf", raw_pdf([b" " * (200 << 20)]))
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="not in a virtual environment")
+def test_what_reads_it_is_found_where_the_caller_found_it(tmp_path):
+    """Packages on PYTHONPATH or in a user's own folder, which an isolated Python does not know."""
+    path = write_pdf(tmp_path / "a.pdf", ["It passes on delivery."])
+    python = Path(sys.base_prefix) / "bin" / "python3"
+    said = f"from longctx.documents import load_document; print(load_document({str(path)!r}).text)"
+    done = subprocess.run(
+        [python, "-c", said],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "It passes on delivery.", done.stderr
