@@ -29,7 +29,7 @@ _SPEECH = "transcribe it first, and pass the text"
 _UNPACK = "unpack it and pass the files in it, or the folder"
 # Files that hold no text for us: how they begin, what they are, what would help.
 _OTHERS = (
-    (b"\x89PNG\r\n\x1a\n", "a PNG image", _OCR),
+    (b"\x89PNG", "a PNG image", _OCR),
     (b"\xff\xd8\xff", "a JPEG image", _OCR),
     (b"GIF8", "a GIF image", _OCR),
     (b"BM", "a BMP image", _OCR),
