@@ -267,7 +267,7 @@ def read_all(part: str, reader: str) -> None:
                 raise TimeoutError(f"not begun within {MAX_SECONDS} s")
             text, error = function(path), None
         except Exception as raised:
-            text, error = "", f"{type(raised).__name__}: {raised}"[:200]
+            text, error = "", f"{type(raised).__name__}: {raised}".replace(str(path), path.name)
         seconds = time.perf_counter() - start
         answers.append({"text": text, "error": error, "seconds": seconds})
     result = {"answers": answers, "peak_mb": (peak_bytes() - before) / 2**20}
