@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from longctx.cli.opening import ModelOrDemo
 from longctx.cli.output import errors, out, prefill_bar, print_json
 from longctx.errors import RequestError
 
@@ -17,9 +18,7 @@ _UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
 
 
 def calibrate(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     windows: Annotated[
         str | None,
         typer.Option(help="In tokens, by commas. Default: 2 and 4 times the trained window."),

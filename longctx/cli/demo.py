@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from longctx.cli.opening import ModelOption
 from longctx.cli.output import errors, out, prefill_bar, print_json, say, show_cost, show_plan
 from longctx.errors import DocumentError
 
@@ -32,7 +33,7 @@ def demo(
         str | None, typer.Option(help="A text of your own instead of the Python reference.")
     ] = None,
     question: Annotated[str, typer.Option(help="What to ask about it.")] = QUESTION,
-    model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
+    model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read a document longer than the model was trained for: unscaled, scaled, and elastic.

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from longctx.cli.opening import AdapterOption, ModelArgument, adapters_of
 from longctx.cli.output import errors, out, print_json
 from longctx.errors import RequestError
 from longctx.files import write_whole
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     to: Annotated[str, typer.Option(help="llama-server, ollama, koboldcpp, vllm or transformers.")],
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
@@ -26,6 +27,7 @@ def export(
         str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
     ] = None,
     reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    adapter: AdapterOption = None,
     load: Annotated[
         str | None,
         typer.Option(help="What the engine loads, such as a repository. Default: the GGUF."),
@@ -51,6 +53,7 @@ def export(
         overflow=overflow,
         memory_limit=memory,
         reserve_output=reserve_output,
+        adapters=adapters_of(adapter),
     )
     found = export_plan(plan, to, model=load)
     if folder is not None:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.opening import ModelArgument
 from longctx.cli.output import out, print_json
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a model's window, heads, RoPE, whether its window can be scaled, and what its chat

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.opening import AdapterOption, ModelArgument, adapters_of
 from longctx.cli.output import print_json, show_plan
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     memory: Annotated[
         str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
@@ -24,6 +25,7 @@ def plan(
     ] = "elastic",
     kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
     reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    adapter: AdapterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Choose scale, method, KV types and memory for a window, and say why.
@@ -41,6 +43,7 @@ def plan(
         kv_type=kv_type,
         memory_limit=memory,
         reserve_output=reserve_output,
+        adapters=adapters_of(adapter),
     )
     chosen = chosen.warned(*PromptTemplate(chosen.info.chat_template).warnings)
     if as_json:

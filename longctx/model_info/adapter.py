@@ -83,8 +83,8 @@ def _check_kind(header: GgufHeader, info: ModelInfo) -> None:
     if metadata.get("general.type") != "adapter" or metadata.get("adapter.type") != "lora":
         kind = metadata.get("adapter.type") or metadata.get("general.type") or "model"
         raise UnsupportedModelError(
-            f"{path.name} holds no LoRA adapter but a {str(kind)[:60]!r}; make one of a PEFT folder "
-            "with llama.cpp's convert_lora_to_gguf.py"
+            f"{path.name} holds no LoRA adapter but a {str(kind)[:60]!r}; a PEFT folder is made "
+            "one with llama.cpp's convert_lora_to_gguf.py"
         )
     architecture = metadata.get("general.architecture")
     if architecture != info.architecture:

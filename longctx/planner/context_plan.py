@@ -26,7 +26,8 @@ class ContextPlan(Frozen):
     is told; ``parameters`` is how the method is set, and ``profile`` the calibration that found
     it, if any. ``self_extend`` is None with every other method. ``reserve_output`` tokens stay
     free for an answer; ``n_keep`` counts the first tokens that a sliding window keeps as
-    attention sinks. ``adapters`` are applied to the weights, in their order. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
+    attention sinks. ``adapters`` are applied to the weights. ``reasons`` says why each choice was
+    made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)

@@ -38,9 +38,10 @@ def padded(n_ctx: int) -> int:
 class MemoryEstimate(Frozen):
     """Bytes that a plan needs, and the limit it was made for.
 
-    ``adapters_bytes`` are those of LoRA adapters, beside the weights. ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
+    ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
     Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
-    reads those again, and the system takes them back when memory is short.
+    reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
+    those of LoRA adapters.
     """
 
     weights_bytes: int

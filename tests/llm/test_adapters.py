@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from longctx import (
     PlanError,
     SnapshotMismatchError,
     UnsupportedModelError,
+    export_plan,
     plan_context,
 )
 from longctx._native import Context, ContextParams, LoraAdapter, Model, captured_log
@@ -128,7 +129,7 @@ def test_grown_windows_have_it_too(plain: Path, tmp_path: Path, method: str) -> 
     ],
     ids=lambda param: param[0],
 )
-def unfit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, str]]:
+def unfit(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     """An adapter that does not belong to the tiny model, and what is said of it."""
     kind, said = request.param
     path, good = tmp_path / "lora.gguf", {Q: pair(256, N_EMBD)}
@@ -142,7 +143,7 @@ def unfit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path
         "control vector": {"pairs": good, "changes": {"adapter.type": "control_vector"}},
         "activated": {"pairs": good, "changes": {"adapter.alora.invocation_tokens": [1, 2]}},
     }[kind]
-    yield write_lora(path, **made), said
+    return write_lora(path, **made), said
 
 
 def test_an_adapter_of_another_model_is_refused(unfit: tuple[Path, str]) -> None:
@@ -249,3 +250,17 @@ def test_cache_dir_keeps_them_apart(lora: Path, tmp_path: Path) -> None:
         with opened(TINY, 2048, adapters=adapters, cache_dir=tmp_path, reserve_output=4) as llm:
             usage = llm.generate(text, max_tokens=1).usage
             assert (usage.cached_tokens > 1000) is cached
+
+
+def test_exports_name_it_or_say_that_they_cannot(lora: Path) -> None:
+    """llama-server has flags for adapters; of the others none is forgotten in silence."""
+    plan = plan_context(TINY, 512, adapters=[(lora, 0.5), lora])
+    flags = shlex.split(export_plan(plan, "llama-server").text)
+    assert flags[flags.index("--lora-scaled") + 1] == f"{lora}:0.5"
+    assert flags[flags.index("--lora") + 1] == str(lora)
+    for engine in ("ollama", "koboldcpp", "vllm", "transformers"):
+        lost = export_plan(plan, engine).cannot
+        assert any("lora.gguf at 0.5" in line for line in lost), engine
+        assert not any(
+            "LoRA" in line for line in export_plan(plan_context(TINY, 512), engine).cannot
+        )

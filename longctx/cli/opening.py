@@ -1,0 +1,35 @@
+"""How commands are told of a model and what belongs to it: declared once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+_KINDS = "A GGUF file, hf:OWNER/REPO[:QUANTIZATION], or ollama:NAME."
+_DEFAULT = f"{_KINDS} Default: the demo model."
+
+ModelArgument = Annotated[str, typer.Argument(help=_KINDS)]
+ModelOrDemo = Annotated[str | None, typer.Argument(help=_DEFAULT)]
+ModelOption = Annotated[str | None, typer.Option(help=_DEFAULT)]
+AdapterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH[:SCALE]", help="A LoRA adapter (GGUF) for the model; can be repeated."
+    ),
+]
+
+
+def adapters_of(given: Iterable[str] | None) -> list[tuple[str, float]]:
+    """Paths and scales of adapters; what stands behind the last colon is one if it is a number."""
+    return [_adapter(each) for each in given or ()]
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    path, colon, scale = text.rpartition(":")
+    if colon and path:
+        with suppress(ValueError):
+            return path, float(scale)
+    return text, 1.0
