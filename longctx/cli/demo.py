@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from math import exp
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -46,11 +45,14 @@ def demo(
     from longctx.documents import load_document
     from longctx.evaluate import python_reference
     from longctx.llm import LongContextLLM
+    from longctx.models import find_model
     from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import plan_context
 
     started = time.monotonic()
-    path = Path(model) if model else fast_copy(demo_model(), announce=_announce)
+    path = (
+        find_model(model, target_ctx).path if model else fast_copy(demo_model(), announce=_announce)
+    )
     text = load_document(file).text if file else python_reference()
     plan = plan_context(path, target_ctx, method=method, reserve_output=ANSWER_TOKENS)
     if not as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from longctx.cli.opening import AdapterOption, ModelArgument, adapters_of
+from longctx.cli.opening import AdapterOption, ModelArgument, planned
 from longctx.cli.output import errors, out, print_json
 from longctx.errors import RequestError
 from longctx.files import write_whole
@@ -43,17 +43,16 @@ def export(
     `longctx export model.gguf --target-ctx 32768 --to llama-server`
     """
     from longctx.export import export_plan
-    from longctx.planner import plan_context
 
-    plan = plan_context(
+    plan = planned(
         model,
         target_ctx,
+        adapter,
         method=method,
         kv_type=kv_type,
         overflow=overflow,
         memory_limit=memory,
         reserve_output=reserve_output,
-        adapters=adapters_of(adapter),
     )
     found = export_plan(plan, to, model=load)
     if folder is not None:

@@ -21,8 +21,9 @@ def inspect(
     """
     from longctx.chat import PromptTemplate
     from longctx.model_info import ModelInfo
+    from longctx.models import find_model
 
-    info = ModelInfo.from_gguf(model)
+    info = ModelInfo.from_gguf(find_model(model).path)
     warnings = PromptTemplate(info.chat_template).warnings
     info = info.model_copy(update={"notes": (*info.notes, *warnings)})
     if as_json:

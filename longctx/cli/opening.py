@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import Unpack
+
+if TYPE_CHECKING:
+    from longctx.planner import ContextPlan, PlanOptions
 
 _KINDS = "A GGUF file, hf:OWNER/REPO[:QUANTIZATION], or ollama:NAME."
 _DEFAULT = f"{_KINDS} Default: the demo model."
@@ -25,6 +29,22 @@ AdapterOption = Annotated[
 def adapters_of(given: Iterable[str] | None) -> list[tuple[str, float]]:
     """Paths and scales of adapters; what stands behind the last colon is one if it is a number."""
     return [_adapter(each) for each in given or ()]
+
+
+def planned(
+    model: str, target_ctx: int, adapter: Iterable[str] | None, **options: Unpack[PlanOptions]
+) -> ContextPlan:
+    """Plan a window of a model by any of its names, with what belongs to it.
+
+    Arguments and errors are those of :func:`longctx.find_model` and of
+    :func:`longctx.plan_context`.
+    """
+    from longctx.models import find_model
+    from longctx.planner import plan_context
+
+    found = find_model(model, target_ctx, memory_limit=options.get("memory_limit"))
+    options["adapters"] = [*found.adapters, *adapters_of(adapter)]
+    return plan_context(found.path, target_ctx, **options).because(*found.reasons)
 
 
 def _adapter(text: str) -> tuple[str, float]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longctx.cli.opening import AdapterOption, ModelArgument, adapters_of
+from longctx.cli.opening import AdapterOption, ModelArgument, planned
 from longctx.cli.output import print_json, show_plan
 
 
@@ -33,17 +33,16 @@ def plan(
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
     from longctx.chat import PromptTemplate
-    from longctx.planner import plan_context
 
-    chosen = plan_context(
+    chosen = planned(
         model,
         target_ctx,
+        adapter,
         method=method,
         window=window,
         kv_type=kv_type,
         memory_limit=memory,
         reserve_output=reserve_output,
-        adapters=adapters_of(adapter),
     )
     chosen = chosen.warned(*PromptTemplate(chosen.info.chat_template).warnings)
     if as_json:

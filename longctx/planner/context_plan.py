@@ -60,6 +60,10 @@ class ContextPlan(Frozen):
             return self.rope
         return rope_for_window(self.info, n_ctx, self.method, self.parameters)
 
+    def because(self, *reasons: str) -> ContextPlan:
+        """The same plan with more reasons, of what was chosen before it."""
+        return self.model_copy(update={"reasons": (*reasons, *self.reasons)})
+
     def warned(self, *warnings: str) -> ContextPlan:
         """The same plan with more warnings, of what is only known where it is used."""
         return self.model_copy(update={"warnings": (*self.warnings, *warnings)})

@@ -87,7 +87,11 @@ def calibrate(
         DocumentError: the text is shorter than a window.
         UnsupportedModelError: the model cannot be scaled.
     """
-    path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
+    path = (
+        llm_or_path.info.path
+        if isinstance(llm_or_path, LongContextLLM)
+        else find_model(llm_or_path, max(windows or (), default=None)).path
+    )
     info = ModelInfo.from_gguf(path)
     windows = _past_the_training(windows, info)
     budget_s = real("budget_s", budget_s, least=0)
