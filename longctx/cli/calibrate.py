@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from longctx.cli.opening import ModelOrDemo
+from longctx.cli.opening import ModelOrDemo, model_path
 from longctx.cli.output import errors, out, prefill_bar, print_json
 from longctx.errors import RequestError
 
@@ -44,15 +44,9 @@ def calibrate(
     from longctx.evaluate import calibrate as measure
     from longctx.evaluate.calibration.search import N_STRETCHES
     from longctx.model_info import ModelInfo
-    from longctx.models import find_model
-    from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import profile_path
 
-    path = (
-        find_model(model).path
-        if model
-        else fast_copy(demo_model(), announce=lambda line: errors.print(line, markup=False))
-    )
+    path = model_path(model)
     at = None if windows is None else [_number("--windows", part) for part in windows.split(",")]
     with prefill_bar("trial") as progress:
 

@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from longctx.cli.opening import ModelOption
-from longctx.cli.output import errors, out, prefill_bar, print_json, say, show_cost, show_plan
+from longctx.cli.opening import ModelOption, model_path
+from longctx.cli.output import out, prefill_bar, print_json, say, show_cost, show_plan
 from longctx.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -45,14 +45,10 @@ def demo(
     from longctx.documents import load_document
     from longctx.evaluate import python_reference
     from longctx.llm import LongContextLLM
-    from longctx.models import find_model
-    from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import plan_context
 
     started = time.monotonic()
-    path = (
-        find_model(model, target_ctx).path if model else fast_copy(demo_model(), announce=_announce)
-    )
+    path = model_path(model, target_ctx)
     text = load_document(file).text if file else python_reference()
     plan = plan_context(path, target_ctx, method=method, reserve_output=ANSWER_TOKENS)
     if not as_json:
@@ -86,10 +82,6 @@ def demo(
         return
     show_cost(answer)
     out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/dim]")
-
-
-def _announce(line: str) -> None:
-    errors.print(line, markup=False)
 
 
 def _prompt(

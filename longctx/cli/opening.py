@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typing_extensions import Unpack
+
+from longctx.cli.output import errors
 
 if TYPE_CHECKING:
     from longctx.planner import ContextPlan, PlanOptions
@@ -42,9 +45,25 @@ def planned(
     from longctx.models import find_model
     from longctx.planner import plan_context
 
-    found = find_model(model, target_ctx, memory_limit=options.get("memory_limit"))
+    found = find_model(
+        model, target_ctx, memory_limit=options.get("memory_limit"), announce=_announce
+    )
     options["adapters"] = [*found.adapters, *adapters_of(adapter)]
     return plan_context(found.path, target_ctx, **options).because(*found.reasons)
+
+
+def model_path(model: str | None, target_ctx: int | None = None) -> Path:
+    """The file of a model by any of its names, or the demo model's fast copy."""
+    from longctx.models import find_model
+    from longctx.packaged_model import demo_model, fast_copy
+
+    if model is None:
+        return fast_copy(demo_model(), announce=_announce)
+    return find_model(model, target_ctx, announce=_announce).path
+
+
+def _announce(line: str) -> None:
+    errors.print(line, markup=False)
 
 
 def _adapter(text: str) -> tuple[str, float]:

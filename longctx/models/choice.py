@@ -48,10 +48,11 @@ def choose(variants: Sequence[Variant], info: ModelInfo, room: Room) -> tuple[Va
     few = [each for each in usual if each.bits < _FEW_BITS]
     for candidates in (enough, few):
         for kv in _KV_TYPES:
-            for i, variant in enumerate(candidates):
+            for variant in candidates:
                 memory = _memory(info, variant, room, kv)
                 if memory.total_bytes <= limit:
-                    larger = candidates[i - 1] if i else None
+                    before = usual.index(variant) - 1
+                    larger = usual[before] if before >= 0 else None
                     more = (
                         f"; {larger.short} would make "
                         f"{format_bytes(_memory(info, larger, room, kv).total_bytes)}"

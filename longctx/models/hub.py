@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from longctx.errors import MissingExtraError, ModelFileError, RemoteError, RequestError
-from longctx.models.hub_cache import MAIN
+from longctx.models.hub_cache import MAIN, repository_folder
 from longctx.models.names import HubName
+from longctx.models.partial import Answer, Whole, bring
 
 _TIMEOUT_S = 10.0
 _HUB = "https://huggingface.co"
+_MOST_HTTP_BYTES = 50 * 10**9
+"""Larger files the hub sends only to the library, by a protocol of their own."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +80,13 @@ class Hub:
         Raises:
             RemoteError: the hub cannot be reached, refuses, or failed.
         """
-        url = self._library.hf_hub_url(
-            name.repo, file, revision=name.revision, endpoint=self.endpoint
-        )
-        headers = {"Range": f"bytes={begin}-{begin + n_bytes - 1}"}
-        if token := self._library.get_token():
-            headers["Authorization"] = f"Bearer {token}"
-        client = self._library.get_session()
-        pieces, skip = [], begin
+        pieces, n_read = [], 0
         with (
             self._told(name, "asked for the beginning of a file"),
-            client.stream("GET", url, headers=headers, follow_redirects=True) as response,
+            self._open(self._url(name, file), begin, begin + n_bytes - 1) as response,
         ):
-            self._library.hf_raise_for_status(response)
-            if response.status_code == 206:
-                skip = 0  # else it sends the file from its beginning, and is stopped in time
-            n_read = 0
+            # Where it sends the file from its beginning, it is stopped in time.
+            skip = 0 if response.status_code == 206 else begin
             for piece in response.iter_bytes():
                 pieces.append(piece)
                 n_read += len(piece)
@@ -98,6 +102,7 @@ class Hub:
             RemoteError: the hub cannot be reached, refuses, or broke off.
         """
         with self._told(name, f"was sending {file}; what has come is kept, the same call goes on"):
+            self._bring_blob(name, file)
             return Path(
                 self._library.hf_hub_download(
                     name.repo,
@@ -108,13 +113,64 @@ class Hub:
                 )
             )
 
+    def _bring_blob(self, name: HubName, file: str) -> None:
+        """Put a file where the library looks for it before it downloads it, and links it."""
+        from filelock import FileLock  # the library's own, with the same files
+
+        url = self._url(name, file)
+        about = self._library.get_hf_file_metadata(
+            url, token=self._library.get_token(), endpoint=self.endpoint
+        )
+        etag, size = about.etag or "", about.size or 0
+        folder = repository_folder(self._cache, name.repo)
+        blob = folder / "blobs" / etag
+        if not re.fullmatch(r"\w{8,}", etag) or not 0 < size <= _MOST_HTTP_BYTES:
+            return  # the library knows what to do
+        lock = self._cache / ".locks" / folder.name / f"{etag}.lock"
+        for parent in (lock.parent, blob.parent):
+            parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock), _bar(Path(file).name, size) as report:
+            if not blob.exists():
+                bring(
+                    Whole(
+                        blob,
+                        size,
+                        sha256=etag if len(etag) == 64 else None,
+                        begin=lambda here: self._open(url, here),
+                        transient=self._transport,
+                    ),
+                    report,
+                )
+
+    def _url(self, name: HubName, file: str) -> str:
+        return self._library.hf_hub_url(
+            name.repo, file, revision=name.revision, endpoint=self.endpoint
+        )
+
+    @contextmanager
+    def _open(self, url: str, begin: int, last: int | None = None) -> Iterator[Answer]:
+        headers = {"Range": f"bytes={begin}-{last or ''}", "Accept-Encoding": "identity"}
+        if token := self._library.get_token():
+            headers["Authorization"] = f"Bearer {token}"
+        with self._library.get_session().stream(
+            "GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S
+        ) as response:
+            self._library.hf_raise_for_status(response)
+            yield response
+
+    @property
+    def _transport(self) -> type[Exception]:
+        """Base of the errors of the library's client, httpx or a successor, by its version."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        base: type[Exception] = HfHubHTTPError.__bases__[0]
+        return base
+
     @contextmanager
     def _told(self, name: HubName, doing: str) -> Iterator[None]:
         """The library's errors as ours."""
         from huggingface_hub import errors
 
-        # Its client is httpx or a successor, by its version; this is the base of their errors.
-        transport: Any = errors.HfHubHTTPError.__bases__[0]
         place = f"{name.repo} at {self.endpoint}"
         try:
             yield
@@ -142,6 +198,22 @@ class Hub:
             raise RemoteError(
                 f"{place} answered {status} when it {doing}: {error}", status=status
             ) from error
-        except (transport, OSError, ValueError) as error:
+        except (self._transport, OSError, ValueError) as error:
             raise RemoteError(f"{place} cannot be reached, or broke off, when it {doing}: "
                               f"{error or type(error).__name__}") from error  # fmt: skip
+
+
+@contextmanager
+def _bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes, speed and time on a terminal's stderr."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=n_bytes)
+        yield lambda here: bar.update(task, completed=here)

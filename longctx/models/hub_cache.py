@@ -23,6 +23,11 @@ def hub_cache() -> Path:
     return Path(os.path.expandvars(chosen or f"{default}/hub")).expanduser()
 
 
+def repository_folder(cache: Path, repo: str) -> Path:
+    """Where all of a repository lies."""
+    return cache / f"models--{repo.replace('/', '--')}"
+
+
 def repositories(cache: Path) -> Iterator[str]:
     """The models' repositories, ``owner/name`` each."""
     for folder in sorted(cache.glob("models--*--*")):
@@ -31,7 +36,7 @@ def repositories(cache: Path) -> Iterator[str]:
 
 def snapshot(cache: Path, repo: str, revision: str | None) -> Path | None:
     """The folder of a revision's files; without one that of the main branch, else the newest."""
-    folder = cache / f"models--{repo.replace('/', '--')}"
+    folder = repository_folder(cache, repo)
     try:
         commit = (folder / "refs" / (revision or MAIN)).read_text().strip()
     except OSError:
@@ -43,7 +48,7 @@ def snapshot(cache: Path, repo: str, revision: str | None) -> Path | None:
 
 def snapshots(cache: Path, repo: str) -> list[Path]:
     """The folders of all revisions that were downloaded."""
-    folder = cache / f"models--{repo.replace('/', '--')}" / "snapshots"
+    folder = repository_folder(cache, repo) / "snapshots"
     return sorted(path for path in folder.glob("*") if path.is_dir())
 
 

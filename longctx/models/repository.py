@@ -11,7 +11,7 @@ from longctx.errors import MissingExtraError, ModelFileError, RemoteError
 from longctx.model_info import ModelInfo, format_bytes
 from longctx.models.choice import Room, choose, none_fits
 from longctx.models.hub import Hub
-from longctx.models.hub_cache import files_in, hub_cache, snapshot
+from longctx.models.hub_cache import files_in, hub_cache, repository_folder, snapshot
 from longctx.models.names import HubName
 from longctx.models.variants import Variant, matching, variants_of
 
@@ -72,14 +72,16 @@ def fetch(name: HubName, room: Room, announce: Callable[[str], None]) -> Fetched
             raise none_fits(str(name), found, info, room)
         variant, why_this = chosen
         reasons = (why_this,)
-    missing = [each for each in variant.files if each not in here]
+    place = repository_folder(cache, name.repo) / "snapshots" / listing.commit
+    missing = [each for each in variant.files if not (place / each).exists()]
     if missing:
         size = format_bytes(sum(listing.files[each] for each in missing))
         for line in reasons:
             announce(line)
         announce(f"Downloading {len(missing)} files, {size}, of {name.repo} into {cache}.")
-    paths = [hub.download(name, file) for file in variant.files]
-    return Fetched(paths[0], reasons)
+    for file in missing:
+        hub.download(name, file)
+    return Fetched(place / variant.files[0], reasons)
 
 
 def _asked_for(name: HubName, variants: Sequence[Variant]) -> tuple[Variant, ...]:

@@ -27,6 +27,7 @@ from longctx.evaluate.prompts.texts import python_reference, stretch
 from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
+from longctx.models import find_model
 from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
 from longctx.rope import Method, TrainedRope
 from longctx.types import ProgressCallback
@@ -90,7 +91,7 @@ def calibrate(
     path = (
         llm_or_path.info.path
         if isinstance(llm_or_path, LongContextLLM)
-        else find_model(llm_or_path, max(windows or (), default=None)).path
+        else find_model(llm_or_path).path
     )
     info = ModelInfo.from_gguf(path)
     windows = _past_the_training(windows, info)
