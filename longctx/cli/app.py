@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> Any:
             app(arguments, prog_name="longctx")
         except LongCtxError as error:
             errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
-            errors.print(str(error), markup=False)
+            errors.print(str(error), markup=False, soft_wrap=True)
             sys.exit(1)
         except KeyboardInterrupt:
             errors.print("stopped")
