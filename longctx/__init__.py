@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from longctx.export import Export, export_plan
     from longctx.llm import LongContextLLM
     from longctx.model_info import ModelInfo
-    from longctx.models import FoundModel, ModelFile, find_model, list_models
+    from longctx.models import find_model
     from longctx.packaged_model import demo_model
     from longctx.planner import ContextPlan, plan_context
     from longctx.remote import RemoteLLM, connect
@@ -45,7 +45,7 @@ _HOMES = {
     "export_plan": "longctx.export",
     "LongContextLLM": "longctx.llm",
     "ModelInfo": "longctx.model_info",
-    **dict.fromkeys(("FoundModel", "ModelFile", "find_model", "list_models"), "longctx.models"),
+    "find_model": "longctx.models",
     "ContextPlan": "longctx.planner",
     "plan_context": "longctx.planner",
     "RemoteLLM": "longctx.remote",
@@ -82,12 +82,10 @@ __all__ = [
     "ContextPlan",
     "DocumentError",
     "Export",
-    "FoundModel",
     "LongContextLLM",
     "LongCtxError",
     "Message",
     "MissingExtraError",
-    "ModelFile",
     "ModelFileError",
     "ModelInfo",
     "PlanError",
@@ -106,7 +104,6 @@ __all__ = [
     "demo_model",
     "export_plan",
     "find_model",
-    "list_models",
     "plan_context",
 ]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import FoundModel, LongContextLLM, ModelFileError, find_model, list_models
+from longctx import LongContextLLM, ModelFileError, find_model
+from longctx.models import FoundModel, list_models
 from longctx.models.ollama import ollama_folders
 from tests.cache.test_session import IDS
 from tests.cli.test_commands import run

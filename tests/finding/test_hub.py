@@ -19,8 +19,8 @@ from longctx import (
     RemoteError,
     RequestError,
     find_model,
-    list_models,
 )
+from longctx.models import list_models
 from longctx.shared_models import shared_model
 from tests.cache.test_session import IDS
 from tests.conftest import TinyGguf
