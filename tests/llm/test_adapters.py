@@ -23,6 +23,7 @@ from longctx._native import Context, ContextParams, LoraAdapter, Model, captured
 from longctx.model_info import ModelInfo, read_adapter
 from longctx.planner import estimate_memory
 from tests.cache.test_session import IDS, opened
+from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 from tests.planner.test_memory import logged
 from tests.support.lora import Pair, write_f32, write_lora
@@ -176,6 +177,22 @@ def test_nonsense_is_a_plan_error(wrong: Any) -> None:
     """A list of paths, or of paths and numbers, is wanted."""
     with pytest.raises(PlanError, match=r"lora\.gguf"):
         plan_context(TINY, 512, adapters=wrong)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["chat", "MODEL"], ["ask", "README.md", "Why?", "--model", "MODEL"], ["serve", "MODEL"],
+     ["plan", "MODEL"], ["export", "MODEL", "--to", "ollama"]],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_commands_take_adapters_to_the_model(command: list[str], tmp_path: Path) -> None:
+    """Each refuses one of another model, with its scale read off."""
+    other = write_lora(tmp_path / "other.gguf", {Q: pair(256, 128)})
+    words = [str(TINY) if word == "MODEL" else word for word in command]
+    done = run(*words, "--target-ctx", "2048", "--adapter", f"{other}:0.5", ok=False)
+    assert done.returncode == 1
+    assert "UnsupportedModelError" in done.stderr
+    assert "other.gguf changes blk.0.attn_q.weight" in done.stderr
 
 
 # Plan and sessions
