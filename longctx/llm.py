@@ -33,7 +33,9 @@ class LongContextLLM(Closing):
     is left), its answer ends at the next batch and the others go on.
 
     Args:
-        model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
+        model: path of a GGUF file; ``hf:owner/repo`` of Hugging Face (extra ``hub``), perhaps with
+            a quantisation or a file behind a colon; ``ollama:name`` of Ollama's models on this
+            machine (:func:`longctx.find_model`). None is the packaged demo model (extra ``demo``).
         target_ctx: the window wanted, in tokens.
         plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
             ``target_ctx`` and the planning arguments, which are shorthand for it.
@@ -55,11 +57,13 @@ class LongContextLLM(Closing):
         planning: how the window is planned, see :class:`longctx.planner.PlanOptions`.
 
     Raises:
-        ModelFileError: the file is missing or damaged.
-        UnsupportedModelError: the model cannot be scaled and the target needs it.
+        ModelFileError: the file is missing or damaged, or nothing has that name.
+        UnsupportedModelError: the model cannot be scaled and the target needs it, or an adapter is
+            of another model.
         PlanError: no window satisfies the request.
         RequestError: another argument is wrong, unknown, or contradicts another.
-        MissingExtraError: ``model=None`` and the demo model is not installed.
+        MissingExtraError: ``model=None`` and the demo model is not installed, or the extra ``hub``.
+        RemoteError: Hugging Face's hub cannot be reached, or refuses.
         TemplateError: ``chat_template`` is no template. A bad one in the file is no error until
             :meth:`chat` needs it.
 

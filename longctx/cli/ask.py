@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longctx.cli.files import STDIN, Named, named_files, read_stdin
+from longctx.cli.opening import AdapterOption, ModelOption, adapters_of
 from longctx.cli.output import (
     TemplateOption,
     ThinkingOption,
@@ -45,9 +46,10 @@ def ask(
     follow_up: Annotated[
         bool, typer.Option("--follow-up", help="Each question knows those before it.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
+    model: ModelOption = None,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    adapter: AdapterOption = None,
     chat_template: TemplateOption = None,
     thinking: ThinkingOption = None,
     strategy: Annotated[
@@ -106,6 +108,7 @@ def ask(
             reserve_output=max_tokens,
             cache_dir=cache_dir,
             chat_template=chat_template,
+            adapters=adapters_of(adapter),
         ) as llm,
         prefill_bar("reading") as reading,
         prefill_bar("searching") as searching,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longctx.cli.opening import AdapterOption, ModelOrDemo, adapters_of
 from longctx.cli.output import (
     TemplateOption,
     ThinkingOption,
@@ -41,11 +42,10 @@ HELP = """\
 
 @takes_sampling
 def chat(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    adapter: AdapterOption = None,
     chat_template: TemplateOption = None,
     thinking: ThinkingOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
@@ -74,6 +74,7 @@ def chat(
         method=method,
         reserve_output=max_tokens,
         chat_template=chat_template,
+        adapters=adapters_of(adapter),
     ) as llm:
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from longctx.cli.opening import AdapterOption, ModelArgument, planned
 from longctx.cli.output import errors, out, print_json
 from longctx.errors import RequestError
 from longctx.files import write_whole
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     to: Annotated[str, typer.Option(help="llama-server, ollama, koboldcpp, vllm or transformers.")],
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
@@ -26,6 +27,7 @@ def export(
         str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
     ] = None,
     reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    adapter: AdapterOption = None,
     load: Annotated[
         str | None,
         typer.Option(help="What the engine loads, such as a repository. Default: the GGUF."),
@@ -41,11 +43,11 @@ def export(
     `longctx export model.gguf --target-ctx 32768 --to llama-server`
     """
     from longctx.export import export_plan
-    from longctx.planner import plan_context
 
-    plan = plan_context(
+    plan = planned(
         model,
         target_ctx,
+        adapter,
         method=method,
         kv_type=kv_type,
         overflow=overflow,

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.opening import AdapterOption, ModelArgument, planned
 from longctx.cli.output import print_json, show_plan
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
     memory: Annotated[
         str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
@@ -24,6 +25,7 @@ def plan(
     ] = "elastic",
     kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
     reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
+    adapter: AdapterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Choose scale, method, KV types and memory for a window, and say why.
@@ -31,11 +33,11 @@ def plan(
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
     from longctx.chat import PromptTemplate
-    from longctx.planner import plan_context
 
-    chosen = plan_context(
+    chosen = planned(
         model,
         target_ctx,
+        adapter,
         method=method,
         window=window,
         kv_type=kv_type,

@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.opening import AdapterOption, ModelOrDemo, adapters_of
 from longctx.cli.output import TemplateOption, errors, show_plan
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
+    adapter: AdapterOption = None,
     chat_template: TemplateOption = None,
     overflow: Annotated[
         str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
@@ -106,6 +106,7 @@ def serve(
         n_threads=threads,
         cache_dir=cache_dir,
         chat_template=chat_template,
+        adapters=adapters_of(adapter),
     ) as llm:
         show_plan(llm.plan)
         run(llm, settings, vectors, host=host, port=port)

@@ -67,7 +67,7 @@ def grows(to_run: Served) -> tuple[str, ...]:
 
 def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
     """Flags of ``llama-server``."""
-    to_run = served(plan, "llama-server", LLAMA_CPP_METHODS)
+    to_run = served(plan, "llama-server", LLAMA_CPP_METHODS, takes_adapters=True)
     rope = to_run.rope
     flags = ["-c", str(plan.n_ctx), "-np", "1"]
     for name, value in rope_settings(to_run).items():
@@ -81,6 +81,10 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         flags += ["-ctk", plan.kv_type_k, "-ctv", plan.kv_type_v]
     if plan.kv_type_v in ("q8_0", "q4_0"):
         flags += ["-fa", "on"]
+    for adapter in plan.adapters:
+        scaled = adapter.scale != 1
+        named = f"{adapter.path}:{adapter.scale!r}" if scaled else str(adapter.path)
+        flags += ["--lora-scaled" if scaled else "--lora", named]
     if plan.reserve_output:
         flags += ["-n", str(plan.reserve_output)]
     if plan.slides:
