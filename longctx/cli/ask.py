@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longctx.cli.opening import opens_model
 from longctx.cli.output import (
-    TemplateOption,
+    MaxTokensOption,
     ThinkingOption,
     Thoughts,
     errors,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from longctx.documents import Citation, DocumentQA
 
 
+@opens_model
 @takes_sampling
 def ask(
     files_and_question: Annotated[
@@ -31,9 +33,6 @@ def ask(
         typer.Argument(metavar="FILE... QUESTION", help="Files or folders, then the question."),
     ],
     model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
-    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
-    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    chat_template: TemplateOption = None,
     thinking: ThinkingOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
@@ -45,13 +44,11 @@ def ask(
         str | None,
         typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Room for the answer.")] = 256,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Keep what was read here: the next run does not read again.")
-    ] = None,
+    max_tokens: MaxTokensOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
     *,
+    opening: dict[str, Any],
     sampling: dict[str, Any],
 ) -> None:
     """Ask about documents: text, Markdown, HTML, PDF, DOCX, source code, whole folders.
@@ -66,17 +63,7 @@ def ask(
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
 
-    with (
-        LongContextLLM(
-            model,
-            target_ctx,
-            method=method,
-            reserve_output=max_tokens,
-            cache_dir=cache_dir,
-            chat_template=chat_template,
-        ) as llm,
-        prefill_bar("reading") as progress,
-    ):
+    with LongContextLLM(model, **opening) as llm, prefill_bar("reading") as progress:
         if verbose:
             show_plan(llm.plan)
         # What the command line gives as text, DocumentQA checks.

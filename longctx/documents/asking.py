@@ -19,17 +19,19 @@ from longctx.types import Messages, Progress, ProgressCallback, Usage
 class Asking:
     """A question, what may be spent on it, and what was.
 
-    ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it
-    are kept for the answer. ``sampling`` is how all of it is drawn, ``thinking`` whether the model
-    thinks before each call, and ``reasoning`` what it thought last. ``expected_tokens`` are the
-    prompts that are known to come, for progress. ``largest_prompt`` has the tokens of the fullest
-    window, ``largest_blocks`` what stood in it.
+    ``budget_tokens`` bounds each window, prompt and answer together; ``reserved_tokens`` of it are
+    kept for the answer, which goes to its end, or the budget's, unless ``max_tokens`` bounds it.
+    ``sampling`` is how all of it is drawn, ``thinking`` whether the model thinks before each call,
+    and ``reasoning`` what it thought last. ``expected_tokens`` are the prompts that are known to
+    come, for progress. ``largest_prompt`` has the tokens of the fullest window, ``largest_blocks``
+    what stood in it.
     """
 
     llm: ChatModel
     question: str
     budget_tokens: int
     reserved_tokens: int
+    max_tokens: int | None = None
     on_progress: ProgressCallback | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     thinking: bool | str | None = None
@@ -71,16 +73,18 @@ class Asking:
         Args:
             messages: the prompt, counted or not.
             blocks: what of the documents stands in it.
-            max_tokens: None is what is reserved.
+            max_tokens: of this answer; None is that of the question, or what the budget has left.
         """
         prompt = self.prompt(messages)
         tokens = prompt.n_tokens
         self.expected_tokens = max(self.expected_tokens, self._done_tokens + tokens)
+        if max_tokens is None:
+            max_tokens = self.budget_tokens - tokens if self.max_tokens is None else self.max_tokens
         thinking = self.thinking  # a model that has no such option is not asked for it
         chat = self.llm.chat if thinking is None else partial(self.llm.chat, thinking=thinking)
         completion = chat(
             prompt,
-            max_tokens=self.reserved_tokens if max_tokens is None else max_tokens,
+            max_tokens=max_tokens,
             on_progress=self._relay(tokens) if self.on_progress else None,
             **self.sampling,
         )

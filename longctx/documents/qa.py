@@ -152,7 +152,8 @@ class DocumentQA:
 
         Args:
             question: in plain words.
-            max_tokens: room for the answer; None is the model's ``reserve_output``.
+            max_tokens: most tokens of the answer; None lets it go to its end, or the budget's, and
+                keeps the model's ``reserve_output`` free for it.
             doc_ids: the documents to answer from; None is all of them.
             on_progress: called after each prefilled batch, with the tokens of all calls that
                 are known to come.
@@ -170,7 +171,7 @@ class DocumentQA:
         if not self._library.entries:
             raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
         question = arguments.words("the question", question)
-        max_tokens = None if max_tokens is None else arguments.max_tokens(max_tokens)
+        max_tokens = arguments.max_tokens(max_tokens)
         check_names(sampling, SAMPLING_OPTIONS, "of ask()")
         Sampling.of(sampling)  # before anything is read
         entries = self._library.select(doc_ids)
@@ -179,6 +180,7 @@ class DocumentQA:
             question=question,
             budget_tokens=self.budget_tokens or self.llm.target_ctx,
             reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
+            max_tokens=max_tokens,
             on_progress=on_progress,
             sampling=sampling,
             thinking=thinking,

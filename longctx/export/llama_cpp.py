@@ -81,10 +81,9 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         flags += ["-ctk", plan.kv_type_k, "-ctv", plan.kv_type_v]
     if plan.kv_type_v in ("q8_0", "q4_0"):
         flags += ["-fa", "on"]
-    if plan.reserve_output:
-        flags += ["-n", str(plan.reserve_output)]
     if plan.slides:
-        flags += ["--context-shift", "--keep", str(plan.n_keep)]
+        # As many tokens of an answer as the window holds, for it would have no end.
+        flags += ["--context-shift", "--keep", str(plan.n_keep), "-n", str(plan.n_ctx)]
         lost: tuple[str, ...] = (
             "Attention sinks by message: --keep counts the first tokens, wherever the system "
             "message ends; a prompt longer than the window is refused.",
