@@ -128,13 +128,17 @@ def words(name: str, value: Any) -> str:
 # An answer's options
 
 
-def max_tokens(value: Any) -> int:
-    """Room for an answer: 1 token or more.
+def max_tokens(value: Any) -> int | None:
+    """Most tokens of an answer: 0 or more; None, and -1 as llama.cpp has it, bound it by the window
+    alone.
 
     Raises:
         RequestError: it is no such number.
     """
-    return whole("max_tokens", value, least=1)
+    if value is None:
+        return None
+    number = whole("max_tokens", value, least=-1)
+    return None if number == -1 else number
 
 
 def temperature(value: Any) -> float:

@@ -151,7 +151,7 @@ class LongContextLLM(Closing):
 
     @property
     def reserve_output(self) -> int:
-        """Tokens kept free for an answer when ``max_tokens`` is not given."""
+        """Tokens that must be free when an answer begins that names no ``max_tokens``."""
         return self.plan.reserve_output
 
     @property

@@ -85,7 +85,10 @@ class AnswerOptions(SamplingOptions, total=False):
     None is the default.
 
     Attributes:
-        max_tokens: room for the answer, in tokens; by default the plan's ``reserve_output``.
+        max_tokens: most tokens of the answer, which must fit the window behind the prompt. By
+            default (None or -1) it goes to its end, or to that of the window, of which the plan's
+            ``reserve_output`` must be free (a window that slides: so many tokens as it has). With 0
+            the prompt is read into the cache and nothing is said.
         stop: strings that end the answer; they are not part of it.
         stop_on_repetition: end an answer that says the same over and over (``finish_detail`` is
             then "repetition"); by default True.

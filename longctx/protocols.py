@@ -57,7 +57,7 @@ class ChatModel(Protocol):
 
     @property
     def reserve_output(self) -> int:
-        """Tokens kept free for an answer when ``max_tokens`` is not given."""
+        """Tokens that must be free when an answer begins that names no ``max_tokens``."""
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Exact tokens of a text, or of what :meth:`chat` would prefill."""

@@ -61,7 +61,7 @@ class ScriptedChatModel:
     Args:
         replies: in order; a call beyond them raises :class:`BackendError`.
         target_ctx: window in tokens.
-        reserve_output: tokens kept for an answer without ``max_tokens``.
+        reserve_output: tokens that must be free for an answer without ``max_tokens``.
 
     Examples:
         >>> llm = ScriptedChatModel(["Hello there."])
@@ -107,9 +107,10 @@ class ScriptedChatModel:
         check_names(options, CHAT_OPTIONS, "of chat()")
         given = {name: value for name, value in options.items() if name not in _OF_A_CALL}
         asked = self.prompt(messages, options.get("tools"))
-        choice, max_tokens = tool_choice_of(options), options.get("max_tokens")
+        choice = tool_choice_of(options)
+        max_tokens = arguments.max_tokens(options.get("max_tokens"))
         _check(asked.tools, choice, given)
-        room = self.reserve_output if max_tokens is None else arguments.max_tokens(max_tokens)
+        room = self.reserve_output if max_tokens is None else max_tokens
         needed = asked.n_tokens + room
         if needed > self.target_ctx:
             raise ContextOverflowError(

@@ -279,9 +279,7 @@ class Agent:
         arguments.tool_choice(tool_choice_of(given), list(self._tools))
         if given.get("response_schema") is not None:
             arguments.json_schema(given["response_schema"])
-        max_tokens = given.get("max_tokens")
-        if max_tokens is not None:
-            given["max_tokens"] = arguments.max_tokens(max_tokens)
+        given["max_tokens"] = arguments.max_tokens(given.get("max_tokens"))
         if given.get("temperature") is None:
             given["temperature"] = self.temperature
         return given

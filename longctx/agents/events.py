@@ -83,14 +83,14 @@ class CacheLost(Frozen):
 class AgentResult(Frozen):
     """One run.
 
-    ``stop_reason``: ``"answer"`` when the model ended by itself; ``"length"`` when
-    ``max_tokens`` cut its text; ``"step_limit"`` when it still wanted tools after the last
-    step; ``"repeated_call"`` when the same call brought the same result for the third time.
-    ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and
-    empty where it ended in a call; ``reasoning`` is what it thought before it. ``value`` is the
-    text as JSON, where a ``response_schema`` was asked for and the text is whole. ``steps`` are
-    the model's completions, ``usage`` their
-    sum, ``events`` all that :meth:`~longctx.agents.Agent.stream` yielded before :class:`Done`.
+    ``stop_reason``: ``"answer"`` when the model ended by itself; ``"length"`` when ``max_tokens``,
+    or the end of the window, cut its text; ``"step_limit"`` when it still wanted tools after the
+    last step; ``"repeated_call"`` when the same call brought the same result for the third time.
+    ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and empty
+    where it ended in a call; ``reasoning`` is what it thought before it. ``value`` is the text as
+    JSON, where a ``response_schema`` was asked for and the text is whole. ``steps`` are the model's
+    completions, ``usage`` their sum, ``events`` all that :meth:`~longctx.agents.Agent.stream`
+    yielded before :class:`Done`.
     """
 
     text: str

@@ -78,7 +78,7 @@ class Run:
                 if completion.finish_detail == "repetition":
                     self._stop("length", "the model said the same over and over, and was cut")
                 elif completion.finish_reason == "length":
-                    self._stop("length", "max_tokens cut the model's text; allow it more")
+                    self._stop("length", _cut(self.options.get("max_tokens")))
                 return
             repeats = 0
             for call, result in (yield from self._call(completion.tool_calls)):
@@ -267,6 +267,12 @@ def _is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _cut(max_tokens: int | None) -> str:
+    if max_tokens is None:
+        return "the window was full before the model's text ended; ask for a larger target_ctx"
+    return "max_tokens cut the model's text; allow it more"
 
 
 def _lost_from_cache(before: View, after: View) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longctx.cli.files import STDIN, Named, named_files, read_stdin
-from longctx.cli.opening import AdapterOption, ModelOption, adapters_of
+from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import (
-    TemplateOption,
+    MaxTokensOption,
     ThinkingOption,
     Thoughts,
     errors,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
 
 
+@opens_model
 @takes_sampling
 def ask(
     files_and_question: Annotated[
@@ -47,10 +48,6 @@ def ask(
         bool, typer.Option("--follow-up", help="Each question knows those before it.")
     ] = False,
     model: ModelOption = None,
-    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
-    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    adapter: AdapterOption = None,
-    chat_template: TemplateOption = None,
     thinking: ThinkingOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
@@ -75,13 +72,11 @@ def ask(
         ),
     ] = "auto",
     instructions: Annotated[str | None, typer.Option(help="How to answer, in plain words.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Room for the answer.")] = 256,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Keep what was read here: the next run does not read again.")
-    ] = None,
+    max_tokens: MaxTokensOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
     *,
+    opening: dict[str, Any],
     sampling: dict[str, Any],
 ) -> None:
     """Ask about documents: PDF, office files, mail, HTML, text, source code, whole folders.
@@ -101,15 +96,7 @@ def ask(
     from longctx.types import Message
 
     with (
-        LongContextLLM(
-            model,
-            target_ctx,
-            method=method,
-            reserve_output=max_tokens,
-            cache_dir=cache_dir,
-            chat_template=chat_template,
-            adapters=adapters_of(adapter),
-        ) as llm,
+        LongContextLLM(model, **opening) as llm,
         prefill_bar("reading") as reading,
         prefill_bar("searching") as searching,
     ):

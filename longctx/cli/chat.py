@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longctx.cli.opening import AdapterOption, ModelOrDemo, adapters_of
+from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
-    TemplateOption,
+    MaxTokensOption,
     ThinkingOption,
     Thoughts,
     closed_after,
@@ -40,24 +40,22 @@ HELP = """\
 /exit        the end; so is Ctrl-D. Ctrl-C stops an answer"""
 
 
+@opens_model
 @takes_sampling
 def chat(
     model: ModelOrDemo = None,
-    target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
-    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    adapter: AdapterOption = None,
-    chat_template: TemplateOption = None,
     thinking: ThinkingOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[
         list[Path] | None,
         typer.Option(help="A Python file with functions decorated with @tool; can be repeated."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Room for each answer.")] = 512,
+    max_tokens: MaxTokensOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each answer, and /context, as a line of JSON.")
     ] = False,
     *,
+    opening: dict[str, Any],
     sampling: dict[str, Any],
 ) -> None:
     """Talk to a model; the window grows with the conversation, and is compacted when it is full.
@@ -68,19 +66,12 @@ def chat(
     from longctx.llm import LongContextLLM
 
     functions = [function for file in tools or [] for function in load_tools(file)]
-    with LongContextLLM(
-        model,
-        target_ctx,
-        method=method,
-        reserve_output=max_tokens,
-        chat_template=chat_template,
-        adapters=adapters_of(adapter),
-    ) as llm:
+    with LongContextLLM(model, **opening) as llm:
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
         options = conversation_options(llm.sampling_defaults, sampling)
-        options["thinking"] = thinking
+        options |= {"thinking": thinking, "max_tokens": max_tokens}
         talk = _Talk(llm, functions, text_of(system or ""), options, as_json=as_json)
         while (line := _read_line()) is not None:
             try:

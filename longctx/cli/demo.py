@@ -100,7 +100,7 @@ def _prompt(
         )
     messages = [{"role": "user", "content": f"{text}\n\n{question}"}]
     whole = llm.prompt_ids(messages)
-    llm.plan.check_fit(len(whole), ANSWER_TOKENS)
+    llm.plan.check_answer(len(whole), ANSWER_TOKENS)
     bare = llm.prompt_ids([{"role": "user", "content": text}])
     shared = next(i for i, (a, b) in enumerate(zip(bare, whole, strict=False)) if a != b)
     return messages, whole[:shared]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from longctx.cli.opening import ModelOrDemo
-from longctx.cli.output import TemplateOption, errors, out, prefill_bar, print_json
+from longctx.cli.opening import ModelOrDemo, TemplateOption
+from longctx.cli.output import errors, out, prefill_bar, print_json
 
 if TYPE_CHECKING:
     from longctx.evaluate import EvaluationResult

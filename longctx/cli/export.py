@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from longctx.cli.opening import AdapterOption, ModelArgument, planned
+from longctx.cli.opening import ModelArgument, planned, plans_window
 from longctx.cli.output import errors, out, print_json
 from longctx.errors import RequestError
 from longctx.files import write_whole
 
 
+@plans_window
 def export(
     model: ModelArgument,
     to: Annotated[str, typer.Option(help="llama-server, ollama, koboldcpp, vllm or transformers.")],
-    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 32_768,
-    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    kv_type: Annotated[str, typer.Option(help="auto, f16, bf16, q8_0 or q4_0.")] = "auto",
-    overflow: Annotated[
-        str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
-    ] = "error",
-    memory: Annotated[
-        str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
-    ] = None,
-    reserve_output: Annotated[int, typer.Option(help="Tokens kept for the answer.")] = 1024,
-    adapter: AdapterOption = None,
     load: Annotated[
         str | None,
         typer.Option(help="What the engine loads, such as a repository. Default: the GGUF."),
@@ -36,6 +26,8 @@ def export(
         Path | None, typer.Option(help="Write the files here, such as the Modelfile.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    planning: dict[str, Any],
 ) -> None:
     """Say a plan in the words of a serving engine, and what that engine cannot do.
 
@@ -44,16 +36,7 @@ def export(
     """
     from longctx.export import export_plan
 
-    plan = planned(
-        model,
-        target_ctx,
-        adapter,
-        method=method,
-        kv_type=kv_type,
-        overflow=overflow,
-        memory_limit=memory,
-        reserve_output=reserve_output,
-    )
+    plan = planned(model, planning)
     found = export_plan(plan, to, model=load)
     if folder is not None:
         _write(found.files, folder)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from longctx.types import Chunk, Completion, ProgressCallback
     from longctx.types import Progress as PrefillProgress
 
-TemplateOption = Annotated[
-    str | None,
-    typer.Option(help="A Jinja file, or a name such as chatml. Default: the model file's own."),
+MaxTokensOption = Annotated[
+    int | None,
+    typer.Option(help="Most tokens of an answer. Default: to its end, or to that of the window."),
 ]
 ThinkingOption = Annotated[
     bool | None,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-import typer
-
+from longctx.cli.taking import Command, option, taking
 from longctx.options import SamplingOptions, described
 from longctx.sampling import CONVERSATION, RANGES
 
@@ -20,22 +18,9 @@ HELP = (
 )
 
 
-def takes_sampling(command: Callable[..., None]) -> Callable[..., None]:
+def takes_sampling(command: Command, note: str = HELP) -> Command:
     """Give a command these options; it gets those that are given as ``sampling``."""
-
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        options = {name: given.pop(name) for name in _NAMES}
-        command(**given, sampling={k: v for k, v in options.items() if v is not None})
-
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.name != "sampling"]
-    wrapper.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
-        [*parameters, *map(_option, _NAMES)]
-    )
-    wrapper.__annotations__ = {}
-    wrapper.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{HELP}"
-    return wrapper
+    return taking(command, "sampling", {name: _option(name) for name in _NAMES}, note)
 
 
 def conversation_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +36,5 @@ def conversation_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) 
 def _option(name: str) -> inspect.Parameter:
     is_whole = name == "seed" or RANGES[name].is_whole
     text = described(SamplingOptions)[name].split("; by default")[0]
-    option = typer.Option(help=f"{text[0].upper()}{text[1:]}.", rich_help_panel="Sampling")
     kind = int | None if is_whole else float | None
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
-    )
+    return option(name, kind, f"{text[0].upper()}{text[1:]}.", rich_help_panel="Sampling")

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from longctx.cli.opening import AdapterOption, ModelOrDemo, adapters_of
-from longctx.cli.output import TemplateOption, errors, show_plan
+from longctx.cli.opening import ModelOrDemo, opens_model
+from longctx.cli.output import errors, show_plan
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+@opens_model
 def serve(
     model: ModelOrDemo = None,
-    target_ctx: Annotated[int, typer.Option(help="The window it may grow to.")] = 32_768,
-    method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "auto",
-    adapter: AdapterOption = None,
-    chat_template: TemplateOption = None,
-    overflow: Annotated[
-        str, typer.Option(help="error refuses what does not fit; slide drops the oldest tokens.")
-    ] = "error",
-    memory: Annotated[
-        str | None, typer.Option(help="Limit, such as 6GiB. Default: what is free now.")
-    ] = None,
-    reserve_output: Annotated[
-        int, typer.Option(help="Room for an answer that names no max_tokens.")
-    ] = 1024,
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="Keep long conversations here between runs.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of llama.cpp. Default: what the machine bears.")
-    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port.")] = 8000,
     api_key: Annotated[
@@ -66,6 +47,8 @@ def serve(
         ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
+    *,
+    opening: dict[str, Any],
 ) -> None:
     """Serve a model over HTTP with OpenAI's and Anthropic's APIs, and a page to chat on.
 
@@ -96,17 +79,6 @@ def serve(
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     vectors = TextEmbedder(embedder) if embedder is not None else None
-    with LongContextLLM(
-        model,
-        target_ctx,
-        method=method,
-        overflow=overflow,
-        memory_limit=memory,
-        reserve_output=reserve_output,
-        n_threads=threads,
-        cache_dir=cache_dir,
-        chat_template=chat_template,
-        adapters=adapters_of(adapter),
-    ) as llm:
+    with LongContextLLM(model, **opening) as llm:
         show_plan(llm.plan)
         run(llm, settings, vectors, host=host, port=port)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PREFILLED, _SCORED = 512, 256
 _STRETCH = 1.5  # the window grows to so many trained ones
 _WORSE = 1.25  # a perplexity so many times higher after growing is no noise
+_ANSWER_TOKENS = 32
 _QUESTION, _ANSWER = "What is the capital of France?", "Paris"
 _SYSTEM = "You answer in one sentence."  # without it the small model answers in French
 
@@ -90,7 +91,7 @@ class _Run:
 
         info = ModelInfo.from_gguf(str(self._gguf))
         target = int(info.n_ctx_train * _STRETCH)
-        self._llm = LongContextLLM(self._gguf, target, method="ntk", reserve_output=32)
+        self._llm = LongContextLLM(self._gguf, target, method="ntk", reserve_output=_ANSWER_TOKENS)
         self._stack.callback(self._llm.close)
         return f"{info.name}, {self._llm.plan.memory} for {self._llm.target_ctx:,} tokens"
 
@@ -138,7 +139,7 @@ class _Run:
             {"role": "system", "content": _SYSTEM},
             {"role": "user", "content": _QUESTION},
         ]
-        said = self._llm.chat(messages).text
+        said = self._llm.chat(messages, max_tokens=_ANSWER_TOKENS).text
         if _ANSWER not in said:
             raise _WrongError(f"asked “{_QUESTION}” it said {said!r}")
         return said

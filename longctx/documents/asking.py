@@ -32,7 +32,8 @@ class Asking:
 
     ``question`` is what the window says, ``query`` what is searched for. ``budget_tokens`` bounds
     each window, prompt and answer together; ``reserved_tokens`` of it are kept for the answer
-    (``reserves_by_default``: because the model does so, and will more of a larger window).
+    (``reserves_by_default``: because the model does so, and will more of a larger window), which
+    goes to its end, or the budget's, unless ``max_tokens`` bounds it.
     ``sampling`` is how all of it is drawn, ``response_schema`` what the answer is held to,
     ``thinking`` whether the model thinks before each call, and ``reasoning`` what it thought last.
     ``puts_off_answer`` lets :meth:`chat` raise :class:`AnswerPutOffError` in place of an answer
@@ -48,6 +49,7 @@ class Asking:
     reserved_tokens: int
     answered: Answered
     reserves_by_default: bool = False
+    max_tokens: int | None = None
     on_progress: ProgressCallback | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     response_schema: Any = None
@@ -94,7 +96,8 @@ class Asking:
         Args:
             messages: the prompt, counted or not.
             blocks: what of the documents stands in it.
-            max_tokens: None is what is reserved, for an answer; a number is room for a note.
+            max_tokens: None is of an answer: that of the question, or what the budget has left; a
+                number is room for a note.
 
         Raises:
             BackendError: the question was given up.
@@ -146,7 +149,8 @@ class Asking:
         options = cast(ChatOptions, {**self.sampling})
         if self.on_progress:
             options["on_progress"] = self._relay(prompt.n_tokens)
-        options["max_tokens"] = self.reserved_tokens if max_tokens is None else max_tokens
+        left = self.budget_tokens - prompt.n_tokens if self.max_tokens is None else self.max_tokens
+        options["max_tokens"] = left if max_tokens is None else max_tokens
         if self.thinking is not None:  # a model that has no such option is not asked for it
             options["thinking"] = self.thinking
         if self.response_schema is not None and max_tokens is None:

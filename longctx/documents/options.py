@@ -15,7 +15,8 @@ class AskOptions(SamplingOptions, total=False):
     documents are drawn as the answer is.
 
     Attributes:
-        max_tokens: room for the answer; by default the model's ``reserve_output``.
+        max_tokens: most tokens of the answer; by default it goes to its end, or the budget's, and
+            the model's ``reserve_output`` is kept free for it.
         doc_ids: the documents to answer from; by default all of them.
         where: only documents with these values in their metadata or fields, as
             ``{"year": [2023, 2024]}``, or those for which a function of a document is true.

@@ -270,8 +270,7 @@ class DocumentQA:
         said = (self.instructions, options.get("instructions"))
         asked = Question.of(question, options.get("history"), said)
         schema = options.get("response_schema")
-        max_tokens = options.get("max_tokens")
-        max_tokens = None if max_tokens is None else arguments.max_tokens(max_tokens)
+        max_tokens = arguments.max_tokens(options.get("max_tokens"))
         sampling = cast(
             SamplingOptions, {n: value for n, value in options.items() if n in SAMPLING_OPTIONS}
         )
@@ -281,8 +280,9 @@ class DocumentQA:
             question=asked.text,
             query=asked.query,
             budget_tokens=self.budget_tokens or self.llm.target_ctx,
-            reserved_tokens=max_tokens or self.llm.reserve_output,
+            reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
             reserves_by_default=max_tokens is None,
+            max_tokens=max_tokens,
             answered=self._answered,
             on_progress=options.get("on_progress"),
             sampling=sampling,

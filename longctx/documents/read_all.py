@@ -65,8 +65,8 @@ def map_reduce(
         whole = library.passages(parts[0])
         return asking.chat(window(whole, asking.question), whole), whole
     steps = list(_prompts(asking, library, parts, lambda b: window(b, asking.question, _MAP)))
-    read = [blocks for blocks, _ in steps]
-    prompts = [prompt for _, prompt in steps]
+    read = [blocks for blocks, _, _ in steps]
+    prompts = [prompt for _, prompt, _ in steps]
     asking.expected_tokens = sum(p.n_tokens for p in prompts) + note_tokens * len(prompts)
     notes = asking.chat_each(prompts, read, max_tokens=note_tokens)
     while len(groups := _groups(asking, notes)) > 1:
@@ -97,8 +97,9 @@ def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[
             return window(part, asking.question)
         return window([*part, enclose("answer", "so far", answer)], asking.question, _REFINE)
 
-    for blocks, prompt in _prompts(asking, library, parts, lay_out):
-        answer = asking.chat(prompt, blocks)
+    for blocks, prompt, is_last in _prompts(asking, library, parts, lay_out):
+        # The next part's window has room for what is reserved.
+        answer = asking.chat(prompt, blocks, max_tokens=None if is_last else asking.reserved_tokens)
         read.append(blocks)
     return answer or "", _all(read)
 
@@ -108,8 +109,9 @@ def _prompts(
     library: Library,
     parts: Sequence[Sequence[Chunk]],
     lay_out: Callable[[Sequence[Block]], list[Message]],
-) -> Iterator[tuple[list[Block], Prompt]]:
-    """The prompt of each part when its turn has come, counted exactly, and what stands in it.
+) -> Iterator[tuple[list[Block], Prompt, bool]]:
+    """What stands in the prompt of each part, the prompt when its turn has come, counted exactly,
+    and whether it is the last.
 
     Parts were packed by the counts of their chunks; one that is too long all the same is halved.
     """
@@ -122,7 +124,7 @@ def _prompts(
             half = len(part) // 2
             waiting.extendleft((part[half:], part[:half]))
             continue
-        yield blocks, prompt
+        yield blocks, prompt, not waiting
 
 
 def _parts(

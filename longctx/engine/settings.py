@@ -12,7 +12,9 @@ from longctx.sampling import Sampling
 class GenerationSettings:
     """How an answer is drawn and where it ends, checked (:mod:`longctx.arguments`).
 
-    ``guide`` makes what steers the answer, in the model's thread; None lets it write anything.
+    ``max_tokens`` bounds it; the window is opened for all of them, or for ``n_expected``, and grows
+    where it comes to more. ``guide`` makes what steers the answer, in the model's
+    thread; None lets it write anything.
     """
 
     max_tokens: int
@@ -22,3 +24,4 @@ class GenerationSettings:
     guide: Starts | None = None
     top_logprobs: int | None = None
     prompt_lookup: bool | None = False
+    n_expected: int | None = None

@@ -127,6 +127,13 @@ class Writing:
         return self.settings.max_tokens - len(self._ids)
 
     @property
+    def n_expected(self) -> int:
+        """Tokens that the window is opened for: fewer than are left, where only the window bounds
+        the answer."""
+        expected = self.settings.n_expected
+        return self.n_left if expected is None else min(self.n_left, expected)
+
+    @property
     def headroom(self) -> int:
         """Cells that it must find free beyond its prompt before it begins."""
         return min(self.n_left, HEADROOM_TOKENS)
@@ -152,7 +159,7 @@ class Writing:
         matched = session.match(ids[:-1])
         session.pin(self._pinned)
         # It grows when it must, and back when prompt and answer would do with less.
-        session.shrink(session.n_tokens + len(ids) - matched + self.n_left)
+        session.shrink(session.n_tokens + len(ids) - matched + self.n_expected)
         self._pending = ids[matched:]
         session.reserve(len(self._pending))
         self.session = session
@@ -213,6 +220,10 @@ class Writing:
             if self._pending:
                 return
             begun.prefilled_at = begun.prefilled_at or time.monotonic()
+            if not self.n_left:  # the prompt was to be read, and no more
+                self.has_ended = True
+                self._channel.check()
+                return
             n = 1
         session, wrong = self._session, n - 1
         begun.n_drafted += wrong

@@ -85,10 +85,9 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         scaled = adapter.scale != 1
         named = f"{adapter.path}:{adapter.scale!r}" if scaled else str(adapter.path)
         flags += ["--lora-scaled" if scaled else "--lora", named]
-    if plan.reserve_output:
-        flags += ["-n", str(plan.reserve_output)]
     if plan.slides:
-        flags += ["--context-shift", "--keep", str(plan.n_keep)]
+        # As many tokens of an answer as the window holds, for it would have no end.
+        flags += ["--context-shift", "--keep", str(plan.n_keep), "-n", str(plan.n_ctx)]
         lost: tuple[str, ...] = (
             "Attention sinks by message: --keep counts the first tokens, wherever the system "
             "message ends; a prompt longer than the window is refused.",

@@ -78,8 +78,8 @@ def _script(to_run: Served, config: dict[str, Any], repository: str) -> str:
     lines.append(
         'model = AutoModelForCausalLM.from_pretrained(repository, config=config, dtype="auto")'
     )
-    if to_run.plan.reserve_output:
-        lines.append(f"model.generation_config.max_new_tokens = {to_run.plan.reserve_output}")
+    if not to_run.plan.slides:
+        lines.append(f"model.generation_config.max_length = {to_run.n_ctx}")
     return "\n".join(lines) + "\n"
 
 

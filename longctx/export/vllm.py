@@ -82,11 +82,6 @@ def _lost(to_run: Served, model: str | None) -> list[str]:
             f"A window that slides over {plan.n_keep} attention sinks: prompt and answer beyond "
             "--max-model-len are refused."
         )
-    if plan.reserve_output:
-        lost.append(
-            f"Room for answers that name none: clients must send max_tokens "
-            f"({plan.reserve_output} was planned), or an answer may fill the window."
-        )
     if by_layer_type(to_run) and to_run.is_scaled:
         lost.append(
             "The sliding layers' RoPE: overrides replace rope_parameters as a whole, so copy "

@@ -110,9 +110,7 @@ class AnswerGenerator:
     ) -> Writing:
         """Check what is asked for, before any work."""
         plan, vocabulary = self._model.plan, self._model.engine.model
-        settings = settings_of(options, plan, self._seed, expected, vocabulary)
-        if not plan.slides:
-            plan.check_fit(prompt.n_tokens, settings.max_tokens, n_added=prompt.n_added)
+        settings = settings_of(options, plan, prompt, self._seed, expected, vocabulary)
         hearing = None if expected.hear is None else expected.hear()
         finish = partial(_finish, prompt, hearing)
         return Writing(prompt.ids, settings, channel, finish, pinned=prompt.pinned, hearing=hearing)

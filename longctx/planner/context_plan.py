@@ -22,12 +22,12 @@ PlanMethod: TypeAlias = Method | Literal["self-extend"]
 class ContextPlan(Frozen):
     """One window of one model. Lengths in tokens.
 
-    ``scale`` is s, what ``method`` stretches the trained window by, and ``rope`` what llama.cpp
-    is told; ``parameters`` is how the method is set, and ``profile`` the calibration that found
-    it, if any. ``self_extend`` is None with every other method. ``reserve_output`` tokens stay
-    free for an answer; ``n_keep`` counts the first tokens that a sliding window keeps as
-    attention sinks. ``adapters`` are applied to the weights. ``reasons`` says why each choice was
-    made, ``warnings`` what may go wrong.
+    ``scale`` is s, what ``method`` stretches the trained window by, and ``rope`` what llama.cpp is
+    told; ``parameters`` is how the method is set, and ``profile`` the calibration that found it, if
+    any. ``self_extend`` is None with every other method. ``reserve_output`` tokens must be free
+    when an answer begins that names no ``max_tokens``; ``n_keep`` counts the first tokens that a
+    sliding window keeps as attention sinks. ``adapters`` are applied to the weights. ``reasons``
+    says why each choice was made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)
@@ -93,29 +93,51 @@ class ContextPlan(Frozen):
         """Whether a full window lets its oldest tokens go, so that nothing is too long for it."""
         return self.overflow == "slide"
 
-    def check_fit(self, n_tokens: int, max_tokens: int = 0, *, n_added: int = 0) -> None:
-        """Refuse a text, or a prompt whose answer has no room, before any work.
+    def room_behind(self, n_tokens: int) -> int:
+        """Tokens that an answer behind so many can have; a window that slides has no end, and
+        gives it as many as it holds."""
+        return self.n_ctx if self.slides else self.n_ctx - n_tokens
+
+    def check_fit(self, n_tokens: int) -> None:
+        """Refuse a text that is too long, before any work.
+
+        Raises:
+            ContextOverflowError: it is more than ``n_ctx``.
+        """
+        if n_tokens > self.n_ctx:
+            said = f"{n_tokens} tokens do not fit the window of {self.n_ctx}"
+            raise self._overflow(said, n_tokens, "Shorten the text")
+
+    def check_answer(
+        self, n_prompt: int, max_tokens: int | None = None, *, n_added: int = 0
+    ) -> None:
+        """Refuse a prompt whose answer has no room, before any work.
 
         Args:
-            n_tokens: of the text or prompt.
-            max_tokens: of the answer.
+            n_prompt: tokens of the prompt.
+            max_tokens: of the answer; where it names none, what is reserved must be free.
             n_added: of the prompt's, those that the model puts around a text, for the message.
 
         Raises:
             ContextOverflowError: together they are more than ``n_ctx``.
         """
-        needed = n_tokens + max_tokens
+        n_answer = max(1, self.reserve_output) if max_tokens is None else max_tokens
+        needed = n_prompt + n_answer
         if needed <= self.n_ctx:
             return
         about = f" ({n_added} more than count() has: the model's BOS, see prompt_ids())"
-        said = (
-            f"the prompt is {n_tokens} tokens{about if n_added else ''} and its answer may take "
-            f"{max_tokens}, {needed} in all, but the window is {self.n_ctx}"
-            if max_tokens
-            else f"{n_tokens} tokens do not fit the window of {self.n_ctx}"
+        answer, advice = f"its answer may take {n_answer}", "lower max_tokens"
+        if max_tokens is None:
+            answer, advice = f"{n_answer} are reserved for its answer", "name a smaller max_tokens"
+        raise self._overflow(
+            f"the prompt is {n_prompt} tokens{about if n_added else ''} and {answer}, {needed} in "
+            f"all, but the window is {self.n_ctx}",
+            needed,
+            f"Shorten the prompt, {advice}",
         )
-        advice = "Shorten the prompt, lower max_tokens" if max_tokens else "Shorten the text"
-        raise ContextOverflowError(
+
+    def _overflow(self, said: str, needed: int, advice: str) -> ContextOverflowError:
+        return ContextOverflowError(
             f"{said}: {needed - self.n_ctx} too many. {advice}, or ask for a larger target_ctx. "
             "Nothing was cut.",
             needed=needed,

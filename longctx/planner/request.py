@@ -36,8 +36,10 @@ class PlanOptions(TypedDict, total=False):
             cannot), ntk for a fixed one.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
-        reserve_output: tokens kept free for the answer; by default 1,024, or a quarter of the
-            window where that is less.
+        reserve_output: tokens that must be free when an answer begins that names no
+            ``max_tokens``, and that agents and documents keep free for one; by default 1,024, or a
+            quarter of the window where that is less. It is no limit: such an answer goes to its
+            end, or the window's.
         n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
         overflow: what a full window does: ``error``, or ``slide``, which lets the oldest tokens
             behind the attention sinks go, endlessly, and says how many

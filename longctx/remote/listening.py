@@ -53,7 +53,7 @@ def hear(
         if isinstance(event, str):
             continue
         if isinstance(event.get("error"), dict):
-            raise _failed(connection, event["error"], body["max_tokens"])
+            raise _failed(connection, event["error"], body.get("max_tokens") or 0)
         if chunk := _taken(connection, answer, event):
             channel.send(chunk)
     channel.check()

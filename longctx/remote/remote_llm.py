@@ -57,7 +57,8 @@ class RemoteLLM(Closing):
         api_key: what the server asks for; None sends none, whatever the environment holds.
         target_ctx: tokens of the window to use; None is the server's. Needed where it does not
             tell.
-        reserve_output: tokens kept free for an answer when a call gives no ``max_tokens``.
+        reserve_output: tokens that must be free when an answer begins that names no
+            ``max_tokens``, where this side counts; it then goes to its end, or the window's.
         seed: of sampling at a temperature above 0; None leaves it to the server.
         counting: whose tokenizer routes the server has: ``longctx``, ``vllm``, ``llama-server``
             (all exact), or ``estimate``, which counts high. None goes by what the server says it
@@ -266,7 +267,7 @@ class RemoteLLM(Closing):
         body = chat_request(self.model, messages, options, self._defaults, self._dialect.names)
         if not self._dialect.refuses_all:
             messages = self.prompt(messages, options.get("tools"))
-            self._check_fit(messages.n_tokens, body["max_tokens"])
+            self._check_fit(messages.n_tokens, body.get("max_tokens"))
         events = self._connection.events(CHAT, body)
         channel = Listening(events.abort)
         # A thread of its own, so that giving up never waits for a server that says nothing.
@@ -293,7 +294,6 @@ class RemoteLLM(Closing):
     def _defaults(self) -> dict[str, Any]:
         """Fields of a request where a call says nothing."""
         return {
-            "max_tokens": self.reserve_output,
             "temperature": 0.0,
             "top_p": 1.0,
             "seed": self._seed,
@@ -317,12 +317,16 @@ class RemoteLLM(Closing):
         except BaseException as error:  # it is the reader's, whatever it is
             channel.fail(error)
 
-    def _check_fit(self, n_prompt: int, max_tokens: int) -> None:
+    def _check_fit(self, n_prompt: int, max_tokens: int | None) -> None:
         """Refuse what the server would cut."""
-        needed = n_prompt + max_tokens
+        n_answer = max(1, self.reserve_output) if max_tokens is None else max_tokens
+        needed = n_prompt + n_answer
         if needed > self.target_ctx:
+            for_it = f"{n_answer} are reserved for its answer"
+            if max_tokens is not None:
+                for_it = f"its answer may take {n_answer}"
             raise ContextOverflowError(
-                f"the prompt is {n_prompt} tokens and its answer may take {max_tokens}, "
+                f"the prompt is {n_prompt} tokens and {for_it}, "
                 f"{needed} in all, but the window is {self.target_ctx}. Shorten the prompt, lower "
                 "max_tokens, or serve a larger window. Nothing was cut.",
                 needed=needed,

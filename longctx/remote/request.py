@@ -56,7 +56,7 @@ def chat_request(
     given = {name: value for name, value in options.items() if name not in _IN_ANOTHER_FORM}
     wanted = {**defaults, **{name: value for name, value in given.items() if value is not None}}
     wanted |= {name: checked(name, wanted[name]) for name in SAMPLING if name in wanted}
-    wanted["max_tokens"] = arguments.max_tokens(wanted["max_tokens"])
+    wanted["max_tokens"] = arguments.max_tokens(wanted.get("max_tokens"))
     if wanted.get("logit_bias") is not None:  # JSON's keys are texts
         wanted["logit_bias"] = {str(token): bias for token, bias in wanted["logit_bias"]}
     arguments.stop_on_repetition(wanted.get("stop_on_repetition"))

@@ -227,9 +227,11 @@ def test_a_grown_window_is_an_event_and_seen_in_the_context():
 
 def test_a_cut_answer_says_so():
     """The text is there, and so is the reason why it ends."""
-    result = Agent(ScriptedChatModel([completion("Half a", finish_reason="length")])).run("go")
-    assert (result.text, result.stop_reason) == ("Half a", "length")
-    assert "max_tokens" in result.detail
+    for options, why in (({"max_tokens": 2}, "max_tokens"), ({}, "window was full")):
+        half = completion("Half a", finish_reason="length")
+        result = Agent(ScriptedChatModel([half])).run("go", **options)
+        assert (result.text, result.stop_reason) == ("Half a", "length")
+        assert why in result.detail
     looped = completion("Half a", finish_reason="length", finish_detail="repetition")
     result = Agent(ScriptedChatModel([looped])).run("go")
     assert (result.text, result.stop_reason) == ("Half a", "length")

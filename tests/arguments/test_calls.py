@@ -11,6 +11,7 @@ from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx._native import supports_gpu_offload
 from tests.arguments.conftest import TINY
 
+LONG = "A caller gets what it asked for, and is told. " * 40
 CONSTRUCTOR: tuple[dict[str, Any], ...] = (
     *({"n_threads": value} for value in (0, -1, 1.5, "2", True, 10**6)),
     *({"n_gpu_layers": value} for value in (-2, 1.5, "all", True, None, 2**40)),
@@ -126,12 +127,41 @@ def test_layers_for_a_gpu_that_is_not_there(
     assert caplog.text == ""
 
 
-def test_no_room_reserved_and_none_asked_for() -> None:
-    """reserve_output=0 is fine where each call says its own."""
-    with LongContextLLM(TINY, 512, reserve_output=0, n_threads=1) as llm:
-        with pytest.raises(RequestError, match="reserve_output is 0"):
-            llm.generate("Hi")
-        assert llm.generate("Hi", max_tokens=1).usage.completion_tokens == 1
+@pytest.mark.parametrize("reserved", [1, 16, 100])
+def test_an_answer_goes_to_the_end_of_the_window(reserved: int) -> None:
+    """What is reserved must be free, or it is refused; it is no limit, and -1 is no number."""
+    with LongContextLLM(TINY, 512, reserve_output=reserved, n_threads=1) as llm:
+        for options in ({}, {"max_tokens": -1}, {"max_tokens": None}):
+            filled = llm.generate(LONG[:200], stop_on_repetition=False, **options)
+            assert filled.finish_reason == "length"
+            assert filled.usage.prompt_tokens + filled.usage.completion_tokens == 512
+        ids, most = llm.prompt_ids(LONG), 512 - reserved
+        fitting, beyond = llm.detokenize(ids[1:most]), llm.detokenize(ids[1 : most + 1])
+        assert len(llm.prompt_ids(beyond)) == most + 1
+        assert llm.generate(fitting, stop_on_repetition=False).usage.completion_tokens >= reserved
+        with pytest.raises(ContextOverflowError, match="are reserved for its answer") as refused:
+            llm.generate(beyond)
+        assert refused.value.needed == 513
+        assert llm.generate(beyond, max_tokens=reserved - 1).finish_reason == "length"
+
+
+def test_an_answer_without_end_ends_where_the_window_slides() -> None:
+    """Behind as many tokens as the window holds."""
+    with LongContextLLM(TINY, 256, overflow="slide", n_threads=1) as llm:
+        endless = llm.generate(LONG[:200], stop_on_repetition=False)
+        assert (endless.finish_reason, endless.usage.completion_tokens) == ("length", 256)
+        assert endless.window.dropped_tokens > 0
+
+
+def test_a_prompt_is_read_and_nothing_is_said(llm: LongContextLLM) -> None:
+    """max_tokens=0: what comes behind it finds it in the cache."""
+    read = llm.generate(LONG[:300], max_tokens=0)
+    assert (read.text, read.finish_reason, read.usage.completion_tokens) == ("", "length", 0)
+    after = llm.generate(LONG[:300], max_tokens=4)
+    assert after.usage.prefilled_tokens <= 1 < read.usage.prompt_tokens
+    with llm.stream_chat([{"role": "user", "content": "Hi"}], max_tokens=0) as stream:
+        assert [chunk.text for chunk in stream if not chunk.result] == []
+        assert stream.result.text == ""
 
 
 def test_what_generate_prefills_and_what_count_leaves_out(llm: LongContextLLM) -> None:

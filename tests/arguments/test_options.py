@@ -21,7 +21,7 @@ ASKED: Any = [{"role": "user", "content": "What is the code of room 7?"}]
 NAN, INFINITY = float("nan"), float("inf")
 
 WRONG: dict[str, tuple[Any, ...]] = {
-    "max_tokens": (0, -1, True, False, np.True_, 2.5, 3.0, "9", b"9", NAN, [1], np.array([5])),
+    "max_tokens": (-2, True, False, np.True_, 2.5, 3.0, "9", b"9", NAN, [1], np.array([5])),
     "temperature": (-1, -0.01, 101, 10**400, NAN, INFINITY, "hot", True, 1j, [0.5]),
     "top_k": (-1, 2.5, 2**31, True, "40", NAN),
     "top_p": (0, -0.5, 1.01, NAN, INFINITY, "all", True),
@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 PAIRS = [(option, value) for option, values in WRONG.items() for value in values]
 
 RIGHT: tuple[dict[str, Any], ...] = (
-    {"max_tokens": None, "temperature": None, "top_p": None, "stop": None, "seed": None},
+    {"temperature": None, "top_p": None, "stop": None, "seed": None},
     {"max_tokens": np.int64(3), "temperature": np.float32(0.5), "top_p": np.float16(0.5)},
     {"max_tokens": np.uint8(3), "temperature": 1, "top_p": 1, "seed": np.int32(-1)},
     {"stop": ("a", "b"), "temperature": np.float64(0), "seed": 2**70},

@@ -127,7 +127,7 @@ def test_a_subset_is_in_the_window_and_the_rest_in_the_report():
 
 
 @pytest.mark.parametrize(
-    ("question", "max_tokens"), [("", None), ("  ", None), (None, None), ("?", 0), ("?", "9")]
+    ("question", "max_tokens"), [("", None), ("  ", None), (None, None), ("?", -2), ("?", "9")]
 )
 def test_nonsense_questions(question, max_tokens):
     """They are refused before the model is called."""

@@ -135,7 +135,7 @@ def test_sliding_layers_keep_their_own(tiny_gguf: TinyGguf) -> None:
 
 def test_the_script_loads_a_model(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """It is run on a repository of noise; the model then has our frequencies and window."""
-    chosen = plan(tiny_gguf(), method="yarn", reserve_output=77)
+    chosen = plan(tiny_gguf(), method="yarn")
     LlamaForCausalLM(
         LlamaConfig(
             vocab_size=32,
@@ -155,6 +155,6 @@ def test_the_script_loads_a_model(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     assert isinstance(model, LlamaForCausalLM)
     assert scope["AutoModelForCausalLM"] is AutoModelForCausalLM
     assert model.config.max_position_embeddings == 4096
-    assert model.generation_config.max_new_tokens == 77
+    assert model.generation_config.max_length == 4096
     rotary = model.model.rotary_emb
     assert_same(chosen.rope, 32, (rotary.inv_freq.numpy(), rotary.attention_scaling))

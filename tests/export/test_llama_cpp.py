@@ -144,7 +144,7 @@ def test_cache_answer_and_overflow(tiny_gguf: TinyGguf) -> None:
     )
     server = flags(export_plan(slides, "llama-server").text)
     assert server["-ctk"] == server["-ctv"] == ["q8_0"]
-    assert (server["-fa"], server["-n"], server["--keep"]) == (["on"], ["128"], ["8"])
+    assert (server["-fa"], server["-n"], server["--keep"]) == (["on"], ["4096"], ["8"])
     assert "--context-shift" in server
     ollama = export_plan(slides, "ollama")
     assert modelfile(ollama.files["Modelfile"])[1] == {
@@ -157,7 +157,9 @@ def test_cache_answer_and_overflow(tiny_gguf: TinyGguf) -> None:
     assert (kobold["--quantkv"], kobold["--defaultgenamt"]) == (["q8_0"], ["128"])
     assert "--noshift" not in kobold
     refuses = plan(tiny_gguf(), method="ntk")
-    assert "--no-context-shift" in flags(export_plan(refuses, "llama-server").text)
+    refusing = flags(export_plan(refuses, "llama-server").text)
+    assert "--no-context-shift" in refusing
+    assert "-n" not in refusing  # an answer goes to the end of the window
     assert "--noshift" in flags(export_plan(refuses, "koboldcpp").text)
 
 

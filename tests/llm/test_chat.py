@@ -163,8 +163,7 @@ def test_what_is_no_conversation_is_said(demo_llm: LongContextLLM, messages: obj
 @pytest.mark.parametrize(
     "options",
     [
-        {"max_tokens": 0},
-        {"max_tokens": -1},
+        {"max_tokens": -2},
         {"max_tokens": 2.5},
         {"temperature": -1},
         {"temperature": float("nan")},

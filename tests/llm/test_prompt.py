@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,10 +40,11 @@ def test_it_is_taken_wherever_messages_are(
     llm: LongContextLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same answers, and nothing is tokenised again."""
+    brief: Any = {"tool_choice": "none", "max_tokens": 8}
     prompt = llm.prompt(MESSAGES, [TOOL])
     plain = llm.prompt(MESSAGES)
-    expected = llm.chat(MESSAGES, tools=[TOOL], tool_choice="none")
-    batch = llm.chat_batch([MESSAGES, HARMLESS])
+    expected = llm.chat(MESSAGES, tools=[TOOL], **brief)
+    batch = llm.chat_batch([MESSAGES, HARMLESS], max_tokens=8)
     passages = [HARMLESS[0]["content"]]
     encoded: list[str] = []
     encode = ModelTokenizer.encode
@@ -54,10 +56,12 @@ def test_it_is_taken_wherever_messages_are(
     assert llm.prompt(prompt) is prompt
     assert llm.prompt(prompt, [TOOL]) is prompt
     assert llm.count(prompt) == prompt.n_tokens
-    answer = llm.chat(prompt, tool_choice="none")
+    answer = llm.chat(prompt, **brief)
     assert (answer.text, answer.usage.prompt_tokens) == (expected.text, prompt.n_tokens)
-    assert llm.stream_chat(prompt, tools=[TOOL], tool_choice="none").result.text == expected.text
-    assert [a.text for a in llm.chat_batch([plain, HARMLESS])] == [a.text for a in batch]
+    assert llm.stream_chat(prompt, tools=[TOOL], **brief).result.text == expected.text
+    assert [a.text for a in llm.chat_batch([plain, HARMLESS], max_tokens=8)] == [
+        a.text for a in batch
+    ]
     assert llm.save_chat(tmp_path / "chat", prompt) > 0
     assert encoded == []
     llm.compose(plain, passages)

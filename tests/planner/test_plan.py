@@ -249,14 +249,18 @@ def test_a_plan_says_what_fits_it(smollm: ModelInfo) -> None:
     """To the token, with the numbers of the prompt and its answer, or of the text alone."""
     p = plan(smollm, 4096)
     p.check_fit(4096)
-    p.check_fit(4000, 96)
+    p.check_answer(4000, 96)
     with pytest.raises(ContextOverflowError, match=r"4097 tokens do not fit.* 4096: 1 too") as text:
         p.check_fit(4097)
     assert (text.value.needed, text.value.available, text.value.n_ctx) == (4097, 4096, 4096)
     said = r"prompt is 4000 tokens and its answer may take 100, 4100 in all.* 4 too many"
     with pytest.raises(ContextOverflowError, match=said) as prompt:
-        p.check_fit(4000, 100)
+        p.check_answer(4000, 100)
     assert prompt.value.needed == 4100
+    p.check_answer(4096 - p.reserve_output)
+    said = rf"and {p.reserve_output} are reserved for its answer, 4097 in all.* 1 too many"
+    with pytest.raises(ContextOverflowError, match=said):
+        p.check_answer(4097 - p.reserve_output)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def recall(
     length = llm.target_ctx if length is None else whole("length", length, least=1)
     n_answer = max(len(fact.answer) for fact in facts)
     asking = max(len(fact.question) for fact in facts) + n_answer
-    llm.plan.check_fit(length - n_answer, n_answer)
+    llm.plan.check_answer(length - n_answer, n_answer)
     with llm.session() as session:
         session.begin()
         laid_out = build_recall_text(filler, facts, length - asking - session.n_tokens, seed=seed)

@@ -132,7 +132,7 @@ def check_lengths(
         raise RequestError("there are no lengths to measure; pass some, in tokens")
     for length in lengths:
         whole("a length", length, least=answer_tokens + 1)
-        llm.plan.check_fit(length - answer_tokens, answer_tokens)
+        llm.plan.check_answer(length - answer_tokens, answer_tokens)
     return lengths
 
 
