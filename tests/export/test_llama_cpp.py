@@ -193,6 +193,18 @@ def modelfile(text: str) -> tuple[str, dict[str, str]]:
     return source, parameters
 
 
+def copy_of_file(lines: list[str], folder: Path) -> None:
+    """Run the lines of a shell that come before ``ollama serve``."""
+    tools = Path(sys.executable).parent
+    subprocess.run(
+        "\n".join(["set -e", f'PATH="{tools}:$PATH"', *lines]),
+        shell=True,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+
+
 def test_ollama_gets_a_copy_that_states_the_window(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """The shell lines before `ollama serve` are run; the copy is otherwise the same file."""
     chosen = plan(tiny_gguf(), method="ntk")
@@ -204,14 +216,7 @@ def test_ollama_gets_a_copy_that_states_the_window(tiny_gguf: TinyGguf, tmp_path
         "LLAMA_ARG_ROPE_FREQ_BASE=" + repr(chosen.rope.freq_base),
         "ollama",
     ]
-    tools = Path(sys.executable).parent
-    subprocess.run(
-        "\n".join(["set -e", f'PATH="{tools}:$PATH"', *lines[:2]]),
-        shell=True,
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
+    copy_of_file(lines[:2], tmp_path)
     source, parameters = modelfile(found.files["Modelfile"])
     copy = ModelInfo.from_gguf(tmp_path / source)
     assert copy.n_ctx_train == chosen.n_ctx == int(parameters["num_ctx"])

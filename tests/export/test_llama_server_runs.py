@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from math import exp
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -14,7 +15,7 @@ import pytest
 from longctx import ContextPlan, LongContextLLM, export_plan, plan_context
 from longctx.export.llama_cpp import yarn_window
 from tests.conftest import TinyGguf
-from tests.export.test_llama_cpp import no_profiles
+from tests.export.test_llama_cpp import copy_of_file, no_profiles
 from tests.models import TINY
 from tests.support.llama_server import llama_server, running
 
@@ -74,7 +75,13 @@ def ours(
     ]
 
 
-def assert_same(plan: ContextPlan, log: Path, n_prompt: int, within: float = 1e-3) -> None:
+def assert_same(
+    plan: ContextPlan,
+    log: Path,
+    n_prompt: int,
+    within: float = 1e-3,
+    command: str | None = None,
+) -> None:
     """The same tokens, the same probabilities, on a window of the same size."""
     found = export_plan(plan, "llama-server")
     assert found.method == ("none" if plan.rope.scale == 1 else plan.method)
@@ -83,7 +90,7 @@ def assert_same(plan: ContextPlan, log: Path, n_prompt: int, within: float = 1e-
         assert llm.count(prompt) > plan.info.n_ctx_train
         banned = no_text(llm)
         our_ids, our_tops = ours(llm, prompt, banned)
-    with running(found.command, log) as url:
+    with running(command or found.command, log) as url:
         settings = httpx.get(f"{url}/props").json()["default_generation_settings"]
         assert settings["n_ctx"] == plan.n_ctx
         their_ids, their_tops = theirs(url, prompt, banned)
@@ -164,6 +171,19 @@ def test_what_files_bring_stays(
     architecture, changes = FILES[file]
     path = tiny_gguf(architecture, **{"n_ctx_train": 512, **changes})
     assert_same(planned(path, 1024, method=method), tmp_path / "log", 700)
+
+
+@pytest.mark.parametrize("method", ["none", "linear", "ntk", "yarn"])
+def test_what_ollama_would_start(method: str, tmp_path: Path) -> None:
+    """The copy of the file and the variables, with the flag that Ollama adds: its num_ctx."""
+    plan = planned(TINY, 1792, method=method)
+    export = export_plan(plan, "ollama")
+    *lines, serve, _ = export.command.split("\n")
+    copy_of_file(lines, tmp_path)
+    words = [word for word in shlex.split(serve) if word.startswith("LLAMA_ARG_")]
+    source = tmp_path / export.text.splitlines()[0].removeprefix("FROM ")
+    words += ["llama-server", "-m", str(source), "-c", str(plan.n_ctx), "-np", "1"]
+    assert_same(plan, tmp_path / "log", 1200, command=shlex.join(["env", *words]))
 
 
 def test_one_rounding_step_reaches_every_window() -> None:
