@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from longctx import arguments
-from longctx.errors import RemoteError
+from longctx.errors import RemoteError, ToolError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
     MESSAGE_TOKENS,
@@ -101,6 +101,7 @@ class LlamaServer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._has_tools: bool | None = None
 
     def window(self, _model: Mapping[str, Any]) -> int | None:
         """Of one slot."""
@@ -113,9 +114,23 @@ class LlamaServer:
 
     def count_chat(self, messages: WireMessages, tools: WireTools) -> int:
         """By the server, as it tokenises what its template makes of the messages."""
+        if tools and not self._shows_tools():
+            raise ToolError(
+                f"the chat template at {self._connection.root} has no place for tools, and "
+                "llama-server would leave them out without a word: start it with "
+                "--chat-template-file FILE, a template that has, or use `longctx serve`"
+            )
         body = {"messages": messages, **({"tools": tools} if tools else {})}
         prompt = self._connection.post("/apply-template", body).get("prompt")
         return self._count(str(prompt), special=True)
+
+    def _shows_tools(self) -> bool:
+        """Whether its template does, as far as it says (older ones do not)."""
+        if self._has_tools is None:
+            abilities = self._connection.get("/props").get("chat_template_caps")
+            known = abilities if isinstance(abilities, dict) else {}
+            self._has_tools = known.get("supports_tools", True) is not False
+        return self._has_tools
 
     def _count(self, text: str, *, special: bool) -> int:
         body = {"content": text, "add_special": special, "parse_special": special}
