@@ -20,6 +20,7 @@ from longctx.cli.output import (
 )
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
+from longctx.errors import DocumentError, LongCtxError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,13 @@ def ask(
     cache_dir: Annotated[
         Path | None, typer.Option(help="Keep what was read here: the next run does not read again.")
     ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that keeps the documents: those given are added or updated, and all that "
+            "are in it are asked. Then files may be left out."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
     *,
@@ -92,7 +100,7 @@ def ask(
     if not questions:
         *files, question = files_and_question
         questions = [question]
-        if not files:
+        if not files and library is None:
             raise typer.BadParameter("give at least one file before the question")
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
@@ -121,9 +129,9 @@ def ask(
             not_found=not_found,  # type: ignore[arg-type]
             instructions=instructions and text_of(instructions),
             budget_tokens=budget,
+            path=library,
         )
-        for named in named_files(files):
-            _add(documents, named)
+        _add_all(documents, list(named_files(files)))
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -170,17 +178,30 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
     return answer
 
 
+def _add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
+    """Take files in; one of several that cannot be read is left out, and said."""
+    unread: list[LongCtxError] = []
+    for named in files:
+        try:
+            _add(documents, named)
+        except (DocumentError, MissingExtraError) as error:
+            unread.append(error)
+            if len(unread) == len(files):
+                raise
+            errors.print(f"skipped: {error}", markup=False)
+
+
 def _add(documents: DocumentQA, named: Named) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        added = (documents.add(read_stdin(), doc_id=named.name or "stdin"),)
+        added = (documents.update(read_stdin(), doc_id=named.name or "stdin"),)
     elif named.is_folder:
         loaded = documents.add_folder(named.path)
-        added = loaded.documents
+        added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (documents.add(Path(named.path), doc_id=named.name),)
+        added = (documents.update(Path(named.path), doc_id=named.name),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

@@ -105,10 +105,11 @@ class PackingReport(Frozen):
 
     ``documents`` and ``passages`` (empty where documents stood whole) were read; ``left_out``
     was not, and ``repeats`` had not to be. ``prompt_tokens`` is all that was in the window, in the
-    fullest one if there were several ``calls`` of the model: documents and ``other_tokens`` (system prompt, chat template,
-    question). ``prompt_tokens + reserved_tokens + free_tokens`` is ``budget_tokens``, of
-    ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes`` say what may have gone
-    wrong in the search, such as documents in a language that the embedder does not know.
+    fullest one if there were several ``calls`` of the model: documents and ``other_tokens``
+    (system prompt, chat template, question). ``prompt_tokens + reserved_tokens + free_tokens`` is
+    ``budget_tokens``, of ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes``
+    say what may have gone wrong in the search, such as documents in a language that the embedder
+    does not know.
     """
 
     strategy: str

@@ -28,7 +28,7 @@ from longctx.types import Progress, ProgressCallback
 
 Count: TypeAlias = Callable[[str], int]
 
-_EMBEDDED_TOGETHER = 64
+_EMBEDDED_TOGETHER = 32
 # Tokenizers that agree on how many tokens each of these is are taken for one.
 _PROBES = (
     "Until delivery the seller bears the risk of 480,000 euros.", "def f(x):\n\t\treturn x ** 2\n",

@@ -135,8 +135,9 @@ class DocumentQA:
             instructions = arguments.plain_text("instructions", instructions)
         self.instructions = instructions
         self.not_found = not_found
+        self.path = None if path is None else arguments.path("path", path)
         embedder = as_embedder(embedder)
-        self._library = Library(llm.count, embedder, None if path is None else Path(path))
+        self._library = Library(llm.count, embedder, self.path)
         self._search = Search(self._library, embedder, as_reranker(reranker), min_relevance)
         self._answered = Answered()
 
