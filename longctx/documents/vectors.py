@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from longctx.documents.database import Database
 from longctx.errors import DocumentError
+from longctx.recent import Recent
 
 Vector: TypeAlias = NDArray[np.float32]
 
 MAX_BYTES = 1 << 30
-"""Of the user's cache of vectors."""
+"""Of the vectors in memory, and of those in the user's cache; a library on disk keeps all."""
 
 VECTOR_TABLES = (
     """CREATE TABLE vectors (
@@ -44,10 +45,10 @@ class VectorStore(Protocol):
 
 
 class VectorsInMemory:
-    """A :class:`VectorStore` that lives as long as its owner."""
+    """A :class:`VectorStore` that lives as long as its owner; the least recently used go."""
 
     def __init__(self) -> None:
-        self._vectors: dict[bytes, Vector] = {}
+        self._vectors: Recent[bytes, Vector] = Recent(MAX_BYTES, lambda _, row: 100 + row.nbytes)
 
     def load(self, texts: Sequence[str]) -> list[Vector | None]:
         """See :class:`VectorStore`."""
@@ -55,12 +56,8 @@ class VectorsInMemory:
 
     def save(self, texts: Sequence[str], vectors: Vector) -> None:
         """See :class:`VectorStore`."""
-        self._vectors.update(zip(map(text_key, texts), vectors, strict=True))
-
-    def keep_only(self, texts: Sequence[str]) -> None:
-        """Drop the others."""
-        keys = set(map(text_key, texts))
-        self._vectors = {key: row for key, row in self._vectors.items() if key in keys}
+        for text, row in zip(texts, vectors, strict=True):
+            self._vectors.put(text_key(text), row)
 
 
 class VectorTable:
