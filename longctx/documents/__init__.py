@@ -28,6 +28,7 @@ from longctx.documents.load import load_document
 from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
 from longctx.documents.reranking import Reranker
+from longctx.documents.sources import SourceOptions
 
 __all__ = [
     "AddedFolder",
@@ -49,6 +50,7 @@ __all__ = [
     "Section",
     "SentenceTransformersEmbedder",
     "Skipped",
+    "SourceOptions",
     "Strategy",
     "Table",
     "load_document",
