@@ -21,6 +21,7 @@ from longctx.cli.output import (
 )
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
+from longctx.errors import DocumentError, LongCtxError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,13 @@ def ask(
     ] = "auto",
     instructions: Annotated[str | None, typer.Option(help="How to answer, in plain words.")] = None,
     max_tokens: MaxTokensOption = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that keeps the documents: those given are added or updated, and all that "
+            "are in it are asked. Then files may be left out."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
     *,
@@ -89,7 +97,7 @@ def ask(
     if not questions:
         *files, question = files_and_question
         questions = [question]
-        if not files:
+        if not files and library is None:
             raise typer.BadParameter("give at least one file before the question")
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
@@ -111,9 +119,9 @@ def ask(
             not_found=not_found,  # type: ignore[arg-type]
             instructions=instructions and text_of(instructions),
             budget_tokens=budget,
+            path=library,
         )
-        for named in named_files(files):
-            _add(documents, named)
+        _add_all(documents, list(named_files(files)))
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -160,17 +168,30 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
     return answer
 
 
+def _add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
+    """Take files in; one of several that cannot be read is left out, and said."""
+    unread: list[LongCtxError] = []
+    for named in files:
+        try:
+            _add(documents, named)
+        except (DocumentError, MissingExtraError) as error:
+            unread.append(error)
+            if len(unread) == len(files):
+                raise
+            errors.print(f"skipped: {error}", markup=False)
+
+
 def _add(documents: DocumentQA, named: Named) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        added = (documents.add(read_stdin(), doc_id=named.name or "stdin"),)
+        added = (documents.update(read_stdin(), doc_id=named.name or "stdin"),)
     elif named.is_folder:
         loaded = documents.add_folder(named.path)
-        added = loaded.documents
+        added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (documents.add(Path(named.path), doc_id=named.name),)
+        added = (documents.update(Path(named.path), doc_id=named.name),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

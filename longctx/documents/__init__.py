@@ -17,18 +17,21 @@ from longctx.documents.answer import (
     Hit,
     PackingReport,
     Passage,
+    Repeat,
 )
 from longctx.documents.answer_stream import AnswerStream
 from longctx.documents.choice import Strategy
 from longctx.documents.document import Document, Page, Section, Table
 from longctx.documents.embedders import SentenceTransformersEmbedder
-from longctx.documents.folder import LoadedFolder, Skipped, load_folder
+from longctx.documents.folder import AddedFolder, LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
 from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
 from longctx.documents.reranking import Reranker
+from longctx.documents.sources import SourceOptions
 
 __all__ = [
+    "AddedFolder",
     "Answer",
     "AnswerChunk",
     "AnswerStream",
@@ -42,10 +45,12 @@ __all__ = [
     "PackingReport",
     "Page",
     "Passage",
+    "Repeat",
     "Reranker",
     "Section",
     "SentenceTransformersEmbedder",
     "Skipped",
+    "SourceOptions",
     "Strategy",
     "Table",
     "load_document",

@@ -8,6 +8,8 @@ from pydantic import computed_field
 
 from longctx.types import Frozen, Usage
 
+_MOST_ROWS = 20
+
 CitationStatus: TypeAlias = Literal["verified", "elsewhere", "near", "absent"]
 """What became of a quotation: it stands where the answer says, in another document than that,
 nearly so, or in none."""
@@ -91,15 +93,23 @@ class Passage(Frozen):
     tokens: int
 
 
+class Repeat(Frozen):
+    """A document that is the same text as another one, which stands for both."""
+
+    doc_id: str
+    same_as: str
+
+
 class PackingReport(Frozen):
     """What was in the window for an answer, in tokens, and why.
 
     ``documents`` and ``passages`` (empty where documents stood whole) were read; ``left_out``
-    was not. ``prompt_tokens`` is all that was in the window, in the fullest one if there were
-    several ``calls`` of the model: documents and ``other_tokens`` (system prompt, chat template,
-    question). ``prompt_tokens + reserved_tokens + free_tokens`` is ``budget_tokens``, of
-    ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes`` say what may have gone
-    wrong in the search, such as documents in a language that the embedder does not know.
+    was not, and ``repeats`` had not to be. ``prompt_tokens`` is all that was in the window, in the
+    fullest one if there were several ``calls`` of the model: documents and ``other_tokens``
+    (system prompt, chat template, question). ``prompt_tokens + reserved_tokens + free_tokens`` is
+    ``budget_tokens``, of ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes``
+    say what may have gone wrong in the search, such as documents in a language that the embedder
+    does not know.
     """
 
     strategy: str
@@ -107,6 +117,7 @@ class PackingReport(Frozen):
     documents: tuple[DocumentTokens, ...]
     passages: tuple[Passage, ...] = ()
     left_out: tuple[DocumentTokens, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
     calls: int = 1
     prompt_tokens: int
     other_tokens: int
@@ -118,7 +129,11 @@ class PackingReport(Frozen):
 
     def __str__(self) -> str:
         rows = [(f"in   {d.doc_id}", d.tokens) for d in self.documents]
-        rows += [(f"out  {d.doc_id}", d.tokens) for d in self.left_out]
+        out = [(f"out  {d.doc_id}", d.tokens) for d in self.left_out]
+        if len(out) > _MOST_ROWS:
+            rest = sum(tokens for _, tokens in out[_MOST_ROWS:])
+            out[_MOST_ROWS:] = [(f"out  {len(out) - _MOST_ROWS:,} others", rest)]
+        rows += out
         rows += [
             ("instructions and question", self.other_tokens),
             ("reserved for the answer", self.reserved_tokens),
@@ -129,6 +144,10 @@ class PackingReport(Frozen):
         width = max(len(name) for name, _ in rows)
         table = "\n".join(f"{name:<{width}} {tokens:>9,}" for name, tokens in rows)
         calls = f" ({self.calls} calls; figures of the fullest window)" if self.calls > 1 else ""
+        same = [f"{r.doc_id} is the same text as {r.same_as}" for r in self.repeats]
+        if len(same) > _MOST_ROWS:
+            same[_MOST_ROWS:] = [f"{len(same) - _MOST_ROWS:,} others are in there twice, too"]
+        table += "".join(f"\n{line}, and stands once" for line in same)
         notes = "".join(f"\nnote: {note}" for note in self.notes)
         return f"strategy {self.strategy}: {self.reason}{calls}\n{table}{notes}"
 

@@ -9,9 +9,10 @@ from typing import Literal, TypeAlias
 
 from longctx.documents.asking import Asking
 from longctx.documents.choice import Strategy, choose
+from longctx.documents.entry import Entry
+from longctx.documents.holdings import Holdings, once
 from longctx.documents.inquiry import Inquiry
 from longctx.documents.layout import window
-from longctx.documents.library import Entry, Library
 from longctx.documents.packing import best_at_edges
 from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.rehearsal import saying_enough
@@ -35,7 +36,7 @@ _LEAST_NOTE = 16
 class Inquirer:
     """Lays questions out as a :class:`~longctx.documents.qa.DocumentQA` is told to."""
 
-    library: Library
+    holdings: Holdings
     search: Search
     strategy: Strategy
     edges: bool
@@ -45,10 +46,12 @@ class Inquirer:
 
     def inquire(self, asking: Asking, question: str, entries: Sequence[Entry]) -> Inquiry:
         """Choose a strategy by exact counts, search where it needs that, and lay out the window.
+        What is there twice is read once.
 
         Raises:
             ContextOverflowError: what the strategy needs does not fit.
         """
+        entries, repeats = once(entries)
         everything = self._everything(asking, entries)
         if everything is not None:
             what, tokens = f"{describe(entries)}, the question and the answer", everything.n_tokens
@@ -60,7 +63,15 @@ class Inquirer:
         searched = None
         if strategy == "retrieve" or self.not_found == "say":
             searched = self.search.find(entries, asking.query, self.on_search)
-        inquiry = partial(Inquiry, asking, self.library, strategy, reason, searched=searched)
+        inquiry = partial(
+            Inquiry,
+            asking,
+            self.holdings,
+            strategy,
+            reason,
+            searched=searched,
+            repeats=repeats,
+        )
         is_lost = searched is not None and not searched.is_there
         if is_lost and self.not_found != "ask" and asking.response_schema is None:
             return inquiry(blocks=(), is_answerable=False)
@@ -72,13 +83,13 @@ class Inquirer:
                     f"as the answer may be; give it {_LEAST_NOTE} or more, or another strategy"
                 )
             read_all = _READING_ALL[strategy]
-            run = partial(saying_enough, asking, lambda a: read_all(a, self.library, entries))
+            run = partial(saying_enough, asking, lambda a: read_all(a, self.holdings, entries))
             return inquiry(blocks, read_all=run)
         if strategy == "retrieve":
             assert searched is not None  # it was searched
             ranked = [one.chunk for one in searched.found]
             prompt, blocks = saying_enough(
-                asking, lambda a: retrieve(a, self.library, ranked, edges=self.edges)
+                asking, lambda a: retrieve(a, self.holdings, ranked, edges=self.edges)
             )
             return inquiry(blocks, prompt)
         assert everything is not None  # it was chosen by its count

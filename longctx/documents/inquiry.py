@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
-from longctx.documents.answer import Answer, AnswerChunk, Passage
+from longctx.documents.answer import Answer, AnswerChunk, Passage, Repeat
 from longctx.documents.asking import AnswerPutOffError, Asking
 from longctx.documents.citations import find_citations
+from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block
-from longctx.documents.library import Library
 from longctx.documents.report import packing_report, passages_of
 from longctx.documents.search import SearchResult
 from longctx.prompt import Prompt
@@ -24,11 +24,11 @@ class Inquiry:
     ``blocks`` are what will be read: in one ``prompt``, or, where there is none, by ``read_all``,
     which returns the answer and what was read. ``is_answerable`` is False where the search found
     nothing and the answer says so, in place of the model. ``compose`` is as in
-    :class:`~longctx.documents.qa.DocumentQA`.
+    :class:`~longctx.documents.qa.DocumentQA`; ``repeats`` were asked, too, and are read as others.
     """
 
     asking: Asking
-    library: Library
+    holdings: Holdings
     strategy: str
     reason: str
     blocks: Sequence[Block]
@@ -36,12 +36,13 @@ class Inquiry:
     read_all: Callable[[], tuple[str, list[Block]]] | None = None
     searched: SearchResult | None = None
     compose: int | None = None
+    repeats: Sequence[Repeat] = ()
     is_answerable: bool = True
 
     @property
     def sources(self) -> tuple[Passage, ...]:
         """What will be read."""
-        return passages_of(self.library, self.blocks)
+        return passages_of(self.holdings, self.blocks)
 
     def answer(self) -> Answer:
         """Ask the model, and wait."""
@@ -99,7 +100,13 @@ class Inquiry:
             strategy=self.strategy,
             citations=citations,
             report=packing_report(
-                self.asking, self.strategy, self.reason, self.library, blocks, notes
+                self.asking,
+                self.strategy,
+                self.reason,
+                self.holdings,
+                blocks,
+                notes,
+                self.repeats,
             ),
             usage=self.asking.usage,
             reasoning=self.asking.reasoning,

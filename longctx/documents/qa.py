@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
 from longctx import arguments
 from longctx.arguments import whole
@@ -18,17 +18,24 @@ from longctx.documents.asking import Asking
 from longctx.documents.choice import Strategy, check_strategy
 from longctx.documents.document import Document
 from longctx.documents.embedders import as_embedder
+from longctx.documents.entry import Entry
 from longctx.documents.filters import Where, picks
-from longctx.documents.folder import LoadedFolder, load_folder
+from longctx.documents.folder import AddedFolder, load_folder
+from longctx.documents.holdings import Holdings, once
 from longctx.documents.inquirer import Inquirer, NotFound
 from longctx.documents.inquiry import Inquiry
-from longctx.documents.library import Entry, Library
-from longctx.documents.load import load_document
+from longctx.documents.library import Library
 from longctx.documents.options import ASK_OPTIONS, AskOptions
 from longctx.documents.question import Question
 from longctx.documents.report import describe
 from longctx.documents.reranking import as_reranker
 from longctx.documents.search import Search, hit
+from longctx.documents.sources import (
+    SOURCE_OPTIONS,
+    SourceOptions,
+    incoming,
+    incoming_folder,
+)
 from longctx.errors import DocumentError, RequestError
 from longctx.options import SAMPLING_OPTIONS, SamplingOptions, check_names
 from longctx.protocols import ChatModel, ComposingModel
@@ -74,9 +81,13 @@ class DocumentQA:
             question needs them, so that any subset of a library is in the window at once; so
             many tokens at its front are prefilled in place. It is an approximation, for the
             strategy ``"whole"``: docs/rag.md has what it costs and saves.
+        path: a file to keep the documents in, with all that was made of them: another process
+            that opens it reads, cuts and embeds nothing again. Threads and processes may share
+            it, and see each other's changes at their next question. None is memory.
 
     Raises:
         RequestError: an argument is none of these.
+        DocumentError: ``path`` is a file of another kind, damaged, or cannot be written.
 
     Examples:
         >>> from longctx.testing import ScriptedChatModel
@@ -99,6 +110,7 @@ class DocumentQA:
         budget_tokens: int | None = None,
         order: Order = "document",
         compose: int | None = None,
+        path: str | Path | None = None,
     ) -> None:
         check_strategy(strategy)
         arguments.one_of("order", order, get_args(Order))
@@ -123,62 +135,92 @@ class DocumentQA:
             instructions = arguments.plain_text("instructions", instructions)
         self.instructions = instructions
         self.not_found = not_found
+        self.path = None if path is None else arguments.path("path", path)
         embedder = as_embedder(embedder)
-        self._library = Library(llm.count, embedder)
+        self._library = Library(llm.count, embedder, self.path)
         self._search = Search(self._library, embedder, as_reranker(reranker), min_relevance)
         self._answered = Answered()
 
     @property
     def documents(self) -> tuple[Document, ...]:
         """The documents, in the order in which they stand in the window."""
-        return tuple(entry.document for entry in self._library.entries)
+        return tuple(entry.document for entry in self._library.holdings().entries)
 
-    def add(
-        self,
-        source: str | Path | Document,
-        *,
-        doc_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        encoding: str | None = None,
-        password: str | None = None,
-    ) -> Document:
+    def add(self, source: str | Path | Document, **options: Unpack[SourceOptions]) -> Document:
         """Add a document behind those already there.
+
+        The same document again changes nothing. Its text may be that of another one: then the
+        window has it once (``PackingReport.repeats``).
 
         Args:
             source: a path, a :class:`Document`, or, with ``doc_id``, a text.
-            doc_id: the name of a text, or of a file given as ``Path`` (None: the file's name).
-            metadata: what else is known of it, besides what its file says; ``where=`` asks for it.
-            encoding: of a text file that does not say it, see :func:`load_document`.
-            password: of a PDF or an Office document.
+            options: see :class:`longctx.documents.sources.SourceOptions`.
 
         Returns:
             The document as it was added.
 
         Raises:
             DocumentError: it cannot be read, holds no text, or its name is already taken.
+            RequestError: an option is unknown, or its metadata cannot be kept on disk.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
-        document = _as_document(source, doc_id, encoding, password)
-        if metadata is not None:
-            known = {**document.metadata, **metadata}
-            document = document.model_copy(update={"metadata": known})
-        self._library.add(document)
-        return document
+        return self._put(source, options, replace=False)
 
-    def add_folder(self, path: str | Path) -> LoadedFolder:
-        """Add every document below a folder, in the order of their paths.
+    def update(self, source: str | Path | Document, **options: Unpack[SourceOptions]) -> Document:
+        """Put a document in the place of the one with its name, or, of a file, of what was read
+        from it before; one that is new is added.
+
+        It keeps its place and its mark, so that everything before it stays prefilled, and only
+        those of its parts are embedded that are new.
+
+        Arguments, result and errors as :meth:`add`.
+        """
+        return self._put(source, options, replace=True)
+
+    def add_folder(self, path: str | Path) -> AddedFolder:
+        """Add every document below a folder, in the order of their paths, or none; those that
+        are there already, and have changed, are updated.
+
+        They are named by their paths from there, so that two ``__init__.py`` live side by side.
 
         Returns:
-            What was added, and what was skipped and why (see :func:`load_folder`).
+            What was added, replaced, and unchanged, and what was skipped and why (see
+            :func:`load_folder`).
 
         Raises:
-            DocumentError: it holds no document, or one's name is already taken.
-            MissingExtraError: a file needs a package of the extra ``rag``.
+            DocumentError: it holds no document that can be read, or a name is already taken.
         """
         loaded = load_folder(path)
-        for document in loaded.documents:
-            self._library.add(document)
-        return loaded
+        put = self._library.put(incoming_folder(Path(path), loaded), replace=True)
+        return AddedFolder(put.added, put.replaced, put.unchanged, loaded.skipped)
+
+    def remove(self, *doc_ids: str) -> None:
+        """Take documents out, all of them or none. The others keep their marks.
+
+        Args:
+            doc_ids: their names.
+
+        Raises:
+            RequestError: one is not there.
+        """
+        self._library.remove(doc_ids)
+
+    def close(self) -> None:
+        """Let go of the file that the library is kept in, if it is; the model stays open."""
+        self._library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _put(
+        self, source: str | Path | Document, options: SourceOptions, *, replace: bool
+    ) -> Document:
+        check_names(options, SOURCE_OPTIONS, "of a document")
+        (document,) = self._library.put([incoming(source, **options)], replace=replace).documents
+        return document
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.
@@ -246,27 +288,15 @@ class DocumentQA:
             MissingExtraError: it needs packages of the extra ``rag``.
         """
         limit = whole("limit", limit, least=1)
-        entries = self._select(doc_ids, where)
+        entries, _ = once(_select(self._library.holdings(), doc_ids, where))
         query = arguments.words("the query", query)
         return tuple(map(hit, self._search.find(entries, query, on_search).found[:limit]))
-
-    def _select(self, doc_ids: Sequence[str] | None, where: Where | None) -> tuple[Entry, ...]:
-        if not self._library.entries:
-            raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
-        entries = self._library.select(doc_ids)
-        if where is None:
-            return entries
-        picked = picks(where)
-        if chosen := tuple(entry for entry in entries if picked(entry.document)):
-            return chosen
-        raise RequestError(
-            f"where={where!r:.80} fits none of {describe(entries)}; look at Document.metadata"
-        )
 
     def _inquire(self, question: str, options: AskOptions) -> Inquiry:
         """Check a question, choose how to answer it, and lay out what will be read."""
         check_names(options, ASK_OPTIONS, "of ask()")
-        entries = self._select(options.get("doc_ids"), options.get("where"))
+        holdings = self._library.holdings()
+        entries = _select(holdings, options.get("doc_ids"), options.get("where"))
         said = (self.instructions, options.get("instructions"))
         asked = Question.of(question, options.get("history"), said)
         schema = options.get("response_schema")
@@ -290,7 +320,7 @@ class DocumentQA:
             thinking=options.get("thinking"),
         )
         return Inquirer(
-            library=self._library,
+            holdings=holdings,
             search=self._search,
             strategy=self.strategy,
             edges=self.order == "edges",
@@ -300,27 +330,17 @@ class DocumentQA:
         ).inquire(asking, asked.asked, entries)
 
 
-def _as_document(
-    source: str | Path | Document, doc_id: str | None, encoding: str | None, password: str | None
-) -> Document:
-    if isinstance(source, Document):
-        return source if doc_id is None else Document(**{**dict(source), "doc_id": doc_id})
-    if isinstance(source, Path) or (isinstance(source, str) and doc_id is None):
-        return load_document(source, doc_id=doc_id, encoding=encoding, password=password)
-    if isinstance(source, str) and doc_id is not None:
-        if _is_file(source):
-            raise DocumentError(
-                f"{source!r} with a doc_id would be taken as the text itself, but it is a file; "
-                "pass Path(...) for the file, or Document(...) for the text"
-            )
-        return Document(doc_id=doc_id, text=source)
-    raise DocumentError(
-        f"a document is a path, a Document, or a text with doc_id=, not a {type(source).__name__}"
+def _select(
+    holdings: Holdings, doc_ids: Sequence[str] | None, where: Where | None
+) -> tuple[Entry, ...]:
+    if not holdings.entries:
+        raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
+    entries = holdings.select(doc_ids)
+    if where is None:
+        return entries
+    picked = picks(where)
+    if chosen := tuple(entry for entry in entries if picked(entry.document)):
+        return chosen
+    raise RequestError(
+        f"where={where!r:.80} fits none of {describe(entries)}; look at Document.metadata"
     )
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return len(text) < 1000 and Path(text).is_file()
-    except (OSError, ValueError):
-        return False

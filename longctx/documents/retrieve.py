@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from longctx.documents.asking import Asking
 from longctx.documents.chunks import Chunk
+from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block, window
-from longctx.documents.library import Library
 from longctx.documents.packing import best_at_edges, largest_fitting
 from longctx.prompt import Prompt
 
@@ -16,13 +16,13 @@ _MARKERS_TOKENS = 32
 
 
 def retrieve(
-    asking: Asking, library: Library, ranked: Sequence[Chunk], *, edges: bool
+    asking: Asking, holdings: Holdings, ranked: Sequence[Chunk], *, edges: bool
 ) -> tuple[Prompt, list[Block]]:
     """Fill a window with the best chunks, and join neighbours.
 
     Args:
         asking: the question.
-        library: joins.
+        holdings: joins.
         ranked: the chunks, the best first.
         edges: the best passages first and last, instead of the order of the documents.
 
@@ -34,14 +34,14 @@ def retrieve(
     """
 
     def blocks(n: int) -> list[Block]:
-        passages = library.passages(ranked[:n])
+        passages = holdings.passages(ranked[:n])
         return best_at_edges(passages, ranked) if edges else passages
 
     prompts: dict[int, Prompt] = {}
     frame = asking.frame()
 
     def estimate(n: int) -> int:
-        markers = _MARKERS_TOKENS * len(library.passages(ranked[:n]))
+        markers = _MARKERS_TOKENS * len(holdings.passages(ranked[:n]))
         return frame + markers + sum(chunk.tokens for chunk in ranked[:n])
 
     def exact(n: int) -> int:

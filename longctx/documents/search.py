@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from longctx.documents.answer import Hit
 from longctx.documents.chunks import Chunk
 from longctx.documents.embedders import SentenceTransformersEmbedder
+from longctx.documents.entry import Entry
 from longctx.documents.languages import language_of
-from longctx.documents.library import Entry, Library
+from longctx.documents.library import Library
 from longctx.documents.ranking import Found, words_of
 from longctx.documents.reranking import Reranker, reranked
 from longctx.protocols import Embedder
+from longctx.recent import Recent
 from longctx.types import ProgressCallback
 
 MULTILINGUAL = "intfloat/multilingual-e5-small"
@@ -26,6 +28,7 @@ has what it was measured on."""
 
 # Sentences of so many chunks are compared with the question by themselves.
 _LOOKED_AT = 8
+_KEPT_BYTES = 1 << 24  # of their vectors
 # Documents whose language is looked at: they tell what a library is written in.
 _MOST_LANGUAGES = 100
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
@@ -76,7 +79,9 @@ class Search:
         self._embedder = embedder
         self._reranker = reranker
         self._min_relevance = min_relevance
-        self._sentences: dict[tuple[str, int], NDArray[np.float32]] = {}
+        self._sentences: Recent[str, NDArray[np.float32]] = Recent(
+            _KEPT_BYTES, lambda text, vectors: len(text) + vectors.nbytes
+        )
 
     def find(
         self, entries: Sequence[Entry], query: str, on_progress: ProgressCallback | None = None
@@ -109,11 +114,11 @@ class Search:
 
     def _vectors(self, chunk: Chunk) -> NDArray[np.float32]:
         """Of a chunk's sentences, or of the whole where it has none."""
-        key = (chunk.document.doc_id, chunk.number)
-        if key not in self._sentences:
+        if (vectors := self._sentences.get(chunk.searchable)) is None:
             sentences = [s for s in _SENTENCE.split(chunk.text) if any(map(str.isalnum, s))]
-            self._sentences[key] = self._embedder.embed(sentences or [chunk.searchable])
-        return self._sentences[key]
+            vectors = self._embedder.embed(sentences or [chunk.searchable])
+            self._sentences.put(chunk.searchable, vectors)
+        return vectors
 
     @property
     def _name(self) -> str | None:

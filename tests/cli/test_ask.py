@@ -101,3 +101,31 @@ def test_what_names_no_file(files: list[str], said: str, tmp_path: Path) -> None
     done = run("ask", *names, "Why?", *OPTIONS, ok=False)
     assert done.returncode == 1
     assert said in " ".join(done.stderr.split())
+
+
+def test_a_library_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files given are added or updated; without any, what is in it is asked."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    note, kept = tmp_path / "a.txt", ("--library", str(tmp_path / "a.library"), "--json")
+    note.write_text("The sky is blue.")
+    (tmp_path / "b.txt").write_text("The sea is green.")
+    run("ask", str(note), str(tmp_path / "b.txt"), "Is it blue?", *kept, *OPTIONS)
+    note.write_text("The sky is red. " * 9)
+    run("ask", str(note), "Is it blue?", *kept, *OPTIONS)
+    note.unlink()
+    answer = json.loads(run("ask", "Is it blue?", *kept, *OPTIONS).stdout)
+    read = {document["doc_id"]: document["tokens"] for document in answer["report"]["documents"]}
+    assert list(read) == ["a.txt", "b.txt"]
+    assert read["a.txt"] > 2 * read["b.txt"]
+
+
+def test_one_file_of_several_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is said and left out; alone it is an error."""
+    (tmp_path / "a.txt").write_text("The sky is blue.")
+    (tmp_path / "b.txt").write_bytes(b"")
+    done = run("ask", str(tmp_path / "*.txt"), "Is it blue?", "--json", *OPTIONS)
+    assert [d["doc_id"] for d in json.loads(done.stdout)["report"]["documents"]] == ["a.txt"]
+    assert "skipped" in done.stderr
+    assert "b.txt is empty" in " ".join(done.stderr.split())
+    alone = run("ask", str(tmp_path / "b.txt"), "Is it blue?", *OPTIONS, ok=False)
+    assert alone.returncode == 1

@@ -126,11 +126,14 @@ def qa_calls(qa: DocumentQA, folder: Path) -> dict[str, Call | None]:
         "add_folder": lambda: qa.add_folder(folder / "docs"),
         "aask": lambda: asyncio.run(qa.aask("Where did the cat sit?")),
         "ask": lambda: qa.ask("Where did the cat sit?"),
+        "close": None,
         "documents": None,
         "n_chunks": None,
+        "remove": None,
         "search": lambda: qa.search("Where did the cat sit?"),
         "strategy": None,
         "stream": lambda: list(qa.stream("Where did the cat sit?")),
+        "update": lambda: qa.update("some text", doc_id="later"),
     }
 
 
