@@ -23,7 +23,7 @@ def model_routes(service: Service) -> APIRouter:
     async def model(model_id: str) -> ModelDocument:
         """One of them, by its name."""
         known = {model["id"]: model for model in _describe(service)}
-        service.check_model(model_id, list(known))
+        service.check_model(model_id, list(known), is_strict=True)
         return known[model_id]
 
     return router
