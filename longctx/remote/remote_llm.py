@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from longctx import arguments
 from longctx.channel import Cancelled, Channel
 from longctx.closing import Closing
-from longctx.errors import BackendError, ContextOverflowError, PlanError, RequestError
+from longctx.errors import BackendError, PlanError, RequestError
 from longctx.options import (
     ANSWER_OPTIONS,
     CHAT_OPTIONS,
@@ -31,6 +31,7 @@ from longctx.remote.discovery import choose_window, find_model, is_count
 from longctx.remote.listening import Listening, hear
 from longctx.remote.prompt import RemotePrompt
 from longctx.remote.request import CHAT, TEXT, chat_request, text_request
+from longctx.remote.room import Room
 from longctx.remote.wire import StreamedAnswer, wire_messages, wire_tools
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.types import (
@@ -113,8 +114,9 @@ class RemoteLLM(Closing):
             )
         self.reserve_output = reserve_output
         # What is less than the server's window is this side's to hold to, where it can count.
-        self._is_part = told is not None and self.target_ctx < told and self._dialect.exact
-        self._counts_first = self._is_part or not self._dialect.refuses_all
+        is_part = told is not None and self.target_ctx < told and self._dialect.exact
+        self._room = Room(self.target_ctx, reserve_output, is_part)
+        self._counts_first = is_part or not self._dialect.refuses_all
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
@@ -321,9 +323,9 @@ class RemoteLLM(Closing):
 
         if self._counts_first:
             asked = count()
-            self._bound(body, asked.n_tokens)
+            self._room.bound(body, asked.n_tokens)
             return self._ask(CHAT, body, lambda: asked.n_tokens, options)
-        self._bound(body, 0)
+        self._room.bound(body, None)
         return self._ask(CHAT, body, lambda: count().n_tokens, options)
 
     def generate(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Completion:
@@ -343,7 +345,7 @@ class RemoteLLM(Closing):
         def count() -> int:
             return self.count(prompt) if isinstance(prompt, str) else len(prompt)
 
-        self._bound(body, count() if self._counts_first else 0)
+        self._room.bound(body, count() if self._counts_first else None)
         return self._ask(TEXT, body, count, options)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
@@ -398,33 +400,6 @@ class RemoteLLM(Closing):
             pass
         except BaseException as error:  # it is the reader's, whatever it is
             channel.fail(error)
-
-    def _bound(self, body: dict[str, Any], n_prompt: int) -> None:
-        """Refuse what the server would cut, and what is beyond the part of its window in use.
-
-        Args:
-            body: of the request.
-            n_prompt: tokens of the prompt; 0 where the server refuses what does not fit.
-        """
-        max_tokens = body.get("max_tokens")
-        if not n_prompt and max_tokens is None:
-            return
-        if self._is_part and max_tokens is None:
-            body["max_tokens"] = max(1, self.target_ctx - n_prompt)
-        n_answer = max(1, self.reserve_output) if max_tokens is None else max_tokens
-        needed = n_prompt + n_answer
-        if needed > self.target_ctx:
-            for_it = f"{n_answer} are reserved for its answer"
-            if max_tokens is not None:
-                for_it = f"its answer may take {n_answer}"
-            raise ContextOverflowError(
-                f"the prompt is {n_prompt} tokens and {for_it}, "
-                f"{needed} in all, but the window is {self.target_ctx}. Shorten the prompt, lower "
-                "max_tokens, or serve a larger window. Nothing was cut.",
-                needed=needed,
-                available=self.target_ctx,
-                n_ctx=self.target_ctx,
-            )
 
     def _counted(self, n_prompt: int, answer: StreamedAnswer) -> Usage:
         """Usage of a server that does not tell it."""

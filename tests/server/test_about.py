@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import BadRequestError, OpenAI
+from openai import BadRequestError, NotFoundError, OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from longctx import LongContextLLM
@@ -104,7 +104,7 @@ def test_metrics_count_what_happened(server: LiveServer, client: OpenAI) -> None
         u.completion_tokens for u in usages if u is not None
     )
     assert grown("longctx_requests_total", "/v1/chat/completions", "200") == 2
-    assert grown("longctx_requests_total", "/v1/chat/completions", "404") == 1
+    assert grown("longctx_requests_total", "/v1/chat/completions", "400") == 1
     assert grown("longctx_requests_total", "other", "404") == 1
     assert grown("longctx_time_to_first_token_seconds_count") == 2
     assert after[("longctx_jobs",)] == 0
