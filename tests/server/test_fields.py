@@ -149,13 +149,15 @@ def test_several_answers_side_by_side(client: OpenAI) -> None:
 def test_how_long_an_answer_may_be(tiny_llm: LongContextLLM) -> None:
     """-1 and nothing go to the end of the window, 0 only reads, all as llama-server has it; the
     operator may bound what names no bound."""
-    asked = {"messages": TURN["messages"], "stop_on_repetition": False}
+    n = tiny_llm.count(TURN["messages"])
+    more = tiny_llm.detokenize(tiny_llm.tokenize("more of it, and " * 900)[: 1900 - n])
+    asked = {"messages": [{"role": "user", "content": more}], "stop_on_repetition": False}
     with serving(tiny_llm, model_id="tiny", max_tokens=None) as live, live.http() as http:
         for bound in ({}, {"max_tokens": None}, {"max_tokens": -1}, {"n_predict": -1}):
             found = http.post(ROUTES["chat"], json={**asked, **bound}).json()
             is_cut = found["choices"][0]["finish_reason"] == "length"
             assert is_cut == (found["usage"]["total_tokens"] == 2048)
-            assert found["usage"]["completion_tokens"] > 10 * tiny_llm.reserve_output
+            assert found["usage"]["completion_tokens"] > 3 * tiny_llm.reserve_output
         read = http.post(ROUTES["chat"], json={**asked, "max_tokens": 0}).json()
         assert read["choices"][0]["message"]["content"] == ""
         assert read["usage"]["completion_tokens"] == 0
