@@ -385,6 +385,14 @@ def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
     return found.astype(np.int32)
 
 
+def are_numbers(value: Any) -> bool:
+    """Whether it is a list or an array of whole numbers, and not empty."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.dtype.kind in "iu" and bool(value.size)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    return is_list and bool(value) and all(isinstance(each, Integral) for each in value)
+
+
 def texts(name: str, value: Any) -> list[str]:
     """Several texts.
 

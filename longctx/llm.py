@@ -295,13 +295,18 @@ class LongContextLLM(Closing):
         """
         return self._answers.batch(conversations, options)
 
-    def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Completion:
-        """Continue plain text, without a chat template; arguments and errors as :meth:`chat`."""
+    def generate(
+        self, prompt: str | Sequence[int] | NDArray[np.int32], **options: Unpack[AnswerOptions]
+    ) -> Completion:
+        """Continue plain text, or token ids as they are, without a chat template; arguments and
+        errors as :meth:`chat`."""
         with self.stream(prompt, **options) as stream:
             return stream.result
 
-    def stream(self, prompt: str, **options: Unpack[AnswerOptions]) -> Stream:
-        """Continue plain text piece by piece; the last chunk carries ``result``."""
+    def stream(
+        self, prompt: str | Sequence[int] | NDArray[np.int32], **options: Unpack[AnswerOptions]
+    ) -> Stream:
+        """:meth:`generate`, piece by piece; the last chunk carries ``result``."""
         return self._answers.text(prompt, options)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:

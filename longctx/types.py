@@ -39,18 +39,43 @@ REASONING_NAMES = ("reasoning_content", "thinking")
 
 
 class ToolCall(Frozen):
-    """One call of a tool that the model asked for."""
+    """One call of a tool that the model asked for.
+
+    ``malformed`` is the text of arguments that are no JSON object, as a history may have them of
+    a model that wrote them freely, or was cut; ``arguments`` are then empty.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+    malformed: str | None = None
+
+    @classmethod
+    def parsed(cls, call_id: str, name: str, arguments: str) -> ToolCall:
+        """A call by the text of its arguments, which may be none."""
+        try:
+            found = json.loads(arguments or "{}")
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict):
+            return cls(id=call_id, name=name, arguments=found)
+        return cls(id=call_id, name=name, malformed=arguments)
+
+    @property
+    def arguments_text(self) -> str:
+        """The arguments as JSON text, or as they were written."""
+        if self.malformed is not None:
+            return self.malformed
+        return json.dumps(self.arguments, ensure_ascii=False)
 
     def to_openai(self) -> dict[str, Any]:
-        """Return the call in OpenAI's nested form, arguments as an object (as templates want)."""
+        """Return the call in OpenAI's nested form, arguments as an object (as templates want), or
+        as the text that they are."""
+        arguments = self.arguments if self.malformed is None else self.malformed
         return {
             "id": self.id,
             "type": "function",
-            "function": {"name": self.name, "arguments": self.arguments},
+            "function": {"name": self.name, "arguments": arguments},
         }
 
 
@@ -131,10 +156,11 @@ def _flatten_call(call: Any) -> Any:
     if not (isinstance(call, Mapping) and "function" in call):
         return call
     function = call["function"]
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):
-        arguments = json.loads(arguments or "{}")
-    return {"id": call.get("id", ""), "name": function.get("name"), "arguments": arguments}
+    call_id, name = call.get("id", ""), function.get("name")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and isinstance(call_id, str) and isinstance(name, str):
+        return ToolCall.parsed(call_id, name, arguments)
+    return {"id": call_id, "name": name, "arguments": arguments or {}}
 
 
 MessageLike: TypeAlias = Message | Mapping[str, Any]
@@ -181,14 +207,10 @@ def _as_message(index: int, message: Any) -> Message:
     known = {key: value for key, value in message.items() if key in names}
     try:
         return Message.model_validate(known)
-    except (ValidationError, json.JSONDecodeError) as error:
-        details = (
-            "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-                for item in error.errors()
-            )
-            if isinstance(error, ValidationError)
-            else f"tool call arguments are not JSON ({error})"
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
         )
         raise TemplateError(
             f"messages[{index}] is not a message ({details}); it needs 'role' "
@@ -210,6 +232,7 @@ class Composed(Frozen):
 class Usage(Frozen):
     """Tokens that one call used. ``prompt_tokens = cached_tokens + prefilled_tokens``.
 
+    ``is_estimate`` says that they were not counted but estimated, because a server does not tell.
     ``reasoning_tokens`` of the completion were thoughts; ``accepted_tokens`` came from
     ``drafted_tokens`` that prompt lookup proposed (``docs/prompt-lookup.md``).
     """
@@ -221,6 +244,13 @@ class Usage(Frozen):
     reasoning_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    is_estimate: bool = False
+
+    def __add__(self, other: Usage) -> Usage:
+        """Tokens of both calls."""
+        names = [name for name in Usage.model_fields if name != "is_estimate"]
+        total = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Usage(**total, is_estimate=self.is_estimate or other.is_estimate)
 
 
 class Timings(Frozen):

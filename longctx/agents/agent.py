@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -377,7 +376,4 @@ def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
 
 
 def _sum(usages: Iterable[Usage]) -> Usage:
-    total: Counter[str] = Counter()
-    for usage in usages:
-        total.update(dict(usage))
-    return Usage(**total)
+    return sum(usages, Usage())

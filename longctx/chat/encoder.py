@@ -150,6 +150,16 @@ class PromptEncoder:
             n_added=int(self._tokenizer.adds_bos),
         )
 
+    def tokens(self, ids: Ids) -> EncodedPrompt:
+        """Token ids to continue, as they are, as a prompt.
+
+        Raises:
+            RequestError: they are no token ids of this vocabulary.
+        """
+        found = self.checked(ids).tolist()
+        rendered = RenderedPrompt(text=self.detokenize(found), ids=found)
+        return EncodedPrompt((), (), len(found), rendered=rendered, template=self._template)
+
     def part(self, text: str, at_start: bool) -> list[int]:
         """Token ids of a part of a text; of its start with the model's BOS."""
         self._check_open()

@@ -32,3 +32,8 @@ class EncodedPrompt(Prompt):
     def ids(self) -> list[int]:
         """The token ids that are prefilled."""
         return self.rendered.ids
+
+    @property
+    def text(self) -> str:
+        """The text that it comes to, template and tools included."""
+        return self.rendered.text

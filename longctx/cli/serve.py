@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated, Any
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-from longctx.cli.opening import ModelOrDemo, opens_model
+from longctx.cli.opening import OPENING, ModelOrDemo, opens_model
 from longctx.cli.output import errors, show_plan
+from longctx.cli.sampling import takes_sampling
+from longctx.errors import RequestError
+from longctx.types import first_problem
+
+if TYPE_CHECKING:
+    from longctx.llm import LongContextLLM
+    from longctx.server import ServedModel, ServerSettings
+    from longctx.server.relay import RelayedModel
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_SAMPLING = (
+    "Requests say how their answers are drawn. What they leave out is as the options of sampling "
+    "say, else as the model's file has it, else a temperature of 1, as servers have it elsewhere."
+)
 
 
 @opens_model
+@partial(takes_sampling, note=_SAMPLING)
 def serve(
     model: ModelOrDemo = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve the model of another server, such as http://gpu:8000/v1, in place of a "
+            "file; MODEL is then its name there."
+        ),
+    ] = None,
+    base_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LONGCTX_BASE_KEY", help="What that server asks for. Default: nothing."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port.")] = 8000,
     api_key: Annotated[
@@ -27,8 +56,26 @@ def serve(
         list[str] | None,
         typer.Option(help="A name to answer for. Default: all, or on loopback its own names."),
     ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An origin whose pages may ask, such as https://chat.example.org or "
+            "app://obsidian.md; `vscode-webview://*` is all of a scheme. Default: none but its own."
+        ),
+    ] = None,
     model_id: Annotated[
         str | None, typer.Option(help="The name that clients give. Default: the model's own.")
+    ] = None,
+    strict_model: Annotated[
+        bool, typer.Option("--strict-model", help="Refuse requests for a model of another name.")
+    ] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of an answer whose request names no bound. Default: to its end, or "
+            "to that of the window.",
+        ),
     ] = None,
     max_waiting: Annotated[
         int, typer.Option(min=0, help="Answers that may wait for the one under way.")
@@ -47,15 +94,18 @@ def serve(
         ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what llama.cpp says.")
+    ] = False,
     *,
     opening: dict[str, Any],
+    sampling: dict[str, Any],
 ) -> None:
     """Serve a model over HTTP with OpenAI's and Anthropic's APIs, and a page to chat on.
 
     Clients share the model: their answers are written side by side, and each conversation's cached
     tokens are found by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
     """
-    from longctx.llm import LongContextLLM
     from longctx.server import ServerSettings, TextEmbedder
     from longctx.server import serve as run
 
@@ -67,10 +117,15 @@ def serve(
             f"[yellow]warning[/yellow]  {host} is reached from other machines, and no --api-key "
             "is asked of them"
         )
-    settings = ServerSettings(
+    settings = _checked(
+        ServerSettings,
         model_id=model_id,
+        strict_model=strict_model,
         api_key=api_key or None,
         allowed_hosts=names,
+        cors=tuple(cors or ()),
+        max_tokens=max_tokens,
+        sampling=sampling,
         max_waiting=max_waiting,
         timeout_s=timeout,
         max_body_bytes=max_body,
@@ -79,6 +134,40 @@ def serve(
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     vectors = TextEmbedder(embedder) if embedder is not None else None
-    with LongContextLLM(model, **opening) as llm:
-        show_plan(llm.plan)
+    with ExitStack() as stack:
+        llm: ServedModel
+        if base_url is None:
+            llm = stack.enter_context(_local(model, opening, verbose=verbose))
+            show_plan(llm.plan)
+        else:
+            llm = stack.enter_context(_remote(base_url, model, base_key, opening))
+            errors.print(str(llm), markup=False)
         run(llm, settings, vectors, host=host, port=port)
+
+
+def _local(model: str | None, opening: dict[str, Any], *, verbose: bool) -> LongContextLLM:
+    from longctx.llm import LongContextLLM
+
+    return LongContextLLM(model, verbose=verbose, **opening)
+
+
+def _remote(
+    base_url: str, model: str | None, api_key: str | None, opening: dict[str, Any]
+) -> RelayedModel:
+    """Its window is that server's, or less; how it is opened was decided there."""
+    from longctx.server.relay import RelayedModel
+
+    chosen = {key: value for key, value in opening.items() if value != OPENING[key].default}
+    taken = {key: chosen.pop(key) for key in ("target_ctx", "reserve_output") if key in chosen}
+    if chosen:
+        named = ", ".join(f"--{OPENING[key].name.replace('_', '-')}" for key in sorted(chosen))
+        raise RequestError(f"{named}: with --base-url that is decided where the model is served")
+    return RelayedModel.connect(base_url, model, api_key=api_key, **taken)
+
+
+def _checked(kind: type[ServerSettings], **given: Any) -> ServerSettings:
+    """The settings, or what is wrong with one of them."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise RequestError(first_problem(error, "the server")) from error

@@ -217,9 +217,7 @@ class Asking:
             prefilled = used.prefilled_tokens + self._composed_tokens
             used = used.model_copy(update={"cached_tokens": cached, "prefilled_tokens": prefilled})
             self._composed_tokens = 0
-        self.usage = Usage(
-            **{name: getattr(self.usage, name) + getattr(used, name) for name in Usage.model_fields}
-        )
+        self.usage += used
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from longctx import arguments
 from longctx.channel import Channel, Merged
 from longctx.chat import EncodedPrompt, Expected, Hearing, expect_answer, expect_text
@@ -48,10 +51,16 @@ class AnswerGenerator:
         prompt = self._prompt(messages, options)
         return self._stream(prompt, options, _expected(prompt, options))
 
-    def text(self, prompt: str, options: AnswerOptions) -> Stream:
-        """Continue a plain text."""
+    def text(
+        self, prompt: str | Sequence[int] | NDArray[np.int32], options: AnswerOptions
+    ) -> Stream:
+        """Continue a plain text, or token ids."""
         check_names(options, ANSWER_OPTIONS, "of generate()")
-        encoded = self._model.prompts.text(arguments.plain_text("prompt", prompt))
+        prompts = self._model.prompts
+        if isinstance(prompt, str) or not arguments.are_numbers(prompt):
+            encoded = prompts.text(arguments.plain_text("prompt", prompt))
+        else:
+            encoded = prompts.tokens(prompt)
         return self._stream(encoded, options, expect_text(options.get("response_schema")))
 
     def batch(self, conversations: Sequence[Messages], options: ChatOptions) -> list[Completion]:

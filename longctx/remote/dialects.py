@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from longctx import arguments
-from longctx.errors import RemoteError, ToolError
+from longctx.errors import RemoteError, RequestError, ToolError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
     MESSAGE_TOKENS,
@@ -24,8 +24,8 @@ from longctx.remote.names import (
 )
 
 Counting: TypeAlias = Literal["longctx", "vllm", "llama-server", "estimate"]
-WireMessages: TypeAlias = list[dict[str, Any]]
-WireTools: TypeAlias = list[dict[str, Any]] | None
+Conversation: TypeAlias = Mapping[str, Any]
+"""``messages`` as they are sent, ``tools`` where there are any, and what switches the template."""
 
 
 class Dialect(Protocol):
@@ -46,8 +46,20 @@ class Dialect(Protocol):
     def count_text(self, text: str) -> int:
         """Tokens of plain text."""
 
-    def count_chat(self, messages: WireMessages, tools: WireTools) -> int:
+    def count_chat(self, body: Conversation) -> int:
         """Tokens of a conversation as it is prefilled."""
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of plain text."""
+
+    def chat_ids(self, body: Conversation) -> list[int]:
+        """Token ids of a conversation as it is prefilled."""
+
+    def chat_text(self, body: Conversation) -> str:
+        """The text that a conversation comes to."""
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of token ids."""
 
 
 class LongctxServer:
@@ -67,15 +79,40 @@ class LongctxServer:
 
     def count_text(self, text: str) -> int:
         """By the server."""
-        return self._count(content=text)
+        return self._count(self._of_text(text))
 
-    def count_chat(self, messages: WireMessages, tools: WireTools) -> int:
+    def count_chat(self, body: Conversation) -> int:
         """By the server."""
-        return self._count(messages=messages, **({"tools": tools} if tools else {}))
+        return self._count(body)
 
-    def _count(self, **body: Any) -> int:
-        found = self._connection.post("/tokenize", {"model": self._model, **body})
-        return _number(found, "count", self._connection)
+    def text_ids(self, text: str) -> list[int]:
+        """By the server."""
+        return self._ids(self._of_text(text))
+
+    def chat_ids(self, body: Conversation) -> list[int]:
+        """By the server."""
+        return self._ids(body)
+
+    def chat_text(self, body: Conversation) -> str:
+        """By the server."""
+        return str(self._ask("/apply-template", body, "prompt", str))
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """By the server."""
+        return str(self._ask("/detokenize", {"tokens": list(ids)}, "content", str))
+
+    def _of_text(self, text: str) -> dict[str, Any]:
+        return {"content": text}
+
+    def _count(self, body: Mapping[str, Any]) -> int:
+        return int(self._ask("/tokenize", body, "count", int))
+
+    def _ids(self, body: Mapping[str, Any]) -> list[int]:
+        return list(self._ask("/tokenize", body, "tokens", list))
+
+    def _ask(self, path: str, body: Mapping[str, Any], name: str, kind: type) -> Any:
+        found = self._connection.post(path, {"model": self._model, **body})
+        return _member(found, name, kind, self._connection.root + path)
 
 
 class VllmServer(LongctxServer):
@@ -83,9 +120,17 @@ class VllmServer(LongctxServer):
 
     names = VLLM_NAMES
 
-    def count_text(self, text: str) -> int:
-        """By the server, without the token that begins a prompt."""
-        return self._count(prompt=text, add_special_tokens=False)
+    def chat_text(self, body: Conversation) -> str:
+        """Of its token ids, marks included."""
+        return self.text_of(self.chat_ids(body))
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """By the server."""
+        return str(self._ask("/detokenize", {"tokens": list(ids)}, "prompt", str))
+
+    def _of_text(self, text: str) -> dict[str, Any]:
+        """Without the token that begins a prompt."""
+        return {"prompt": text, "add_special_tokens": False}
 
 
 class LlamaServer:
@@ -110,19 +155,33 @@ class LlamaServer:
 
     def count_text(self, text: str) -> int:
         """By the server; what looks like a control token is text."""
-        return self._count(text, special=False)
+        return len(self.text_ids(text))
 
-    def count_chat(self, messages: WireMessages, tools: WireTools) -> int:
+    def count_chat(self, body: Conversation) -> int:
         """By the server, as it tokenises what its template makes of the messages."""
-        if tools and not self._shows_tools():
+        return len(self.chat_ids(body))
+
+    def text_ids(self, text: str) -> list[int]:
+        """By the server."""
+        return self._ids(text, special=False)
+
+    def chat_ids(self, body: Conversation) -> list[int]:
+        """By the server."""
+        return self._ids(self.chat_text(body), special=True)
+
+    def chat_text(self, body: Conversation) -> str:
+        """By the server.
+
+        Raises:
+            ToolError: its template has no place for tools.
+        """
+        if body.get("tools") and not self._shows_tools():
             raise ToolError(
                 f"the chat template at {self._connection.root} has no place for tools, and "
                 "llama-server would leave them out without a word: start it with "
                 "--chat-template-file FILE, a template that has, or use `longctx serve`"
             )
-        body = {"messages": messages, **({"tools": tools} if tools else {})}
-        prompt = self._connection.post("/apply-template", body).get("prompt")
-        return self._count(str(prompt), special=True)
+        return str(self._ask("/apply-template", body, "prompt", str))
 
     def _shows_tools(self) -> bool:
         """Whether its template does, as far as it says (older ones do not)."""
@@ -132,15 +191,18 @@ class LlamaServer:
             self._has_tools = known.get("supports_tools", True) is not False
         return self._has_tools
 
-    def _count(self, text: str, *, special: bool) -> int:
+    def text_of(self, ids: Sequence[int]) -> str:
+        """By the server."""
+        return str(self._ask("/detokenize", {"tokens": list(ids)}, "content", str))
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
         body = {"content": text, "add_special": special, "parse_special": special}
-        tokens = self._connection.post("/tokenize", body).get("tokens")
-        if not isinstance(tokens, list):
-            raise RemoteError(
-                f"{self._connection.root}/tokenize answered without tokens; pass "
-                "counting='estimate' if it is no llama-server"
-            )
-        return len(tokens)
+        return list(self._ask("/tokenize", body, "tokens", list))
+
+    def _ask(self, path: str, body: Mapping[str, Any], name: str, kind: type) -> Any:
+        return _member(
+            self._connection.post(path, dict(body)), name, kind, self._connection.root + path
+        )
 
 
 class UnknownServer:
@@ -159,9 +221,10 @@ class UnknownServer:
         """Estimated."""
         return estimate_tokens(text)
 
-    def count_chat(self, messages: WireMessages, tools: WireTools) -> int:
+    def count_chat(self, body: Conversation) -> int:
         """Estimated: text, calls and tools as JSON, and what templates put around them."""
-        texts = [json.dumps(tool, ensure_ascii=False) for tool in tools or ()]
+        messages, tools = body["messages"], body.get("tools") or ()
+        texts = [json.dumps(tool, ensure_ascii=False) for tool in tools]
         for message in messages:
             texts.append(str(message.get("content") or ""))
             texts.append(str(message.get("reasoning_content") or ""))
@@ -169,6 +232,29 @@ class UnknownServer:
                 texts.append(json.dumps(calls, ensure_ascii=False))
         around = TEMPLATE_TOKENS + MESSAGE_TOKENS * len(messages) + (TOOLS_TOKENS if tools else 0)
         return sum(map(estimate_tokens, texts)) + around
+
+    def text_ids(self, _text: str) -> list[int]:
+        """Nobody knows them."""
+        raise self._unknown()
+
+    def chat_ids(self, _body: Conversation) -> list[int]:
+        """Nobody knows them."""
+        raise self._unknown()
+
+    def chat_text(self, _body: Conversation) -> str:
+        """Nobody knows it."""
+        raise self._unknown()
+
+    def text_of(self, _ids: Sequence[int]) -> str:
+        """Nobody knows it."""
+        raise self._unknown()
+
+    @staticmethod
+    def _unknown() -> RequestError:
+        return RequestError(
+            "the server that has the model has no tokenizer route that is known; if it is "
+            "longctx serve, vLLM or llama-server behind a proxy, pass counting="
+        )
 
 
 _OWNERS: dict[str, Counting] = {
@@ -201,11 +287,11 @@ def _positive(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _number(found: Mapping[str, Any], name: str, connection: Connection) -> int:
+def _member(found: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     value = found.get(name)
-    if not isinstance(value, int):
+    if not isinstance(value, kind):
         raise RemoteError(
-            f"{connection.root}/tokenize answered without {name!r}; pass counting='estimate' if "
-            "the server has no such route"
+            f"{where} answered without {name!r}; pass counting='estimate' if the server has no "
+            "such route"
         )
     return value

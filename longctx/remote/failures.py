@@ -18,6 +18,11 @@ from longctx.errors import (
 
 _BUSY_S = 1.0
 _WINDOW = re.compile(r"maximum context length (?:is|of) (\d+)")
+_SCHEMA = re.compile(
+    r"json.?schema|parse grammar|grammar_init|guided_|response_format|structured.?output|"
+    r"tools? .{0,20}schema",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(r"requested (\d+) tokens")
 _PROMPT = re.compile(r"(\d+) (?:input tokens|tokens in the (?:prompt|messages))")
 
@@ -76,6 +81,11 @@ def refusal(error: Mapping[str, Any], max_tokens: int = 0) -> LongCtxError | Non
             needed=needed,
             available=n_ctx,
             n_ctx=n_ctx,
+        )
+    if _SCHEMA.search(message):
+        return RequestError(
+            f"the server cannot hold an answer to this schema, or to the schema of a tool: "
+            f"{message:.300}; say it more simply"
         )
     if code == "invalid_messages":
         return TemplateError(message)

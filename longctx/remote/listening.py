@@ -10,7 +10,6 @@ from longctx.channel import Channel
 from longctx.errors import RemoteError
 from longctx.remote.connection import Connection, ServerEvents
 from longctx.remote.failures import refusal
-from longctx.remote.request import CHAT
 from longctx.remote.wire import StreamedAnswer, progress_in
 from longctx.stream import Event
 from longctx.types import Chunk
@@ -30,13 +29,18 @@ class Listening(Channel[Event]):
 
 
 def hear(
-    connection: Connection, events: ServerEvents, body: dict[str, Any], channel: Channel[Event]
+    connection: Connection,
+    events: ServerEvents,
+    path: str,
+    body: dict[str, Any],
+    channel: Channel[Event],
 ) -> StreamedAnswer:
     """Tell a reader what the server tells, and return the whole.
 
     Args:
         connection: to the server.
         events: of the answer.
+        path: that was asked.
         body: of the request.
         channel: the reader's.
 
@@ -59,7 +63,7 @@ def hear(
     channel.check()
     if not answer.is_whole:
         if not answer.has_begun:
-            _ask_why(connection, body)
+            _ask_why(connection, path, body)
         raise RemoteError(f"{connection.root} ended its answer in the middle; ask again")
     return answer
 
@@ -74,10 +78,10 @@ def _taken(connection: Connection, answer: StreamedAnswer, chunk: dict[str, Any]
         ) from error
 
 
-def _ask_why(connection: Connection, body: dict[str, Any]) -> None:
+def _ask_why(connection: Connection, path: str, body: dict[str, Any]) -> None:
     """Some servers refuse a stream by an empty one, and say why only where none is asked."""
     plain = {name: value for name, value in body.items() if name != "stream_options"}
-    connection.post(CHAT, {**plain, "stream": False})
+    connection.post(path, {**plain, "stream": False})
 
 
 def _failed(connection: Connection, error: Mapping[str, Any], max_tokens: int) -> Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from typing import Any
@@ -14,9 +14,11 @@ from typing_extensions import Unpack
 from longctx import arguments
 from longctx.channel import Cancelled, Channel
 from longctx.closing import Closing
-from longctx.errors import BackendError, ContextOverflowError, PlanError, RequestError
+from longctx.errors import BackendError, PlanError, RequestError
 from longctx.options import (
+    ANSWER_OPTIONS,
     CHAT_OPTIONS,
+    AnswerOptions,
     ChatOptions,
     check_names,
 )
@@ -27,7 +29,9 @@ from longctx.remote.connection import Connection, ServerEvents
 from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
 from longctx.remote.listening import Listening, hear
-from longctx.remote.request import CHAT, chat_request
+from longctx.remote.prompt import RemotePrompt
+from longctx.remote.request import CHAT, TEXT, chat_request, text_request
+from longctx.remote.room import Room
 from longctx.remote.wire import StreamedAnswer, wire_messages, wire_tools
 from longctx.stream import AsyncStream, Event, Stream
 from longctx.types import (
@@ -109,6 +113,10 @@ class RemoteLLM(Closing):
                 f"window of {self.target_ctx:,}"
             )
         self.reserve_output = reserve_output
+        # What is less than the server's window is this side's to hold to, where it can count.
+        is_part = told is not None and self.target_ctx < told and self._dialect.exact
+        self._room = Room(self.target_ctx, reserve_output, is_part)
+        self._counts_first = is_part or not self._dialect.refuses_all
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
         self.overflow = str(own.get("overflow", "error")) if isinstance(own, dict) else "error"
@@ -147,6 +155,11 @@ class RemoteLLM(Closing):
         """Whether :meth:`count` asks the server's own tokenizer; otherwise it estimates, high."""
         return self._dialect.exact
 
+    @property
+    def passes_over_switches(self) -> bool:
+        """Whether the server lets a switch pass that its chat template lacks; ours refuses it."""
+        return self._dialect.names.thinking != "own"
+
     # Life
 
     def close(self) -> None:
@@ -184,13 +197,41 @@ class RemoteLLM(Closing):
             self._counts.put(text, count)
         return count
 
-    def prompt(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> Prompt:
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of plain text, by the server.
+
+        Raises:
+            RequestError: it has no tokenizer route that is known.
+            RemoteError: it cannot be reached.
+        """
+        self._check_open()
+        return self._dialect.text_ids(arguments.plain_text("the text", text))
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids, by the server; errors as :meth:`tokenize`."""
+        self._check_open()
+        return self._dialect.text_of(ids)
+
+    def prompt(
+        self,
+        messages: Messages,
+        tools: Sequence[ToolSchema] | None = None,
+        *,
+        thinking: bool | str | None = None,
+        template_options: Mapping[str, Any] | None = None,
+    ) -> RemotePrompt:
         """Count a conversation once: whatever takes messages takes the result, and asks the
         server for no count again.
 
         Args:
             messages: the conversation. A prompt of this model is returned as it is.
             tools: OpenAI-style schemas; None leaves a prompt its own.
+            thinking: as in :meth:`chat`.
+            template_options: as in :meth:`chat`.
+
+        Returns:
+            ``.n_tokens``, ``.messages`` and ``.tools``; the server is asked for ``.ids`` and
+            ``.text`` when they are.
 
         Raises:
             TemplateError: the messages are no conversation.
@@ -199,12 +240,21 @@ class RemoteLLM(Closing):
         """
         self._check_open()
         schemas = tools_of(messages, tools)
-        if isinstance(messages, Prompt) and messages.counted_by is self._dialect:
+        switches = self._dialect.names.template_fields(thinking, template_options)
+        if (
+            isinstance(messages, RemotePrompt)
+            and messages.dialect is self._dialect
+            and switches.items() <= messages.body.items()
+        ):
             return messages
         conversation = tuple(as_messages(messages))
-        on_wire = wire_messages(conversation, self._dialect.names.reasoning)
-        n_tokens = self._dialect.count_chat(on_wire, wire_tools(schemas))
-        return Prompt(conversation, schemas, n_tokens, self._dialect)
+        body = {"messages": wire_messages(conversation, self._dialect.names.reasoning), **switches}
+        if (on_wire := wire_tools(schemas)) is not None:
+            body["tools"] = on_wire
+        n_tokens = self._dialect.count_chat(body)
+        return RemotePrompt(
+            conversation, schemas, n_tokens, self._dialect, body=body, dialect=self._dialect
+        )
 
     # Generating
 
@@ -265,19 +315,41 @@ class RemoteLLM(Closing):
         self._check_open()
         check_names(options, CHAT_OPTIONS, "of chat()")
         body = chat_request(self.model, messages, options, self._defaults, self._dialect.names)
-        if not self._dialect.refuses_all:
-            messages = self.prompt(messages, options.get("tools"))
-            self._check_fit(messages.n_tokens, body.get("max_tokens"))
-        events = self._connection.events(CHAT, body)
-        channel = Listening(events.abort)
-        # A thread of its own, so that giving up never waits for a server that says nothing.
-        threading.Thread(
-            target=self._listen,
-            args=(events, messages, body, channel),
-            name="longctx-remote",
-            daemon=True,
-        ).start()
-        return Stream(channel, options.get("on_progress"))
+
+        def count() -> RemotePrompt:
+            return self.prompt(
+                messages,
+                options.get("tools"),
+                thinking=options.get("thinking"),
+                template_options=options.get("template_options"),
+            )
+
+        if self._counts_first:
+            asked = count()
+            self._room.bound(body, asked.n_tokens)
+            return self._ask(CHAT, body, lambda: asked.n_tokens, options)
+        self._room.bound(body, None)
+        return self._ask(CHAT, body, lambda: count().n_tokens, options)
+
+    def generate(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Completion:
+        """Continue plain text, or token ids of the server's model, without a chat template;
+        options and errors as :meth:`chat`."""
+        with self.stream(prompt, **options) as stream:
+            return stream.result
+
+    def stream(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Stream:
+        """:meth:`generate`, piece by piece; the last chunk carries ``result``."""
+        self._check_open()
+        check_names(options, ANSWER_OPTIONS, "of generate()")
+        if not arguments.are_numbers(prompt):
+            prompt = arguments.plain_text("prompt", prompt)
+        body = text_request(self.model, prompt, options, self._defaults, self._dialect.names)
+
+        def count() -> int:
+            return self.count(prompt) if isinstance(prompt, str) else len(prompt)
+
+        self._room.bound(body, count() if self._counts_first else None)
+        return self._ask(TEXT, body, count, options)
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it hangs up."""
@@ -300,45 +372,40 @@ class RemoteLLM(Closing):
             **self._dialect.extra_fields,
         }
 
+    def _ask(
+        self, path: str, body: dict[str, Any], count: Callable[[], int], options: AnswerOptions
+    ) -> Stream:
+        events = self._connection.events(path, body)
+        channel = Listening(events.abort)
+        # A thread of its own, so that giving up never waits for a server that says nothing.
+        threading.Thread(
+            target=self._listen,
+            args=(events, path, body, count, channel),
+            name="longctx-remote",
+            daemon=True,
+        ).start()
+        return Stream(channel, options.get("on_progress"))
+
     def _listen(
         self,
         events: ServerEvents,
-        asked: Messages,
+        path: str,
         body: dict[str, Any],
+        count: Callable[[], int],
         channel: Channel[Event],
     ) -> None:
         """Tell a reader what the server tells, to the end or until it gives up."""
         try:
-            answer = hear(self._connection, events, body, channel)
-            usage = answer.usage or self._counted(asked, body.get("tools"), answer)
+            answer = hear(self._connection, events, path, body, channel)
+            usage = answer.usage or self._counted(count(), answer)
             channel.finish(Chunk(result=answer.completion(usage, self.target_ctx)))
         except Cancelled:
             pass
         except BaseException as error:  # it is the reader's, whatever it is
             channel.fail(error)
 
-    def _check_fit(self, n_prompt: int, max_tokens: int | None) -> None:
-        """Refuse what the server would cut."""
-        n_answer = max(1, self.reserve_output) if max_tokens is None else max_tokens
-        needed = n_prompt + n_answer
-        if needed > self.target_ctx:
-            for_it = f"{n_answer} are reserved for its answer"
-            if max_tokens is not None:
-                for_it = f"its answer may take {n_answer}"
-            raise ContextOverflowError(
-                f"the prompt is {n_prompt} tokens and {for_it}, "
-                f"{needed} in all, but the window is {self.target_ctx}. Shorten the prompt, lower "
-                "max_tokens, or serve a larger window. Nothing was cut.",
-                needed=needed,
-                available=self.target_ctx,
-                n_ctx=self.target_ctx,
-            )
-
-    def _counted(
-        self, asked: Messages, tools: Sequence[ToolSchema] | None, answer: StreamedAnswer
-    ) -> Usage:
+    def _counted(self, n_prompt: int, answer: StreamedAnswer) -> Usage:
         """Usage of a server that does not tell it."""
-        n_prompt = self.prompt(asked, tools).n_tokens
         thought = answer.reasoning
         n_thought = self._dialect.count_text(thought) if thought else 0
         return Usage(
@@ -346,6 +413,7 @@ class RemoteLLM(Closing):
             prefilled_tokens=n_prompt,
             completion_tokens=n_thought + self._dialect.count_text(answer.text),
             reasoning_tokens=n_thought,
+            is_estimate=not self.counts_exactly,
         )
 
     def _check_open(self) -> None:

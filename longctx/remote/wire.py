@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from longctx import arguments
 from longctx.errors import ToolError
 from longctx.remote.discovery import is_count
+from longctx.remote.logprobs import sampled_tokens
 from longctx.types import (
     Chunk,
     Completion,
@@ -20,6 +21,7 @@ from longctx.types import (
     Message,
     Messages,
     Progress,
+    SampledToken,
     Timings,
     ToolCall,
     ToolCallDelta,
@@ -51,7 +53,8 @@ def wire_messages(
             plain |= dict.fromkeys(reasoning, thought)
         for call in plain.get("tool_calls", ()):
             function = call["function"]
-            function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
+            if not isinstance(function["arguments"], str):
+                function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
         out.append(plain)
     return out
 
@@ -102,6 +105,8 @@ class StreamedAnswer:
         self._first_at: float | None = None
         self._texts: list[str] = []
         self._thoughts: list[str] = []
+        self._logprobs: tuple[SampledToken, ...] = ()
+        self._n_characters = 0
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: FinishReason = "stop"
         self._own: dict[str, Any] = {}
@@ -119,14 +124,17 @@ class StreamedAnswer:
         if reason := choice.get("finish_reason"):
             self.is_whole = True
             self._finish = "length" if reason == "length" else "stop"
-        delta = choice.get("delta") or {}
-        text, thought = delta.get("content") or "", _reasoning_in(delta)
+        delta = choice.get("delta") or {}  # a text completion has none
+        text, thought = delta.get("content") or choice.get("text") or "", _reasoning_in(delta)
         calls = tuple(self._take_call(piece) for piece in delta.get("tool_calls") or ())
-        if not (text or thought or calls):
+        logprobs = sampled_tokens(choice.get("logprobs"), self._n_characters)
+        self._logprobs += logprobs
+        self._n_characters += len(text)
+        if not (text or thought or calls or logprobs):
             return None
         if self._first_at is None:
             self._first_at = time.monotonic()
-        told = Chunk(text=text, reasoning=thought, tool_calls=calls)
+        told = Chunk(text=text, reasoning=thought, tool_calls=calls, logprobs=logprobs)
         self._texts.append(told.text)
         self._thoughts.append(told.reasoning)
         return told
@@ -175,6 +183,7 @@ class StreamedAnswer:
             usage=usage,
             timings=timings,
             window=window,
+            logprobs=() if calls else self._logprobs,
         )
 
     def _take_call(self, piece: dict[str, Any]) -> ToolCallDelta:
@@ -234,4 +243,5 @@ def _usage(usage: dict[str, Any], timings: Any) -> Usage:
         reasoning_tokens=int(
             (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
         ),
+        is_estimate=usage.get("is_estimate") is True,
     )

@@ -15,7 +15,17 @@ except ImportError as error:
 
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
+from longctx.server.relay import RelayedModel
 from longctx.server.run import Server, serve
+from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
-__all__ = ["Server", "ServerSettings", "TextEmbedder", "create_app", "serve"]
+__all__ = [
+    "RelayedModel",
+    "ServedModel",
+    "Server",
+    "ServerSettings",
+    "TextEmbedder",
+    "create_app",
+    "serve",
+]

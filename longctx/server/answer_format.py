@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from longctx.server.errors import ApiError
@@ -30,6 +31,60 @@ class AnswerFormat(Protocol):
 
     def failure(self, error: ApiError) -> Iterable[str]:
         """The end of an answer that breaks off: the status is sent, so this is an event."""
+
+
+class ChoicesFormat(Protocol):
+    """Answers that are written side by side, by their places, in one document or stream."""
+
+    def whole(self, results: Sequence[Completion]) -> Document:
+        """The document of answers that are not streamed."""
+
+    def opening(self, n_prompt: int | None) -> Iterable[str]:
+        """What stands before the first piece."""
+
+    def piece(self, index: int, chunk: Chunk) -> Iterable[str]:
+        """What was written next of one."""
+
+    def ending(self, index: int, result: Completion) -> Iterable[str]:
+        """What stands behind the last piece of one."""
+
+    def closing(self, results: Sequence[Completion]) -> Iterable[str]:
+        """What stands behind all of them."""
+
+    def failure(self, error: ApiError) -> Iterable[str]:
+        """The end of answers that break off."""
+
+
+@dataclass(frozen=True)
+class OneAnswer:
+    """The format of a protocol that has one answer to a request."""
+
+    form: AnswerFormat
+
+    def whole(self, results: Sequence[Completion]) -> Document:
+        """Its document."""
+        (result,) = results
+        return self.form.whole(result)
+
+    def opening(self, n_prompt: int | None) -> Iterable[str]:
+        """Its beginning."""
+        return self.form.opening(n_prompt)
+
+    def piece(self, _index: int, chunk: Chunk) -> Iterable[str]:
+        """A piece of it."""
+        return self.form.piece(chunk)
+
+    def ending(self, _index: int, result: Completion) -> Iterable[str]:
+        """Its end."""
+        return self.form.ending(result)
+
+    def closing(self, _results: Sequence[Completion]) -> Iterable[str]:
+        """Nothing: its end was told."""
+        return ()
+
+    def failure(self, error: ApiError) -> Iterable[str]:
+        """How it breaks off."""
+        return self.form.failure(error)
 
 
 def frame(document: Document, name: str | None = None) -> str:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from longctx import __version__
-from longctx.llm import LongContextLLM
 from longctx.server.about import about_routes
 from longctx.server.aliases import Aliases
 from longctx.server.anthropic.routes import message_routes
@@ -22,15 +22,18 @@ from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
+from longctx.server.origins import origins_pattern
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
+from longctx.server.served import ServedModel
 from longctx.server.service import Service
 from longctx.server.settings import ServerSettings
+from longctx.server.warnings import HEADER
 from longctx.server.worker import ModelWorker
 
 
 def create_app(
-    llm: LongContextLLM,
+    llm: ServedModel,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
 ) -> FastAPI:
@@ -78,5 +81,13 @@ def create_app(
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(Aliases)
+    if settings.cors:  # around all else, so that what is refused can be read as well
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origin_regex=origins_pattern(settings.cors),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=[HEADER, "Retry-After"],
+        )
     install(app)
     return app

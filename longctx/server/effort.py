@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from longctx.llm import LongContextLLM
+from longctx.server.served import ServedModel
 
 logger = logging.getLogger("longctx.server")
 
 
 def with_effort(
-    llm: LongContextLLM, options: Mapping[str, Any], effort: bool | str | None
+    llm: ServedModel, options: Mapping[str, Any], effort: bool | str | None
 ) -> dict[str, Any]:
     """The options of a call with the effort that was asked for, as far as the model has it.
 

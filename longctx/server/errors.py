@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from longctx.errors import (
     ContextOverflowError,
     LongCtxError,
     PlanError,
+    RemoteError,
     RequestError,
     TemplateError,
     ToolError,
@@ -94,6 +96,8 @@ def as_api_error(error: Exception) -> ApiError:
     for kind, code in _CLIENT_ERRORS.items():
         if isinstance(error, kind):
             return ApiError(400, str(error), code=code)
+    if isinstance(error, RemoteError):
+        return _of_remote(error)
     if isinstance(error, LongCtxError):
         return ApiError(500, str(error), code=type(error).__name__)
     if isinstance(error, RequestValidationError):
@@ -102,6 +106,14 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail), headers=error.headers)
     logger.error("an answer failed", exc_info=error)
     return ApiError(500, "the server failed; its log says how", code="internal_error")
+
+
+def _of_remote(error: RemoteError) -> ApiError:
+    """Of the server that this one stands before: away, or failing; or busy."""
+    if error.retry_after_s is None:
+        return ApiError(502, str(error), code="upstream_failed")
+    retry = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    return ApiError(503, str(error), code="upstream_busy", headers=retry)
 
 
 def _of_validation(error: RequestValidationError) -> ApiError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longctx.server.error_replies import error_reply
 from longctx.server.errors import ApiError
+from longctx.server.origins import origins_pattern
 from longctx.server.settings import ServerSettings
 
 OPEN_PATHS = ("/", "/health")
@@ -28,6 +30,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._settings = settings
+        self._pages = re.compile(origins_pattern(settings.cors))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with an error."""
@@ -60,7 +63,7 @@ class Guard:
 
     def _check_origin(self, headers: Headers) -> None:
         origin = headers.get("origin")
-        if origin is None:
+        if origin is None or (self._settings.cors and self._pages.fullmatch(origin)):
             return
         asked = _name(headers.get("host", ""))
         if _name(origin.partition("://")[2]) in (self._settings.allowed_hosts or (asked,)):
@@ -68,7 +71,7 @@ class Guard:
         raise ApiError(
             403,
             f"pages of {origin[:100]!r} may not ask this server; start it with "
-            "--allowed-host NAME if they should",
+            "--cors ORIGIN if they should",
             code="unknown_origin",
         )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from longctx.errors import TemplateError
 from longctx.options import sampling_fields
 from longctx.sampling import RANGES, SAMPLING
 from longctx.types import ToolCall
@@ -20,10 +19,37 @@ _Biases = Annotated[dict[str, float], Field(max_length=4096)]
 _SAYS_THINKING = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 
 
-class Strict(BaseModel):
-    """``"1"`` is no number and 1 no truth value."""
+def _admit_null(schema: dict[str, Any]) -> None:
+    """Say of every field that may be left out that null leaves it out."""
+    required = schema.get("required", ())
+    for name, field in schema.get("properties", {}).items():
+        admits = not field.keys() & {"type", "anyOf", "oneOf", "$ref", "const", "enum"}
+        admits = admits or {"type": "null"} in field.get("anyOf", ())
+        if name not in required and not admits:
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
 
-    model_config = ConfigDict(strict=True)
+
+class Strict(BaseModel):
+    """``"1"`` is no number and 1 no truth value; null is what is left out."""
+
+    model_config = ConfigDict(strict=True, json_schema_extra=_admit_null)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absence(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: each for name, each in value.items() if each is not None}
+
+
+class Tolerant(Strict):
+    """Unknown members are no error, and known by name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def unknown(self, place: str) -> list[str]:
+        """Its unknown members, with the place where it stands."""
+        return [f"{place}.{name}" for name in self.model_extra or ()]
 
 
 class Closed(Strict):
@@ -120,9 +146,9 @@ def answer_schema(kind: str, schema: dict[str, Any] | None) -> dict[str, Any] | 
 
     Args:
         kind: ``text``, ``json_object`` or ``json_schema``.
-        schema: of the last.
+        schema: of the last, or of the object.
     """
-    return {"text": None, "json_object": {"type": "object"}}.get(kind, schema)
+    return {"text": None, "json_object": schema or {"type": "object"}}.get(kind, schema)
 
 
 def text_or_list(value: Any) -> str:
@@ -146,18 +172,6 @@ def function_choice(name: str) -> dict[str, Any]:
 
 
 def called(call_id: str, name: str, arguments: str) -> ToolCall:
-    """A call of the conversation in our form: arguments as an object.
-
-    Raises:
-        TemplateError: they are no JSON object.
-    """
-    try:
-        found = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise TemplateError(
-            f"the arguments of the call {call_id!r} of {name!r} are no JSON object: "
-            f"{arguments[:80]!r}"
-        )
-    return ToolCall(id=call_id, name=name, arguments=found)
+    """A call of the conversation in our form: arguments as an object, or as the text that they
+    are where they are none."""
+    return ToolCall.parsed(call_id, name, arguments)

@@ -8,9 +8,9 @@ import socket
 import uvicorn
 
 from longctx.errors import LongCtxError
-from longctx.llm import LongContextLLM
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
+from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
 
@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        llm: LongContextLLM,
+        llm: ServedModel,
         settings: ServerSettings,
         embedder: TextEmbedder | None = None,
         *,
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    llm: LongContextLLM,
+    llm: ServedModel,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
     *,

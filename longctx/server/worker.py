@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -150,6 +150,31 @@ class ModelWorker:
             job.cancel()
             raise
         return job
+
+    async def submit_all(self, starts: Sequence[Start]) -> list[Job]:
+        """Several that belong together: all of them, or none.
+
+        Raises:
+            ApiError: there are too many already (429), or ever (400).
+            LongCtxError: one was refused.
+        """
+        if len(starts) > self._max_waiting + 1:
+            raise ApiError(
+                400,
+                f"the request asks for {len(starts)} answers, and at most {self._max_waiting + 1} "
+                "may be under way here; ask for fewer at a time, or start the server with a "
+                "larger --max-waiting",
+                code="invalid_value",
+            )
+        jobs: list[Job] = []
+        try:
+            for start in starts:
+                jobs.append(await self.submit(start))
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            raise
+        return jobs
 
     def end_all(self) -> None:
         """Tell all who have no answer yet that they get none (503)."""

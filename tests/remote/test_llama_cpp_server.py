@@ -13,11 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import BadRequestError
 
 from longctx import ContextOverflowError
 from longctx.documents import DocumentQA
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.remote import RemoteLLM
+from longctx.server import RelayedModel
+from tests.server.live_server import serving
 
 NEEDED = ("sse_starlette", "starlette_context", "pydantic_settings", "yaml")
 
@@ -73,3 +76,35 @@ def test_documents_on_a_server_that_does_not_count(url: str) -> None:
             llm.chat(long, max_tokens=8)
         assert caught.value.n_ctx == 1024
         assert caught.value.needed > 1500
+
+
+def test_it_is_served_through_ours(url: str) -> None:
+    """Its answers by our routes: what is beyond the window is refused, and what is not counted says
+    so."""
+    with (
+        RelayedModel.connect(url, target_ctx=1024, reserve_output=32) as model,
+        serving(model) as live,
+    ):
+        client = live.openai()
+        asked: Any = {
+            "model": "demo",
+            "temperature": 0,
+            "messages": [
+                {"role": "system", "content": "You answer in one sentence."},
+                {"role": "user", "content": "What is the capital of France?"},
+            ],
+        }
+        answer = client.chat.completions.create(**asked, max_tokens=16)
+        assert "Paris" in str(answer.choices[0].message.content)
+        pieces = list(client.chat.completions.create(**asked, max_tokens=16, stream=True))
+        text = "".join(c.choices[0].delta.content or "" for c in pieces if c.choices)
+        assert "Paris" in text
+        usage = client.chat.completions.create(**asked, max_tokens=4).usage
+        assert usage is not None
+        assert usage.model_extra == {"is_estimate": True}
+        with pytest.raises(BadRequestError) as caught:
+            client.chat.completions.create(**asked, max_tokens=1024)
+        assert caught.value.code == "context_length_exceeded"
+        refused = httpx.post(f"{live.url}/tokenize", json={"content": "Hi"}, timeout=60)
+        assert refused.status_code == 400
+        assert "no tokenizer" in refused.json()["error"]["message"]

@@ -20,7 +20,7 @@ from longctx import (
     ToolError,
 )
 from longctx.remote import RemoteLLM, connect
-from longctx.types import Progress
+from longctx.types import Completion, Progress
 from tests.server.endless import ENDLESS, EndlessLLM
 from tests.server.live_server import LiveServer, serving
 
@@ -91,24 +91,61 @@ def test_several_conversations_at_once(remote: RemoteLLM, tiny_llm: LongContextL
 
 
 def test_options_reach_the_model(remote: RemoteLLM, tiny_llm: LongContextLLM) -> None:
-    """Sampling, seed and stop strings; without max_tokens it is reserve_output."""
+    """Sampling, seed and stop strings."""
     for options in (
         {"temperature": 1.5, "seed": 7, "max_tokens": 20},
         {"temperature": 1.0, "top_p": 0.5, "seed": 1, "max_tokens": 20},
         {"temperature": 2.0, "top_k": 9, "min_p": 0.1, "seed": 1, "max_tokens": 20},
         {"frequency_penalty": 1, "dry_multiplier": 0.8, "max_tokens": 20},
         {"logit_bias": {" the": 100, 5: -3}, "max_tokens": 5},
-        {},
+        {"max_tokens": 16},
+        {"max_tokens": 0},
     ):
         assert remote.chat(QUESTION, **options).text == tiny_llm.chat(QUESTION, **options).text
     loop = {"logit_bias": {" the": 100}, "max_tokens": 500}
     assert remote.chat(QUESTION, **loop).finish_detail == "repetition"
     assert remote.chat(QUESTION, **loop, stop_on_repetition=False).finish_detail is None
-    text = tiny_llm.chat(QUESTION).text
+    text = tiny_llm.chat(QUESTION, max_tokens=16).text
     stopped = remote.chat(QUESTION, stop=text[4:7])
     assert stopped.text == text[: text.index(text[4:7])]
     assert stopped.stop_sequence == text[4:7]
     assert remote.chat(QUESTION).stop_sequence is None
+
+
+def test_plain_text_and_likely_tokens(remote: RemoteLLM, tiny_llm: LongContextLLM) -> None:
+    """Texts and token ids are continued; the model's log-probabilities come by their text."""
+    for prompt in ("The function returns", tiny_llm.prompt_ids("The function returns")):
+        for top in (None, 2):
+            options: Any = {"max_tokens": 6, "top_logprobs": top}
+            here, there = tiny_llm.generate(prompt, **options), remote.generate(prompt, **options)
+            assert (there.text, there.usage.prompt_tokens) == (here.text, here.usage.prompt_tokens)
+            _same_tokens(here, there)
+    asked: Any = {"max_tokens": 6, "top_logprobs": 3}
+    _same_tokens(tiny_llm.chat(QUESTION, **asked), remote.chat(QUESTION, **asked))
+    text = "some text, and more"
+    assert remote.tokenize(text) == tiny_llm.tokenize(text)
+    assert remote.detokenize(remote.tokenize(text)) == text
+    assert remote.prompt(QUESTION).ids == tiny_llm.prompt_ids(QUESTION)
+
+
+def _same_tokens(here: Completion, there: Completion) -> None:
+    assert [token.data for token in there.logprobs] == [token.data for token in here.logprobs]
+    for a, b in zip(here.logprobs, there.logprobs, strict=True):
+        assert b.logprob == pytest.approx(a.logprob, abs=1e-3)
+        # A text completion lists the token that was taken among the top ones.
+        assert {token.data for token in a.top} <= {token.data for token in b.top}
+
+
+def test_a_part_of_the_window_is_held_to(server: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """By this side, for the server has more: the prompt is counted first, with its switches."""
+    with RemoteLLM(server.url, target_ctx=128, reserve_output=8) as llm:
+        n = llm.count(QUESTION)
+        filled = llm.chat(QUESTION, stop_on_repetition=False)
+        assert filled.usage.completion_tokens <= 128 - n
+        assert llm.chat(QUESTION, max_tokens=128 - n).usage.completion_tokens > 0
+        with pytest.raises(ContextOverflowError) as caught:
+            llm.chat(QUESTION, max_tokens=129 - n)
+        assert (caught.value.needed, caught.value.n_ctx) == (129, 128)
 
 
 def test_a_stream_is_the_answer_in_pieces(remote: RemoteLLM) -> None:
@@ -152,7 +189,8 @@ def test_what_does_not_fit_is_refused_with_its_numbers(remote: RemoteLLM) -> Non
     [
         ([], {}, TemplateError, "empty"),
         ("Hi", {}, TemplateError, "list of"),
-        (QUESTION, {"max_tokens": 0}, RequestError, "max_tokens"),
+        (QUESTION, {"max_tokens": -2}, RequestError, "max_tokens"),
+        (QUESTION, {"max_tokens": 2048}, ContextOverflowError, "may take 2048"),
         (QUESTION, {"max_tokens": True}, RequestError, "max_tokens"),
         (QUESTION, {"temperature": -1.0}, RequestError, "temperature"),
         (QUESTION, {"temperature": float("nan")}, RequestError, "temperature"),
@@ -259,7 +297,8 @@ def test_long_context_llm_with_a_backend(server: LiveServer, tiny_llm: LongConte
     """backend='openai' is a RemoteLLM; what the server decides is refused."""
     with LongContextLLM(backend="openai", base_url=f"{server.url}/v1", reserve_output=16) as llm:
         assert isinstance(llm, RemoteLLM)
-        assert llm.chat(QUESTION).text == tiny_llm.chat(QUESTION).text
+        here, there = (model.chat(QUESTION, max_tokens=16) for model in (tiny_llm, llm))
+        assert here.text == there.text
         assert llm.target_ctx == 2048
     smaller = LongContextLLM("tiny", 1024, backend="openai", base_url=server.url, reserve_output=0)
     assert smaller.target_ctx == 1024

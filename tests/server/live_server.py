@@ -14,6 +14,9 @@ from openai import OpenAI
 from longctx import LongContextLLM
 from longctx.server import Server, ServerSettings, TextEmbedder
 
+BRIEF: dict[str, Any] = {"max_tokens": 16, "sampling": {"temperature": 0}}
+"""Noise has no end, and tests want the same answer twice."""
+
 
 class LiveServer:
     """Where a running server is, and clients of it."""
@@ -52,7 +55,7 @@ def serving(
     llm: object, embedder: TextEmbedder | None = None, **settings: Any
 ) -> Iterator[LiveServer]:
     """Serve a model on a free port; on the way out stop as SIGTERM would."""
-    chosen = ServerSettings(**settings)
+    chosen = ServerSettings(**{**BRIEF, **settings})
     server = Server(cast(LongContextLLM, llm), chosen, embedder, log_level="warning")
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import NotFoundError, OpenAI
+from openai import BadRequestError, NotFoundError, OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from longctx import LongContextLLM
@@ -87,8 +87,8 @@ def test_metrics_count_what_happened(server: LiveServer, client: OpenAI) -> None
         client.chat.completions.create(model="tiny", messages=asked, max_tokens=5).usage
         for _ in range(2)
     ]
-    with pytest.raises(NotFoundError):
-        client.chat.completions.create(model="another", messages=asked)
+    with pytest.raises(BadRequestError):
+        client.chat.completions.create(model="tiny", messages=asked, temperature=-1)
     httpx.get(f"{server.url}/nowhere/{'x' * 100}")
     after = _metrics(server)
 
@@ -104,7 +104,7 @@ def test_metrics_count_what_happened(server: LiveServer, client: OpenAI) -> None
         u.completion_tokens for u in usages if u is not None
     )
     assert grown("longctx_requests_total", "/v1/chat/completions", "200") == 2
-    assert grown("longctx_requests_total", "/v1/chat/completions", "404") == 1
+    assert grown("longctx_requests_total", "/v1/chat/completions", "400") == 1
     assert grown("longctx_requests_total", "other", "404") == 1
     assert grown("longctx_time_to_first_token_seconds_count") == 2
     assert after[("longctx_jobs",)] == 0

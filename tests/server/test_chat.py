@@ -223,10 +223,18 @@ def test_too_long_a_prompt_is_refused_with_its_numbers(client: OpenAI) -> None:
         assert caught.value.body["needed"] > 3000
 
 
-def test_another_model_is_not_there(client: OpenAI) -> None:
-    """404, and the message says which is."""
-    with pytest.raises(NotFoundError, match="'tiny'") as caught:
-        client.chat.completions.create(model="gpt-4o", messages=QUESTION)
+def test_another_model_is_not_there(client: OpenAI, tiny_llm: LongContextLLM) -> None:
+    """It is answered, and warned of; a strict server's 404 says which is."""
+    reply = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=QUESTION)
+    assert "'gpt-4o'" in reply.headers["Longctx-Warning"]
+    assert reply.parse().model == "tiny"
+    with pytest.raises(NotFoundError):
+        client.models.retrieve("gpt-4o")
+    with (
+        serving(tiny_llm, model_id="tiny", strict_model=True) as strict,
+        pytest.raises(NotFoundError, match="'tiny'") as caught,
+    ):
+        strict.openai().chat.completions.create(model="gpt-4o", messages=QUESTION)
     assert caught.value.code == "model_not_found"
 
 
@@ -248,26 +256,20 @@ def _held(schema: dict[str, Any]) -> dict[str, Any]:
         ({"messages": [{"role": "wizard", "content": "Hi"}]}, "role"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "content"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "surrogate"),
-        (
-            {
-                "messages": [
-                    {
-                        "role": "assistant",
-                        "tool_calls": [
-                            {"id": "1", "function": {"name": "f", "arguments": "[1"}},
-                        ],
-                    }
-                ]
-            },
-            "JSON object",
-        ),
-        ({**TURN, "max_tokens": 0}, "max_tokens"),
+        ({**TURN, "max_tokens": -2}, "max_tokens"),
         ({**TURN, "max_tokens": True}, "max_tokens"),
         ({**TURN, "temperature": -1}, "temperature"),
         ({**TURN, "temperature": float("nan")}, "temperature"),
         ({**TURN, "top_p": 0}, "top_p"),
-        ({**TURN, "stop": ""}, "stop"),
-        ({**TURN, "n": 2}, "n: "),
+        ({**TURN, "stop": 5}, "stop"),
+        ({**TURN, "n": 0}, "n: "),
+        ({**TURN, "n": 100}, "--max-waiting"),
+        ({**TURN, "audio": {"voice": "alloy"}}, "audio"),
+        ({**TURN, "modalities": ["text", "audio"]}, "modalities"),
+        ({**TURN, "web_search_options": {}}, "nothing is searched"),
+        ({**TURN, "functions": [{"name": "f"}]}, "tool_choice"),
+        ({**TURN, "grammar": "root ::= [a-z]"}, "json_schema"),
+        ({**TURN, "response_format": {"type": "text", "schema": {}}}, "schema"),
         ({**TURN, "top_logprobs": 2}, "logprobs: true"),
         ({**TURN, "logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({**TURN, "temperature": "1"}, "temperature"),

@@ -194,7 +194,6 @@ def test_no_path_leads_to_a_file(server: LiveServer, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret")
     fields: list[dict[str, Any]] = [
-        {"model": str(secret)},
         {"messages": [{"role": "user", "content": [{"type": "file", "file": str(secret)}]}]},
         {
             "response_format": {

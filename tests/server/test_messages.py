@@ -340,9 +340,10 @@ def test_too_long_is_said_in_words_that_clients_know(claude: Anthropic, stream: 
 
 
 def test_another_model_is_not_there(claude: Anthropic) -> None:
-    """404, in the class that the official client has for it."""
-    with pytest.raises(anthropic.NotFoundError, match="'tiny'"):
-        claude.messages.create(model="claude", max_tokens=9, messages=HI)
+    """This one answers, and the client is warned: agents hard-code names."""
+    reply = claude.messages.with_raw_response.create(model="claude", max_tokens=9, messages=HI)
+    assert "'claude'" in reply.headers["Longctx-Warning"]
+    assert reply.parse().model == "tiny"
 
 
 def test_the_key_is_sent_as_anthropic_does(tiny_llm: LongContextLLM) -> None:

@@ -56,10 +56,11 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     for text in ("Hello, page.", "And again."):
         asked.append({"role": "user", "content": text})
         _say(page, text)
-        own = tiny_llm.chat(asked)
+        own = tiny_llm.chat(asked, max_tokens=16)
         assert page.locator(".assistant .text").last.text_content() == own.text
         asked.append({"role": "assistant", "content": own.text})
     expect(page.locator("#n-prompt")).to_have_text(str(own.usage.prompt_tokens))
+    expect(page.locator(".report").last).to_contain_text("cut after 16 tokens")
     expect(page.locator("#n-answer")).to_have_text(str(own.usage.completion_tokens))
     cached = re.match(r"(\d+) cached", page.locator(".report").last.inner_text())
     assert cached is not None

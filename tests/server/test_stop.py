@@ -21,7 +21,7 @@ from tests.conftest import TinyGguf
 
 CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 COMMAND = (sys.executable, "-c", CODE, "serve")
-OPTIONS = ("--target-ctx", "2048", "--reserve-output", "16", "--port", "0")
+OPTIONS = ("--target-ctx", "2048", "--max-tokens", "16", "--port", "0")
 LIST = {"type": "array", "items": {"enum": ["yes", "no"]}, "minItems": 200}
 LONG: Any = {
     "messages": [{"role": "user", "content": "Talk."}],

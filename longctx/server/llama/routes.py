@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from longctx import __version__
 from longctx.server.llama.documents import Content, Prompt, Props, Slot, Tokens
 from longctx.server.llama.requests import DetokenizeRequest, TemplateRequest, TokenizeRequest
+from longctx.server.served import ServedPrompt
 from longctx.server.service import Service
 
 
@@ -24,7 +25,7 @@ def llama_routes(service: Service) -> APIRouter:
             service.check_model(body.model)
             ids = await asyncio.to_thread(llm.tokenize, body.content or "")
         else:
-            ids = list((await service.prompt(body.asked())).ids)
+            ids = await asyncio.to_thread(_ids_of, await service.prompt(body.asked()))
         return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
 
     @router.post("/detokenize")
@@ -36,7 +37,7 @@ def llama_routes(service: Service) -> APIRouter:
     @router.post("/apply-template")
     async def apply_template(body: TemplateRequest) -> Prompt:
         """The text that a conversation comes to, tools and the beginning of the answer included."""
-        return {"prompt": (await service.prompt(body.asked())).rendered.text}
+        return {"prompt": await asyncio.to_thread(_text_of, await service.prompt(body.asked()))}
 
     @router.get("/props")
     async def props() -> Props:
@@ -64,6 +65,14 @@ def llama_routes(service: Service) -> APIRouter:
         ]
 
     return router
+
+
+def _text_of(prompt: ServedPrompt) -> str:
+    return prompt.text  # another server may be asked for it
+
+
+def _ids_of(prompt: ServedPrompt) -> list[int]:
+    return list(prompt.ids)
 
 
 def _n_slots(service: Service) -> int:

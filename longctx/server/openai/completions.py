@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from longctx.server.asked import Asked
 from longctx.server.openai.documents import ChatCompletion, TextCompletion
 from longctx.server.openai.formats import ChatFormat, TextFormat
 from longctx.server.openai.requests import ChatRequest, CompletionRequest
@@ -18,15 +19,29 @@ def completion_routes(service: Service) -> APIRouter:
     @router.post("/chat/completions", responses=answers(ChatCompletion))
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
-        asked = body.asked()
+        asked = body.each_choice(body.asked())
         form = ChatFormat(service.model_id, asked, include_usage=body.include_usage)
-        return await service.answer(request, asked, form)
+        return await service.answer_all(request, asked, form)
 
     @router.post("/completions", responses=answers(TextCompletion))
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Continue plain text, without a chat template."""
         asked = body.asked()
-        form = TextFormat(service.model_id, asked, include_usage=body.include_usage)
-        return await service.answer(request, asked, form)
+        form = TextFormat(
+            service.model_id,
+            asked,
+            body.n_choices,
+            include_usage=body.include_usage,
+            echoes=[_said(service, each) for each in asked] if body.echo else (),
+        )
+        return await service.answer_all(request, asked, form)
 
     return router
+
+
+def _said(service: Service, asked: Asked) -> str:
+    """A prompt as text."""
+    if isinstance(asked.text, str):
+        return asked.text
+    assert isinstance(asked.text, list)  # conversations have another route
+    return service.llm.detokenize(asked.text)

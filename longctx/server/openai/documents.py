@@ -87,13 +87,14 @@ class ReasoningTokens(TypedDict):
 
 
 class UsageDocument(TypedDict):
-    """Tokens of one answer."""
+    """Tokens of one request; ``is_estimate`` where the server behind this one does not count."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: CachedTokens
     completion_tokens_details: ReasoningTokens
+    is_estimate: NotRequired[Literal[True]]
 
 
 class AssistantMessage(TypedDict):

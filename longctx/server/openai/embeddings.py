@@ -15,6 +15,7 @@ from longctx.server.errors import ApiError
 from longctx.server.openai.documents import Embeddings
 from longctx.server.openai.requests import EmbeddingRequest
 from longctx.server.service import Service
+from longctx.server.warnings import ignored, warning_headers
 
 
 def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRouter:
@@ -32,7 +33,7 @@ def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRou
                 code="no_embedder",
             )
         embedder = worker.embedder
-        service.check_model(asked.model, [embedder.id])
+        warnings = service.check_model(asked.model, [embedder.id]) + ignored(asked.ignored)
         if asked.dimensions not in (None, embedder.n_dimensions):
             raise ApiError(
                 400,
@@ -46,7 +47,8 @@ def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRou
             return Response(status_code=499)
         vectors, n_tokens = found
         service.metrics.embedded(n_tokens)
-        return JSONResponse(_document(embedder.id, vectors, n_tokens, asked.encoding_format))
+        document = _document(embedder.id, vectors, n_tokens, asked.encoding_format)
+        return JSONResponse(document, headers=warning_headers(warnings))
 
     return router
 

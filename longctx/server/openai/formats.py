@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -40,48 +39,80 @@ DONE = "data: [DONE]\n\n"
 """How every stream ends that is whole."""
 
 
-class ChatFormat:
-    """``chat.completion`` and ``chat.completion.chunk`` of one answer.
+class _Format:
+    """What chats and texts share.
 
     Args:
-        model: the name of the model.
-        asked: what is answered.
+        head: what every document begins with.
+        asked: what is answered, once for each choice.
+        n_choices: answers that each prompt gets.
         include_usage: whether a last chunk of a stream counts the tokens.
     """
 
-    def __init__(self, model: str, asked: Asked, *, include_usage: bool) -> None:
-        self._head = _head(model)
-        self._has_logprobs = "top_logprobs" in asked.options
+    def __init__(
+        self, head: Head, asked: Sequence[Asked], n_choices: int, *, include_usage: bool
+    ) -> None:
+        self._head = head
+        self._n_choices = n_choices
+        self._has_logprobs = "top_logprobs" in asked[0].options
         self._include_usage = include_usage
 
-    def whole(self, result: Completion) -> ChatCompletion:
-        """One choice with its message."""
-        message: AssistantMessage = {"role": "assistant", "content": result.text, "refusal": None}
-        if result.reasoning:
-            message["reasoning_content"] = result.reasoning
-        if result.tool_calls:
-            message["tool_calls"] = [_call(call) for call in result.tool_calls]
-            message["content"] = result.text or None
+    def failure(self, error: ApiError) -> Iterator[str]:
+        """What went wrong."""
+        yield frame(error_document(error))
+
+    def _usage(self, results: Sequence[Completion]) -> UsageDocument:
+        """Of all of them; a prompt with several answers counts once, as it was read."""
+        read = [result.usage for result in results[:: self._n_choices]]
+        return usage_document(
+            Usage(
+                prompt_tokens=sum(usage.prompt_tokens for usage in read),
+                cached_tokens=sum(usage.cached_tokens for usage in read),
+                prefilled_tokens=sum(usage.prefilled_tokens for usage in read),
+                completion_tokens=sum(result.usage.completion_tokens for result in results),
+                reasoning_tokens=sum(result.usage.reasoning_tokens for result in results),
+                is_estimate=any(usage.is_estimate for usage in read),
+            )
+        )
+
+
+class ChatFormat(_Format):
+    """``chat.completion`` and ``chat.completion.chunk``.
+
+    Args:
+        model: the name of the model.
+        asked: what is answered, once for each choice.
+        include_usage: whether a last chunk of a stream counts the tokens.
+    """
+
+    def __init__(self, model: str, asked: Sequence[Asked], *, include_usage: bool) -> None:
+        head = _head("chatcmpl", model)
+        super().__init__(head, asked, len(asked), include_usage=include_usage)
+
+    def whole(self, results: Sequence[Completion]) -> ChatCompletion:
+        """Choices with their messages; the report is the first one's."""
         return {
             **self._head,
             "object": "chat.completion",
             "choices": [
                 {
-                    "index": 0,
-                    "message": message,
+                    "index": index,
+                    "message": _message(result),
                     "logprobs": self._logprobs(result.logprobs),
                     "finish_reason": result.finish_reason,
                 }
+                for index, result in enumerate(results)
             ],
-            "usage": usage_document(result.usage),
-            "longctx": report(result),
+            "usage": self._usage(results),
+            "longctx": report(results[0]),
         }
 
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
         """Who speaks."""
-        yield frame(self._chunk({"role": "assistant", "content": ""}))
+        for index in range(self._n_choices):
+            yield frame(self._chunk(index, {"role": "assistant", "content": ""}))
 
-    def piece(self, chunk: Chunk) -> Iterator[str]:
+    def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
         delta: Delta = {}
         if chunk.reasoning:
@@ -90,26 +121,26 @@ class ChatFormat:
             delta["tool_calls"] = [_call_delta(call) for call in chunk.tool_calls]
         if chunk.text or not delta:
             delta["content"] = chunk.text
-        yield frame(self._chunk(delta, self._logprobs(chunk.logprobs)))
+        yield frame(self._chunk(index, delta, self._logprobs(chunk.logprobs)))
 
-    def ending(self, result: Completion) -> Iterator[str]:
-        """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
-        last = self._chunk({}, None, result.finish_reason)
+    def ending(self, index: int, result: Completion) -> Iterator[str]:
+        """Why it ended, and the window."""
+        last = self._chunk(index, {}, None, result.finish_reason)
         last["longctx"] = report(result)
         yield frame(last)
+
+    def closing(self, results: Sequence[Completion]) -> Iterator[str]:
+        """The tokens of all of it, in a chunk without choice."""
         if self._include_usage:
-            counts = self._chunk({})
+            counts = self._chunk(0, {})
             counts["choices"] = []
-            counts["usage"] = usage_document(result.usage)
+            counts["usage"] = self._usage(results)
             yield frame(counts)
         yield DONE
 
-    def failure(self, error: ApiError) -> Iterator[str]:
-        """What went wrong."""
-        yield frame(error_document(error))
-
     def _chunk(
         self,
+        index: int,
         delta: Delta,
         logprobs: ChatLogprobs | None = None,
         finish_reason: FinishReason | None = None,
@@ -120,7 +151,12 @@ class ChatFormat:
             "model": self._head["model"],
             "object": "chat.completion.chunk",
             "choices": [
-                {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+                {
+                    "index": index,
+                    "delta": delta,
+                    "logprobs": logprobs,
+                    "finish_reason": finish_reason,
+                }
             ],
         }
 
@@ -130,93 +166,122 @@ class ChatFormat:
         return {"content": [answer_token(token) for token in tokens], "refusal": None}
 
 
-class TextFormat:
+class TextFormat(_Format):
     """``text_completion``, whose chunks have the same kind.
 
     Args:
         model: the name of the model.
-        asked: what is answered.
+        asked: what is answered, once for each choice.
+        n_choices: answers that each prompt gets.
         include_usage: whether a last chunk of a stream counts the tokens.
+        echoes: what stands before each answer.
     """
 
-    def __init__(self, model: str, asked: Asked, *, include_usage: bool) -> None:
-        self._head = _head(model)
-        self._has_logprobs = "top_logprobs" in asked.options
-        self._include_usage = include_usage
+    def __init__(
+        self,
+        model: str,
+        asked: Sequence[Asked],
+        n_choices: int,
+        *,
+        include_usage: bool,
+        echoes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(_head("cmpl", model), asked, n_choices, include_usage=include_usage)
+        self._echoes = echoes or [""] * len(asked)
 
-    def whole(self, result: Completion) -> TextCompletion:
-        """One choice with its text."""
-        document = self._document(result.text, result.logprobs, result.finish_reason)
-        document["usage"] = usage_document(result.usage)
-        document["longctx"] = report(result)
+    def whole(self, results: Sequence[Completion]) -> TextCompletion:
+        """Choices with their texts; the report is the first one's."""
+        document = self._document()
+        document["choices"] = [
+            self._choice(
+                index, self._echoes[index] + result.text, result.logprobs, result.finish_reason
+            )
+            for index, result in enumerate(results)
+        ]
+        document["usage"] = self._usage(results)
+        document["longctx"] = report(results[0])
         return document
 
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
-        """No text yet."""
-        yield frame(self._document(""))
+        """No text yet, but what is echoed."""
+        for index, echo in enumerate(self._echoes):
+            yield frame(self._document(self._choice(index, echo)))
 
-    def piece(self, chunk: Chunk) -> Iterator[str]:
+    def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of the text."""
-        yield frame(self._document(chunk.text, chunk.logprobs))
+        yield frame(self._document(self._choice(index, chunk.text, chunk.logprobs)))
 
-    def ending(self, result: Completion) -> Iterator[str]:
-        """Why it ended, and the window; then the tokens of all of it, in a chunk without choice."""
-        last = self._document("", (), result.finish_reason)
+    def ending(self, index: int, result: Completion) -> Iterator[str]:
+        """Why it ended, and the window."""
+        last = self._document(self._choice(index, "", (), result.finish_reason))
         last["longctx"] = report(result)
         yield frame(last)
+
+    def closing(self, results: Sequence[Completion]) -> Iterator[str]:
+        """The tokens of all of it, in a chunk without choice."""
         if self._include_usage:
-            counts = self._document("")
-            counts["choices"] = []
-            counts["usage"] = usage_document(result.usage)
+            counts = self._document()
+            counts["usage"] = self._usage(results)
             yield frame(counts)
         yield DONE
 
-    def failure(self, error: ApiError) -> Iterator[str]:
-        """What went wrong."""
-        yield frame(error_document(error))
-
-    def _document(
-        self,
-        text: str,
-        tokens: Sequence[SampledToken] = (),
-        finish_reason: FinishReason | None = None,
-    ) -> TextCompletion:
-        choice: TextChoice = {
-            "index": 0,
-            "text": text,
-            "logprobs": columns(tokens) if self._has_logprobs else None,
-            "finish_reason": finish_reason,
-        }
+    def _document(self, *choices: TextChoice) -> TextCompletion:
         return {
             "id": self._head["id"],
             "created": self._head["created"],
             "model": self._head["model"],
             "object": "text_completion",
-            "choices": [choice],
+            "choices": list(choices),
         }
+
+    def _choice(
+        self,
+        index: int,
+        text: str,
+        tokens: Sequence[SampledToken] = (),
+        finish_reason: FinishReason | None = None,
+    ) -> TextChoice:
+        return {
+            "index": index,
+            "text": text,
+            "logprobs": columns(tokens) if self._has_logprobs else None,
+            "finish_reason": finish_reason,
+        }
+
+
+def _message(result: Completion) -> AssistantMessage:
+    message: AssistantMessage = {"role": "assistant", "content": result.text, "refusal": None}
+    if result.reasoning:
+        message["reasoning_content"] = result.reasoning
+    if result.tool_calls:
+        message["tool_calls"] = [_call(call) for call in result.tool_calls]
+        message["content"] = result.text or None
+    return message
 
 
 def usage_document(usage: Usage) -> UsageDocument:
     """OpenAI's ``usage``; ``cached_tokens`` is what was not prefilled again."""
-    return {
+    document: UsageDocument = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+    if usage.is_estimate:
+        document["is_estimate"] = True
+    return document
 
 
-def _head(model: str) -> Head:
-    return {"id": uuid.uuid4().hex, "created": int(time.time()), "model": model}
+def _head(kind: str, model: str) -> Head:
+    return {"id": f"{kind}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
 
 def _call(call: ToolCall) -> Call:
-    arguments = json.dumps(call.arguments, ensure_ascii=False)
     return {
         "id": call.id,
         "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
+        "function": {"name": call.name, "arguments": call.arguments_text},
     }
 
 

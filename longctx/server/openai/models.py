@@ -23,7 +23,7 @@ def model_routes(service: Service) -> APIRouter:
     async def model(model_id: str) -> ModelDocument:
         """One of them, by its name."""
         known = {model["id"]: model for model in _describe(service)}
-        service.check_model(model_id, list(known))
+        service.check_model(model_id, list(known), is_strict=True)
         return known[model_id]
 
     return router
@@ -31,11 +31,12 @@ def model_routes(service: Service) -> APIRouter:
 
 def _describe(service: Service) -> list[ModelDocument]:
     """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``, with how
-    conversations are sampled: requests are greedy unless they ask for it."""
+    conversations are sampled, and what bounds an answer that names no bound."""
     plan, embedder = service.llm.plan, service.embedder
     members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
     details = {name: getattr(plan, name) for name in members}
     details["sampling"] = service.llm.sampling_defaults
+    details["max_tokens"] = service.settings.max_tokens
     models: list[tuple[str, int | None, dict[str, Any]]] = []
     models.append((service.model_id, plan.n_ctx, details))
     if embedder is not None:

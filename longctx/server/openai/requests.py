@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, create_model, field_validator, model_validator
 
 from longctx.options import ToolChoice
 from longctx.server.asked import Asked
+from longctx.server.openai.fields import Route, named, undeclared
 from longctx.server.requests import (
     AnswerRequest,
-    Closed,
     Request,
     Strict,
     Text,
+    Tolerant,
     answer_schema,
     called,
     effort_of,
@@ -24,6 +26,7 @@ from longctx.server.requests import (
 )
 from longctx.types import Message, ToolCall
 
+MaxTokens = Annotated[int, Field(ge=-1)]
 TopLogprobs = Annotated[int, Field(ge=0, le=20)]
 
 
@@ -36,7 +39,7 @@ class _Part(Strict):
 
 class _CalledFunction(Strict):
     name: str
-    arguments: str = "{}"
+    arguments: str | dict[str, Any] = "{}"
 
 
 class _Call(Strict):
@@ -46,7 +49,10 @@ class _Call(Strict):
 
     def to_call(self) -> ToolCall:
         """Our form."""
-        return called(self.id, self.function.name, self.function.arguments)
+        name, arguments = self.function.name, self.function.arguments
+        if isinstance(arguments, dict):
+            return ToolCall(id=self.id, name=name, arguments=arguments)
+        return called(self.id, name, arguments)
 
 
 class ChatMessage(Strict):
@@ -73,14 +79,14 @@ class ChatMessage(Strict):
         )
 
 
-class _Function(Closed):
+class _Function(Tolerant):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
 
-class Tool(Closed):
+class Tool(Tolerant):
     """A tool; its calls are always held to its schema, so ``strict`` changes nothing."""
 
     type: Literal["function"]
@@ -90,6 +96,10 @@ class Tool(Closed):
         """Our form."""
         function = self.function
         return function_tool(function.name, function.description, function.parameters)
+
+    def unknown(self, place: str) -> list[str]:
+        """Unknown members of it and its function."""
+        return [*super().unknown(place), *self.function.unknown(f"{place}.function")]
 
 
 class _Name(Strict):
@@ -113,60 +123,82 @@ class _JsonSchema(Strict):
 
 
 class ResponseFormat(Strict):
-    """``text``, any ``json_object``, or the object of a ``json_schema``."""
+    """``text``, any ``json_object`` or that of a ``schema`` (as llama-server has it), or the object
+    of a ``json_schema``."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: _JsonSchema | None = None
+    of: dict[str, Any] | None = Field(default=None, alias="schema")
 
     @model_validator(mode="after")
     def _has_its_schema(self) -> ResponseFormat:
         if (self.type == "json_schema") != (self.json_schema is not None):
             raise ValueError("json_schema is given with type 'json_schema', and only then")
+        if self.of is not None and self.type != "json_object":
+            raise ValueError("schema is given with type 'json_object', and only then")
         return self
 
     def to_schema(self) -> dict[str, Any] | None:
         """The schema of the answer; None leaves it free."""
-        return answer_schema(self.type, self.json_schema.of if self.json_schema else None)
+        return answer_schema(self.type, self.json_schema.of if self.json_schema else self.of)
 
 
-class StreamOptions(Closed):
+class StreamOptions(Tolerant):
     """Whether the last event of a stream counts the tokens."""
 
     include_usage: bool = False
-    include_obfuscation: Literal[False] | None = None
 
 
-class _Completion(AnswerRequest):
-    """What both kinds of completion share.
+if TYPE_CHECKING:
 
-    The fields at its end have no effect on the text, or are accepted only at the value that
-    has none.
-    """
+    class _Known(AnswerRequest):
+        """What both kinds of completion ignore, or refuse by name."""
+else:
+    _Known = create_model("_Known", __base__=AnswerRequest, **undeclared("both"))
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
+
+class _Completion(_Known):
+    """What both kinds of completion share; :mod:`longctx.server.openai.fields` has all fields."""
+
+    max_tokens: MaxTokens | None = None
+    n_predict: MaxTokens | None = None
+    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
     response_format: ResponseFormat | None = None
+    json_schema: dict[str, Any] | None = None
     stream_options: StreamOptions | None = None
-
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    n: Literal[1] | None = None
-
-    @field_validator("n", mode="before")
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        """0.0 is 0."""
-        return int(value) if isinstance(value, float) and value.is_integer() else value
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
 
     def options(self) -> dict[str, Any]:
         """What both ``stream`` and ``stream_chat`` take."""
-        schema = self.response_format.to_schema() if self.response_format else None
-        found = given(max_tokens=self.max_tokens, stop=self.stop, response_schema=schema)
+        schema = self.response_format.to_schema() if self.response_format else self.json_schema
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        found = given(
+            max_tokens=self.n_predict if self.max_tokens is None else self.max_tokens,
+            stop=[text for text in stops if text] or None,
+            response_schema=schema,
+        )
         return self.sampling() | found
+
+    @property
+    def n_choices(self) -> int:
+        """Answers to each prompt."""
+        return self.n or 1
+
+    def each_choice(self, asked: Asked) -> list[Asked]:
+        """One for each answer; with a seed, each has its own."""
+        seed = asked.options.get("seed")
+        if seed is None:
+            return [asked] * self.n_choices
+        seeds = range(seed, seed + self.n_choices)
+        return [replace(asked, options={**asked.options, "seed": each}) for each in seeds]
+
+    def ignored(self, *routes: Route) -> tuple[str, ...]:
+        """Names of what it says and has no effect here."""
+        names = [name for name in named("ignored", *routes) if getattr(self, name) is not None]
+        unknown = self.stream_options.unknown("stream_options") if self.stream_options else []
+        return (*names, *unknown)
 
     @property
     def include_usage(self) -> bool:
@@ -174,7 +206,19 @@ class _Completion(AnswerRequest):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(_Completion):
+if TYPE_CHECKING:
+
+    class _KnownOfChats(_Completion):
+        """What a chat ignores, or refuses by name."""
+
+    class _KnownOfTexts(_Completion):
+        """What a text ignores, or refuses by name."""
+else:
+    _KnownOfChats = create_model("_KnownOfChats", __base__=_Completion, **undeclared("chat"))
+    _KnownOfTexts = create_model("_KnownOfTexts", __base__=_Completion, **undeclared("text"))
+
+
+class ChatRequest(_KnownOfChats):
     """``POST /v1/chat/completions``."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
@@ -183,7 +227,9 @@ class ChatRequest(_Completion):
     parallel_tool_calls: bool | None = None
     reasoning_effort: Text | None = None
     chat_template_kwargs: dict[str, Any] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    reasoning_format: Literal["auto", "deepseek"] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
+    max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
 
@@ -201,12 +247,16 @@ class ChatRequest(_Completion):
             parallel_tool_calls=self.parallel_tool_calls,
             top_logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
+        unknown = [
+            name for i, tool in enumerate(self.tools or ()) for name in tool.unknown(f"tools[{i}]")
+        ]
         return Asked(
             tuple(message.to_message() for message in self.messages),
             self.options() | options | template_options(self.chat_template_kwargs),
             model=self.model,
             effort=effort_of(self.reasoning_effort, self.chat_template_kwargs),
             stream=bool(self.stream),
+            ignored=(*self.ignored("both", "chat"), *unknown),
         )
 
     @model_validator(mode="after")
@@ -222,23 +272,54 @@ class ChatRequest(_Completion):
         return self
 
 
-class CompletionRequest(_Completion):
+_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class CompletionRequest(_KnownOfTexts):
     """``POST /v1/completions``: plain text, continued."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
-    echo: Literal[False] | None = None
+    prompt: Text | _Ids | Annotated[list[Text | _Ids], Field(min_length=1, max_length=128)]
+    echo: bool | None = None
     best_of: Literal[1] | None = None
-    suffix: None = None
     logprobs: TopLogprobs | None = None
 
-    def asked(self) -> Asked:
-        """Our form; OpenAI's list of prompts may hold one."""
-        return Asked(
-            self.prompt if isinstance(self.prompt, str) else self.prompt[0],
-            self.options() | given(top_logprobs=self.logprobs),
-            model=self.model,
-            stream=bool(self.stream),
-        )
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """The texts, or the token ids, each with answers of its own."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [part for part in self.prompt if isinstance(part, int)]
+        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
+
+    def asked(self) -> list[Asked]:
+        """Our form: of each prompt as many as it gets answers."""
+        options = self.options() | given(top_logprobs=self.logprobs)
+        ignored = self.ignored("both", "text")
+        return [
+            each
+            for prompt in self.prompts
+            for each in self.each_choice(
+                Asked(
+                    prompt,
+                    options,
+                    model=self.model,
+                    stream=bool(self.stream),
+                    ignored=ignored,
+                )
+            )
+        ]
+
+    @field_validator("best_of", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """1.0 is 1."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    @model_validator(mode="after")
+    def _echoes_no_logprobs(self) -> CompletionRequest:
+        if self.echo and self.logprobs is not None:
+            raise ValueError("echo has no logprobs of the prompt; leave one of them out")
+        return self
 
 
 class EmbeddingRequest(Request):
@@ -248,6 +329,11 @@ class EmbeddingRequest(Request):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
     user: str | None = None
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of what it says and has no effect here."""
+        return ("user",) if self.user is not None else ()
 
     @property
     def texts(self) -> list[str]:

@@ -62,7 +62,7 @@ class ChatLongCtx(_Sampled):
         temperature, top_k, top_p, min_p, repeat_penalty, dry_multiplier, logit_bias, …: how answers
             are drawn, as in :class:`longctx.options.SamplingOptions`; 0, the default temperature,
             is greedy.
-        max_tokens: room for the answer; None is the plan's ``reserve_output``.
+        max_tokens: most tokens of the answer; None lets it go to its end, or the window's.
         seed: of sampling; None draws a new one each call.
         stop: strings that end the answer.
         stop_on_repetition: end an answer that says the same over and over (by default, True).
@@ -173,7 +173,7 @@ class ChatLongCtx(_Sampled):
             open_weights=True,
             # The longest prompt that is taken, so that middleware acts before an overflow.
             max_input_tokens=plan.n_ctx - room,
-            max_output_tokens=room,
+            max_output_tokens=plan.n_ctx if self.max_tokens is None else room,
             text_inputs=True,
             image_inputs=False,
             image_url_inputs=False,

@@ -153,7 +153,7 @@ def test_options_of_sampling_are_settings_and_options_of_a_call() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("max_tokens", 0), ("max_tokens", True), ("temperature", -1), ("top_p", 2), ("seed", "x")],
+    [("max_tokens", -2), ("max_tokens", True), ("temperature", -1), ("top_p", 2), ("seed", "x")],
 )
 def test_a_wrong_value_is_the_same_error_as_without_langchain(
     chat: ChatLongCtx, option: str, value: object
