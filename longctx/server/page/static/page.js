@@ -3,7 +3,7 @@
 import { stream } from "./answer.js";
 import { showEmpty, showFill } from "./bar.js";
 import { Conversation, draftContent } from "./conversation.js";
-import { $, download, n, showError } from "./dom.js";
+import { $, download, following, n, showError } from "./dom.js";
 import { Files, watchFiles } from "./files.js";
 import { ask, askForKey, hasKey, reason, watchKey } from "./server.js";
 import { Settings } from "./settings.js";
@@ -82,7 +82,7 @@ function setRunning(controller) {
   $("log").setAttribute("aria-busy", Boolean(running));
   $("prefill").hidden = true;
   setSend();
-  redraw();
+  following(redraw);
   showShelf();
   count();
 }
