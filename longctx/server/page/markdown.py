@@ -17,7 +17,9 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 from typing_extensions import TypedDict
 
-_LONGEST_CODE = 100_000  # characters that are highlighted; what is longer is shown plain
+# Characters that are highlighted; what is longer is shown plain. Some of Pygments' lexers take the
+# square of a length: 80,000 characters of "<!--" keep XML's busy for 19 s, 20,000 for 1.2 s.
+_LONGEST_CODE = 20_000
 _LINE_END = re.compile(r"\r\n?")
 _ALIGNED = re.compile(r"text-align:(left|right|center)")
 _LIGHT, _DARK = "xcode", "github-dark"
@@ -66,20 +68,32 @@ def render(text: str) -> Rendered:
         text: all that was written, or the ``rest`` of what was rendered and what follows it.
 
     Examples:
-        >>> render("*One*\\n\\nTwo")
-        {'settled': '<p><em>One</em></p>\\n', 'open': '<p>Two</p>\\n', 'rest': 'Two'}
+        >>> render("*One*\\n\\nTwo\\n")
+        {'settled': '<p><em>One</em></p>\\n', 'open': '<p>Two</p>\\n', 'rest': 'Two\\n'}
     """
     text = _LINE_END.sub("\n", text)
     markdown, env = _markdown(), dict[str, object]()
     tokens = markdown.parse(text, env)
-    last = max((i for i, token in enumerate(tokens) if _begins_block(token)), default=0)
-    first_line = (tokens[last].map or [0])[0] if tokens else 0
+    line = _last_block(text[: text.rfind("\n") + 1])
+    n_settled = next((i for i, token in enumerate(tokens) if _line(token) >= line), len(tokens))
     settled, is_open = (
         _CLEANER.clean(markdown.renderer.render(some, markdown.options, env))
-        for some in (tokens[:last], tokens[last:])
+        for some in (tokens[:n_settled], tokens[n_settled:])
     )
-    rest = "\n".join(text.split("\n")[first_line:]) if last else text
-    return {"settled": settled, "open": is_open, "rest": rest}
+    return {"settled": settled, "open": is_open, "rest": "\n".join(text.split("\n")[line:])}
+
+
+def _last_block(lines: str) -> int:
+    """The line on which the last block begins.
+
+    A line that is not whole is none of them: "2" ends a list that "2. two" goes on with.
+    """
+    return max((_line(token) for token in _block_parser().parse(lines)), default=0)
+
+
+def _line(token: Token) -> int:
+    """On which a block begins; -1 for what is within one, or ends it."""
+    return token.map[0] if token.map and token.level == 0 else -1
 
 
 @cache
@@ -105,8 +119,12 @@ def _markdown() -> MarkdownIt:
     return markdown
 
 
-def _begins_block(token: Token) -> bool:
-    return token.level == 0 and token.nesting >= 0
+@cache
+def _block_parser() -> MarkdownIt:
+    """Tells blocks alone, which is quick."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown.core.ruler.enableOnly(["normalize", "block"])
+    return markdown
 
 
 def _highlighted(code: str, language: str, _attributes: str) -> str:

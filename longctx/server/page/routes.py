@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from longctx.server.errors import ApiError
@@ -18,6 +19,7 @@ from longctx.server.requests import Closed
 from longctx.server.service import Service
 
 _READ_AT_ONCE = 2
+_LONGEST_TEXT = 200_000  # characters of Markdown; the page shows what is longer as it is
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
@@ -29,7 +31,7 @@ _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "b
 class MarkdownRequest(Closed):
     """``POST /page/markdown``."""
 
-    text: str
+    text: str = Field(max_length=_LONGEST_TEXT)
 
 
 class FileDocument(TypedDict):

@@ -3,7 +3,7 @@
 import { button, copy, following, make } from "./dom.js";
 import { ask } from "./server.js";
 
-const PAUSE_MS = 100;
+const LEAST_PAUSE_MS = 100, PAUSES = 4;  // a rendering is followed by a pause of four times its time
 
 // The browser takes markup from here alone (Content-Security-Policy: trusted-types longctx).
 const policy = globalThis.trustedTypes
@@ -69,6 +69,7 @@ export class Markdown {
   async #render() {
     try {
       while (this.sent < this.text.length) {
+        const began = performance.now();
         const upTo = this.text.length, text = this.rest + this.text.slice(this.sent);
         const { settled, open, rest } = await (await ask("/page/markdown", { text })).json();
         following(() => {
@@ -80,7 +81,8 @@ export class Markdown {
         });
         this.rest = rest;
         this.sent = upTo;
-        await new Promise((done) => setTimeout(done, PAUSE_MS));
+        const pause = Math.max(LEAST_PAUSE_MS, PAUSES * (performance.now() - began));
+        await new Promise((done) => setTimeout(done, pause));
       }
     } catch { /* the whole is tried again when it is finished */ }
     this.busy = null;

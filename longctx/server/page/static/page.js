@@ -85,6 +85,8 @@ function setRunning(controller) {
   following(redraw);
   showShelf();
   count();
+  // What had the focus may be gone, and with it the place of who uses the keyboard.
+  if (document.activeElement === document.body) $("text").focus();
 }
 
 const showShelf = () => shelf.show(conversation.id, Boolean(running));
