@@ -64,7 +64,9 @@ def test_it_is_rendered_while_it_is_written(page: Page) -> None:
     assert asked.value.post_data_json == {"text": "Two\n*three*"}
     expect(page.locator("#log em")).to_have_text("three")
     assert page.evaluate("place.firstChild === first")
-    page.evaluate("() => growing.finish('# One\\n\\nTwo\\n[three]\\n\\n[three]: https://a.example')")
+    page.evaluate(
+        "() => growing.finish('# One\\n\\nTwo\\n[three]\\n\\n[three]: https://a.example')"
+    )
     expect(page.locator("#log a")).to_have_attribute("href", "https://a.example")
 
 

@@ -173,8 +173,8 @@ export class Turn {
   #askForResults(actions) {
     const form = make("form", "results"), send = make("button", "main", "Send results");
     send.type = "submit";
-    const fields = this.node.calls.map((call) => {
-      const label = make("label", "quiet", `What ${call.name} answered`), field = make("textarea");
+    const fields = this.node.calls.map((call, i, { length }) => {
+      const label = make("label", "quiet", `What ${call.name} answered` + (length > 1 ? ` (call ${i + 1})` : "")), field = make("textarea");
       field.rows = 2;
       label.append(field);
       form.append(label);
