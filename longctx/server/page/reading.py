@@ -13,7 +13,7 @@ from longctx.server.errors import ApiError
 from longctx.server.page.files import FileText
 
 _NO_PART_OF_A_NAME = re.compile(r"[^\w.-]+")
-_LONGEST_NAME = 100
+_LONGEST_NAME = 60  # characters, of up to four bytes, where a file system takes 255
 
 
 def read_file(name: str, data: bytes, count: Callable[[str], int]) -> FileText:
@@ -36,7 +36,7 @@ def read_file(name: str, data: bytes, count: Callable[[str], int]) -> FileText:
         except MissingExtraError as error:
             raise ApiError(501, str(error), code="missing_extra") from error
         except DocumentError as error:
-            said = str(error).replace(str(path), name)
+            said = str(error).replace(str(path), name).replace(path.name, name)
             raise ApiError(400, said, code="unreadable_file") from error
     return FileText(
         name=name,

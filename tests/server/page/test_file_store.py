@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import docx
@@ -138,6 +139,23 @@ def test_a_key_is_asked_for(tiny_llm: LongContextLLM) -> None:
             assert http.get(f"/page/files/{first}").status_code == 404
 
 
+def test_it_is_gone_in_time(tiny_llm: LongContextLLM) -> None:
+    """As the settings say."""
+    with serving(tiny_llm, files_minutes=1e-6) as live, live.http() as http:
+        file_id = give(http, "a.txt", b"a").json()["id"]
+        assert "kept for 1e-06 minutes" in http.get(f"/page/files/{file_id}").text
+
+
+def test_without_the_extra_it_says_so(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And how to get it."""
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    with server.http() as http:
+        reply = give(http, "a.docx", word())
+    assert reply.status_code == 501
+    assert reply.json()["error"]["code"] == "missing_extra"
+    assert "longctx-sdk[rag]" in reply.json()["error"]["message"]
+
+
 def test_the_page_is_its_files_and_no_others(server: LiveServer) -> None:
     """Each with its media type; no name leads elsewhere."""
     with server.http() as http:
@@ -150,7 +168,7 @@ def test_the_page_is_its_files_and_no_others(server: LiveServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.pdf", "/etc/passwd", "..", "a\\b", "a" * 999 + ".pdf", "ä.md"]
+    "name", ["../a.pdf", "/etc/passwd", "..", "a\\b", "a" * 999 + ".pdf", "漢" * 200]
 )
 def test_a_name_is_no_path(name: str) -> None:
     """Its end stays, which says what the file is."""
