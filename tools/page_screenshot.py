@@ -1,7 +1,8 @@
-"""Makes docs/page.png: the server's page, with the demo model, its window grown past its training.
+"""Makes docs/page.png: the server's page, with the demo model.
 
-Usage: python -m tools.page_screenshot [FILE], with Chromium and the extras ``demo``, ``rag`` and
-``dev``; it takes some minutes, most of them for reading a long text.
+Usage: python -m tools.page_screenshot [TEXT ...], with Chromium and the extras ``demo``, ``rag``
+and ``dev``; the texts are those that the model is asked about.
+By default they are long enough for its window to grow past its training, which takes minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PATIENCE_MS = 15 * 60_000
 
 def main() -> None:
     """Serve, talk, and take the picture."""
-    picture = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "page.png"
+    texts = [Path(name) for name in sys.argv[1:]] or [ROOT / "docs" / name for name in LONG_TEXTS]
     with LongContextLLM(target_ctx=16_384, reserve_output=256) as llm:
         server = Server(llm, ServerSettings(), log_level="warning")
         thread = threading.Thread(target=server.run)
@@ -34,29 +35,29 @@ def main() -> None:
             while not server.started:
                 time.sleep(0.05)
             port = server.servers[0].sockets[0].getsockname()[1]
-            _take(f"http://127.0.0.1:{port}", picture)
+            _take(f"http://127.0.0.1:{port}", texts)
         finally:
             server.should_exit = True
             thread.join()
 
 
-def _take(url: str, picture: Path) -> None:
+def _take(url: str, texts: list[Path]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         page.goto(url)
-        _choose(page, {"set-seed": "7", "max-tokens": "40"})
-        page.locator("#file").set_input_files([ROOT / "docs" / name for name in LONG_TEXTS])
-        expect(page.locator("#files li")).to_have_count(len(LONG_TEXTS))
+        _choose(page, {"set-seed": "7", "max-tokens": "30"})
+        page.locator("#file").set_input_files(texts)
+        expect(page.locator("#files li")).to_have_count(len(texts))
         expect(page.locator("#send")).to_be_enabled()
         _say(page, "What are these texts about?", 1)
-        _choose(page, {"set-seed": "7", "max-tokens": "110"})
+        _choose(page, {"set-seed": "7", "max-tokens": "80"})
         _say(page, "Thank you. Write a Python function that reads the first line of a file.", 2)
         page.get_by_role("button", name="Regenerate").first.wait_for()
         page.locator("#count").filter(has_text="tokens to send").wait_for()
-        page.screenshot(path=picture)
+        page.screenshot(path=ROOT / "docs" / "page.png")
         browser.close()
 
 
