@@ -22,7 +22,11 @@ from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
+<<<<<<< HEAD
 from longctx.server.origins import origins_pattern
+=======
+from longctx.server.page.routes import page_routes
+>>>>>>> page
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
 from longctx.server.served import ServedModel
@@ -78,6 +82,7 @@ def create_app(
     app.include_router(model_routes(service))
     app.include_router(llama_routes(service))
     app.include_router(about_routes(service))
+    app.include_router(page_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(Aliases)

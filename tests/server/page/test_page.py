@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,57 +13,37 @@ from longctx import LongContextLLM, Message
 from tests.conftest import TinyGguf
 from tests.server.endless import ENDLESS, EndlessLLM
 from tests.server.live_server import LiveServer, serving
+from tests.server.page.doing import add, choose, exported, say
 from tests.server.scripted import scripted
 from tests.support.browser import Opened
 
 MARKUP = '<img src="x" onerror="window.ran = true"><script>window.ran = true</script>'
 
 
-@pytest.fixture
-def page(browser: Browser, server: LiveServer) -> Iterator[Page]:
-    """The page of the tiny model; it must ask no other host and log no error."""
-    with Opened(browser, server.url) as page:
-        yield page
-
-
-def _say(page: Page, text: str) -> None:
-    """Write a message and send it with the Enter key; wait for its answer."""
-    n = page.locator(".report").count()
-    page.locator("#text").fill(text)
-    page.locator("#text").press("Enter")
-    expect(page.locator(".report")).to_have_count(n + 1)
-
-
-def _be_greedy(page: Page) -> None:
-    """Ask for what a call in Python gives."""
-    expect(page.locator("#model")).to_have_text("tiny")
-    page.evaluate("model.longctx.sampling = {}")
-
-
-def _add(page: Page, name: str, text: str) -> None:
-    page.locator("#file").set_input_files(
-        {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
-    )
-
-
 def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
-    """The text is the model's, the second turn finds the first in the cache."""
-    _be_greedy(page)
-    page.locator("summary").click()
-    page.locator("#system").fill("You are the page's test.")
-    asked: list[Any] = [{"role": "system", "content": "You are the page's test."}]
+    """The text is the model's, the second turn finds the prompt of the first in the cache."""
+    system = "You are the page's test. " * 4
+    choose(page, system=system, set__seed=3)
+    asked: list[Any] = [{"role": "system", "content": system.strip()}]
     for text in ("Hello, page.", "And again."):
         asked.append({"role": "user", "content": text})
+<<<<<<< HEAD:tests/server/test_page.py
         _say(page, text)
         own = tiny_llm.chat(asked, max_tokens=16)
         assert page.locator(".assistant .text").last.text_content() == own.text
+=======
+        say(page, text)
+        own = tiny_llm.chat(asked, **{**tiny_llm.sampling_defaults, "seed": 3})
+>>>>>>> page:tests/server/page/test_page.py
         asked.append({"role": "assistant", "content": own.text})
+        assert exported(page)["messages"] == asked
     expect(page.locator("#n-prompt")).to_have_text(str(own.usage.prompt_tokens))
     expect(page.locator(".report").last).to_contain_text("cut after 16 tokens")
     expect(page.locator("#n-answer")).to_have_text(str(own.usage.completion_tokens))
     cached = re.match(r"(\d+) cached", page.locator(".report").last.inner_text())
     assert cached is not None
-    assert int(cached[1]) > own.usage.prompt_tokens / 2
+    # Noise has bytes that are no text, so that the answer's own tokens need not be found again.
+    assert int(cached[1]) > tiny_llm.count(asked[:1])
 
 
 def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None:
@@ -74,16 +53,16 @@ def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None
         scripted(tiny_llm, [thought, "No thoughts."]) as (live, fake),
         Opened(browser, live.url) as page,
     ):
-        _say(page, "Is it?")
+        say(page, "Is it?")
         box = page.locator(".assistant details.thoughts")
         expect(box.locator("summary")).to_have_text("Thoughts")
         expect(box.locator(".thought")).to_be_hidden()
         box.locator("summary").click()
         expect(box.locator(".thought")).to_have_text(thought.reasoning)
         assert page.evaluate("window.ran") is None
-        assert page.locator(".assistant .text").text_content() == "Yes."
+        expect(page.locator(".assistant .text")).to_have_text("Yes.")
         expect(page.locator(".report")).to_contain_text("of them thoughts")
-        _say(page, "Again?")
+        say(page, "Again?")
         expect(box).to_have_count(1)
     assert fake.calls[1].messages[1] == thought
 
@@ -100,10 +79,12 @@ def test_it_is_sampled_as_conversations_are(page: Page, tiny_llm: LongContextLLM
 
 def test_a_file_joins_the_message_and_is_counted(page: Page, tiny_llm: LongContextLLM) -> None:
     """/tokenize tells before it is sent what is prefilled after."""
-    _add(page, "notes.txt", "Some notes.\nTwo lines.")
+    add(page, "notes.txt", "Some notes.\nTwo lines.")
     page.locator("#text").fill("What do they say?")
     content = "File notes.txt:\n\nSome notes.\nTwo lines.\n\nWhat do they say?"
     n = tiny_llm.count([{"role": "user", "content": content}])
+    own = len(tiny_llm.tokenize("Some notes.\nTwo lines."))
+    expect(page.locator("#files li")).to_contain_text(f"notes.txt, {own} tokens")
     expect(page.locator("#count")).to_have_text(f"{n} tokens to send, {2048 - n:,} left of 2,048")
     page.locator("#send").click()
     expect(page.locator("#n-prompt")).to_have_text(str(n))
@@ -122,8 +103,8 @@ def test_a_file_is_dropped_on_the_page(page: Page) -> None:
             dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
         }"""
     )
-    expect(page.locator("#files li")).to_contain_text("dropped.md, 12 characters")
-    expect(page.locator("#log .error")).to_have_text(re.compile("image.png is no UTF-8 text"))
+    expect(page.locator("#files li")).to_contain_text("dropped.md")
+    expect(page.locator("#log .error")).to_contain_text("image.png")
     page.get_by_label("Leave out dropped.md").click()
     expect(page.locator("#files li")).to_have_count(0)
 
@@ -138,9 +119,9 @@ def test_the_window_is_seen_to_grow(page: Page) -> None:
             new MutationObserver(() => window.told.push(told.textContent))
                 .observe(told, {childList: true}); }"""
     )
-    _say(page, "Short.")
-    _add(page, "long.txt", "A window grows with its text. " * 60)
-    _say(page, "Long.")
+    say(page, "Short.")
+    add(page, "long.txt", "A window grows with its text. " * 60)
+    say(page, "Long.")
     expect(page.locator("#n-window")).to_have_text("2,048")
     expect(page.locator(".changed")).to_contain_text("grew from 1,024 to 2,048 tokens")
     expect(page.locator(".changed")).to_contain_text("scale")
@@ -156,10 +137,9 @@ def test_the_window_is_seen_to_grow(page: Page) -> None:
 
 def test_text_is_never_markup(page: Page) -> None:
     """Not in a message, a system prompt, a file, its name, an error or an answer."""
-    page.locator("summary").click()
-    page.locator("#system").fill(MARKUP)
-    _add(page, "<img src=x onerror='window.ran=true'>.txt", MARKUP)
-    _say(page, MARKUP)
+    choose(page, system=MARKUP)
+    add(page, "<img src=x onerror='window.ran=true'>.txt", MARKUP)
+    say(page, MARKUP)
     assert page.locator(".user .text").text_content() == MARKUP
     assert page.locator(".user pre").text_content() == MARKUP
     page.route(
@@ -185,7 +165,7 @@ def test_text_is_never_markup(page: Page) -> None:
 
 def test_an_error_is_shown_in_full_and_the_message_kept(page: Page) -> None:
     """Too long a prompt: the numbers, and the text back in its field."""
-    _add(page, "long.txt", "word " * 3000)
+    add(page, "long.txt", "word " * 3000)
     page.locator("#text").fill("Read it.")
     expect(page.locator("#count")).to_contain_text("it does not fit 2,048")
     page.locator("#send").click()
@@ -210,7 +190,7 @@ def test_an_answer_is_stopped(browser: Browser, tiny_llm: LongContextLLM, by: st
             page.keyboard.press("Escape")
         expect(page.locator(".note")).to_have_text("stopped")
         assert endless.closed.wait(20)
-        _say(page, "Be brief.")
+        say(page, "Be brief.")
 
 
 def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
@@ -225,9 +205,9 @@ def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
             key.fill("open sesame")
             key.press("Enter")
             expect(key).to_be_hidden()
-            _say(page, "Hello.")
+            say(page, "Hello.")
             page.reload()
-            _say(page, "Still here.")
+            say(page, "Still here.")
             assert page.evaluate("localStorage.length") == 0
         with Opened(browser, live.url) as page:
             expect(page.locator("#key")).to_be_focused()
@@ -240,7 +220,7 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert {"pick", "send", "new", "log", "SUMMARY", "text"} <= set(seen)
+    assert {"pick", "send", "new", "log", "settings-button", "text"} <= set(seen)
     page.locator("#text").press("a")
     page.keyboard.press("Shift+Enter")
     page.keyboard.press("b")
@@ -250,8 +230,8 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
 def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page) -> None:
     """Down to 320 pixels, with a long word in the conversation."""
     page.set_viewport_size({"width": 320, "height": 568})
-    _add(page, f"{'n' * 80}.txt", "x" * 400)
-    _say(page, "w" * 300)
+    add(page, f"{'n' * 80}.txt", "x" * 400)
+    say(page, "w" * 300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert page.evaluate("document.getElementById('log').scrollWidth") <= 320
     log = page.locator("#log").bounding_box()
@@ -290,9 +270,9 @@ def test_what_was_dropped_is_told(browser: Browser, tiny_gguf: TinyGguf) -> None
         serving(llm) as live,
         Opened(browser, live.url) as page,
     ):
-        _say(page, "The first words. " * 8)
+        say(page, "The first words. " * 8)
         for _ in range(2):
-            _say(page, "Many more words. " * 12)
+            say(page, "Many more words. " * 12)
         expect(page.locator(".changed")).to_contain_text("of the oldest tokens were dropped")
         expect(page.locator("#state")).to_contain_text("tokens dropped")
 
@@ -312,7 +292,7 @@ def test_a_server_that_is_gone(browser: Browser, tiny_llm: LongContextLLM) -> No
 
 def test_a_new_chat_forgets(page: Page) -> None:
     """The conversation and its fill."""
-    _say(page, "Hello.")
+    say(page, "Hello.")
     page.locator("#new").click()
     expect(page.locator(".turn")).to_have_count(0)
     expect(page.locator("#n-prompt")).to_have_text("0")
