@@ -22,11 +22,8 @@ from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
-<<<<<<< HEAD
 from longctx.server.origins import origins_pattern
-=======
 from longctx.server.page.routes import page_routes
->>>>>>> page
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
 from longctx.server.served import ServedModel

@@ -11,11 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longctx.server.error_replies import error_reply
 from longctx.server.errors import ApiError
-<<<<<<< HEAD
 from longctx.server.origins import origins_pattern
-=======
 from longctx.server.page.assets import NAMES
->>>>>>> page
 from longctx.server.settings import ServerSettings
 
 OPEN_PATHS = frozenset({"/", "/health", *(f"/page/{name}" for name in NAMES)})

@@ -14,7 +14,6 @@ from longctx.types import Frozen
 class ServerSettings(Frozen):
     """Who may ask, how much, and for how long.
 
-<<<<<<< HEAD
     ``model_id`` is the name that clients give (None: the model's own name), and ``strict_model``
     refuses other names, which are answered otherwise, with a warning; ``api_key`` the bearer token
     they must send (None asks for none); ``allowed_hosts`` the names in the ``Host`` and ``Origin``
@@ -30,18 +29,9 @@ class ServerSettings(Frozen):
     ``max_waiting`` answers may wait for the one under way; ``timeout_s`` bounds one answer, its
     wait included; ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get
     when the server stops. ``max_responses`` and ``max_responses_bytes`` bound what
-    ``/v1/responses`` keeps for ``previous_response_id``; the least recently used go.
-=======
-    ``model_id`` is the name that clients give (None: the model's own name); ``api_key`` the
-    bearer token they must send (None asks for none); ``allowed_hosts`` the names in the
-    ``Host`` and ``Origin`` headers that are answered, without ports (empty: all hosts, and pages
-    of their own), which keeps foreign web pages away from a server on loopback. ``max_waiting``
-    answers may wait for the one under way; ``timeout_s`` bounds one answer, its wait included;
-    ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get when the server
-    stops. ``max_responses`` and ``max_responses_bytes`` bound what ``/v1/responses`` keeps for
-    ``previous_response_id``; the least recently used go. ``max_files``, ``max_files_bytes`` and
-    ``files_minutes`` bound the texts of files that were given to the page; the oldest go.
->>>>>>> page
+    ``/v1/responses`` keeps for ``previous_response_id``; the least recently used go. ``max_files``,
+    ``max_files_bytes`` and ``files_minutes`` bound the texts of files that were given to the page;
+    the oldest go.
     """
 
     model_id: str | None = None
@@ -57,7 +47,9 @@ class ServerSettings(Frozen):
     grace_s: int = Field(default=30, ge=0)
     max_responses: int = Field(default=1000, ge=0)
     max_responses_bytes: int = Field(default=64 * 2**20, ge=0)
-<<<<<<< HEAD
+    max_files: int = Field(default=100, ge=0)
+    max_files_bytes: int = Field(default=64 * 2**20, ge=0)
+    files_minutes: float = Field(default=60.0, gt=0)
 
     @field_validator("cors")
     @classmethod
@@ -79,8 +71,3 @@ class ServerSettings(Frozen):
         except RequestError as error:
             raise ValueError(str(error)) from error
         return value
-=======
-    max_files: int = Field(default=100, ge=0)
-    max_files_bytes: int = Field(default=64 * 2**20, ge=0)
-    files_minutes: float = Field(default=60.0, gt=0)
->>>>>>> page

@@ -27,14 +27,8 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     asked: list[Any] = [{"role": "system", "content": system.strip()}]
     for text in ("Hello, page.", "And again."):
         asked.append({"role": "user", "content": text})
-<<<<<<< HEAD:tests/server/test_page.py
-        _say(page, text)
-        own = tiny_llm.chat(asked, max_tokens=16)
-        assert page.locator(".assistant .text").last.text_content() == own.text
-=======
         say(page, text)
-        own = tiny_llm.chat(asked, **{**tiny_llm.sampling_defaults, "seed": 3})
->>>>>>> page:tests/server/page/test_page.py
+        own = tiny_llm.chat(asked, max_tokens=16, **{**tiny_llm.sampling_defaults, "seed": 3})
         asked.append({"role": "assistant", "content": own.text})
         assert exported(page)["messages"] == asked
     expect(page.locator("#n-prompt")).to_have_text(str(own.usage.prompt_tokens))
