@@ -17,7 +17,8 @@ class ServerSettings(Frozen):
     answers may wait for the one under way; ``timeout_s`` bounds one answer, its wait included;
     ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get when the server
     stops. ``max_responses`` and ``max_responses_bytes`` bound what ``/v1/responses`` keeps for
-    ``previous_response_id``; the least recently used go.
+    ``previous_response_id``; the least recently used go. ``instance`` tells this server from others
+    that answer as one with it: the ids of responses and items carry it.
     """
 
     model_id: str | None = None
@@ -29,3 +30,4 @@ class ServerSettings(Frozen):
     grace_s: int = Field(default=30, ge=0)
     max_responses: int = Field(default=1000, ge=0)
     max_responses_bytes: int = Field(default=64 * 2**20, ge=0)
+    instance: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
