@@ -77,9 +77,7 @@ class Ingress:
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
         place = await asyncio.to_thread(place_of, scope["path"], body)
-        answer = self._replicas.options(stream=True).answer.remote(
-            Forwarded.of(scope, body, place)
-        )
+        answer = self._replicas.options(stream=True).answer.remote(Forwarded.of(scope, body, place))
         is_begun = False
         try:
             async for messages in answer:

@@ -64,7 +64,7 @@ def _parts(asked: Asked) -> Iterator[tuple[str, str]]:
     if tools := asked.options.get("tools"):
         yield "tools", json.dumps(tools, sort_keys=True)
     for message in asked.messages:
-        yield message.role, _said(message)
+        yield "system" if message.is_system else message.role, _said(message)
 
 
 def _said(message: Message) -> str:

@@ -65,7 +65,9 @@ _READERS: Mapping[str, Callable[[bytes], Place]] = {
     "/v1/chat/completions": lambda body: _asked(ChatRequest.model_validate_json(body).asked()),
     "/v1/completions": lambda body: _asked(CompletionRequest.model_validate_json(body).asked()),
     "/v1/messages": lambda body: _asked(MessagesRequest.model_validate_json(body).asked()),
-    "/v1/messages/count_tokens": lambda body: _asked(CountRequest.model_validate_json(body).asked()),
+    "/v1/messages/count_tokens": lambda body: _asked(
+        CountRequest.model_validate_json(body).asked()
+    ),
     "/v1/responses": lambda body: _response(ResponseRequest.model_validate_json(body)),
     "/v1/responses/input_tokens": lambda body: _response(
         ConversationRequest.model_validate_json(body)

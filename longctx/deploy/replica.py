@@ -80,7 +80,9 @@ class Replica:
 
     async def state(self) -> State:
         """How it does."""
-        return State(self._instance, len(self._app.state.worker), self._app.state.metrics.text().decode())
+        return State(
+            self._instance, len(self._app.state.worker), self._app.state.metrics.text().decode()
+        )
 
     def check_health(self) -> None:
         """Ray asks now and then, and starts another replica where this fails.

@@ -43,7 +43,7 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]
         return [[by_name[name]] for name in self._homes.rank(place.marks, taken)]
 
     def on_request_routed(
-        self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any
+        self, pending_request: PendingRequest, replica_id: ReplicaID, _result: Any
     ) -> None:
         """Remember who reads it."""
         names = {each.unique_id for each in self.curr_replicas}
