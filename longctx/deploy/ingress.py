@@ -57,10 +57,11 @@ class Ingress:
         )
 
     async def _health(self, _request: Request) -> Response:
-        """How many answers are under way in all, and how many replicas there are."""
+        """How many answers are under way in all, and how many replicas there are; 503 for none."""
         states = await self._states()
         n_jobs = sum(state.n_jobs for state in states)
-        return JSONResponse({"status": "ok", "jobs": n_jobs, "replicas": len(states)})
+        said = {"status": "ok" if states else "error", "jobs": n_jobs, "replicas": len(states)}
+        return JSONResponse(said, 200 if states else 503)
 
     async def _metrics(self, _request: Request) -> Response:
         texts = {state.instance: state.metrics for state in await self._states()}

@@ -24,10 +24,12 @@ class Place:
     Attributes:
         marks: of its prompt; none where it has none.
         instance: the server that keeps what it refers to by id; "" where it refers to nothing.
+        is_answered: by a model, which takes a place; the rest is quick.
     """
 
     marks: tuple[Mark, ...] = ()
     instance: str = ""
+    is_answered: bool = False
 
 
 def place_of(path: str, body: bytes) -> Place:
@@ -50,15 +52,15 @@ def place_of(path: str, body: bytes) -> Place:
 
 
 def _asked(asked: Asked) -> Place:
-    return Place(marks_of(asked))
+    return Place(marks_of(asked), is_answered=True)
 
 
 def _response(body: ConversationRequest) -> Place:
     if body.previous_response_id:  # whose prompt the one that keeps it knows
-        return Place(instance=instance_of(body.previous_response_id))
+        return Place(instance=instance_of(body.previous_response_id), is_answered=True)
     kept = [instance_of(item.id) for item in body.items if isinstance(item, Reference)]
     own = messages_of([item for item in body.items if not isinstance(item, Reference)])
-    return Place(marks_of(body.asked(own)), next(filter(None, kept), ""))
+    return Place(marks_of(body.asked(own)), next(filter(None, kept), ""), is_answered=True)
 
 
 _READERS: Mapping[str, Callable[[bytes], Place]] = {

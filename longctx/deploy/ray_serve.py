@@ -21,6 +21,10 @@ from longctx.deploy.replica import Replica
 from longctx.deploy.request_router import ConversationRouter
 from longctx.server import ServerSettings
 
+_BESIDES = 4
+"""Requests that a replica takes beside its answers: how it does, models, tokens. Without them
+nobody could ask how a busy replica does."""
+
 
 def application(
     model: str | Path | None = None,
@@ -73,7 +77,7 @@ def application(
         if value < minimum:
             raise RequestError(f"{name} is {value}; give {minimum} or more")
     settings = settings or ServerSettings(allowed_hosts=())
-    settings = settings.model_copy(update={"max_waiting": at_once - 1})
+    settings = settings.model_copy(update={"max_waiting": at_once + _BESIDES - 1})
     options.setdefault("n_threads", max(1, int(cpus)))
     resources: dict[str, float] = {"num_cpus": cpus, "num_gpus": gpus}
     if gpus:
@@ -85,12 +89,14 @@ def application(
         Replica,
         name="replica",
         **_number(least, most, at_once),
-        max_ongoing_requests=at_once,
+        max_ongoing_requests=at_once + _BESIDES,
         max_queued_requests=max_waiting,
         # An answer that is begun gets its whole time, and no longer.
         graceful_shutdown_timeout_s=settings.timeout_s,
         ray_actor_options=resources,
-        request_router_config=RequestRouterConfig(request_router_class=ConversationRouter),
+        request_router_config=RequestRouterConfig(
+            request_router_class=ConversationRouter, request_router_kwargs={"at_once": at_once}
+        ),
     )
     door = serve.deployment(
         Ingress,
@@ -102,8 +108,8 @@ def application(
         max_surge_percent=100,
         ray_actor_options={"num_cpus": 0},
     )
-    name = str(model) if model is not None else None
-    bound = servers.bind(name, target_ctx, settings, embedder, options)
+    path = str(model) if model is not None else None
+    bound = servers.bind(path, target_ctx, settings, embedder, options)
     return door.bind(bound, settings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from longctx.deploy.forwarded import Forwarded
 from longctx.errors import BackendError
 from longctx.llm import LongContextLLM
 from longctx.server import ServerSettings, TextEmbedder, create_app
+
+PAUSE_S = 0.02
+"""Between two sendings of one answer: each passes through three processes, and tokens that come
+faster than so go together."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,22 @@ class Replica:
         """
         sent: asyncio.Queue[Message | None] = asyncio.Queue()
         asking = asyncio.create_task(self._ask(request, sent))
+        now, next_at, is_over = asyncio.get_running_loop().time, 0.0, False
         try:
-            is_over = False
             while not is_over:
                 messages = [await sent.get()]
+                await asyncio.sleep(max(0.0, next_at - now()))
                 while not sent.empty():
                     messages.append(sent.get_nowait())
                 is_over = messages[-1] is None
-                if ready := [message for message in messages if message is not None]:
-                    yield ready
+                if joined := _joined(message for message in messages if message is not None):
+                    yield joined
+                next_at = now() + PAUSE_S
             await asking
         finally:
+            # Its place is free only when the model has let it go.
             asking.cancel()
+            await asyncio.wait([asking])
 
     async def state(self) -> State:
         """How it does."""
@@ -109,3 +117,15 @@ class Replica:
             await self._app(request.to_scope(), receive, sent.put)
         finally:
             sent.put_nowait(None)
+
+
+def _joined(messages: Iterable[Message]) -> list[Message]:
+    """The same with bodies that follow each other in one."""
+    joined: list[Message] = []
+    for message in messages:
+        if joined and joined[-1]["type"] == message["type"] == "http.response.body":
+            body = joined[-1].get("body", b"") + message.get("body", b"")
+            joined[-1] = {**message, "body": body}
+        else:
+            joined.append(message)
+    return joined

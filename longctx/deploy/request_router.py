@@ -19,8 +19,14 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]
     are all taken is passed over, and where all are, requests wait.
     """
 
-    def initialize_state(self, **_options: Any) -> None:
-        """Begin with nothing remembered; Ray's constructor calls this."""
+    def initialize_state(self, at_once: int) -> None:
+        """Begin with nothing remembered; Ray's constructor calls this.
+
+        Args:
+            at_once: answers that a replica writes at a time. Ray lets it have a few more requests,
+                for what is quick.
+        """
+        self._at_once = at_once
         self._homes = Homes()
 
     async def choose_replicas(
@@ -28,19 +34,20 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]
         candidate_replicas: list[RunningReplica],
         pending_request: PendingRequest | None = None,
     ) -> list[list[RunningReplica]]:
-        """The replicas in the order in which they are to be tried."""
+        """The replicas in the order in which they are to be tried; none is: try again later."""
         if pending_request is None:
             return [candidate_replicas]
-        # Where all are busy, try again later and not at once.
+        # Later, and not at once.
         pending_request.routing_context.should_backoff = True
         place = _place(pending_request)
         by_name = {each.replica_id.unique_id: each for each in candidate_replicas}
         if place.instance in by_name:
-            return [[by_name[place.instance]]]
-        if not place.marks:
-            return [candidate_replicas]
+            by_name = {place.instance: by_name[place.instance]}
+        if not place.is_answered:
+            return [list(by_name.values())]
         taken = {name: self._taken(each) for name, each in by_name.items()}
-        return [[by_name[name]] for name in self._homes.rank(place.marks, taken)]
+        free = {name: share for name, share in taken.items() if share < 1}
+        return [[by_name[name]] for name in self._homes.rank(place.marks, free)]
 
     def on_request_routed(
         self, pending_request: PendingRequest, replica_id: ReplicaID, _result: Any
@@ -51,7 +58,7 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]
 
     def _taken(self, replica: RunningReplica) -> float:
         n_under_way = self.replica_queue_len_cache.get(replica.replica_id) or 0
-        return float(n_under_way / replica.max_ongoing_requests)
+        return float(n_under_way / self._at_once)
 
 
 def _place(request: PendingRequest) -> Place:

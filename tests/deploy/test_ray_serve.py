@@ -146,18 +146,31 @@ def test_one_who_hangs_up_costs_no_more(cluster: Cluster, client: OpenAI) -> Non
 
 @pytest.mark.usefixtures("client")
 def test_requests_wait_for_a_place_and_no_more_than_may(cluster: Cluster) -> None:
-    """The others are told to come again."""
-    go = threading.Barrier(ALL + MAX_WAITING + 8)
+    """While every place is taken; the others are told to come again."""
+    url, is_enough = f"{cluster.url}/v1/completions", threading.Event()
+    endless = {"max_tokens": 7500, "stop_on_repetition": False, "stream": True,
+               "logit_bias": {"<|im_end|>": -100, "<|endoftext|>": -100}}  # fmt: skip
+
+    def hold(i: int) -> None:
+        asked = {"prompt": _question(i), **endless}
+        with httpx.stream("POST", url, json=asked, timeout=60) as reply:
+            next(reply.iter_lines())
+            is_enough.wait(60)
 
     def ask(i: int) -> tuple[int, bool]:
-        asked = {"prompt": _question(i), "max_tokens": 400}
-        go.wait(60)
-        reply = httpx.post(f"{cluster.url}/v1/completions", json=asked, timeout=60)
+        asked = {"prompt": _question(i), "max_tokens": 4}
+        reply = httpx.post(url, json=asked, timeout=60)
+        if reply.status_code == 429:
+            is_enough.set()
         return reply.status_code, "retry-after" in reply.headers
 
-    with ThreadPoolExecutor(go.parties) as pool:
-        found = list(pool.map(ask, range(go.parties)))
-    assert set(found) == {(200, False), (429, True)}
+    n = MAX_WAITING + 8
+    with ThreadPoolExecutor(ALL) as holding, ThreadPoolExecutor(n) as asking:
+        for i in range(ALL):
+            holding.submit(hold, i)
+        cluster.wait_for(lambda health: health["jobs"] == ALL)
+        assert set(asking.map(ask, range(n))) == {(200, False), (429, True)}
+        is_enough.set()
 
 
 def test_a_replica_that_is_killed_costs_its_answers_alone(cluster: Cluster, client: OpenAI) -> None:
