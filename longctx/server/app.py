@@ -40,7 +40,8 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application over a model, which stays its caller's to close.
 
-    ``app.state.worker`` is the :class:`~longctx.server.worker.ModelWorker`.
+    ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, and its
+    ``metrics``, :class:`~longctx.server.metrics.Metrics`.
 
     Args:
         llm: the model; other threads may use it too.
@@ -70,7 +71,7 @@ def create_app(
         lifespan=life,
         responses=ERRORS,
     )
-    app.state.worker = worker
+    app.state.worker, app.state.metrics = worker, metrics
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
