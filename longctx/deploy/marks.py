@@ -58,6 +58,9 @@ def _known(marks: list[Mark], n_of_answer: int, n_chars: int) -> list[Mark]:
 
 
 def _parts(asked: Asked) -> Iterator[tuple[str, str]]:
+    if isinstance(asked.text, list):
+        yield "ids", " ".join(map(str, asked.text))
+        return
     if isinstance(asked.text, str):
         yield "text", asked.text
         return

@@ -65,7 +65,8 @@ def _response(body: ConversationRequest) -> Place:
 
 _READERS: Mapping[str, Callable[[bytes], Place]] = {
     "/v1/chat/completions": lambda body: _asked(ChatRequest.model_validate_json(body).asked()),
-    "/v1/completions": lambda body: _asked(CompletionRequest.model_validate_json(body).asked()),
+    # Several prompts are one request: it goes where the first of them belongs.
+    "/v1/completions": lambda body: _asked(CompletionRequest.model_validate_json(body).asked()[0]),
     "/v1/messages": lambda body: _asked(MessagesRequest.model_validate_json(body).asked()),
     "/v1/messages/count_tokens": lambda body: _asked(
         CountRequest.model_validate_json(body).asked()

@@ -31,9 +31,8 @@ class ServerSettings(Frozen):
     when the server stops. ``max_responses`` and ``max_responses_bytes`` bound what
     ``/v1/responses`` keeps for ``previous_response_id``; the least recently used go. ``max_files``,
     ``max_files_bytes`` and ``files_minutes`` bound the texts of files that were given to the page;
-    the oldest go. ``instance``
-    tells this server from others that answer as one with it: the ids of responses and items carry
-    it.
+    the oldest go. ``instance`` tells this server from others that answer as one with it: the ids
+    of responses and items carry it.
     """
 
     model_id: str | None = None

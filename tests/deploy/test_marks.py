@@ -160,7 +160,7 @@ def test_what_is_kept_names_its_server(path: str, body: dict[str, Any], instance
         (CHAT, b"\xff"),
         (CHAT, b'{"messages": 1}'),
         (CHAT, b"[" * 100_000),
-        (RESPONSES, b'{"input": [{"type": "function_call", "call_id": "1", "name": "f", '
+        (RESPONSES, b'{"input": [{"type": "function_call", "call_id": "1", "name": 1, '
         b'"arguments": "["}]}'),
         ("/v1/models", b""),
         ("/nowhere", b""),
