@@ -14,7 +14,9 @@ from typing_extensions import Self
 from langchain_longctx.loader import to_longctx_documents
 from longctx import DocumentError
 from longctx.documents.embedders import as_embedder
+from longctx.documents.holdings import once
 from longctx.documents.library import Library
+from longctx.documents.shelf import Incoming
 
 
 class LongCtxRetriever(BaseRetriever):
@@ -62,15 +64,18 @@ class LongCtxRetriever(BaseRetriever):
             raise DocumentError("there is no document to search; pass at least one")
         retriever = cls(k=k)
         retriever._library = Library(count, as_embedder(embedder))
-        for made, given in zip(to_longctx_documents(documents), documents, strict=True):
-            retriever._library.add(made)
-            retriever._metadata[made.doc_id] = dict(given.metadata)
+        made = to_longctx_documents(documents)
+        incoming = [Incoming(document, (document.doc_id,)) for document in made]
+        retriever._library.put(incoming, replace=False)
+        for document, given in zip(made, documents, strict=True):
+            retriever._metadata[document.doc_id] = dict(given.metadata)
         return retriever
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        ranked = self._library.ranked(self._library.entries, query)
+        entries, _ = once(self._library.holdings().entries)
+        ranked = [found.chunk for found in self._library.found(entries, query)]
         return [
             Document(
                 page_content=chunk.text,

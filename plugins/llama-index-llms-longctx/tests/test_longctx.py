@@ -212,7 +212,7 @@ def test_errors_are_typed(llm: LongCtx, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no option maxtokens"):
         llm.complete("Hi", maxtokens=3)
     for option, value in (
-        ("max_tokens", 0),
+        ("max_tokens", -2),
         ("max_tokens", True),
         ("temperature", -1),
         ("seed", "x"),
