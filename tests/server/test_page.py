@@ -53,18 +53,20 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     page.locator("summary").click()
     page.locator("#system").fill("You are the page's test.")
     asked: list[Any] = [{"role": "system", "content": "You are the page's test."}]
+    first = 0
     for text in ("Hello, page.", "And again."):
         asked.append({"role": "user", "content": text})
         _say(page, text)
         own = tiny_llm.chat(asked, max_tokens=16)
         assert page.locator(".assistant .text").last.text_content() == own.text
         asked.append({"role": "assistant", "content": own.text})
+        first = own.usage.prompt_tokens if len(asked) == 3 else first
     expect(page.locator("#n-prompt")).to_have_text(str(own.usage.prompt_tokens))
     expect(page.locator(".report").last).to_contain_text("cut after 16 tokens")
     expect(page.locator("#n-answer")).to_have_text(str(own.usage.completion_tokens))
     cached = re.match(r"(\d+) cached", page.locator(".report").last.inner_text())
     assert cached is not None
-    assert int(cached[1]) > own.usage.prompt_tokens / 2
+    assert int(cached[1]) >= first  # noise that is no UTF-8 does not come back as it was
 
 
 def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None:
