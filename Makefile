@@ -7,16 +7,17 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all plugins lint docs format bench soak soak-server tiny-model clean
+.PHONY: help demo test test-all test-ray plugins lint docs format bench soak soak-server tiny-model clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
 	@echo "make test      the tests; about 6 minutes"
 	@echo "make test-all  the slow tests too"
+	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"
 	@echo "make plugins   install the plugins with what their tests need, and test them"
 	@echo "make lint      ruff, mypy --strict, import contracts"
 	@echo "make docs      the documentation as a site, in build/site"
@@ -37,6 +38,11 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest $(ARGS)
+
+# `make test` skips these where Ray is not installed, and runs them where it is.
+test-ray: $(DEV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e ".[ray]"
+	RAY_USAGE_STATS_ENABLED=0 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/deploy $(ARGS)
 
 # Each with its own configuration of pytest and mypy.
 plugins: $(DEV)

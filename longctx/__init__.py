@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from longctx.export import Export, export_plan
     from longctx.llm import LongContextLLM
     from longctx.model_info import ModelInfo
+    from longctx.models import find_model
     from longctx.packaged_model import demo_model
     from longctx.planner import ContextPlan, plan_context
     from longctx.remote import RemoteLLM, connect
@@ -44,6 +45,7 @@ _HOMES = {
     "export_plan": "longctx.export",
     "LongContextLLM": "longctx.llm",
     "ModelInfo": "longctx.model_info",
+    "find_model": "longctx.models",
     "ContextPlan": "longctx.planner",
     "plan_context": "longctx.planner",
     "RemoteLLM": "longctx.remote",
@@ -101,6 +103,7 @@ __all__ = [
     "connect",
     "demo_model",
     "export_plan",
+    "find_model",
     "plan_context",
 ]
 

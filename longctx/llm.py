@@ -33,7 +33,9 @@ class LongContextLLM(Closing):
     is left), its answer ends at the next batch and the others go on.
 
     Args:
-        model: path of a GGUF file; None is the packaged demo model (extra ``demo``).
+        model: path of a GGUF file; ``hf:owner/repo`` of Hugging Face (extra ``hub``), perhaps with
+            a quantisation or a file behind a colon; ``ollama:name`` of Ollama's models on this
+            machine (:func:`longctx.find_model`). None is the packaged demo model (extra ``demo``).
         target_ctx: the window wanted, in tokens.
         plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
             ``target_ctx`` and the planning arguments, which are shorthand for it.
@@ -55,11 +57,13 @@ class LongContextLLM(Closing):
         planning: how the window is planned, see :class:`longctx.planner.PlanOptions`.
 
     Raises:
-        ModelFileError: the file is missing or damaged.
-        UnsupportedModelError: the model cannot be scaled and the target needs it.
+        ModelFileError: the file is missing or damaged, or nothing has that name.
+        UnsupportedModelError: the model cannot be scaled and the target needs it, or an adapter is
+            of another model.
         PlanError: no window satisfies the request.
         RequestError: another argument is wrong, unknown, or contradicts another.
-        MissingExtraError: ``model=None`` and the demo model is not installed.
+        MissingExtraError: ``model=None`` and the demo model is not installed, or the extra ``hub``.
+        RemoteError: Hugging Face's hub cannot be reached, or refuses.
         TemplateError: ``chat_template`` is no template. A bad one in the file is no error until
             :meth:`chat` needs it.
 
@@ -232,13 +236,8 @@ class LongContextLLM(Closing):
     ) -> list[int]:
         """The token ids that stand in the cache before an answer: what is prefilled.
 
-        Args:
-            prompt: plain text, as :meth:`generate` prefills it (with BOS, where the model has
-                one), or a conversation, as :meth:`chat` does.
-            tools: as in :meth:`count`.
-
-        Raises:
-            TemplateError: the messages are no conversation.
+        Arguments and errors as :meth:`count`; a plain text begins with BOS, as :meth:`generate`
+        prefills it, where the model has one.
         """
         return self._prompts.ids(prompt, tools)
 
@@ -286,7 +285,7 @@ class LongContextLLM(Closing):
         return self._answers.chat(messages, options)
 
     def chat_batch(
-        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[ChatOptions]
     ) -> list[Completion]:
         """Answer several conversations side by side; return the answers in their order.
 

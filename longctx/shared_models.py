@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from longctx.llm import LongContextLLM
+from longctx.models.names import parse_name
 from longctx.planner import PlanOptions
 
 OPENING_OPTIONS = frozenset(PlanOptions.__annotations__) | {
@@ -31,7 +32,7 @@ def shared_model(
     keeps it open; it is freed with the last of them, or for all of them by ``close()``.
 
     Args:
-        model: path of a GGUF file; None is the packaged demo model.
+        model: as of :class:`longctx.LongContextLLM`.
         target_ctx: the window wanted, in tokens.
         settings: the other arguments of :class:`longctx.LongContextLLM`.
 
@@ -41,7 +42,7 @@ def shared_model(
         PlanError: no window satisfies the request.
         MissingExtraError: ``model=None`` and the demo model is not installed.
     """
-    path = None if model is None else Path(model).expanduser().resolve()
+    path = None if model is None else _by_path(model)
     key = (path, target_ctx, *sorted((name, str(value)) for name, value in settings.items()))
     with _lock:
         llm = _open.get(key)
@@ -49,3 +50,9 @@ def shared_model(
             llm = LongContextLLM(path, target_ctx, **settings)
             _open[key] = llm
         return llm
+
+
+def _by_path(model: str | Path) -> str | Path:
+    """One name for one file, wherever the process stands; other names are theirs already."""
+    name = parse_name(model)
+    return name.expanduser().resolve() if isinstance(name, Path) else str(name)

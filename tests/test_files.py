@@ -18,7 +18,7 @@ import pytest
 
 from longctx import LongContextLLM, LongCtxError, RequestError
 from longctx.agents import Agent
-from longctx.documents.vectors import VectorStore
+from longctx.documents.vectors import VectorCache
 from longctx.evaluate.figures.plots import Curve, curves_figure, write_figure
 from longctx.files import (
     cache_folder,
@@ -313,9 +313,9 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
 def test_vectors_are_kept_where_they_can_be(tmp_path: Path) -> None:
     """A folder that is a file keeps none, and says nothing."""
     (tmp_path / "file").write_bytes(b"")
-    store = VectorStore(tmp_path / "file", "model")
+    store = VectorCache(tmp_path / "file", "model")
     store.save(["a"], np.ones((1, 2), np.float32))
-    assert store.load(["a"]) is None
+    assert store.load(["a"]) == [None]
 
 
 def test_each_room_has_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

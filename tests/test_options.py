@@ -16,7 +16,7 @@ from longctx import LongContextLLM
 from longctx.agents import Agent
 from longctx.cli.ask import ask
 from longctx.cli.chat import chat
-from longctx.documents import DocumentQA
+from longctx.documents import AskOptions, DocumentQA
 from longctx.engine import GenerationSettings
 from longctx.options import (
     ANSWER_OPTIONS,
@@ -37,17 +37,16 @@ from longctx.testing import ScriptedChatModel
 
 ROOT = Path(__file__).parents[1]
 TAKES: list[tuple[Any, Any]] = [
-    *((getattr(LongContextLLM, n), ChatOptions) for n in ("chat", "stream_chat")),
+    *((getattr(LongContextLLM, n), ChatOptions) for n in ("chat", "stream_chat", "chat_batch")),
     *((getattr(LongContextLLM, n), ChatOptions) for n in ("achat", "astream_chat")),
-    *((getattr(LongContextLLM, n), AnswerOptions) for n in ("generate", "stream", "chat_batch")),
-    *((getattr(RemoteLLM, n), ChatOptions) for n in ("chat", "stream_chat")),
+    *((getattr(LongContextLLM, n), AnswerOptions) for n in ("generate", "stream")),
+    *((getattr(RemoteLLM, n), ChatOptions) for n in ("chat", "stream_chat", "chat_batch")),
     *((getattr(RemoteLLM, n), ChatOptions) for n in ("achat", "astream_chat")),
-    (RemoteLLM.chat_batch, AnswerOptions),
     *((getattr(ChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
-    (BatchChatModel.chat_batch, AnswerOptions),
+    (BatchChatModel.chat_batch, ChatOptions),
     *((getattr(ScriptedChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
     *((getattr(Agent, n), RunOptions) for n in ("run", "stream", "resume")),
-    (DocumentQA.ask, SamplingOptions),
+    *((getattr(DocumentQA, n), AskOptions) for n in ("ask", "stream", "aask")),
     (LongContextLLM.__init__, PlanOptions),
     (plan_context, PlanOptions),
 ]

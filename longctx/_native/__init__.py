@@ -6,6 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
+from longctx._native.adapter import LoraAdapter
 from longctx._native.bias import biased_tokens
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
 from longctx._native.guidance import guidance_tokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "CacheFullError",
     "Context",
     "ContextParams",
+    "LoraAdapter",
     "Model",
     "NumberType",
     "Part",

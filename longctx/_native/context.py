@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx._native.adapter import LoraAdapter
 from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
@@ -71,11 +72,18 @@ class CacheFullError(BackendError):
 class Context:
     """A KV cache of fixed size and RoPE over a model's weights.
 
+    Args:
+        model: the weights.
+        params: what llama.cpp fixes when a context is made.
+        adapters: what is added to the weights here, of this model.
+
     Raises:
         BackendError: llama.cpp cannot create it (most often: no memory).
     """
 
-    def __init__(self, model: Model, params: ContextParams) -> None:
+    def __init__(
+        self, model: Model, params: ContextParams, adapters: Sequence[LoraAdapter] = ()
+    ) -> None:
         self.model = model
         self.params = params
         native = lib.llama_context_default_params()
@@ -106,7 +114,11 @@ class Context:
                 f"{params.kv_type_k}/{params.kv_type_v} keys and values: {last_errors()}. "
                 "Ask for a smaller target_ctx or kv_type='q8_0'."
             )
-        self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_free, model.handle)
+        handles = [adapter.handle for adapter in adapters]
+        self._handle: NativeHandle | None = NativeHandle(
+            pointer, lib.llama_free, *handles, model.handle
+        )
+        self._apply(adapters)
         self.n_ctx = int(lib.llama_n_ctx_seq(self._handle))
         self.n_batch = int(lib.llama_n_batch(self._handle))
         self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
@@ -117,6 +129,15 @@ class Context:
         self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
         self._seq_id = -1
+
+    def _apply(self, adapters: Sequence[LoraAdapter]) -> None:
+        if not adapters:
+            return
+        n = len(adapters)
+        pointers = (lib.llama_adapter_lora_p_ctypes * n)(*(a.handle.pointer for a in adapters))
+        scales = (ctypes.c_float * n)(*(adapter.scale for adapter in adapters))
+        if lib.llama_set_adapters_lora(self._handle, pointers, n, scales) != 0:
+            raise BackendError(f"llama.cpp cannot apply the adapters: {last_errors()}")
 
     def close(self) -> None:
         """Free the cache. Idempotent."""

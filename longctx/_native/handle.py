@@ -43,6 +43,11 @@ class NativeHandle:
         self._finalizer.atexit = False
 
     @property
+    def pointer(self) -> Any:
+        """What llama.cpp returned, for an array of pointers; hold the handle during the call."""
+        return self._as_parameter_
+
+    @property
     def is_open(self) -> bool:
         """Whether it has not been freed."""
         return self._finalizer.alive

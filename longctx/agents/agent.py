@@ -177,8 +177,8 @@ class Agent:
                 ``tool_choice`` is of the first step: ``"required"`` or a tool's name makes it
                 begin with a call; the steps after it are ``"auto"``, and ``"none"`` when a call
                 has brought the same result twice. ``"none"`` from the caller holds for all.
-                ``response_schema`` is what the final answer satisfies: with tools at hand the
-                model first answers freely, then once more by the schema.
+                ``response_schema`` is what the final answer satisfies. Where a server does not
+                hold an answer to tools and a schema at once, it is asked once more by the schema.
 
         Raises:
             ContextOverflowError: the conversation does not fit, and the policy leaves nothing

@@ -105,24 +105,22 @@ class Run:
     # The model
 
     def _complete(self, tool_choice: ToolChoice) -> Generator[StepEvent, None, Completion]:
-        """One step; words are held to the schema, where there is one."""
+        """One step: calls, or an answer by the schema, where there is one."""
         schema = self.options.get("response_schema")
-        if schema is None or tool_choice == "none" or not self.schemas:
-            completion = yield from self._generate(tool_choice, schema)
-        else:
-            # One grammar cannot hold an answer to tools and to a schema: when the model answers
-            # in words, it answers once more, and only what it says then counts. Words are told
-            # once a call follows them.
-            completion = yield from self._generate(tool_choice, None, aloud=False)
-            if not completion.tool_calls:
-                completion = yield from self._generate("none", schema)
+        completion = yield from self._generate(tool_choice, schema)
+        is_cut = completion.finish_reason == "length"
+        says = not completion.tool_calls and not is_cut
+        if schema is not None and self.schemas and says and not _is_json(completion.text):
+            # A server that holds an answer to tools or to a schema, and not to both: asked once
+            # more without tools, and only what the model says then counts.
+            completion = yield from self._generate("none", schema)
         message = self.conversation.with_own_ids(completion.message)
         self.conversation = self.conversation.added(message)
         self.steps[-1] = completion.model_copy(update={"message": message})
         return self.steps[-1]
 
     def _generate(
-        self, tool_choice: ToolChoice, schema: Any, *, aloud: bool = True
+        self, tool_choice: ToolChoice, schema: Any
     ) -> Generator[StepEvent, None, Completion]:
         assert self._arranged is not None  # before each step
         prompt = self._arranged.prompt
@@ -135,19 +133,23 @@ class Run:
             }
         )
         held: list[str] = []
+        # Words that are no JSON are told once a call follows them: without one they do not count.
+        aloud = schema is None or not self.schemas
         with self.llm.stream_chat(prompt, **options) as stream:
             for chunk in stream:
                 if chunk.reasoning:
                     yield ReasoningDelta(text=chunk.reasoning)
                 if chunk.text:
                     held.append(chunk.text)
+                    aloud = aloud or "".join(held).lstrip()[:1] in ("{", "[")
                 if chunk.tool_calls:
                     aloud = True
                 if aloud and held:
                     yield TextDelta(text="".join(held))
                     held.clear()
             completion = stream.result
-            if held and completion.tool_calls:  # of a model that tells its calls at the end
+            # Of a model that tells its calls at the end; or of a number, by the schema.
+            if held and (completion.tool_calls or _is_json(completion.text)):
                 yield TextDelta(text="".join(held))
         self.steps.append(completion)
         yield from self._window_events(completion)
@@ -257,6 +259,14 @@ class Run:
 
     def _stop(self, reason: StopReason, detail: str) -> None:
         self.stop_reason, self.detail = reason, detail
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _cut(max_tokens: int | None) -> str:

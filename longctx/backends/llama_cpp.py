@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longctx import arguments
-from longctx._native import Context, ContextParams, Model, supports_gpu_offload
+from longctx._native import Context, ContextParams, LoraAdapter, Model, supports_gpu_offload
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
 from longctx.model_info import ModelInfo
@@ -35,14 +35,15 @@ class LlamaCppBackend:
 
     Args:
         info: what the file says about itself.
-        plan: KV types come from here; window and RoPE are given with each context. Kept with a
-            warning where no layer can be placed on a GPU.
+        plan: KV types and LoRA adapters come from here; window and RoPE are given with each
+            context. Kept with a warning where no layer can be placed on a GPU.
         n_threads: None measures what the machine bears.
         n_gpu_layers: layers to place on the GPU (-1 = all).
         checkpoint: called before each batch of one text; it may raise to end the work.
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
+        UnsupportedModelError: nor an adapter for it.
         RequestError: a count of threads or layers is none.
     """
 
@@ -67,8 +68,13 @@ class LlamaCppBackend:
         self.n_threads = n_threads or default_threads()
         self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
         self._n_gpu_layers = n_gpu_layers
-        self.model = Model(Path(info.path), n_gpu_layers=n_gpu_layers)
-        self._with_metadata: tuple[RopeConfig, Model] | None = None
+        self._weights = self._adapted(Model(Path(info.path), n_gpu_layers=n_gpu_layers))
+        self._with_metadata: tuple[RopeConfig, _Weights] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The loaded model, for its vocabulary."""
+        return self._weights.model
 
     @property
     def holds_sequences(self) -> bool:
@@ -105,18 +111,24 @@ class LlamaCppBackend:
         )
         if self.holds_sequences:
             params = replace(params, n_seq_max=n_sequences)
-        return Context(self._model_for(rope), params)
+        weights = self._weights_for(rope)
+        return Context(weights.model, params, weights.adapters)
 
-    def _model_for(self, rope: RopeConfig) -> Model:
+    def _adapted(self, model: Model) -> _Weights:
+        """An adapter's matrices belong to one loaded model, so each has its own."""
+        used = [each for each in self.plan.adapters if each.scale]
+        return _Weights(model, tuple(LoraAdapter(model, e.path, e.scale) for e in used))
+
+    def _weights_for(self, rope: RopeConfig) -> _Weights:
         """The weights, mapped once more where a context's parameters cannot say it all.
 
         NTK-by-parts is YaRN without its temperature, which only metadata can cancel; longrope's
         factors are a tensor.
         """
         if rope.method not in ("ntk-by-parts", "longrope") or rope.scale == 1:
-            return self.model
+            return self._weights
         if self._with_metadata is None or self._with_metadata[0] != rope:
-            self._with_metadata = (rope, self._load_for(rope))
+            self._with_metadata = (rope, self._adapted(self._load_for(rope)))
         return self._with_metadata[1]
 
     def _load_for(self, rope: RopeConfig) -> Model:
@@ -134,6 +146,19 @@ class LlamaCppBackend:
         """Free the weights; close every context before."""
         if self._with_metadata is not None:
             self._with_metadata[1].close()
+        self._weights.close()
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A loaded model, and what is added to it."""
+
+    model: Model
+    adapters: tuple[LoraAdapter, ...]
+
+    def close(self) -> None:
+        for adapter in self.adapters:
+            adapter.close()
         self.model.close()
 
 

@@ -42,12 +42,14 @@ class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
     Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
-    business; ``kv_types`` decide the bytes, and with them flash attention.
+    business; ``kv_types`` decide the bytes, and with them flash attention. ``adapters`` are the
+    hashes and scales of the LoRA adapters that keys and values were computed with.
     """
 
     model_sha256: str
     kv_types: tuple[str, str]
     build: str
+    adapters: tuple[tuple[str, float], ...] = ()
 
 
 class SnapshotHeader(Frozen):
@@ -98,6 +100,7 @@ def snapshot_key(backend: Backend) -> SnapshotKey:
         model_sha256=backend.info.sha256,
         kv_types=(plan.kv_type_k, plan.kv_type_v),
         build=build_id(),
+        adapters=tuple((each.sha256, each.scale) for each in plan.adapters if each.scale),
     )
 
 
@@ -205,18 +208,25 @@ def _read_array(file: BinaryIO, path: Path, dtype: type[Number], n: int) -> NDAr
 
 
 def _check_key(path: Path, saved: SnapshotKey, wanted: SnapshotKey) -> None:
-    whats = {"model_sha256": "model", "kv_types": "KV types", "build": "llama.cpp build"}
-    for field, what in whats.items():
-        have, want = getattr(saved, field), getattr(wanted, field)
+    compared = {
+        "another model": (saved.model_sha256, wanted.model_sha256),
+        "other KV types": ("/".join(saved.kv_types), "/".join(wanted.kv_types)),
+        "another llama.cpp build": (saved.build, wanted.build),
+        "other LoRA adapters": (_adapters(saved), _adapters(wanted)),
+    }
+    for what, (have, want) in compared.items():
         if have != want:
             raise SnapshotMismatchError(
-                f"{path} was saved with another {what} ({_short(have)}, here {_short(want)}); "
+                f"{path} was saved with {what} ({_short(have)}, here {_short(want)}); "
                 "load it with what it was saved with, or prefill the text again"
             )
 
 
-def _short(value: str | tuple[str, ...]) -> str:
-    text = "/".join(value) if isinstance(value, tuple) else value
+def _adapters(key: SnapshotKey) -> str:
+    return ", ".join(f"{_short(sha256)} at {scale:g}" for sha256, scale in key.adapters) or "none"
+
+
+def _short(text: str) -> str:
     return f"{text[:12]}…" if re.fullmatch("[0-9a-f]{64}", text) else text
 
 

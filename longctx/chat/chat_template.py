@@ -155,11 +155,8 @@ class ChatTemplate:
             ToolError: a tool's definition is wrong.
         """
         conversation = as_messages(messages)
-        continues = (
-            add_generation_prompt
-            and conversation[-1].role == "assistant"
-            and not conversation[-1].tool_calls
-        )
+        last = conversation[-1]
+        continues = add_generation_prompt and last.role == "assistant" and not last.tool_calls
         checked = check_tools(tools or [])
         if self._speaks_of_tools(conversation, checked) and not self.supports_tools:
             conversation = spell_out_tools(conversation, checked, self._without_markup)
@@ -247,9 +244,7 @@ class ChatTemplate:
 
     @staticmethod
     def _speaks_of_tools(conversation: Sequence[Message], tools: Sequence[Any]) -> bool:
-        return bool(tools) or any(
-            message.role == "tool" or message.tool_calls for message in conversation
-        )
+        return bool(tools) or any(m.role == "tool" or m.tool_calls for m in conversation)
 
     def _to_template(self, conversation: Sequence[Message]) -> list[dict[str, Any]]:
         """What the template renders: arguments and call ids in the form it wants."""

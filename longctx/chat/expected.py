@@ -24,6 +24,7 @@ from longctx.chat.calls import (
     Said,
     Thought,
     call_grammar,
+    calls_or,
     literal,
     no_call_grammar,
     or_mark,
@@ -31,7 +32,6 @@ from longctx.chat.calls import (
 from longctx.chat.calls.reader import Tools
 from longctx.chat.chat_template import ChatTemplate
 from longctx.chat.tool_calls import check_tools
-from longctx.errors import ToolError
 from longctx.grammar import Grammar, Starts, json_grammar
 from longctx.options import ToolChoice
 from longctx.types import Chunk, Message, SampledToken, ToolCall, ToolCallDelta, ToolSchema
@@ -95,23 +95,17 @@ def expect_answer(
         messages: the conversation, whose ids of calls no new one repeats.
         tools: what the model may call.
         choice: whether and what it must call.
-        response_schema: what it must say instead; None lets it say anything.
+        response_schema: what it must say where it calls nothing; None lets it say anything.
         many: whether it may call several tools, where its format can.
         thinking_budget: tokens of reasoning; None is no limit.
 
     Raises:
-        ToolError: a tool is malformed, ``choice`` asks for one that is not there, or tools and a
-            schema are both asked of one answer.
+        ToolError: a tool is malformed, or ``choice`` asks for one that is not there.
         RequestError: the schema is no JSON schema, or makes no grammar.
     """
     offered = _parameters(tools)
     required = arguments.tool_choice(choice, tuple(offered))
     schema = schema_grammar(response_schema)
-    if schema is not None and tools and choice != "none":
-        raise ToolError(
-            "one answer cannot be both a tool call and held to response_schema; pass "
-            "tool_choice='none' with the schema, or leave one of them out"
-        )
     style = template.answers
     head = style.head(prompt)
     callable_tools = {} if choice == "none" else offered
@@ -151,12 +145,17 @@ def _guide(
         if style.thinking is not None:
             closing = literal(f"\n{style.thinking[1].strip()}", template.partition)
             thought = {"closing": Grammar(f"start: {closing}\n"), "budget": budget}
-    forced = schema
-    if schema is None and offered and choice == "none":
-        forced = no_call_grammar(style.calls, template.partition)
-    elif schema is None and required:
+    forced, speaks = schema, style.speaks
+    if required:  # of a call the schema says nothing
         tools = {name: offered[name] for name in required}
         forced = call_grammar(style.calls, tools, template.partition, many=choice == "required")
+        speaks = ""
+    elif offered and choice == "none":
+        forced = schema or no_call_grammar(style.calls, template.partition)
+    elif offered and schema is not None:
+        calls = call_grammar(style.calls, offered, template.partition)
+        says = speaks if style.thinking is not None else ""
+        forced, speaks = calls_or(calls, schema, says, template.partition), ""
     if forced is not None:
         if style.thinking is None:
             return forced.start
@@ -166,7 +165,7 @@ def _guide(
             "",
             template.partition,
             resumes=style.resumes,
-            speaks="" if required else style.speaks,
+            speaks=speaks,
         )
         first = or_mark(after, mark, template.partition)
         return partial(AnswerGuide, style=style, forced=first, after=after, head=head, **thought)

@@ -17,6 +17,7 @@ from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
 from longctx.cli.inspect import inspect
+from longctx.cli.models import models
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
 from longctx.cli.serve import serve
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, inspect, plan, export, calibrate, doctor):
+for command in (demo, chat, ask, serve, models, inspect, plan, export, calibrate, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> Any:
             app(arguments, prog_name="longctx")
         except LongCtxError as error:
             errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
-            errors.print(str(error), markup=False)
+            errors.print(str(error), markup=False, soft_wrap=True)
             sys.exit(1)
         except KeyboardInterrupt:
             errors.print("stopped")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longctx.cli.opening import opens_model
+from longctx.cli.files import STDIN, Named, named_files, read_stdin
+from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
     ThinkingOption,
@@ -20,9 +21,12 @@ from longctx.cli.output import (
 )
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
+from longctx.errors import DocumentError, LongCtxError, MissingExtraError
 
 if TYPE_CHECKING:
-    from longctx.documents import Citation, DocumentQA
+    from collections.abc import Sequence
+
+    from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
 
 
 @opens_model
@@ -30,9 +34,21 @@ if TYPE_CHECKING:
 def ask(
     files_and_question: Annotated[
         list[str],
-        typer.Argument(metavar="FILE... QUESTION", help="Files or folders, then the question."),
+        typer.Argument(
+            metavar="FILE... QUESTION",
+            help="Files, folders, patterns, NAME=FILE, or - for stdin; then the question.",
+        ),
     ],
-    model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--question", "-q", help="A question; may be given again. Then all else are files."
+        ),
+    ] = None,
+    follow_up: Annotated[
+        bool, typer.Option("--follow-up", help="Each question knows those before it.")
+    ] = False,
+    model: ModelOption = None,
     thinking: ThinkingOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
@@ -44,26 +60,54 @@ def ask(
         str | None,
         typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            help="A CrossEncoder of sentence-transformers to look at passages again with."
+        ),
+    ] = None,
+    not_found: Annotated[
+        str,
+        typer.Option(
+            help="Where a search finds nothing: auto (say so), say (and always search), or ask."
+        ),
+    ] = "auto",
+    instructions: Annotated[str | None, typer.Option(help="How to answer, in plain words.")] = None,
     max_tokens: MaxTokensOption = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that keeps the documents: those given are added or updated, and all that "
+            "are in it are asked. Then files may be left out."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the plan too.")] = False,
     *,
     opening: dict[str, Any],
     sampling: dict[str, Any],
 ) -> None:
-    """Ask about documents: text, Markdown, HTML, PDF, DOCX, source code, whole folders.
+    """Ask about documents: PDF, office files, mail, HTML, text, source code, whole folders.
 
     Whole if they fit the window; otherwise the passages that answer the question, or all of them
     a part at a time if it asks for a summary. The report says which, and what was left out.
     Example: `longctx ask contract.pdf letters/ "Who bears the risk?"`
     """
-    *files, question = files_and_question
-    if not files:
-        raise typer.BadParameter("give at least one file before the question")
+    files = files_and_question
+    if not questions:
+        *files, question = files_and_question
+        questions = [question]
+        if not files and library is None:
+            raise typer.BadParameter("give at least one file before the question")
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
+    from longctx.types import Message
 
-    with LongContextLLM(model, **opening) as llm, prefill_bar("reading") as progress:
+    with (
+        LongContextLLM(model, **opening) as llm,
+        prefill_bar("reading") as reading,
+        prefill_bar("searching") as searching,
+    ):
         if verbose:
             show_plan(llm.plan)
         # What the command line gives as text, DocumentQA checks.
@@ -71,37 +115,83 @@ def ask(
             llm,
             strategy=strategy,  # type: ignore[arg-type]
             embedder=embedder,
+            reranker=reranker,
+            not_found=not_found,  # type: ignore[arg-type]
+            instructions=instructions and text_of(instructions),
             budget_tokens=budget,
+            path=library,
         )
-        for file in files:
-            _add(documents, file)
-        answer = documents.ask(
-            text_of(question),
-            max_tokens=max_tokens,
-            on_progress=progress,
-            thinking=thinking,
-            **conversation_options(llm.sampling_defaults, sampling),
-        )
+        _add_all(documents, list(named_files(files)))
+        answers: list[Answer] = []
+        history: list[Message] = []
+        for question in map(text_of, questions):
+            stream = documents.stream(
+                question,
+                max_tokens=max_tokens,
+                on_progress=reading,
+                on_search=searching,
+                history=history if follow_up else None,
+                thinking=thinking,
+                **conversation_options(llm.sampling_defaults, sampling),
+            )
+            answers.append(stream.answer if as_json else _told(stream, question, len(questions)))
+            history += [
+                Message(role="user", content=question),
+                Message(role="assistant", content=answers[-1].text),
+            ]
     if as_json:
-        print_json(answer)
-        return
+        print_json(
+            answers[0] if len(answers) == 1 else [a.model_dump(mode="json") for a in answers]
+        )
+
+
+def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
+    """Show an answer as it comes, then what it rests on."""
+    if n_questions > 1:
+        out.print(question, markup=False, style="bold")
     thoughts = Thoughts()
-    thoughts.show(answer.reasoning)
+    with stream:
+        for chunk in stream:
+            thoughts.show(chunk.reasoning)
+            if chunk.text:
+                thoughts.end()
+                out.print(chunk.text, end="", markup=False, soft_wrap=True)
+                out.file.flush()
     thoughts.end()
-    out.print(answer.text, markup=False)
+    answer = stream.answer
+    out.print()
     for citation in answer.citations:
         out.print(f"  {_shown(citation)}", markup=False, style="dim")
+    if answer.grounded is False and not answer.citations:
+        out.print("  nothing in the documents is near this question", style="dim")
     out.print(str(answer.report), markup=False, style="dim")
+    return answer
 
 
-def _add(documents: DocumentQA, file: str) -> None:
-    if Path(file).is_dir():
-        loaded = documents.add_folder(file)
-        added = loaded.documents
+def _add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
+    """Take files in; one of several that cannot be read is left out, and said."""
+    unread: list[LongCtxError] = []
+    for named in files:
+        try:
+            _add(documents, named)
+        except (DocumentError, MissingExtraError) as error:
+            unread.append(error)
+            if len(unread) == len(files):
+                raise
+            errors.print(f"skipped: {error}", markup=False)
+
+
+def _add(documents: DocumentQA, named: Named) -> None:
+    added: Sequence[Document]
+    if named.path == STDIN:
+        added = (documents.update(read_stdin(), doc_id=named.name or "stdin"),)
+    elif named.is_folder:
+        loaded = documents.add_folder(named.path)
+        added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (documents.add(file),)
+        added = (documents.update(Path(named.path), doc_id=named.name),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

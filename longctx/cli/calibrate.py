@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from longctx.cli.opening import ModelOrDemo, model_path
 from longctx.cli.output import errors, out, prefill_bar, print_json
 from longctx.errors import RequestError
 
@@ -17,9 +18,7 @@ _UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
 
 
 def calibrate(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     windows: Annotated[
         str | None,
         typer.Option(help="In tokens, by commas. Default: 2 and 4 times the trained window."),
@@ -45,10 +44,9 @@ def calibrate(
     from longctx.evaluate import calibrate as measure
     from longctx.evaluate.calibration.search import N_STRETCHES
     from longctx.model_info import ModelInfo
-    from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import profile_path
 
-    path = model or fast_copy(demo_model(), announce=lambda line: errors.print(line, markup=False))
+    path = model_path(model)
     at = None if windows is None else [_number("--windows", part) for part in windows.split(",")]
     with prefill_bar("trial") as progress:
 

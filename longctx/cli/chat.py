@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longctx.cli.opening import opens_model
+from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
     ThinkingOption,
@@ -43,9 +43,7 @@ HELP = """\
 @opens_model
 @takes_sampling
 def chat(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     thinking: ThinkingOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from math import exp
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from longctx.cli.output import errors, out, prefill_bar, print_json, say, show_cost, show_plan
+from longctx.cli.opening import ModelOption, model_path
+from longctx.cli.output import out, prefill_bar, print_json, say, show_cost, show_plan
 from longctx.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def demo(
         str | None, typer.Option(help="A text of your own instead of the Python reference.")
     ] = None,
     question: Annotated[str, typer.Option(help="What to ask about it.")] = QUESTION,
-    model: Annotated[str | None, typer.Option(help="A GGUF file. Default: the demo model.")] = None,
+    model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read a document longer than the model was trained for: unscaled, scaled, and elastic.
@@ -45,11 +45,10 @@ def demo(
     from longctx.documents import load_document
     from longctx.evaluate import python_reference
     from longctx.llm import LongContextLLM
-    from longctx.packaged_model import demo_model, fast_copy
     from longctx.planner import plan_context
 
     started = time.monotonic()
-    path = Path(model) if model else fast_copy(demo_model(), announce=_announce)
+    path = model_path(model, target_ctx)
     text = load_document(file).text if file else python_reference()
     plan = plan_context(path, target_ctx, method=method, reserve_output=ANSWER_TOKENS)
     if not as_json:
@@ -83,10 +82,6 @@ def demo(
         return
     show_cost(answer)
     out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/dim]")
-
-
-def _announce(line: str) -> None:
-    errors.print(line, markup=False)
 
 
 def _prompt(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from longctx.cli.opening import TemplateOption
+from longctx.cli.opening import ModelOrDemo, TemplateOption
 from longctx.cli.output import errors, out, prefill_bar, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ evaluate = typer.Typer(
     no_args_is_help=True,
 )
 
-Model = Annotated[str | None, typer.Argument(help="A GGUF file. Default: the demo model.")]
 Methods = Annotated[
     str,
     typer.Option(
@@ -79,7 +78,7 @@ class Shown:
 
 @evaluate.command()
 def perplexity(
-    model: Model = None,
+    model: ModelOrDemo = None,
     length: Length = 16_384,
     methods: Methods = "none,ntk,yarn",
     stride: Annotated[int, typer.Option(help="Tokens scored at each mark.")] = 512,
@@ -122,7 +121,7 @@ def perplexity(
 
 @evaluate.command()
 def recall(
-    model: Model = None,
+    model: ModelOrDemo = None,
     length: Length = 16_384,
     methods: Methods = "none,ntk,yarn",
     facts: Annotated[int, typer.Option(help="Numbers hidden, 1 to 100.")] = 20,
@@ -153,7 +152,7 @@ def recall(
 
 @evaluate.command()
 def passkey(
-    model: Model = None,
+    model: ModelOrDemo = None,
     lengths: Lengths = "4096,8192",
     methods: Methods = "auto",
     depths: Depths = "0,25,50,75,100",
@@ -184,7 +183,7 @@ def passkey(
 
 @evaluate.command()
 def needle(
-    model: Model = None,
+    model: ModelOrDemo = None,
     lengths: Lengths = "4096,8192",
     methods: Methods = "auto",
     depths: Depths = "0,25,50,75,100",
@@ -221,7 +220,7 @@ def needle(
 
 @evaluate.command()
 def ruler(
-    model: Model = None,
+    model: ModelOrDemo = None,
     lengths: Lengths = "2048,4096",
     methods: Methods = "auto",
     tasks: Annotated[
@@ -268,7 +267,7 @@ def ruler(
 
 @evaluate.command()
 def stream(
-    model: Model = None,
+    model: ModelOrDemo = None,
     length: Length = 16_384,
     methods: Methods = "none",
     target_ctx: Annotated[int, typer.Option(help="The window that slides, in tokens.")] = 2048,

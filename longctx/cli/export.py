@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from longctx.cli.opening import plans_window
+from longctx.cli.opening import ModelArgument, planned, plans_window
 from longctx.cli.output import errors, out, print_json
 from longctx.errors import RequestError
 from longctx.files import write_whole
@@ -16,7 +16,7 @@ from longctx.files import write_whole
 
 @plans_window
 def export(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     to: Annotated[str, typer.Option(help="llama-server, ollama, koboldcpp, vllm or transformers.")],
     load: Annotated[
         str | None,
@@ -35,9 +35,8 @@ def export(
     `longctx export model.gguf --target-ctx 32768 --to llama-server`
     """
     from longctx.export import export_plan
-    from longctx.planner import plan_context
 
-    plan = plan_context(model, **planning)
+    plan = planned(model, planning)
     found = export_plan(plan, to, model=load)
     if folder is not None:
         _write(found.files, folder)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from longctx.cli.opening import ModelArgument
 from longctx.cli.output import out, print_json
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a model's window, heads, RoPE, whether its window can be scaled, and what its chat
@@ -20,8 +21,9 @@ def inspect(
     """
     from longctx.chat import PromptTemplate
     from longctx.model_info import ModelInfo
+    from longctx.models import find_model
 
-    info = ModelInfo.from_gguf(model)
+    info = ModelInfo.from_gguf(find_model(model).path)
     warnings = PromptTemplate(info.chat_template).warnings
     info = info.model_copy(update={"notes": (*info.notes, *warnings)})
     if as_json:

@@ -1,16 +1,28 @@
-"""How a model is opened, on every command that opens one."""
+"""How commands are told of a model, and how it is opened: declared once for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longctx.cli.output import errors
 from longctx.cli.taking import Command, option, taking
 
+if TYPE_CHECKING:
+    from longctx.planner import ContextPlan
+
 _PANEL = "Model"
+_KINDS = "A GGUF file, hf:OWNER/REPO[:QUANTIZATION], or ollama:NAME."
+_DEFAULT = f"{_KINDS} Default: the demo model."
+
+ModelArgument = Annotated[str, typer.Argument(help=_KINDS)]
+ModelOrDemo = Annotated[str | None, typer.Argument(help=_DEFAULT)]
+ModelOption = Annotated[str | None, typer.Option(help=_DEFAULT)]
 TemplateOption = Annotated[
     str | None,
     typer.Option(
@@ -22,6 +34,19 @@ TemplateOption = Annotated[
 
 def _option(name: str, kind: Any, text: str, default: Any = None, **more: Any) -> Parameter:
     return option(name, kind, text, default, rich_help_panel=_PANEL, **more)
+
+
+def _adapters(given: Iterable[str] | None) -> list[tuple[str, float]] | None:
+    return [_adapter(each) for each in given or ()] or None
+
+
+def _adapter(text: str) -> tuple[str, float]:
+    """Path and scale; what stands behind the last colon is one if it is a number."""
+    path, colon, scale = text.rpartition(":")
+    if colon and path:
+        with suppress(ValueError):
+            return path, float(scale)
+    return text, 1.0
 
 
 PLANNING = {
@@ -55,6 +80,13 @@ PLANNING = {
         "Tokens that must be free when an answer begins. Default: 1024, or a quarter of a smaller "
         "window.",
     ),
+    "adapters": _option(
+        "adapter",
+        list[str] | None,
+        "A LoRA adapter (GGUF) for the model; can be repeated.",
+        metavar="PATH[:SCALE]",
+        callback=_adapters,
+    ),
 }
 """Options of :class:`longctx.planner.PlanOptions`, by the names that they have there."""
 
@@ -84,3 +116,33 @@ def plans_window(command: Command) -> Command:
 def opens_model(command: Command) -> Command:
     """Give a command the options of a model; it gets them as ``opening``."""
     return taking(command, "opening", OPENING)
+
+
+def planned(model: str, planning: dict[str, Any]) -> ContextPlan:
+    """Plan a window of a model by any of its names, with what belongs to it.
+
+    Arguments and errors are those of :func:`longctx.find_model` and of
+    :func:`longctx.plan_context`.
+    """
+    from longctx.models import find_model
+    from longctx.planner import plan_context
+
+    limit = planning.get("memory_limit")
+    found = find_model(model, planning["target_ctx"], memory_limit=limit, announce=_announce)
+    adapters = [*found.adapters, *planning.get("adapters", ())]
+    plan = plan_context(found.path, **{**planning, "adapters": adapters})
+    return plan.because(*found.reasons)
+
+
+def model_path(model: str | None, target_ctx: int | None = None) -> Path:
+    """The file of a model by any of its names, or the demo model's fast copy."""
+    from longctx.models import find_model
+    from longctx.packaged_model import demo_model, fast_copy
+
+    if model is None:
+        return fast_copy(demo_model(), announce=_announce)
+    return find_model(model, target_ctx, announce=_announce).path
+
+
+def _announce(line: str) -> None:
+    errors.print(line, markup=False)

@@ -104,6 +104,8 @@ def show_plan(plan: ContextPlan) -> None:
         f"rope_freq_base {plan.rope.freq_base:,.0f}, rope_freq_scale {plan.rope.freq_scale:.4g}",
     )
     table.add_row("KV cache", f"keys {plan.kv_type_k}, values {plan.kv_type_v}")
+    for adapter in plan.adapters:
+        table.add_row("adapter", str(adapter))
     table.add_row("memory", str(memory))
     table.add_row("kept for the answer", f"{plan.reserve_output:,} tokens")
     if plan.info.sampling:

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from longctx.cli.opening import plans_window
+from longctx.cli.opening import ModelArgument, planned, plans_window
 from longctx.cli.output import print_json, show_plan
 
 
 @plans_window
 def plan(
-    model: Annotated[str, typer.Argument(help="A GGUF file.")],
+    model: ModelArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
     planning: dict[str, Any],
@@ -22,9 +22,8 @@ def plan(
     Example: `longctx plan model.gguf --target-ctx 32768 --memory 6GiB`
     """
     from longctx.chat import PromptTemplate
-    from longctx.planner import plan_context
 
-    chosen = plan_context(model, **planning)
+    chosen = planned(model, planning)
     chosen = chosen.warned(*PromptTemplate(chosen.info.chat_template).warnings)
     if as_json:
         print_json(chosen)

@@ -1,4 +1,4 @@
-"""``longctx serve``: the model over HTTP, as OpenAI's clients expect it."""
+"""``longctx serve``: the model over HTTP, as OpenAI's and Anthropic's clients expect it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 import typer
 from pydantic import ValidationError
 
-from longctx.cli.opening import OPENING, opens_model
+from longctx.cli.opening import OPENING, ModelOrDemo, opens_model
 from longctx.cli.output import errors, show_plan
 from longctx.cli.sampling import takes_sampling
 from longctx.errors import RequestError
@@ -35,9 +35,7 @@ _SAMPLING = (
 @opens_model
 @partial(takes_sampling, note=_SAMPLING)
 def serve(
-    model: Annotated[
-        str | None, typer.Argument(help="A GGUF file. Default: the demo model.")
-    ] = None,
+    model: ModelOrDemo = None,
     base_url: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +104,7 @@ def serve(
     opening: dict[str, Any],
     sampling: dict[str, Any],
 ) -> None:
-    """Serve a model over HTTP with OpenAI's API, and a page to chat on.
+    """Serve a model over HTTP with OpenAI's and Anthropic's APIs, and a page to chat on.
 
     Clients share the model: their answers are written side by side, and each conversation's cached
     tokens are found by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`

@@ -9,28 +9,50 @@ Where the documents do not fit, their chunks are ranked (``retrieve``) or read a
 (``map_reduce``, ``refine``). They know :class:`longctx.protocols.ChatModel` and nothing below it.
 """
 
-from longctx.documents.answer import Answer, Citation, DocumentTokens, PackingReport, Passage
+from longctx.documents.answer import (
+    Answer,
+    AnswerChunk,
+    Citation,
+    DocumentTokens,
+    Hit,
+    PackingReport,
+    Passage,
+    Repeat,
+)
+from longctx.documents.answer_stream import AnswerStream
 from longctx.documents.choice import Strategy
-from longctx.documents.document import Document, Page, Section
+from longctx.documents.document import Document, Page, Section, Table
 from longctx.documents.embedders import SentenceTransformersEmbedder
-from longctx.documents.folder import LoadedFolder, Skipped, load_folder
+from longctx.documents.folder import AddedFolder, LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
+from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
+from longctx.documents.reranking import Reranker
+from longctx.documents.sources import SourceOptions
 
 __all__ = [
+    "AddedFolder",
     "Answer",
+    "AnswerChunk",
+    "AnswerStream",
+    "AskOptions",
     "Citation",
     "Document",
     "DocumentQA",
     "DocumentTokens",
+    "Hit",
     "LoadedFolder",
     "PackingReport",
     "Page",
     "Passage",
+    "Repeat",
+    "Reranker",
     "Section",
     "SentenceTransformersEmbedder",
     "Skipped",
+    "SourceOptions",
     "Strategy",
+    "Table",
     "load_document",
     "load_folder",
 ]

@@ -8,6 +8,8 @@ from pydantic import computed_field
 
 from longctx.types import Frozen, Usage
 
+_MOST_ROWS = 20
+
 CitationStatus: TypeAlias = Literal["verified", "elsewhere", "near", "absent"]
 """What became of a quotation: it stands where the answer says, in another document than that,
 nearly so, or in none."""
@@ -91,14 +93,23 @@ class Passage(Frozen):
     tokens: int
 
 
+class Repeat(Frozen):
+    """A document that is the same text as another one, which stands for both."""
+
+    doc_id: str
+    same_as: str
+
+
 class PackingReport(Frozen):
     """What was in the window for an answer, in tokens, and why.
 
     ``documents`` and ``passages`` (empty where documents stood whole) were read; ``left_out``
-    was not. ``prompt_tokens`` is all that was in the window, in the fullest one if there were
-    several ``calls`` of the model: documents and ``other_tokens`` (system prompt, chat template,
-    question). ``prompt_tokens + reserved_tokens + free_tokens`` is ``budget_tokens``, of
-    ``target_ctx``; ``reserved_tokens`` was kept for the answer.
+    was not, and ``repeats`` had not to be. ``prompt_tokens`` is all that was in the window, in the
+    fullest one if there were several ``calls`` of the model: documents and ``other_tokens``
+    (system prompt, chat template, question). ``prompt_tokens + reserved_tokens + free_tokens`` is
+    ``budget_tokens``, of ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes``
+    say what may have gone wrong in the search, such as documents in a language that the embedder
+    does not know.
     """
 
     strategy: str
@@ -106,6 +117,7 @@ class PackingReport(Frozen):
     documents: tuple[DocumentTokens, ...]
     passages: tuple[Passage, ...] = ()
     left_out: tuple[DocumentTokens, ...] = ()
+    repeats: tuple[Repeat, ...] = ()
     calls: int = 1
     prompt_tokens: int
     other_tokens: int
@@ -113,10 +125,15 @@ class PackingReport(Frozen):
     free_tokens: int
     budget_tokens: int
     target_ctx: int
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [(f"in   {d.doc_id}", d.tokens) for d in self.documents]
-        rows += [(f"out  {d.doc_id}", d.tokens) for d in self.left_out]
+        out = [(f"out  {d.doc_id}", d.tokens) for d in self.left_out]
+        if len(out) > _MOST_ROWS:
+            rest = sum(tokens for _, tokens in out[_MOST_ROWS:])
+            out[_MOST_ROWS:] = [(f"out  {len(out) - _MOST_ROWS:,} others", rest)]
+        rows += out
         rows += [
             ("instructions and question", self.other_tokens),
             ("reserved for the answer", self.reserved_tokens),
@@ -127,11 +144,39 @@ class PackingReport(Frozen):
         width = max(len(name) for name, _ in rows)
         table = "\n".join(f"{name:<{width}} {tokens:>9,}" for name, tokens in rows)
         calls = f" ({self.calls} calls; figures of the fullest window)" if self.calls > 1 else ""
-        return f"strategy {self.strategy}: {self.reason}{calls}\n{table}"
+        same = [f"{r.doc_id} is the same text as {r.same_as}" for r in self.repeats]
+        if len(same) > _MOST_ROWS:
+            same[_MOST_ROWS:] = [f"{len(same) - _MOST_ROWS:,} others are in there twice, too"]
+        table += "".join(f"\n{line}, and stands once" for line in same)
+        notes = "".join(f"\nnote: {note}" for note in self.notes)
+        return f"strategy {self.strategy}: {self.reason}{calls}\n{table}{notes}"
+
+
+class Hit(Frozen):
+    """A part of a document that a search found: ``text`` is ``document.text[start:end]``.
+
+    Hits come by ``score``, which is the reranker's, or else the sum of reciprocal ranks by meaning
+    and by words. ``similarity`` is the cosine of the embeddings of query and text.
+    """
+
+    doc_id: str
+    start: int
+    end: int
+    text: str
+    page: int | None = None
+    heading: str | None = None
+    score: float
+    similarity: float
 
 
 class Answer(Frozen):
     """An answer from documents.
+
+    ``grounded`` says whether the documents bear it out, as far as that was checked: True if it
+    has citations and each is verified; False if one is not, or the search found nothing that the
+    question could be about; None if it quotes and claims nothing that could be checked.
+    ``relevance`` is how near the search came to the question, from 0 to 1 (the best sentence's
+    cosine); None where nothing was searched, or there is no scale for the embedder.
 
     ``usage.prefilled_tokens`` shows what the question cost: after the first question on the
     same documents it is little more than the question itself. ``reasoning`` is what the model
@@ -144,3 +189,19 @@ class Answer(Frozen):
     report: PackingReport
     usage: Usage
     reasoning: str = ""
+    grounded: bool | None = None
+    relevance: float | None = None
+
+
+class AnswerChunk(Frozen):
+    """A piece of an answer that is being written.
+
+    The first has the ``sources``, which are what the model reads: passages, or whole documents.
+    The last has the ``answer``, with its citations; those between have some of its ``text`` or of
+    its ``reasoning``.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    sources: tuple[Passage, ...] = ()
+    answer: Answer | None = None

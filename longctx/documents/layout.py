@@ -39,7 +39,8 @@ class Block:
     """A span of a document as it stands in the window.
 
     ``mark`` is what answers cite: ``D1`` for a whole document, ``D1.4`` for a passage that begins
-    with its fourth chunk. ``text`` is ``document.text[start:end]`` between its markers.
+    with its fourth chunk. ``text`` is ``document.text[start:end]`` between its markers, behind the
+    header of the table if it begins inside one.
     """
 
     mark: str
@@ -55,9 +56,10 @@ class Block:
 
     @property
     def markers(self) -> str:
-        """The two lines around its text."""
+        """The lines around its text, with the header of a table that it begins inside of."""
         opening, closing = self.text.partition("\n")[0], self.text.rstrip("\n").rpartition("\n")[2]
-        return f"{opening}\n{closing}\n"
+        header = self.document.header_at(self.start) if self.is_passage else ""
+        return f"{opening}\n{header}{closing}\n"
 
 
 def document_block(document: Document, mark: str) -> Block:
@@ -74,7 +76,7 @@ def document_block(document: Document, mark: str) -> Block:
 
 def passage_block(document: Document, mark: str, start: int, end: int) -> Block:
     """Put a span between such markers, with its document's name, page and nearest heading."""
-    text = document.text[start:end].strip("\n")
+    text = document.header_at(start) + document.text[start:end].strip("\n")
     page = document.page_at(start)
     headings = document.headings_at(start)
     title = " ".join(

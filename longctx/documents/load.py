@@ -5,56 +5,65 @@ from __future__ import annotations
 from pathlib import Path
 
 from longctx.documents.document import Document
-from longctx.documents.encoding import decode
-from longctx.documents.html import visible_text
-from longctx.documents.limits import MAX_FILE_BYTES, check_text
-from longctx.documents.markdown import first_title, markdown_sections
-from longctx.documents.media_types import (
-    DOCX,
-    HTML,
-    MARKDOWN,
-    PDF,
-    PYTHON,
-    SUPPORTED,
-    media_type_of,
-)
-from longctx.documents.pdf import pdf_text
-from longctx.documents.source_code import python_sections
-from longctx.documents.word import word_text
-from longctx.errors import DocumentError
+from longctx.documents.reading.content import Content, Source
+from longctx.documents.reading.formats import Format, format_of_media_type, format_of_name
+from longctx.documents.reading.limits import MAX_FILE_BYTES, check_text
+from longctx.documents.reading.package import unlocked
+from longctx.documents.reading.recognise import recognise
+from longctx.errors import DocumentError, RequestError
 
 
-def load_document(path: str | Path, *, doc_id: str | None = None) -> Document:
+def load_document(
+    path: str | Path,
+    *,
+    doc_id: str | None = None,
+    encoding: str | None = None,
+    password: str | None = None,
+) -> Document:
     """Read a file.
 
-    Text, Markdown and source code stay as they are written (line ends become ``\\n``); of HTML,
-    PDF and DOCX the visible text remains. Headings become ``sections``, pages ``pages``. Nothing
-    in the file is fetched or executed.
+    Its bytes say what it is, whatever its suffix; of text, the suffix does. Text, markup and source
+    code stay as they are written (line ends become ``\\n``); of HTML, PDF, office documents, books
+    and mail the visible text remains. Headings become ``sections``, pages ``pages``, tables
+    ``tables``. What was guessed, or is in the file and not in the text, is said in ``notes``.
+    Nothing in the file is fetched or executed.
 
     Args:
-        path: text, Markdown, HTML, PDF, DOCX or source code, by its suffix.
+        path: docs/rag.md has a table of what is read.
         doc_id: what citations call it; None is the file's name.
+        encoding: of a text file, where its bytes do not say or say it wrong, such as ``"cp1252"``.
+        password: of a PDF or an Office document.
 
     Raises:
         DocumentError: it is missing, a folder, empty, binary, damaged, encrypted, without a text
-            layer, too large, or of another type.
+            layer, too large, or of a kind that holds no text.
         MissingExtraError: it needs a package of the extra ``rag``.
     """
     if not isinstance(path, str | Path):
         raise DocumentError(f"a path is a str or a Path, not a {type(path).__name__}")
+    for name, value in (("encoding", encoding), ("password", password)):
+        if value is not None and not isinstance(value, str):
+            raise RequestError(f"{name} is a str, not a {type(value).__name__}")
     file = Path(path)
     data = _read(file)
-    media_type = media_type_of(file)
-    if media_type is None:
-        raise DocumentError(
-            f"{file} is of an unknown type ({file.suffix or 'no suffix'}); supported are "
-            f"{SUPPORTED}. If it is text, read it and pass the text with doc_id="
-        )
     if not data:
         raise DocumentError(f"{file} is empty (0 bytes)")
-    document = _from_bytes(data, file, media_type, doc_id or name_of(file.name))
-    check_text(file, len(document.text))
-    return document
+    source = Source(data, name_of(str(file)), encoding, password)
+    file_format, content = _content(source, file)
+    check_text(file, len(content.text))
+    return Document(
+        doc_id=doc_id or name_of(file.name),
+        text=content.text,
+        source=source.name,
+        media_type=file_format.media_type,
+        title=content.title,
+        encoding=content.encoding,
+        sections=content.sections,
+        pages=content.pages,
+        tables=content.tables,
+        notes=content.notes,
+        metadata=content.metadata,
+    )
 
 
 def name_of(path: str) -> str:
@@ -62,42 +71,20 @@ def name_of(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _from_bytes(data: bytes, file: Path, media_type: str, doc_id: str) -> Document:
-    if media_type in (PDF, DOCX):
-        content = pdf_text(data, file) if media_type == PDF else word_text(data, file)
-        return Document(
-            doc_id=doc_id,
-            text=content.text,
-            source=name_of(str(file)),
-            media_type=media_type,
-            title=content.title or first_title(content.sections),
-            sections=content.sections,
-            pages=content.pages,
-            notes=content.notes,
-        )
-    text, encoding = decode(data, file)
-    title = None
-    if media_type == HTML:
-        page = visible_text(text)
-        if not page.text:
-            raise DocumentError(
-                f"{file} shows no text ({len(data)} bytes of HTML): its content may be images, "
-                "or made by scripts; open it in a browser and save what you see as .txt"
-            )
-        text, title, sections = page.text, page.title, page.sections
-    elif media_type == MARKDOWN:
-        sections = markdown_sections(text)
+def _content(source: Source, file: Path) -> tuple[Format, Content]:
+    source = unlocked(source)
+    named = format_of_name(file)
+    # The name says which kind of text a text is, but for one that is named like a binary.
+    trusted = named is not None and named.is_text
+    shown = recognise(source.data, file, text_too=not trusted)
+    if named is not None and trusted and shown is None:
+        found = named
     else:
-        sections = python_sections(text) if media_type == PYTHON else ()
-    return Document(
-        doc_id=doc_id,
-        text=text,
-        source=name_of(str(file)),
-        media_type=media_type,
-        title=title or (first_title(sections) if media_type != PYTHON else None),
-        encoding=encoding,
-        sections=sections,
-    )
+        found = format_of_media_type(shown or "text/plain")
+    content = found.read(source)
+    if named is not None and found.media_type != named.media_type:
+        content = content.with_notes(f"its name says {named.name}, its bytes say {found.name}")
+    return found, content
 
 
 def _read(path: Path) -> bytes:

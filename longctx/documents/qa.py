@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
 from longctx import arguments
 from longctx.arguments import whole
-from longctx.documents.answer import Answer
+from longctx.documents.answer import Answer, Hit
+from longctx.documents.answer_stream import AnswerStream
+from longctx.documents.answered import Answered
 from longctx.documents.asking import Asking
-from longctx.documents.choice import Strategy, check_strategy, choose
-from longctx.documents.citations import find_citations
+from longctx.documents.choice import Strategy, check_strategy
 from longctx.documents.document import Document
 from longctx.documents.embedders import as_embedder
-from longctx.documents.folder import LoadedFolder, load_folder
-from longctx.documents.layout import Block, window
-from longctx.documents.library import Entry, Library
-from longctx.documents.load import load_document
-from longctx.documents.packing import best_at_edges
-from longctx.documents.read_all import map_reduce, refine
-from longctx.documents.report import describe, packing_report
-from longctx.documents.retrieve import retrieve
-from longctx.errors import ContextOverflowError, DocumentError, RequestError
+from longctx.documents.entry import Entry
+from longctx.documents.filters import Where, picks
+from longctx.documents.folder import AddedFolder, load_folder
+from longctx.documents.holdings import Holdings, once
+from longctx.documents.inquirer import Inquirer, NotFound
+from longctx.documents.inquiry import Inquiry
+from longctx.documents.library import Library
+from longctx.documents.options import ASK_OPTIONS, AskOptions
+from longctx.documents.question import Question
+from longctx.documents.report import describe
+from longctx.documents.reranking import as_reranker
+from longctx.documents.search import Search, hit
+from longctx.documents.sources import (
+    SOURCE_OPTIONS,
+    SourceOptions,
+    incoming,
+    incoming_folder,
+)
+from longctx.errors import DocumentError, RequestError
 from longctx.options import SAMPLING_OPTIONS, SamplingOptions, check_names
-from longctx.prompt import Prompt
 from longctx.protocols import ChatModel, ComposingModel
 from longctx.sampling import Sampling
 from longctx.types import ProgressCallback
 
 Order = Literal["document", "edges"]
-
-_SEAM_TOKENS = 16
-"""More than a document can lose when it is counted together with others, and not by itself."""
 
 
 class DocumentQA:
@@ -50,6 +58,19 @@ class DocumentQA:
         embedder: what retrieval searches with: a sentence-transformers model, its name or
             folder, a function from texts to vectors, an ``Embedder``; None is the packaged
             model. It is loaded at the first retrieval.
+        reranker: what looks at the best 50 chunks again: a sentence-transformers ``CrossEncoder``,
+            its name or folder, a :class:`~longctx.documents.reranking.Reranker`, or a function
+            from a question and texts to numbers; None is none. It takes a pass of a model for
+            each chunk.
+        instructions: how to answer, in plain words, for every question. They stand behind the
+            documents, so that changing them reads nothing again.
+        not_found: what to do where the search finds nothing that the question could be about:
+            ``"auto"`` says so, without asking the model, where the search is made anyway
+            (``"retrieve"``); ``"say"`` searches under every strategy, for that alone; ``"ask"``
+            asks the model all the same. ``Answer.grounded`` is False in each case. With a
+            ``response_schema`` the model is always asked.
+        min_relevance: what the search must come to, from 0 to 1 (``Answer.relevance``). None is a
+            measured limit for the packaged embedder and English texts; others have none.
         budget_tokens: of one window, prompt and answer together; None is ``llm.target_ctx``. A
             smaller one costs less time, and small models answer better from it.
         order: ``"document"`` keeps the order of documents and text, so that their keys are
@@ -60,9 +81,13 @@ class DocumentQA:
             question needs them, so that any subset of a library is in the window at once; so
             many tokens at its front are prefilled in place. It is an approximation, for the
             strategy ``"whole"``: docs/rag.md has what it costs and saves.
+        path: a file to keep the documents in, with all that was made of them: another process
+            that opens it reads, cuts and embeds nothing again. Threads and processes may share
+            it, and see each other's changes at their next question. None is memory.
 
     Raises:
         RequestError: an argument is none of these.
+        DocumentError: ``path`` is a file of another kind, damaged, or cannot be written.
 
     Examples:
         >>> from longctx.testing import ScriptedChatModel
@@ -78,9 +103,14 @@ class DocumentQA:
         *,
         strategy: Strategy = "auto",
         embedder: Any = None,
+        reranker: Any = None,
+        instructions: str | None = None,
+        not_found: NotFound = "auto",
+        min_relevance: float | None = None,
         budget_tokens: int | None = None,
         order: Order = "document",
         compose: int | None = None,
+        path: str | Path | None = None,
     ) -> None:
         check_strategy(strategy)
         arguments.one_of("order", order, get_args(Order))
@@ -98,171 +128,219 @@ class DocumentQA:
             )
         self.order = order
         self.compose = compose
-        self._library = Library(llm.count, as_embedder(embedder))
+        arguments.one_of("not_found", not_found, get_args(NotFound))
+        if min_relevance is not None:
+            min_relevance = arguments.real("min_relevance", min_relevance, least=0, most=1)
+        if instructions is not None:
+            instructions = arguments.plain_text("instructions", instructions)
+        self.instructions = instructions
+        self.not_found = not_found
+        self.path = None if path is None else arguments.path("path", path)
+        embedder = as_embedder(embedder)
+        self._library = Library(llm.count, embedder, self.path)
+        self._search = Search(self._library, embedder, as_reranker(reranker), min_relevance)
+        self._answered = Answered()
 
     @property
     def documents(self) -> tuple[Document, ...]:
         """The documents, in the order in which they stand in the window."""
-        return tuple(entry.document for entry in self._library.entries)
+        return tuple(entry.document for entry in self._library.holdings().entries)
 
-    def add(self, source: str | Path | Document, *, doc_id: str | None = None) -> Document:
+    def add(self, source: str | Path | Document, **options: Unpack[SourceOptions]) -> Document:
         """Add a document behind those already there.
+
+        The same document again changes nothing. Its text may be that of another one: then the
+        window has it once (``PackingReport.repeats``).
 
         Args:
             source: a path, a :class:`Document`, or, with ``doc_id``, a text.
-            doc_id: the name of a text, or of a file given as ``Path`` (None: the file's name).
+            options: see :class:`longctx.documents.sources.SourceOptions`.
 
         Returns:
             The document as it was added.
 
         Raises:
             DocumentError: it cannot be read, holds no text, or its name is already taken.
+            RequestError: an option is unknown, or its metadata cannot be kept on disk.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
-        document = _as_document(source, doc_id)
-        self._library.add(document)
-        return document
+        return self._put(source, options, replace=False)
 
-    def add_folder(self, path: str | Path) -> LoadedFolder:
-        """Add every document below a folder, in the order of their paths.
+    def update(self, source: str | Path | Document, **options: Unpack[SourceOptions]) -> Document:
+        """Put a document in the place of the one with its name, or, of a file, of what was read
+        from it before; one that is new is added.
+
+        It keeps its place and its mark, so that everything before it stays prefilled, and only
+        those of its parts are embedded that are new.
+
+        Arguments, result and errors as :meth:`add`.
+        """
+        return self._put(source, options, replace=True)
+
+    def add_folder(self, path: str | Path) -> AddedFolder:
+        """Add every document below a folder, in the order of their paths, or none; those that
+        are there already, and have changed, are updated.
+
+        They are named by their paths from there, so that two ``__init__.py`` live side by side.
 
         Returns:
-            What was added, and what was skipped and why (see :func:`load_folder`).
+            What was added, replaced, and unchanged, and what was skipped and why (see
+            :func:`load_folder`).
 
         Raises:
-            DocumentError: it holds no document, or one's name is already taken.
-            MissingExtraError: a file needs a package of the extra ``rag``.
+            DocumentError: it holds no document that can be read, or a name is already taken.
         """
         loaded = load_folder(path)
-        for document in loaded.documents:
-            self._library.add(document)
-        return loaded
+        put = self._library.put(incoming_folder(Path(path), loaded), replace=True)
+        return AddedFolder(put.added, put.replaced, put.unchanged, loaded.skipped)
 
-    def ask(
-        self,
-        question: str,
-        *,
-        max_tokens: int | None = None,
-        doc_ids: Sequence[str] | None = None,
-        on_progress: ProgressCallback | None = None,
-        thinking: bool | str | None = None,
-        **sampling: Unpack[SamplingOptions],
-    ) -> Answer:
+    def remove(self, *doc_ids: str) -> None:
+        """Take documents out, all of them or none. The others keep their marks.
+
+        Args:
+            doc_ids: their names.
+
+        Raises:
+            RequestError: one is not there.
+        """
+        self._library.remove(doc_ids)
+
+    def close(self) -> None:
+        """Let go of the file that the library is kept in, if it is; the model stays open."""
+        self._library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _put(
+        self, source: str | Path | Document, options: SourceOptions, *, replace: bool
+    ) -> Document:
+        check_names(options, SOURCE_OPTIONS, "of a document")
+        (document,) = self._library.put([incoming(source, **options)], replace=replace).documents
+        return document
+
+    def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.
+
+        The same question gets the same answer: what was answered greedily, or with a seed, is
+        kept, and asked again only if the prompt differs.
 
         Args:
             question: in plain words.
-            max_tokens: most tokens of the answer; None lets it go to its end, or the budget's, and
-                keeps the model's ``reserve_output`` free for it.
-            doc_ids: the documents to answer from; None is all of them.
-            on_progress: called after each prefilled batch, with the tokens of all calls that
-                are known to come.
-            thinking: as in :meth:`longctx.LongContextLLM.chat`; notes are thought over, too.
-            sampling: see :class:`longctx.options.SamplingOptions`; notes are drawn so, too.
+            options: see :class:`longctx.documents.options.AskOptions`.
 
         Raises:
             DocumentError: there is no document.
-            RequestError: one of ``doc_ids`` is not there, there is no question, or ``max_tokens``
-                or an option of sampling is out of its range.
+            RequestError: one of ``doc_ids`` is not there, nothing is where ``where`` says, there is
+                no question, or an option is unknown or out of its range.
             ContextOverflowError: what the strategy needs does not fit; it is raised before
                 anything is prefilled, and nothing is cut.
             MissingExtraError: retrieval needs packages of the extra ``rag``.
         """
-        if not self._library.entries:
-            raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
-        question = arguments.words("the question", question)
-        max_tokens = arguments.max_tokens(max_tokens)
-        check_names(sampling, SAMPLING_OPTIONS, "of ask()")
+        return self._inquire(question, options).answer()
+
+    def stream(self, question: str, **options: Unpack[AskOptions]) -> AnswerStream:
+        """Answer a question piece by piece, its sources first.
+
+        The documents are searched and counted at once, and what :meth:`ask` raises is raised here;
+        but where they are read a window at a time, what does not fit is said behind the sources.
+        """
+        return AnswerStream(self._inquire(question, options))
+
+    async def aask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
+        """:meth:`ask`, in a thread beside the event loop; progress is told in that thread.
+
+        Cancelling the task gives the answer up at its next token, and notes of parts at the next
+        part.
+        """
+        stream: AnswerStream | None = None
+        try:
+            stream = await asyncio.to_thread(self.stream, question, **options)
+            return await asyncio.to_thread(lambda: stream.answer)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        doc_ids: Sequence[str] | None = None,
+        where: Where | None = None,
+        on_search: ProgressCallback | None = None,
+    ) -> tuple[Hit, ...]:
+        """Find the parts of the documents that fit a query best, without asking the model.
+
+        Args:
+            query: in plain words.
+            limit: how many at most.
+            doc_ids: the documents to search; None is all of them.
+            where: as in :class:`longctx.documents.options.AskOptions`.
+            on_search: called while documents are embedded, with their tokens.
+
+        Raises:
+            DocumentError: there is no document.
+            RequestError: as :meth:`ask`.
+            MissingExtraError: it needs packages of the extra ``rag``.
+        """
+        limit = whole("limit", limit, least=1)
+        entries, _ = once(_select(self._library.holdings(), doc_ids, where))
+        query = arguments.words("the query", query)
+        return tuple(map(hit, self._search.find(entries, query, on_search).found[:limit]))
+
+    def _inquire(self, question: str, options: AskOptions) -> Inquiry:
+        """Check a question, choose how to answer it, and lay out what will be read."""
+        check_names(options, ASK_OPTIONS, "of ask()")
+        holdings = self._library.holdings()
+        entries = _select(holdings, options.get("doc_ids"), options.get("where"))
+        said = (self.instructions, options.get("instructions"))
+        asked = Question.of(question, options.get("history"), said)
+        schema = options.get("response_schema")
+        max_tokens = arguments.max_tokens(options.get("max_tokens"))
+        sampling = cast(
+            SamplingOptions, {n: value for n, value in options.items() if n in SAMPLING_OPTIONS}
+        )
         Sampling.of(sampling)  # before anything is read
-        entries = self._library.select(doc_ids)
         asking = Asking(
             llm=self.llm,
-            question=question,
+            question=asked.text,
+            query=asked.query,
             budget_tokens=self.budget_tokens or self.llm.target_ctx,
             reserved_tokens=self.llm.reserve_output if max_tokens is None else max_tokens,
+            reserves_by_default=max_tokens is None,
             max_tokens=max_tokens,
-            on_progress=on_progress,
+            answered=self._answered,
+            on_progress=options.get("on_progress"),
             sampling=sampling,
-            thinking=thinking,
+            response_schema=None if schema is None else arguments.json_schema(schema),
+            thinking=options.get("thinking"),
         )
-        whole = self._whole(asking, entries)
-        if whole is not None:
-            what, tokens = f"{describe(entries)}, the question and the answer", whole.n_tokens
-        else:
-            what = f"{describe(entries)} and the answer"
-            tokens = sum(entry.tokens for entry in entries)
-        needed = tokens + asking.reserved_tokens
-        strategy, reason = choose(self.strategy, question, what, needed, asking.budget_tokens)
-        text, blocks = self._run(strategy, asking, entries, whole)
-        return Answer(
-            text=text,
-            strategy=strategy,
-            citations=find_citations(text, blocks),
-            report=packing_report(asking, strategy, reason, self._library, blocks),
-            usage=asking.usage,
-            reasoning=asking.reasoning,
-        )
-
-    def _whole(self, asking: Asking, entries: Sequence[Entry]) -> Prompt | None:
-        """The prompt with every document; None where it is not wanted, or surely too large."""
-        alone = sum(entry.tokens - _SEAM_TOKENS for entry in entries)
-        if self.strategy == "whole" or (self.strategy == "auto" and alone <= asking.room):
-            return asking.prompt(window([entry.block for entry in entries], asking.question))
-        return None
-
-    def _run(
-        self, strategy: Strategy, asking: Asking, entries: Sequence[Entry], whole: Prompt | None
-    ) -> tuple[str, list[Block]]:
-        if strategy == "retrieve":
-            return retrieve(asking, self._library, entries, edges=self.order == "edges")
-        if strategy == "map_reduce":
-            return map_reduce(asking, self._library, entries)
-        if strategy == "refine":
-            return refine(asking, self._library, entries)
-        assert whole is not None  # it was chosen by its count
-        if whole.n_tokens > asking.room:
-            raise _too_large(asking, entries, whole.n_tokens + asking.reserved_tokens)
-        blocks = [entry.block for entry in entries]
-        if self.order == "edges" and len(blocks) > 2:
-            blocks = best_at_edges(blocks, self._library.ranked(entries, asking.question))
-            whole = asking.prompt(window(blocks, asking.question))
-        if self.compose is not None:
-            asking.compose(whole, blocks, recompute=self.compose)
-        return asking.chat(whole, blocks), blocks
+        return Inquirer(
+            holdings=holdings,
+            search=self._search,
+            strategy=self.strategy,
+            edges=self.order == "edges",
+            compose=self.compose,
+            not_found=self.not_found,
+            on_search=options.get("on_search"),
+        ).inquire(asking, asked.asked, entries)
 
 
-def _too_large(asking: Asking, entries: Sequence[Entry], needed: int) -> ContextOverflowError:
-    largest = sorted(entries, key=lambda entry: -entry.tokens)
-    listed = ", ".join(f"{entry.doc_id!r} {entry.tokens}" for entry in largest[:10])
-    more = f" and {len(largest) - 10} smaller ones" if len(largest) > 10 else ""
-    return asking.overflow(
-        f"{describe(entries)} and the question are {needed - asking.budget_tokens} too many",
-        needed,
-        f"Tokens by document: {listed}{more}. Raise target_ctx (and budget_tokens) to at least "
-        f"{needed}, lower max_tokens, ask fewer documents, or use strategy 'retrieve' or "
-        "'map_reduce'.",
+def _select(
+    holdings: Holdings, doc_ids: Sequence[str] | None, where: Where | None
+) -> tuple[Entry, ...]:
+    if not holdings.entries:
+        raise DocumentError("there is no document to ask; add one first: qa.add('file.txt')")
+    entries = holdings.select(doc_ids)
+    if where is None:
+        return entries
+    picked = picks(where)
+    if chosen := tuple(entry for entry in entries if picked(entry.document)):
+        return chosen
+    raise RequestError(
+        f"where={where!r:.80} fits none of {describe(entries)}; look at Document.metadata"
     )
-
-
-def _as_document(source: str | Path | Document, doc_id: str | None) -> Document:
-    if isinstance(source, Document):
-        return source if doc_id is None else Document(**{**dict(source), "doc_id": doc_id})
-    if isinstance(source, Path) or (isinstance(source, str) and doc_id is None):
-        return load_document(source, doc_id=doc_id)
-    if isinstance(source, str) and doc_id is not None:
-        if _is_file(source):
-            raise DocumentError(
-                f"{source!r} with a doc_id would be taken as the text itself, but it is a file; "
-                "pass Path(...) for the file, or Document(...) for the text"
-            )
-        return Document(doc_id=doc_id, text=source)
-    raise DocumentError(
-        f"a document is a path, a Document, or a text with doc_id=, not a {type(source).__name__}"
-    )
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return len(text) < 1000 and Path(text).is_file()
-    except (OSError, ValueError):
-        return False

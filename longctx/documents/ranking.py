@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,18 @@ RRF_K = 60
 # Chinese, Japanese and Korean part no words: each character is one.
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A chunk, and how well it fits a question.
+
+    ``similarity`` is the cosine of the two embeddings; ``score`` is what chunks were ordered by.
+    """
+
+    chunk: Chunk
+    score: float
+    similarity: float
 
 
 class Ranking:
@@ -45,18 +58,21 @@ class Ranking:
         self._chunks = chunks
         self._vectors = vectors
         self._embedder = embedder
-        self._words = _bm25([_words(chunk.searchable) for chunk in chunks])
+        self._words = _bm25([words_of(chunk.searchable) for chunk in chunks])
 
-    def best_first(self, question: str) -> list[Chunk]:
+    def best_first(self, question: str) -> list[Found]:
         """All chunks, the best first: reciprocal rank fusion of cosine similarity and BM25.
 
         A chunk's score is the sum of ``1 / (60 + rank)`` over the two rankings (Cormack, Clarke
         and Büttcher 2009); one that shares no word with the question has no rank by words.
         """
         meaning = self._vectors @ self._embedder.embed([question])[0]
-        words = np.asarray(self._words.get_scores(_words(question)), dtype=np.float32)
+        words = np.asarray(self._words.get_scores(words_of(question)), dtype=np.float32)
         score = 1 / (RRF_K + _ranks(meaning)) + np.where(words > 0, 1 / (RRF_K + _ranks(words)), 0)
-        return [self._chunks[i] for i in np.argsort(-score, kind="stable")]
+        return [
+            Found(self._chunks[i], float(score[i]), float(meaning[i]))
+            for i in np.argsort(-score, kind="stable")
+        ]
 
 
 def _bm25(texts: list[list[str]]) -> BM25:
@@ -71,7 +87,8 @@ def _bm25(texts: list[list[str]]) -> BM25:
     return index
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """What BM25 counts: words without capitals, and single characters where none are parted."""
     # A word of its own for texts without any: the library takes no empty list.
     return _WORD.findall(text.casefold()) or ["\n"]
 

@@ -21,8 +21,9 @@ from functools import cache
 
 from longctx.documents.asking import Asking
 from longctx.documents.chunks import Chunk
+from longctx.documents.entry import Entry
+from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block, enclose, window
-from longctx.documents.library import Entry, Library
 from longctx.documents.packing import largest_fitting
 from longctx.prompt import Prompt
 from longctx.types import Message
@@ -49,7 +50,7 @@ _MIN_NOTE_TOKENS = 16
 
 
 def map_reduce(
-    asking: Asking, library: Library, entries: Sequence[Entry]
+    asking: Asking, holdings: Holdings, entries: Sequence[Entry]
 ) -> tuple[str, list[Block]]:
     """Take notes of every part, then answer from the notes.
 
@@ -60,11 +61,11 @@ def map_reduce(
         ContextOverflowError: the budget leaves no room for a chunk, or for notes.
     """
     note_tokens = _note_tokens(asking)
-    parts = _parts(asking, library, entries, instruction=_MAP)
+    parts = _parts(asking, holdings, entries, instruction=_MAP)
     if len(parts) == 1:
-        whole = library.passages(parts[0])
+        whole = holdings.passages(parts[0])
         return asking.chat(window(whole, asking.question), whole), whole
-    steps = list(_prompts(asking, library, parts, lambda b: window(b, asking.question, _MAP)))
+    steps = list(_prompts(asking, holdings, parts, lambda b: window(b, asking.question, _MAP)))
     read = [blocks for blocks, _, _ in steps]
     prompts = [prompt for _, prompt, _ in steps]
     asking.expected_tokens = sum(p.n_tokens for p in prompts) + note_tokens * len(prompts)
@@ -76,7 +77,7 @@ def map_reduce(
     return asking.chat(window(group, asking.question, _REDUCE)), _all(read)
 
 
-def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[str, list[Block]]:
+def refine(asking: Asking, holdings: Holdings, entries: Sequence[Entry]) -> tuple[str, list[Block]]:
     """Answer from the first part, and let every further part better the answer.
 
     Returns:
@@ -86,7 +87,7 @@ def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[
         ContextOverflowError: the budget leaves no room for a chunk and two answers.
     """
     parts = _parts(
-        asking, library, entries, instruction=_REFINE, besides=asking.reserved_tokens + 32
+        asking, holdings, entries, instruction=_REFINE, besides=asking.reserved_tokens + 32
     )
     asking.expected_tokens = sum(chunk.tokens for part in parts for chunk in part)
     answer: str | None = None
@@ -97,7 +98,7 @@ def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[
             return window(part, asking.question)
         return window([*part, enclose("answer", "so far", answer)], asking.question, _REFINE)
 
-    for blocks, prompt, is_last in _prompts(asking, library, parts, lay_out):
+    for blocks, prompt, is_last in _prompts(asking, holdings, parts, lay_out):
         # The next part's window has room for what is reserved.
         answer = asking.chat(prompt, blocks, max_tokens=None if is_last else asking.reserved_tokens)
         read.append(blocks)
@@ -106,7 +107,7 @@ def refine(asking: Asking, library: Library, entries: Sequence[Entry]) -> tuple[
 
 def _prompts(
     asking: Asking,
-    library: Library,
+    holdings: Holdings,
     parts: Sequence[Sequence[Chunk]],
     lay_out: Callable[[Sequence[Block]], list[Message]],
 ) -> Iterator[tuple[list[Block], Prompt, bool]]:
@@ -118,7 +119,7 @@ def _prompts(
     waiting = deque(parts)
     while waiting:
         part = waiting.popleft()
-        blocks = library.passages(part)
+        blocks = holdings.passages(part)
         prompt = asking.prompt(lay_out(blocks))
         if prompt.n_tokens > asking.room and len(part) > 1:
             half = len(part) // 2
@@ -129,7 +130,7 @@ def _prompts(
 
 def _parts(
     asking: Asking,
-    library: Library,
+    holdings: Holdings,
     entries: Sequence[Entry],
     *,
     instruction: str,
@@ -148,15 +149,15 @@ def _parts(
 
     def opening(chunk: Chunk) -> int:
         """Tokens of the markers of a passage that begins with it."""
-        return asking.llm.count(library.passages([chunk])[0].markers) + _KEY_TOKENS
+        return asking.llm.count(holdings.passages([chunk])[0].markers) + _KEY_TOKENS
 
-    for chunk in (chunk for entry in entries for chunk in library.chunks(entry)):
+    for chunk in (chunk for entry in entries for chunk in entry.chunks):
         goes_on = bool(parts) and parts[-1][-1].document is chunk.document
         tokens = chunk.tokens + _SEAM_TOKENS + (0 if goes_on else opening(chunk))
         if not parts or used + tokens > room:
             used, tokens = 0, tokens + (opening(chunk) if goes_on else 0)
             if tokens > room:
-                _check_fits(asking, library, chunk, instruction, besides)
+                _check_fits(asking, holdings, chunk, instruction, besides)
             parts.append([])
         parts[-1].append(chunk)
         used += tokens
@@ -164,10 +165,10 @@ def _parts(
 
 
 def _check_fits(
-    asking: Asking, library: Library, chunk: Chunk, instruction: str, besides: int
+    asking: Asking, holdings: Holdings, chunk: Chunk, instruction: str, besides: int
 ) -> None:
     """Refuse a chunk that is too long alone, counted exactly."""
-    alone = window(library.passages([chunk]), "", instruction)
+    alone = window(holdings.passages([chunk]), "", instruction)
     needed = asking.llm.count(alone) + besides + asking.reserved_tokens
     if needed > asking.budget_tokens:
         raise asking.overflow(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from longctx.documents.answer import DocumentTokens, PackingReport, Passage
+from longctx.documents.answer import DocumentTokens, PackingReport, Passage, Repeat
 from longctx.documents.asking import Asking
+from longctx.documents.entry import Entry
+from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block
-from longctx.documents.library import Entry, Library
 
 
 def describe(entries: Sequence[Entry]) -> str:
@@ -15,12 +16,29 @@ def describe(entries: Sequence[Entry]) -> str:
     return "1 document" if len(entries) == 1 else f"{len(entries)} documents"
 
 
+def passages_of(holdings: Holdings, blocks: Sequence[Block]) -> tuple[Passage, ...]:
+    """What stands, or will stand, in the window, with the tokens of each."""
+    return tuple(
+        Passage(
+            mark=block.mark,
+            doc_id=block.document.doc_id,
+            start=block.start,
+            end=block.end,
+            page=block.document.page_at(block.start),
+            tokens=holdings.tokens(block),
+        )
+        for block in blocks
+    )
+
+
 def packing_report(
     asking: Asking,
     strategy: str,
     reason: str,
-    library: Library,
+    holdings: Holdings,
     blocks: Sequence[Block],
+    notes: Sequence[str] = (),
+    repeats: Sequence[Repeat] = (),
 ) -> PackingReport:
     """Account for an answered question.
 
@@ -28,37 +46,31 @@ def packing_report(
         asking: after its calls.
         strategy: what was done.
         reason: why.
-        library: all documents; those that were not asked are left out.
+        holdings: all documents; those that were not asked are left out.
         blocks: what of them was read.
+        notes: on the search.
+        repeats: what was asked, and is the same as something else that was.
     """
-    sizes = {id(block): library.tokens(block) for block in blocks}
+    sizes = {id(block): holdings.tokens(block) for block in blocks}
     read: dict[str, int] = {}
     for block in blocks:
         doc_id = block.document.doc_id
         read[doc_id] = read.get(doc_id, 0) + sizes[id(block)]
+    twice = {repeat.doc_id for repeat in repeats}
+    of = _by_document(blocks)
     left_out = [
         DocumentTokens(doc_id=entry.doc_id, tokens=tokens)
-        for entry in library.entries
-        if (tokens := _left_out(entry, library, blocks))
+        for entry in holdings.entries
+        if entry.doc_id not in twice and (tokens := _left_out(entry, of.get(entry.doc_id, ())))
     ]
     in_window = sum(sizes[id(block)] for block in asking.largest_blocks)
     return PackingReport(
         strategy=strategy,
         reason=reason,
         documents=tuple(DocumentTokens(doc_id=d, tokens=t) for d, t in read.items()),
-        passages=tuple(
-            Passage(
-                mark=block.mark,
-                doc_id=block.document.doc_id,
-                start=block.start,
-                end=block.end,
-                page=block.document.page_at(block.start),
-                tokens=sizes[id(block)],
-            )
-            for block in blocks
-            if block.is_passage
-        ),
+        passages=passages_of(holdings, [block for block in blocks if block.is_passage]),
         left_out=tuple(left_out),
+        repeats=tuple(repeats),
         calls=asking.calls,
         prompt_tokens=asking.largest_prompt,
         other_tokens=asking.largest_prompt - in_window,
@@ -66,17 +78,25 @@ def packing_report(
         free_tokens=asking.room - asking.largest_prompt,
         budget_tokens=asking.budget_tokens,
         target_ctx=asking.llm.target_ctx,
+        notes=tuple(notes),
     )
 
 
-def _left_out(entry: Entry, library: Library, blocks: Sequence[Block]) -> int:
-    spans = [(b.start, b.end) for b in blocks if b.document is entry.document]
+def _by_document(blocks: Sequence[Block]) -> dict[str, list[Block]]:
+    found: dict[str, list[Block]] = {}
+    for block in blocks:
+        found.setdefault(block.document.doc_id, []).append(block)
+    return found
+
+
+def _left_out(entry: Entry, blocks: Sequence[Block]) -> int:
+    spans = [(block.start, block.end) for block in blocks]
     if not spans:
         return entry.tokens
     if spans == [(0, len(entry.document.text))]:
         return 0
     return sum(
         chunk.tokens
-        for chunk in library.chunks(entry)
+        for chunk in entry.chunks
         if not any(start <= chunk.start < end for start, end in spans)
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from longctx.documents.asking import Asking
+from longctx.documents.chunks import Chunk
+from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block, window
-from longctx.documents.library import Entry, Library
 from longctx.documents.packing import best_at_edges, largest_fitting
 from longctx.prompt import Prompt
 
@@ -15,33 +16,32 @@ _MARKERS_TOKENS = 32
 
 
 def retrieve(
-    asking: Asking, library: Library, entries: Sequence[Entry], *, edges: bool
-) -> tuple[str, list[Block]]:
-    """Fill the window with the best chunks, join neighbours, and answer.
+    asking: Asking, holdings: Holdings, ranked: Sequence[Chunk], *, edges: bool
+) -> tuple[Prompt, list[Block]]:
+    """Fill a window with the best chunks, and join neighbours.
 
     Args:
         asking: the question.
-        library: ranks and joins.
-        entries: the documents to search.
+        holdings: joins.
+        ranked: the chunks, the best first.
         edges: the best passages first and last, instead of the order of the documents.
 
     Returns:
-        The answer, and what was in the window.
+        The prompt, and what of the documents stands in it.
 
     Raises:
         ContextOverflowError: not even one chunk fits.
     """
-    ranked = library.ranked(entries, asking.question)
 
     def blocks(n: int) -> list[Block]:
-        passages = library.passages(ranked[:n])
+        passages = holdings.passages(ranked[:n])
         return best_at_edges(passages, ranked) if edges else passages
 
     prompts: dict[int, Prompt] = {}
     frame = asking.frame()
 
     def estimate(n: int) -> int:
-        markers = _MARKERS_TOKENS * len(library.passages(ranked[:n]))
+        markers = _MARKERS_TOKENS * len(holdings.passages(ranked[:n]))
         return frame + markers + sum(chunk.tokens for chunk in ranked[:n])
 
     def exact(n: int) -> int:
@@ -56,5 +56,4 @@ def retrieve(
             needed,
             f"Raise budget_tokens or target_ctx to at least {needed}, or lower max_tokens.",
         )
-    chosen = blocks(n)
-    return asking.chat(prompts[n], chosen), chosen
+    return prompts[n], blocks(n)

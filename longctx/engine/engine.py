@@ -69,7 +69,7 @@ class Engine:
         )
         self._rotator = KeyRotator(self._backend)
         self._common = CommonContexts(self._backend)
-        spare_bytes = plan.memory.limit_bytes - plan.memory.weights_bytes
+        spare_bytes = plan.memory.limit_bytes - plan.memory.fixed_bytes
         far = plan.self_extend
         self._composer = Composer(
             self._open_beside,
@@ -258,7 +258,9 @@ class Engine:
         return self._new_session()
 
     def _context_bytes(self, n_ctx: int) -> int:
-        memory = estimate_memory(self._info, n_ctx, kv_type=self._plan.kv_type_k)
+        memory = estimate_memory(
+            self._info, n_ctx, kv_type=self._plan.kv_type_k, adapters=self._plan.adapters
+        )
         return memory.kv_bytes + memory.compute_bytes
 
 

@@ -164,11 +164,16 @@ class SessionPool:
             False where others must end first.
         """
         whole = min(session.n_tokens + n_more, self._common.n_ctx)
-        place = self._common.place_for(whole) if self._make_place(whole) else None
-        if place is None:
-            return False
-        session.move(place)
-        return True
+        is_idle = session not in self._in_use
+        self._in_use.add(session)  # it shall not make way for itself
+        try:
+            place = self._common.place_for(whole) if self._make_place(whole) else None
+            if place is not None:
+                session.move(place)
+        finally:
+            if is_idle:
+                self._in_use.discard(session)
+        return place is not None
 
     def has_room(self, n_bytes: int) -> bool:
         """Whether the plan's memory bears so much more, without anything making way for it."""

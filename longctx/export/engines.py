@@ -41,8 +41,9 @@ def export_plan(plan: ContextPlan, engine: str, *, model: str | None = None) -> 
         >>> from longctx import demo_model, plan_context
         >>> plan = plan_context(demo_model(), 16_384, method="yarn", memory_limit="8GiB")
         >>> print(export_plan(plan, "llama-server").text)
-        -c 16384 -np 1 --rope-scaling yarn --rope-freq-base 100000.0 --rope-freq-scale 0.5 \
---yarn-orig-ctx 8192 --yarn-beta-fast 32.0 --yarn-beta-slow 1.0 -n 1024 --no-context-shift
+        -c 16384 -np 1 --override-kv llama.context_length=int:16384 --rope-scaling yarn \
+--rope-freq-base 100000.0 --rope-freq-scale 0.5 --yarn-orig-ctx 8192 --yarn-beta-fast 32.0 \
+--yarn-beta-slow 1.0 -n 1024 --no-context-shift
     """
     for name, export in ENGINES.items():
         if name == engine:

@@ -11,7 +11,14 @@ from __future__ import annotations
 import re
 import shlex
 
-from longctx.export.llama_cpp import CUT_ANSWERS, grows, rope_settings, shifted_yarn
+from longctx.export.llama_cpp import (
+    CUT_ANSWERS,
+    falls_short,
+    grows,
+    rope_settings,
+    shifted_yarn,
+    states_window,
+)
 from longctx.export.result import Export
 from longctx.export.served import Served, served
 from longctx.planner import ContextPlan, KvType
@@ -34,7 +41,7 @@ def export_ollama(plan: ContextPlan, model: str | None) -> Export:
     name = re.sub(r"[^a-z0-9._]+", "-", plan.info.name.lower()).strip("-.") or "model"
     lines = []
     source = gguf
-    if plan.n_ctx > plan.n_ctx_train:
+    if states_window(to_run):
         source = f"./{name}-{plan.n_ctx}.gguf"
         key = f"{plan.info.architecture}.context_length"
         lines = [
@@ -71,14 +78,14 @@ def _modelfile(plan: ContextPlan, source: str) -> str:
 
 
 def _lost(to_run: Served, has_variables: bool) -> list[str]:
-    plan, lost = to_run.plan, []
+    plan, lost = to_run.plan, list(falls_short(to_run))
     if has_variables:
         lost.append(
             "Settings of one model: a Modelfile knows neither RoPE nor the cache's type, so they "
             "stand in the environment of `ollama serve` and hold for every model that it runs. "
             "RoPE needs a version that runs models by llama-server (2026); an older one ignores it."
         )
-    if plan.n_ctx > plan.n_ctx_train:
+    if states_window(to_run):
         lost.append(
             f"A window past the {plan.n_ctx_train:,} tokens that the file states: Ollama cuts "
             "num_ctx down to them, so a copy of the file that states "

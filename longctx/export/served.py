@@ -42,7 +42,9 @@ class Served:
         return self.rope.scale > 1
 
 
-def served(plan: ContextPlan, engine: str, methods: Collection[Method]) -> Served:
+def served(
+    plan: ContextPlan, engine: str, methods: Collection[Method], *, takes_adapters: bool = False
+) -> Served:
     """Take over what an engine can do, and say what it cannot.
 
     Args:
@@ -50,6 +52,7 @@ def served(plan: ContextPlan, engine: str, methods: Collection[Method]) -> Serve
         engine: its name, for sentences.
         methods: what it can express; another is replaced by the best measured one of them, or
             else by the first of yarn, ntk and linear.
+        takes_adapters: whether the export names the plan's LoRA adapters itself.
     """
     if plan.method in methods:
         method, rope, cannot = plan.rope.method, plan.rope, []
@@ -68,6 +71,9 @@ def served(plan: ContextPlan, engine: str, methods: Collection[Method]) -> Serve
             "texts pay for it too (on SmolLM2-135M 4 to 7 % of perplexity at s = 2, 13 to 15 % "
             "at s = 4). Ask for no larger a window than you need."
         )
+    if plan.adapters and not takes_adapters:
+        names = ", ".join(map(str, plan.adapters))
+        cannot.append(f"LoRA adapters, which are not carried along: give {engine} {names}.")
     return Served(plan=plan, method=method, rope=rope, cannot=tuple(cannot))
 
 

@@ -48,13 +48,7 @@ class AnswerGenerator:
     def chat(self, messages: Messages, options: ChatOptions) -> Stream:
         """Answer a conversation."""
         check_names(options, CHAT_OPTIONS, "of chat()")
-        # With tool_choice="none" too the tools stay in the prompt: the cached prefix has them.
-        prompt = self._model.prompts.conversation(
-            messages,
-            options.get("tools"),
-            thinking=options.get("thinking"),
-            template_options=options.get("template_options"),
-        )
+        prompt = self._prompt(messages, options)
         return self._stream(prompt, options, _expected(prompt, options))
 
     def text(
@@ -69,18 +63,16 @@ class AnswerGenerator:
             encoded = prompts.tokens(prompt)
         return self._stream(encoded, options, expect_text(options.get("response_schema")))
 
-    def batch(self, conversations: Sequence[Messages], options: AnswerOptions) -> list[Completion]:
-        """Answer conversations side by side, without tools; the answers in their order.
+    def batch(self, conversations: Sequence[Messages], options: ChatOptions) -> list[Completion]:
+        """Answer conversations side by side; the answers in their order.
 
         The first error of an answer gives the others up.
         """
-        check_names(options, ANSWER_OPTIONS, "of chat_batch()")
-        prompts = [self._model.prompts.conversation(each) for each in conversations]
+        check_names(options, CHAT_OPTIONS, "of chat_batch()")
+        prompts = [self._prompt(each, options) for each in conversations]
         merged: Merged[Event] = Merged(len(prompts))
-        # A prompt may have been counted with tools; its answer here is told as text.
-        asked = ChatOptions(tool_choice="none", response_schema=options.get("response_schema"))
         writings = [
-            self._writing(prompt, options, _expected(prompt, asked), channel)
+            self._writing(prompt, options, _expected(prompt, options), channel)
             for prompt, channel in zip(prompts, merged.channels, strict=True)
         ]
         meter = SideBySideMeter(options.get("on_progress"), [p.n_tokens for p in prompts])
@@ -97,6 +89,15 @@ class AnswerGenerator:
         finally:
             merged.cancel()
         return [results[i] for i in range(len(prompts))]
+
+    def _prompt(self, messages: Messages, options: ChatOptions) -> EncodedPrompt:
+        # With tool_choice="none" too the tools stay in the prompt: the cached prefix has them.
+        return self._model.prompts.conversation(
+            messages,
+            options.get("tools"),
+            thinking=options.get("thinking"),
+            template_options=options.get("template_options"),
+        )
 
     def _stream(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:
         channel: Channel[Event] = Channel()

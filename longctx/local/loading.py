@@ -14,13 +14,12 @@ from longctx.engine import Engine
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
+from longctx.models import DEFAULT_CTX, ModelFile, find_model
 from longctx.packaged_model import demo_model, fast_copy
 from longctx.planner import ContextPlan, PlanOptions, plan_context
 from longctx.tokens import ModelTokenizer
 
 logger = logging.getLogger("longctx")
-
-DEFAULT_CTX = 32_768
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,29 @@ def load_model(
     Everything that can be refused without the weights is checked before they are read.
 
     Raises:
-        ModelFileError: the file is missing or damaged.
+        ModelFileError: the file is missing or damaged, or nothing has that name.
         UnsupportedModelError: the model cannot be scaled and the target needs it.
         PlanError: no window satisfies the request.
         RequestError: an argument is wrong, or contradicts another.
-        MissingExtraError: ``model=None`` and the demo model is not installed.
+        MissingExtraError: ``model=None`` and the demo model is not installed, or the extra ``hub``.
+        RemoteError: Hugging Face's hub cannot be reached, or refuses.
         TemplateError: ``chat_template`` is no template.
     """
     cache_dir = None if cache_dir is None else arguments.path("cache_dir", cache_dir)
     given = None if chat_template is None else find_template(chat_template)
-    path = _demo_copy(cache_dir) if model is None else arguments.path("model", model)
-    info = ModelInfo.from_gguf(path)
+    found = (
+        ModelFile(_demo_copy(cache_dir))
+        if model is None
+        else find_model(
+            model, plan.n_ctx if plan else target_ctx, memory_limit=planning.get("memory_limit")
+        )
+    )
+    info = ModelInfo.from_gguf(found.path)
     source = info.chat_template if given is None else given
-    plan = _plan_of(info, target_ctx, plan, planning)
-    plan = plan.warned(*PromptTemplate(source).announce(str(path)))
+    if found.adapters and plan is None:
+        planning["adapters"] = [*found.adapters, *(planning.get("adapters") or ())]
+    plan = _plan_of(info, target_ctx, plan, planning).because(*found.reasons)
+    plan = plan.warned(*PromptTemplate(source).announce(str(found.path)))
     thread = ModelThread()
     try:
         engine = thread.serve(

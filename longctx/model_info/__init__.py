@@ -1,8 +1,18 @@
 """What a GGUF says about itself, read in milliseconds, without its weights."""
 
+from longctx.model_info.adapter import Adapter, read_adapter
 from longctx.model_info.info import ModelInfo, RopeScaling
 from longctx.model_info.layers import Layer
 from longctx.model_info.longrope import longrope_obstacle
 from longctx.model_info.tables import format_bytes, format_table
 
-__all__ = ["Layer", "ModelInfo", "RopeScaling", "format_bytes", "format_table", "longrope_obstacle"]
+__all__ = [
+    "Adapter",
+    "Layer",
+    "ModelInfo",
+    "RopeScaling",
+    "format_bytes",
+    "format_table",
+    "longrope_obstacle",
+    "read_adapter",
+]

@@ -102,13 +102,14 @@ class GgufHeader:
         return max((tensor.offset + tensor.n_bytes for tensor in self.tensors.values()), default=0)
 
     def read_f32(self, name: str) -> tuple[float, ...] | None:
-        """Read a small f32 tensor (RoPE's frequency factors); None where there is none.
+        """Read a small f32 tensor (RoPE's frequency factors); None where there is none, or where
+        the file's head alone is there.
 
         Raises:
             ModelFileError: the tensor is of another type.
         """
         info = self.tensors.get(name)
-        if info is None:
+        if info is None or info.offset + info.n_bytes > self.file_bytes:
             return None
         if info.type != "F32":
             raise ModelFileError(
@@ -120,8 +121,13 @@ class GgufHeader:
             return tuple(np.frombuffer(file.read(info.n_bytes), dtype="<f4").tolist())
 
 
-def read_header(path: Path) -> GgufHeader:
+def read_header(path: Path, *, whole: bool = True) -> GgufHeader:
     """Read a GGUF's header.
+
+    Args:
+        path: the file.
+        whole: whether its weights must be there, too; a head alone has what a download begins
+            with.
 
     Raises:
         ModelFileError: there is no such file, it is no GGUF that we can read, or it is truncated
@@ -140,7 +146,7 @@ def read_header(path: Path) -> GgufHeader:
         if size == 0:
             raise ModelFileError(f"{path} is empty (0 bytes): download it again")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Reader(data, path).header()
+            return _Reader(data, path, whole=whole).header()
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte, an unmappable file
         raise ModelFileError(f"{path} cannot be read: {error}") from error
 
@@ -153,9 +159,10 @@ def _first_gguf(folder: Path) -> str:
 class _Reader:
     """A cursor over the mapped file; every read is checked against its end."""
 
-    def __init__(self, data: mmap.mmap, path: Path) -> None:
+    def __init__(self, data: mmap.mmap, path: Path, *, whole: bool) -> None:
         self.data = data
         self.path = path
+        self.whole = whole
         self.size = len(data)
         self.at = 0
         self.array_lengths: dict[str, int] = {}
@@ -261,7 +268,7 @@ class _Reader:
         start = -(-self.at // alignment) * alignment
         tensors = {name: replace(info, offset=start + info.offset) for name, info in entries}
         end = max((tensor.offset + tensor.n_bytes for tensor in tensors.values()), default=0)
-        if end > self.size:
+        if self.whole and end > self.size:
             raise self._truncated(f"its tensors need {end:,} bytes")
         return tensors
 

@@ -14,7 +14,7 @@ from longctx.arguments import path as checked_path
 from longctx.errors import ModelFileError, UnsupportedModelError
 from longctx.files import hash_files
 from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE_TYPES, RopeType
-from longctx.model_info.gguf_header import GgufHeader
+from longctx.model_info.gguf_header import GgufHeader, read_header
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
 from longctx.model_info.layers import Layer, n_layers, read_layers, sliding_window
 from longctx.model_info.sampling import read_sampling
@@ -105,9 +105,23 @@ class ModelInfo(Frozen):
             UnsupportedModelError: it is no causal text model, or of an unknown architecture.
             RequestError: ``path`` is no path.
         """
-        headers = read_shards(checked_path("the model", path))
-        architecture = _architecture(headers[0])
-        return _describe(headers, ArchitectureKeys(headers[0], architecture))
+        return cls._of(read_shards(checked_path("the model", path)))
+
+    @classmethod
+    def from_head(cls, path: str | PathLike[str]) -> ModelInfo:
+        """Read the beginning of a file whose weights are not there, as of a download.
+
+        Sizes are those of its tensors, and of that file alone where the model is split.
+
+        Raises:
+            ModelFileError: there is no GGUF, or less of it than its header.
+            UnsupportedModelError: it is no causal text model, or of an unknown architecture.
+        """
+        return cls._of((read_header(checked_path("the model", path), whole=False),))
+
+    @classmethod
+    def _of(cls, headers: tuple[GgufHeader, ...]) -> ModelInfo:
+        return _describe(headers, ArchitectureKeys(headers[0], _architecture(headers[0])))
 
     @cached_property
     def sha256(self) -> str:

@@ -12,6 +12,15 @@ _MAX_PADDING = 1 << 16  # larger alignments than 32 are rare, larger ones than t
 _SHARD_NAME = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 
+def shard_of(name: str) -> tuple[str, int, int] | None:
+    """What a file's name says of a split model: its stem, the file's number from 1, how many.
+
+    None where it names the only file of a model.
+    """
+    match = _SHARD_NAME.match(name)
+    return match and (match["stem"], int(match["number"]), int(match["count"]))
+
+
 def read_shards(path: Path) -> tuple[GgufHeader, ...]:
     """Read the header of a model's file, or of each of its files, the describing one first.
 

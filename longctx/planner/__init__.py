@@ -1,7 +1,13 @@
 """From a model and a window wanted to one immutable plan, every choice explained."""
 
 from longctx.planner.context_plan import ContextPlan
-from longctx.planner.memory import KvType, MemoryEstimate, estimate_memory, padded
+from longctx.planner.memory import (
+    KvType,
+    MemoryEstimate,
+    estimate_memory,
+    largest_window,
+    padded,
+)
 from longctx.planner.plan import plan_context
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
 from longctx.planner.request import PlanOptions
@@ -18,6 +24,7 @@ __all__ = [
     "SelfExtendConfig",
     "TrialResult",
     "estimate_memory",
+    "largest_window",
     "padded",
     "plan_context",
     "profile_path",

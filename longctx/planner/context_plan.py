@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from longctx.errors import ContextOverflowError
-from longctx.model_info import ModelInfo, format_bytes, format_table
+from longctx.model_info import Adapter, ModelInfo, format_bytes, format_table
 from longctx.planner.memory import KvType, MemoryEstimate
 from longctx.planner.profile import Profile, ProfileParameters
 from longctx.rope import Method, RopeConfig, SelfExtendConfig, rope_config
@@ -26,8 +26,8 @@ class ContextPlan(Frozen):
     told; ``parameters`` is how the method is set, and ``profile`` the calibration that found it, if
     any. ``self_extend`` is None with every other method. ``reserve_output`` tokens must be free
     when an answer begins that names no ``max_tokens``; ``n_keep`` counts the first tokens that a
-    sliding window keeps as attention sinks. ``reasons`` says why each choice was made, ``warnings``
-    what may go wrong.
+    sliding window keeps as attention sinks. ``adapters`` are applied to the weights. ``reasons``
+    says why each choice was made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)
@@ -46,6 +46,7 @@ class ContextPlan(Frozen):
     window: Window = "elastic"
     parameters: ProfileParameters = ProfileParameters()
     profile: Profile | None = None
+    adapters: tuple[Adapter, ...] = ()
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -58,6 +59,10 @@ class ContextPlan(Frozen):
         if n_ctx == self.n_ctx:
             return self.rope
         return rope_for_window(self.info, n_ctx, self.method, self.parameters)
+
+    def because(self, *reasons: str) -> ContextPlan:
+        """The same plan with more reasons, of what was chosen before it."""
+        return self.model_copy(update={"reasons": (*reasons, *self.reasons)})
 
     def warned(self, *warnings: str) -> ContextPlan:
         """The same plan with more warnings, of what is only known where it is used."""
@@ -151,6 +156,7 @@ class ContextPlan(Frozen):
             ("scaling", scaling),
             ("RoPE", base if self.info.rope_type != "none" else "none"),
             ("keys, values", f"{self.kv_type_k}, {self.kv_type_v}"),
+            *(("adapter", adapter) for adapter in self.adapters),
             ("memory", f"{self.memory} of {format_bytes(self.memory.limit_bytes)}"),
             ("for the answer", f"{self.reserve_output:,} tokens"),
             *([("sampling", self.info.sampling_line)] if self.info.sampling else []),

@@ -8,11 +8,12 @@ with what llama.cpp allocates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from pydantic import computed_field
 
-from longctx.model_info import Layer, ModelInfo, format_bytes, format_table
+from longctx.model_info import Adapter, Layer, ModelInfo, format_bytes, format_table
 from longctx.types import Frozen
 
 KvType: TypeAlias = Literal["f16", "bf16", "q8_0", "q4_0"]
@@ -39,24 +40,33 @@ class MemoryEstimate(Frozen):
 
     ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
     Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
-    reads those again, and the system takes them back when memory is short.
+    reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
+    those of LoRA adapters.
     """
 
     weights_bytes: int
     kv_bytes: int
     compute_bytes: int
     limit_bytes: int
+    adapters_bytes: int = 0
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def total_bytes(self) -> int:
-        """Weights, KV cache and compute buffers together."""
-        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+        """Weights, adapters, KV cache and compute buffers together."""
+        return self.fixed_bytes + self.kv_bytes + self.compute_bytes
+
+    @property
+    def fixed_bytes(self) -> int:
+        """What is there once, whatever windows are opened: weights and adapters."""
+        return self.weights_bytes + self.adapters_bytes
 
     def __str__(self) -> str:
+        adapters = f"adapters {format_bytes(self.adapters_bytes)}, " if self.adapters_bytes else ""
         return (
             f"{format_bytes(self.total_bytes)} (weights {format_bytes(self.weights_bytes)}, "
-            f"KV cache {format_bytes(self.kv_bytes)}, compute {format_bytes(self.compute_bytes)})"
+            f"{adapters}KV cache {format_bytes(self.kv_bytes)}, "
+            f"compute {format_bytes(self.compute_bytes)})"
         )
 
     def __repr__(self) -> str:
@@ -64,6 +74,7 @@ class MemoryEstimate(Frozen):
             "memory",
             [
                 ("weights", format_bytes(self.weights_bytes)),
+                *([("adapters", format_bytes(self.adapters_bytes))] if self.adapters_bytes else []),
                 ("KV cache", format_bytes(self.kv_bytes)),
                 ("compute", format_bytes(self.compute_bytes)),
                 ("total", format_bytes(self.total_bytes)),
@@ -73,7 +84,12 @@ class MemoryEstimate(Frozen):
 
 
 def estimate_memory(
-    info: ModelInfo, n_ctx: int, *, kv_type: KvType = "f16", limit_bytes: int = 0
+    info: ModelInfo,
+    n_ctx: int,
+    *,
+    kv_type: KvType = "f16",
+    limit_bytes: int = 0,
+    adapters: Sequence[Adapter] = (),
 ) -> MemoryEstimate:
     """Estimate what a context of ``n_ctx`` tokens takes, next to the weights.
 
@@ -82,13 +98,44 @@ def estimate_memory(
         n_ctx: the window in tokens.
         kv_type: of keys and values alike.
         limit_bytes: what the estimate is held against; only kept here.
+        adapters: LoRA adapters that are applied.
     """
+    # The product with A lives beside the peak's stage; that with B is where its sum will be.
+    rank = max((adapter.rank for adapter in adapters), default=0)
+    added = 4 * min(_N_UBATCH, padded(n_ctx)) * rank
     return MemoryEstimate(
         weights_bytes=info.weights_bytes,
         kv_bytes=kv_cache_bytes(info, padded(n_ctx), kv_type),
-        compute_bytes=compute_bytes(info, padded(n_ctx)),
+        compute_bytes=compute_bytes(info, padded(n_ctx)) + added,
         limit_bytes=limit_bytes,
+        adapters_bytes=sum(adapter.n_bytes for adapter in adapters),
     )
+
+
+def largest_window(
+    info: ModelInfo,
+    below: int,
+    *,
+    kv_type: KvType = "f16",
+    limit_bytes: int,
+    adapters: Sequence[Adapter] = (),
+) -> int | None:
+    """The largest window whose estimate fits, in steps of llama.cpp's; None where none does.
+
+    Args:
+        info: the model.
+        below: a window in tokens that is too large, or larger than what is wanted.
+        kv_type: of keys and values alike.
+        limit_bytes: what it is to fit.
+        adapters: LoRA adapters that are applied.
+    """
+    fits, fails = 0, padded(below) // CELL_PADDING
+    while fails - fits > 1:
+        middle = (fits + fails) // 2
+        n_ctx = middle * CELL_PADDING
+        total = estimate_memory(info, n_ctx, kv_type=kv_type, adapters=adapters).total_bytes
+        fits, fails = (middle, fails) if total <= limit_bytes else (fits, middle)
+    return fits * CELL_PADDING or None
 
 
 def kv_cache_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:

@@ -7,15 +7,14 @@ from os import PathLike
 from typing_extensions import Unpack
 
 from longctx.errors import PlanError
-from longctx.model_info import ModelInfo, format_bytes
+from longctx.model_info import Adapter, ModelInfo, format_bytes, read_adapter
 from longctx.planner.context_plan import ContextPlan, rope_for_window
 from longctx.planner.memory import (
-    CELL_PADDING,
     KvType,
     MemoryEstimate,
     can_quantize_kv,
     estimate_memory,
-    padded,
+    largest_window,
 )
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
@@ -36,18 +35,19 @@ def plan_context(
     Raises:
         PlanError: the request is nonsense, or no window satisfies it; ``largest_ctx`` says what
             would fit.
-        UnsupportedModelError: scaling cannot reach this model.
+        UnsupportedModelError: scaling cannot reach this model, or an adapter is of another.
         ModelFileError: the file cannot be read.
     """
     request = check_request(target_ctx, options)
     limit, limit_source = resolve_memory_limit(options.get("memory_limit"))
     info = _as_info(model)
+    adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
     warnings: list[str] = []
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
-    kv, memory = _choose_kv_type(info, request, limit, limit_source, reasons)
+    kv, memory = _choose_kv_type(info, adapters, request, limit, limit_source, reasons)
     scale = rope.scale
     far = None
     if chosen == "self-extend":
@@ -58,6 +58,7 @@ def plan_context(
             f"time share positions, {far.group} to each, more as they age; none is dropped. "
             "Frequencies stay as trained."
         )
+    warnings += [note for adapter in adapters for note in adapter.notes]
     warnings += doubts(info, chosen, scale, scaling.profile, kv)
     plan = ContextPlan(
         info=info,
@@ -76,6 +77,7 @@ def plan_context(
         overflow=request.overflow,
         parameters=parameters,
         profile=scaling.profile,
+        adapters=adapters,
         reasons=tuple(reasons),
         warnings=tuple(warnings),
     )
@@ -103,7 +105,12 @@ _QUANTIZED_COST = {
 
 
 def _choose_kv_type(
-    info: ModelInfo, request: PlanRequest, limit: int, limit_source: str, reasons: list[str]
+    info: ModelInfo,
+    adapters: tuple[Adapter, ...],
+    request: PlanRequest,
+    limit: int,
+    limit_source: str,
+    reasons: list[str],
 ) -> tuple[KvType, MemoryEstimate]:
     obstacle = can_quantize_kv(info)
     candidates: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
@@ -117,7 +124,9 @@ def _choose_kv_type(
         candidates = ("f16",)
     refused: list[str] = []
     for kv in candidates:
-        memory = estimate_memory(info, request.target_ctx, kv_type=kv, limit_bytes=limit)
+        memory = estimate_memory(
+            info, request.target_ctx, kv_type=kv, limit_bytes=limit, adapters=adapters
+        )
         if memory.total_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
             reasons.append(
@@ -126,7 +135,9 @@ def _choose_kv_type(
             )
             return kv, memory
         refused.append(f"; {kv} would make {format_bytes(memory.total_bytes)}")
-    largest = _largest_window(info, candidates[-1], limit, request.target_ctx)
+    largest = largest_window(
+        info, request.target_ctx, kv_type=candidates[-1], limit_bytes=limit, adapters=adapters
+    )
     advice = (
         f"The largest window that fits is {largest:,} tokens: ask for target_ctx={largest}, or"
         if largest
@@ -138,13 +149,3 @@ def _choose_kv_type(
         "raise memory_limit, free memory, or take a smaller model",
         largest_ctx=largest,
     )
-
-
-def _largest_window(info: ModelInfo, kv: KvType, limit: int, n_ctx: int) -> int | None:
-    """The largest multiple of 256 below ``n_ctx`` whose estimate fits, by bisection."""
-    fits, fails = 0, padded(n_ctx) // CELL_PADDING
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        total = estimate_memory(info, middle * CELL_PADDING, kv_type=kv).total_bytes
-        fits, fails = (middle, fails) if total <= limit else (fits, middle)
-    return fits * CELL_PADDING or None

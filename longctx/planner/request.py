@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, cast, get_args
+from math import isfinite
+from numbers import Integral, Real
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias, cast, get_args
 
 from typing_extensions import TypedDict
 
@@ -18,6 +21,8 @@ from longctx.rope import Method
 
 DEFAULT_SINKS = 4  # StreamingLLM (Xiao et al. 2023), section 3.2: four suffice
 DEFAULT_RESERVE = 1024
+AdapterOption: TypeAlias = str | PathLike[str] | tuple[str | PathLike[str], float]
+"""The path of a LoRA adapter, alone or with its scale."""
 _MAX_CTX = 1 << 30  # positions are int32 in llama.cpp
 
 
@@ -43,6 +48,8 @@ class PlanOptions(TypedDict, total=False):
             scale from the first token.
         profile: a calibration of this model to use instead of the stored one.
         parameters: how the method that is named is set, instead of by its formula.
+        adapters: LoRA adapters (GGUF), each by its path, or by path and scale, which is 1 where
+            it is not given: ``[("lora.gguf", 0.8)]``.
     """
 
     method: str
@@ -54,6 +61,7 @@ class PlanOptions(TypedDict, total=False):
     window: str
     profile: Profile | None
     parameters: ProfileParameters | None
+    adapters: Sequence[AdapterOption] | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class PlanRequest:
     window: Window
     profile: Profile | None = None
     parameters: ProfileParameters | None = None
+    adapters: tuple[tuple[Path, float], ...] = ()
 
 
 def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
@@ -128,7 +137,30 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         window=cast(Window, window),
         profile=profile,
         parameters=parameters,
+        adapters=_adapters(options.get("adapters")),
     )
+
+
+def _adapters(given: Any) -> tuple[tuple[Path, float], ...]:
+    if given is None:
+        return ()
+    if isinstance(given, str | PathLike | Mapping) or not isinstance(given, Sequence):
+        raise PlanError(f"adapters is {given!r}; pass a list, such as [('lora.gguf', 0.8)]")
+    return tuple(_adapter(each) for each in given)
+
+
+def _adapter(given: Any) -> tuple[Path, float]:
+    path, scale = given if isinstance(given, tuple) and len(given) == 2 else (given, 1.0)
+    is_path = isinstance(path, str) or (
+        isinstance(path, PathLike) and isinstance(fspath(path), str)
+    )
+    is_scale = isinstance(scale, Real) and not isinstance(scale, bool) and isfinite(scale)
+    if not is_path or not is_scale:
+        raise PlanError(
+            f"an adapter is {given!r}; name its file, or its file and a number to scale it by: "
+            "('lora.gguf', 0.8)"
+        )
+    return Path(path), float(scale)
 
 
 def _count(name: str, value: Any, least: int, fix: str) -> int:

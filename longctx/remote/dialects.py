@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from longctx import arguments
-from longctx.errors import RemoteError, RequestError
+from longctx.errors import RemoteError, RequestError, ToolError
 from longctx.remote.connection import Connection
 from longctx.remote.estimate import (
     MESSAGE_TOKENS,
@@ -146,6 +146,7 @@ class LlamaServer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._has_tools: bool | None = None
 
     def window(self, _model: Mapping[str, Any]) -> int | None:
         """Of one slot."""
@@ -169,8 +170,26 @@ class LlamaServer:
         return self._ids(self.chat_text(body), special=True)
 
     def chat_text(self, body: Conversation) -> str:
-        """By the server."""
+        """By the server.
+
+        Raises:
+            ToolError: its template has no place for tools.
+        """
+        if body.get("tools") and not self._shows_tools():
+            raise ToolError(
+                f"the chat template at {self._connection.root} has no place for tools, and "
+                "llama-server would leave them out without a word: start it with "
+                "--chat-template-file FILE, a template that has, or use `longctx serve`"
+            )
         return str(self._ask("/apply-template", body, "prompt", str))
+
+    def _shows_tools(self) -> bool:
+        """Whether its template does, as far as it says (older ones do not)."""
+        if self._has_tools is None:
+            abilities = self._connection.get("/props").get("chat_template_caps")
+            known = abilities if isinstance(abilities, dict) else {}
+            self._has_tools = known.get("supports_tools", True) is not False
+        return self._has_tools
 
     def text_of(self, ids: Sequence[int]) -> str:
         """By the server."""

@@ -276,7 +276,7 @@ class RemoteLLM(Closing):
             return stream.result
 
     def chat_batch(
-        self, conversations: Sequence[Messages], **options: Unpack[AnswerOptions]
+        self, conversations: Sequence[Messages], **options: Unpack[ChatOptions]
     ) -> list[Completion]:
         """Answer several conversations, eight requests at a time; the answers in their order.
 
@@ -284,12 +284,15 @@ class RemoteLLM(Closing):
         and errors as :meth:`chat`; the first error ends it. Progress is told after each answer,
         in tokens of all prompts.
         """
-        check_names(options, ANSWER_OPTIONS, "of chat_batch()")
+        check_names(options, CHAT_OPTIONS, "of chat_batch()")
         on_progress = options.get("on_progress")
-        asked = [self.prompt(each) for each in conversations] if on_progress else conversations
+        tools = options.get("tools")
+        asked = (
+            [self.prompt(each, tools) for each in conversations] if on_progress else conversations
+        )
         total = sum(each.n_tokens for each in asked if isinstance(each, Prompt))
         meter = Meter(on_progress, total)
-        unread = AnswerOptions({**options, "on_progress": None})
+        unread = ChatOptions({**options, "on_progress": None})
         results: list[Completion] = []
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             answers = [threads.submit(self.chat, each, **unread) for each in asked]

@@ -6,7 +6,10 @@ from longctx.errors import MissingExtraError
 
 try:
     import fastapi  # noqa: F401  (asked for here, so that one place says what is missing)
+    import markdown_it  # noqa: F401
+    import nh3  # noqa: F401
     import prometheus_client  # noqa: F401
+    import pygments  # noqa: F401
     import uvicorn  # noqa: F401
 except ImportError as error:
     raise MissingExtraError(

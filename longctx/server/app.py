@@ -23,6 +23,7 @@ from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
 from longctx.server.origins import origins_pattern
+from longctx.server.page.routes import page_routes
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
 from longctx.server.served import ServedModel
@@ -39,7 +40,8 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application over a model, which stays its caller's to close.
 
-    ``app.state.worker`` is the :class:`~longctx.server.worker.ModelWorker`.
+    ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, and its
+    ``metrics``, :class:`~longctx.server.metrics.Metrics`.
 
     Args:
         llm: the model; other threads may use it too.
@@ -69,7 +71,7 @@ def create_app(
         lifespan=life,
         responses=ERRORS,
     )
-    app.state.worker = worker
+    app.state.worker, app.state.metrics = worker, metrics
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
@@ -78,6 +80,7 @@ def create_app(
     app.include_router(model_routes(service))
     app.include_router(llama_routes(service))
     app.include_router(about_routes(service))
+    app.include_router(page_routes(service))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(Aliases)

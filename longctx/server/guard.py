@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from longctx.server.error_replies import error_reply
 from longctx.server.errors import ApiError
 from longctx.server.origins import origins_pattern
+from longctx.server.page.assets import NAMES
 from longctx.server.settings import ServerSettings
 
-OPEN_PATHS = ("/", "/health")
+OPEN_PATHS = frozenset({"/", "/health", *(f"/page/{name}" for name in NAMES)})
 """What needs no key: the page, which asks for one, and the life sign."""
 
 

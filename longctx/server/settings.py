@@ -29,7 +29,10 @@ class ServerSettings(Frozen):
     ``max_waiting`` answers may wait for the one under way; ``timeout_s`` bounds one answer, its
     wait included; ``max_body_bytes`` bounds a request; ``grace_s`` is what answers under way get
     when the server stops. ``max_responses`` and ``max_responses_bytes`` bound what
-    ``/v1/responses`` keeps for ``previous_response_id``; the least recently used go.
+    ``/v1/responses`` keeps for ``previous_response_id``; the least recently used go. ``max_files``,
+    ``max_files_bytes`` and ``files_minutes`` bound the texts of files that were given to the page;
+    the oldest go. ``instance`` tells this server from others that answer as one with it: the ids
+    of responses and items carry it.
     """
 
     model_id: str | None = None
@@ -45,6 +48,10 @@ class ServerSettings(Frozen):
     grace_s: int = Field(default=30, ge=0)
     max_responses: int = Field(default=1000, ge=0)
     max_responses_bytes: int = Field(default=64 * 2**20, ge=0)
+    instance: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    max_files: int = Field(default=100, ge=0)
+    max_files_bytes: int = Field(default=64 * 2**20, ge=0)
+    files_minutes: float = Field(default=60.0, gt=0)
 
     @field_validator("cors")
     @classmethod

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from longctx.agents import Agent, ConversationStore, Done, ToolResult, tool
+from longctx.agents import Agent, ConversationStore, Done, TextDelta, ToolResult, tool
 from longctx.errors import (
     BackendError,
     LongCtxError,
@@ -144,16 +144,25 @@ class Sum(BaseModel):
 
 
 def test_the_final_answer_satisfies_a_schema():
-    """With tools the model first answers freely; only the answer by the schema counts."""
+    """Of a server that does not hold it to tools and a schema at once, the last one counts."""
     replies = [ToolCall(id="1", name="add", arguments={"a": 2, "b": 3}), "Five!", '{"value": 5}']
     llm = ScriptedChatModel(replies)
     agent = Agent(llm, tools=[add])
     result = agent.run("2 + 3?", response_schema=Sum)
     assert (result.text, result.value) == ('{"value": 5}', {"value": 5})
     asked = [(said.tool_choice, said.options["response_schema"]) for said in llm.calls]
-    assert asked == [("auto", None), ("auto", None), ("none", Sum)]
+    assert asked == [("auto", Sum), ("auto", Sum), ("none", Sum)]
     assert [m.role for m in agent.transcript] == ["user", "assistant", "tool", "assistant"]
     assert "Five!" not in str(result.events)
+
+
+def test_an_answer_by_the_schema_is_asked_for_once():
+    """A model that holds it to both needs no second answer, and it streams."""
+    llm = ScriptedChatModel([ToolCall(id="1", name="add", arguments={"a": 2}), '{"value": 5}'])
+    result = Agent(llm, tools=[add]).run("2 + 3?", response_schema=Sum)
+    assert result.value == {"value": 5}
+    assert len(llm.calls) == 2
+    assert "".join(e.text for e in result.events if isinstance(e, TextDelta)) == '{"value": 5}'
 
 
 def test_a_schema_without_tools_is_asked_for_at_once():

@@ -62,6 +62,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (-1, True, 1.5, "3"),
     "prompt_lookup": (0, 1, "always", 0.5, []),
 }
+EMPTY_STOPS: list[Any] = ["", [""]]
 PAIRS = [(option, value) for option, values in WRONG.items() for value in values]
 
 RIGHT: tuple[dict[str, Any], ...] = (
@@ -111,7 +112,7 @@ def _entries(
         "astream_chat": (run(lambda **o: _read(llm.astream_chat(ASKED, **o))), every),
         "generate": (lambda **o: llm.generate("One, two,", **o), every),
         "stream": (lambda **o: llm.stream("One, two,", **o), every),
-        "chat_batch": (lambda **o: llm.chat_batch([ASKED, ASKED], **o), remotes),
+        "chat_batch": (lambda **o: llm.chat_batch([ASKED, ASKED], **o), every),
         "remote.chat": (lambda **o: remote.chat(ASKED, **o), remotes),
         "remote.stream_chat": (lambda **o: remote.stream_chat(ASKED, **o), remotes),
         "remote.achat": (run(lambda **o: remote.achat(ASKED, **o)), remotes),
@@ -187,7 +188,11 @@ def test_a_tool_may_be_its_inner_object(llm: LongContextLLM, remote: RemoteLLM) 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [(o, v) for o, v in PAIRS if o in ("max_tokens", "stop", "stop_on_repetition", *SAMPLING)],
+    [
+        (o, v)
+        for o, v in PAIRS
+        if o in ("max_tokens", "stop", "stop_on_repetition", *SAMPLING) and v not in EMPTY_STOPS
+    ],
 )
 def test_the_server_says_400(server: LiveServer, option: str, value: Any) -> None:
     """With the code that the client makes a RequestError of."""
@@ -202,6 +207,15 @@ def test_the_server_says_400(server: LiveServer, option: str, value: Any) -> Non
                 assert said.json()["error"]["code"] == "invalid_value"
         except (TypeError, ValueError):
             pytest.skip("no JSON says it")
+
+
+@pytest.mark.parametrize("value", EMPTY_STOPS)
+def test_the_server_takes_an_empty_stop_for_none(server: LiveServer, value: Any) -> None:
+    """Clients have fields of a form that nobody filled in; in Python it is a mistake."""
+    with server.http() as client:
+        body = {"messages": ASKED, "stop": value, "max_tokens": 2}
+        said = client.post("/v1/chat/completions", json=body).json()
+        assert said["usage"]["completion_tokens"] == 2
 
 
 @pytest.mark.parametrize("value", [1, "yes"])

@@ -62,8 +62,8 @@ class Family:
     def rendered(self) -> tuple[str, str]:
         """One call, and two, in the template's own words; "" where it writes none."""
 
-        def render(turns: Any, tools: Any, prompted: bool) -> str:
-            return self.template.render(turns, tools, add_generation_prompt=prompted)
+        def render(messages: Any, tools: Any, prompted: bool) -> str:
+            return self.template.render(messages, tools, add_generation_prompt=prompted)
 
         text_arguments = self.template.traits.text_arguments
         found = rendered_calls(render, text_arguments, self.style.wrapping)
@@ -103,7 +103,7 @@ def may_write(family: Family, model: Model, tokens: TokenTable, n: int) -> bool 
         return None
     shape = family.style.calls
     end = (shape.section_end if shape.section.strip() else shape.closing).strip()
-    # Behind the last mark stands what ends the turn.
+    # Behind the last mark stands what ends the message.
     text = text[: text.rindex(end) + len(end)] if end in text else text
     head = shape.section if shape.section.strip() else shape.opening
     text = head[: len(head) - len(head.lstrip())] + text.strip()

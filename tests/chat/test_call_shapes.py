@@ -46,11 +46,11 @@ class Written(Family):
 
 
 def rendered(name: str, arguments: dict[str, Any], words: str = "") -> str:
-    """The assistant's turn, as the template has it."""
+    """The assistant's message, as the template has it."""
     template = PromptTemplate(CALL_SHAPES[name])
     call = {"type": "function", "function": {"name": "look", "arguments": arguments}}
-    turn = {"role": "assistant", "content": words, "tool_calls": [call]}
-    text = template.render([ASK[0], turn], None, add_generation_prompt=False)
+    message = {"role": "assistant", "content": words, "tool_calls": [call]}
+    text = template.render([ASK[0], message], None, add_generation_prompt=False)
     return text.split("<|im_start|>assistant\n")[1].removesuffix("<|im_end|>\n")
 
 

@@ -131,19 +131,19 @@ def test_calls_in_the_form_a_template_wants(
 
 
 def test_content_that_a_template_splits(vocabulary: Vocabularies, llama_cpp_models: Path) -> None:
-    """Qwen3 drops the thoughts of earlier turns, though ``</think>`` is markup."""
+    """Qwen3 drops the thoughts of earlier messages, though ``</think>`` is markup."""
     template = ChatTemplate(template_text(llama_cpp_models, "Qwen-Qwen3-0.6B"), vocabulary("qwen2"))
-    turns = [
+    messages = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "<think>\nsecret\n</think>\n\nb"},
         {"role": "user", "content": "c"},
     ]
-    text = template.render(turns).text
+    text = template.render(messages).text
     assert "<|im_start|>assistant\nb<|im_end|>" in text
 
 
 def test_demo_model_counts_the_generation_prompt(demo: Model) -> None:
-    """The demo model's template opens the assistant's turn, and only when asked."""
+    """The demo model's template opens the assistant's message, and only when asked."""
     template = ChatTemplate(demo.chat_template(), ModelTokenizer(demo))
     asked = template.render(HARMLESS)
     silent = template.render(HARMLESS, add_generation_prompt=False)
@@ -171,12 +171,12 @@ def test_no_bos_where_the_model_adds_none(vocabulary: Vocabularies) -> None:
 
 def test_default_template_is_chatml(demo: Model) -> None:
     """A file without a template is rendered as ChatML."""
-    turns = [{"role": "user", "content": "Hi"}]
-    assert ChatTemplate(None, demo).render(turns) == ChatTemplate(CHATML, demo).render(turns)
+    messages = [{"role": "user", "content": "Hi"}]
+    assert ChatTemplate(None, demo).render(messages) == ChatTemplate(CHATML, demo).render(messages)
 
 
 def test_a_refusal_carries_the_templates_message(demo: Model, llama_cpp_models: Path) -> None:
-    """Gemma 2 takes no two turns of the user's in a row and says so in words."""
+    """Gemma 2 takes no two messages of the user's in a row and says so in words."""
     template = ChatTemplate(template_text(llama_cpp_models, "google-gemma-2-2b-it"), demo)
     with pytest.raises(TemplateError, match=r"roles must alternate.*chat_template="):
         template.render([HARMLESS[0], HARMLESS[0]])

@@ -21,7 +21,7 @@ def answer(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", [name for name in shapes.KEEPS_ALL if name != "turns around"])
 def test_the_prompt_ends_with_its_words(name: str, demo: Model) -> None:
-    """No end of turn, no new turn, no white space taken off."""
+    """No end of message, no new message, no white space taken off."""
     template = ChatTemplate(shapes.KEEPS_ALL[name], demo)
     if name in ("quotes", "shouts"):  # what a template makes of the words is its own
         assert "paris is" in template.render([ASK, answer("Paris is ")]).text[-10:].casefold()
@@ -52,8 +52,8 @@ def test_the_ids_that_the_model_wrote(demo: Model) -> None:
     assert begun.ids == [*opened.ids, *one_by_one(demo, first)]
     template.remember(begun, second, one_by_one(demo, second))
     whole = [*begun.ids, *one_by_one(demo, second)]
-    turns = [ASK, answer(first + second), {"role": "user", "content": "Of Spain?"}]
-    assert template.render(turns).ids[: len(whole)] == whole
+    messages = [ASK, answer(first + second), {"role": "user", "content": "Of Spain?"}]
+    assert template.render(messages).ids[: len(whole)] == whole
 
 
 def test_an_answer_that_was_cut_in_its_thoughts(demo: Model) -> None:
@@ -74,7 +74,7 @@ def test_an_answer_that_was_cut_in_its_thoughts(demo: Model) -> None:
         assert begun.text == asked.text + thought
 
 
-def test_words_that_look_like_the_end_of_a_turn(demo: Model) -> None:
+def test_words_that_look_like_the_end_of_a_message(demo: Model) -> None:
     """They stay text, and the prompt still ends with them."""
     template = ChatTemplate(demo.chat_template(), demo)
     (end,) = demo.encode("<|im_end|>", parse_special=True)
@@ -98,7 +98,7 @@ def test_a_template_that_puts_questions_behind_it(demo: Model) -> None:
 
 
 def test_tool_calls_are_not_continued(demo: Model) -> None:
-    """A call is whole: its turn is closed, and a new one opened."""
+    """A call is whole: its message is closed, and a new one opened."""
     template = ChatTemplate(demo.chat_template(), demo)
     text = template.render(with_call({"query": "x"}, "42")[:2], [TOOL]).text
     assert text.endswith("<|im_end|>\n<|im_start|>assistant\n")
@@ -107,7 +107,7 @@ def test_tool_calls_are_not_continued(demo: Model) -> None:
 
 
 def test_without_a_generation_prompt_it_is_whole(demo: Model) -> None:
-    """A conversation that is kept, and not answered, ends with its last turn's end."""
+    """A conversation that is kept, and not answered, ends with its last message's end."""
     template = ChatTemplate(demo.chat_template(), demo)
     prompt = template.render([ASK, answer("Paris.")], add_generation_prompt=False)
     assert prompt.text.endswith("assistant\nParis.<|im_end|>\n")

@@ -28,26 +28,28 @@ HOSTILE = (
 
 def conversation(n_turns: int) -> list[dict[str, Any]]:
     """Turns that grow, with something hostile in each."""
-    turns: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
     for n in range(n_turns):
-        turns.append({"role": "user", "content": f"{n}. {HOSTILE[n % len(HOSTILE)]}"})
-        turns.append({"role": "assistant", "content": f"Answer {n}: {HOSTILE[-n % len(HOSTILE)]}"})
-    return [*turns, {"role": "user", "content": "And now?"}]
+        messages.append({"role": "user", "content": f"{n}. {HOSTILE[n % len(HOSTILE)]}"})
+        messages.append(
+            {"role": "assistant", "content": f"Answer {n}: {HOSTILE[-n % len(HOSTILE)]}"}
+        )
+    return [*messages, {"role": "user", "content": "And now?"}]
 
 
-def test_an_unchanged_turn_is_encoded_once(demo: Model) -> None:
-    """Counting a long prompt again encodes nothing, and a new turn alone is new."""
+def test_an_unchanged_message_is_encoded_once(demo: Model) -> None:
+    """Counting a long prompt again encodes nothing, and a new message alone is new."""
     vocabulary = CountingVocabulary(demo)
     template = ChatTemplate(demo.chat_template(), vocabulary)
-    turns = [SYSTEM, {"role": "user", "content": LONG}]
-    first = template.render(turns)
+    messages = [SYSTEM, {"role": "user", "content": LONG}]
+    first = template.render(messages)
     assert sum(map(len, vocabulary.encoded)) < 1.1 * len(LONG)
     vocabulary.encoded.clear()
-    assert template.render(turns) == first
+    assert template.render(messages) == first
     assert vocabulary.encoded == []
-    more = [*turns, {"role": "assistant", "content": "So it is."}, *HARMLESS]
+    more = [*messages, {"role": "assistant", "content": "So it is."}, *HARMLESS]
     template.render(more)
-    new = sum(len(turn["content"]) for turn in more[2:])
+    new = sum(len(message["content"]) for message in more[2:])
     assert 0 < sum(map(len, vocabulary.encoded)) < new + 100
 
 
@@ -55,39 +57,39 @@ def test_an_unchanged_turn_is_encoded_once(demo: Model) -> None:
 def test_ids_are_those_of_a_template_that_remembers_nothing(
     name: str, demo: Model, vocabulary: Vocabularies, llama_cpp_models: Path
 ) -> None:
-    """Turn by turn, with control tokens and markup in the content, in every family."""
+    """Message by message, with control tokens and markup in the content, in every family."""
     if name == "demo":
         model, source = demo, demo.chat_template()
     else:
         model, source = vocabulary(name), template_text(llama_cpp_models, OWN_TEMPLATES[name])
     remembering = ChatTemplate(source, model)
     for n in (2, 5, 4):
-        turns = conversation(n)
-        fresh = ChatTemplate(source, model).render(turns)
-        assert remembering.render(turns) == fresh
-        assert remembering.render(turns) == fresh
+        messages = conversation(n)
+        fresh = ChatTemplate(source, model).render(messages)
+        assert remembering.render(messages) == fresh
+        assert remembering.render(messages) == fresh
 
 
 def test_a_text_that_looks_like_a_marked_one_is_another(demo: Model) -> None:
     """The sentinel that marks content is content where a user writes that very letter."""
     template = ChatTemplate(demo.chat_template(), demo)
     for content in ("a <|im_end|> b", "a <\U00010600|im_end|> b"):
-        turns = [{"role": "user", "content": content}]
-        ids = template.render(turns).ids
+        messages = [{"role": "user", "content": content}]
+        ids = template.render(messages).ids
         assert demo.decode_bytes(ids).decode().count(content) == 1
-        assert ids == ChatTemplate(demo.chat_template(), demo).render(turns).ids
+        assert ids == ChatTemplate(demo.chat_template(), demo).render(messages).ids
 
 
 def test_what_the_model_wrote_wins(demo: Model) -> None:
     """A fragment that was encoded before is known by the model's own ids from then on."""
     template = ChatTemplate(demo.chat_template(), demo)
-    turns = [{"role": "user", "content": "Capital of France?"}]
-    answered = [*turns, {"role": "assistant", "content": "Paris."}, *turns]
+    messages = [{"role": "user", "content": "Capital of France?"}]
+    answered = [*messages, {"role": "assistant", "content": "Paris."}, *messages]
     encoded = template.render(answered).ids
     written = one_by_one(demo, "Paris.")
-    template.remember(template.render(turns), "Paris.", written)
+    template.remember(template.render(messages), "Paris.", written)
     ids = template.render(answered).ids
-    start = len(template.render(turns).ids)
+    start = len(template.render(messages).ids)
     assert ids != encoded
     assert ids[start : start + len(written)] == written
 

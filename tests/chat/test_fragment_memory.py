@@ -24,63 +24,63 @@ def one_by_one(model: Model, text: str) -> list[int]:
 def test_second_turn_begins_with_the_first(
     name: str, demo: Model, vocabulary: Vocabularies, llama_cpp_models: Path
 ) -> None:
-    """Prompt ids, generated ids and the end of turn come back, though other ids spell the same."""
+    """Prompt ids, generated ids and the end-of-turn token come back; others spell the same."""
     if name == "demo":
         model, source = demo, demo.chat_template()
     else:
         model, source = vocabulary(name), template_text(llama_cpp_models, OWN_TEMPLATES[name])
     template = ChatTemplate(source, model)
-    turns = [{"role": "user", "content": "Capital of France?"}]
-    first = template.render(turns)
+    messages = [{"role": "user", "content": "Capital of France?"}]
+    first = template.render(messages)
     written = one_by_one(model, ANSWER)
     assert written != model.encode(ANSWER)
-    turns += [{"role": "assistant", "content": ANSWER}, {"role": "user", "content": "Of Spain?"}]
-    forgotten = template.render(turns).ids
+    messages += [{"role": "assistant", "content": ANSWER}, {"role": "user", "content": "Of Spain?"}]
+    forgotten = template.render(messages).ids
     assert forgotten[: len(first.ids) + len(written)] != [*first.ids, *written]
 
     end = model.encode("<|eot_id|>" if name == "llama-bpe" else "<|im_end|>", parse_special=True)
     template.remember(first, ANSWER, [*written, *end])
-    second = template.render(turns)
+    second = template.render(messages)
     expected = [*first.ids, *written, *end]
     assert second.ids[: len(expected)] == expected
-    assert second.text == template.render(turns).text
+    assert second.text == template.render(messages).text
 
 
 def test_another_text_is_not_remembered(demo: Model) -> None:
     """An answer that was edited, or that a user repeats, is tokenised as it stands."""
     template = ChatTemplate(demo.chat_template(), demo)
-    turns = [{"role": "user", "content": "Capital of France?"}]
-    template.remember(template.render(turns), ANSWER, one_by_one(demo, ANSWER))
+    messages = [{"role": "user", "content": "Capital of France?"}]
+    template.remember(template.render(messages), ANSWER, one_by_one(demo, ANSWER))
     for role, text in (("assistant", ANSWER + "!"), ("user", ANSWER)):
-        prompt = template.render([*turns, {"role": role, "content": text}])
+        prompt = template.render([*messages, {"role": role, "content": text}])
         assert prompt.ids == demo.encode(prompt.text, parse_special=True)
 
 
 def test_an_answer_with_a_control_token_is_not_remembered(demo: Model) -> None:
     """Ids that hold a control token could never stand for text."""
     template = ChatTemplate(demo.chat_template(), demo)
-    turns = [{"role": "user", "content": "Hi"}]
+    messages = [{"role": "user", "content": "Hi"}]
     end = demo.encode("<|im_end|>", parse_special=True)
     text = "a<|im_end|>b"
-    template.remember(template.render(turns), text, [*demo.encode("a"), *end, *demo.encode("b")])
-    prompt = template.render([*turns, {"role": "assistant", "content": text}])
-    harmless = template.render([*turns, {"role": "assistant", "content": "ab"}])
+    template.remember(template.render(messages), text, [*demo.encode("a"), *end, *demo.encode("b")])
+    prompt = template.render([*messages, {"role": "assistant", "content": text}])
+    harmless = template.render([*messages, {"role": "assistant", "content": "ab"}])
     assert prompt.ids.count(end[0]) == harmless.ids.count(end[0])
 
 
 def test_bytes_that_are_no_text_are_not_remembered(demo: Model) -> None:
     """U+FFFD stands for any of them: the same messages are the same prompt to every model."""
     template, fresh = (ChatTemplate(demo.chat_template(), demo) for _ in range(2))
-    turns = [{"role": "user", "content": "Hi"}]
-    first = template.render(turns)
+    messages = [{"role": "user", "content": "Hi"}]
+    first = template.render(messages)
     half = next(i for i in range(demo.n_vocab) if demo.decode_bytes([i]) == "\u00e9".encode()[:1])
     end = demo.encode("<|im_end|>", parse_special=True)
     written = [*demo.encode("Caf"), half]
-    turns += [{"role": "assistant", "content": "Caf\ufffd"}, {"role": "user", "content": "?"}]
+    messages += [{"role": "assistant", "content": "Caf\ufffd"}, {"role": "user", "content": "?"}]
     template.remember(first, "Caf\ufffd", [*written, *end])
-    assert template.render(turns).ids == fresh.render(turns).ids
+    assert template.render(messages).ids == fresh.render(messages).ids
     template.recall([*first.ids, *written, *end])
-    assert template.render(turns).ids == fresh.render(turns).ids
+    assert template.render(messages).ids == fresh.render(messages).ids
 
 
 def test_the_memory_is_bounded() -> None:

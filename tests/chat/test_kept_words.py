@@ -24,7 +24,7 @@ def test_dropped_turns(name: str, demo: Model) -> None:
 
 @pytest.mark.parametrize("name", ["the last only", "the first only"])
 def test_a_conversation_that_loses_nothing(name: str, demo: Model) -> None:
-    """One turn is all there is to show, so such a template will do."""
+    """One message is all there is to show, so such a template will do."""
     assert "Hi" in ChatTemplate(shapes.LOSES_QUESTIONS[name], demo).render([USER]).text
 
 
@@ -37,13 +37,13 @@ def test_a_dropped_answer_is_no_error(demo: Model) -> None:
 
 @pytest.mark.parametrize("name", shapes.KEEPS_ALL)
 def test_changed_words_are_not_lost(name: str, demo: Model) -> None:
-    """Trimmed, quoted, in capitals or in another order: every turn is there."""
+    """Trimmed, quoted, in capitals or in another order: every message is there."""
     prompt = ChatTemplate(shapes.KEEPS_ALL[name], demo).render([USER, SAID, MORE, SAID, USER])
     assert "this" in prompt.text.casefold()
 
 
 def test_words_that_are_cut(demo: Model) -> None:
-    """A template that shows the beginning of a turn keeps short ones, and no long one."""
+    """A template that shows the beginning of a message keeps short ones, and no long one."""
     template = ChatTemplate(shapes.CUTS, demo)
     assert "Hi" in template.render([USER]).text
     with pytest.raises(TemplateError, match="drops words of the user: message 3 of 3, 'word word"):
@@ -54,5 +54,5 @@ def test_words_that_are_cut(demo: Model) -> None:
 
 def test_empty_turns_have_no_words(demo: Model) -> None:
     """Nothing can be lost of them."""
-    turns = [{"role": "system", "content": ""}, {"role": "user", "content": " \n"}]
-    assert ChatTemplate(shapes.KEEPS_ALL["trims"], demo).render(turns).ids
+    messages = [{"role": "system", "content": ""}, {"role": "user", "content": " \n"}]
+    assert ChatTemplate(shapes.KEEPS_ALL["trims"], demo).render(messages).ids

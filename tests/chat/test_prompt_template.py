@@ -24,13 +24,13 @@ LLAMA_CPP_NAMES = {"mistral": "mistral-v3", "llama2": "llama2-sys-bos"}
 
 @pytest.mark.parametrize("source", [*shapes.KEEPS_ALL.values(), shapes.DEVELOPER])
 def test_a_good_template_is_not_warned_of(source: str) -> None:
-    """Templates that trim, quote or drop thoughts lose no turn."""
+    """Templates that trim, quote or drop thoughts lose no message."""
     assert PromptTemplate(source).warnings == ()
 
 
 @pytest.mark.parametrize("name", shapes.LOSES_QUESTIONS)
 def test_a_template_that_drops_the_users_words(name: str) -> None:
-    """Blank, constant, or showing some turns only: the warning says so, and what to pass."""
+    """Blank, constant, or showing some messages only: the warning says so, and what to pass."""
     (warning,) = PromptTemplate(shapes.LOSES_QUESTIONS[name]).losses
     assert "drops words of the user" in warning
     assert "chat_template=" in warning
@@ -93,7 +93,7 @@ def test_named_templates_are_those_of_llama_cpp(name: str) -> None:
     bos, eos = "<s>", "</s>"
     ours = PromptTemplate(NAMED_TEMPLATES[name], bos=bos, eos=eos).render(TALK, None)
     theirs = llama_cpp_renders(LLAMA_CPP_NAMES.get(name, name), TALK)
-    if name == "zephyr":  # StableLM's there; Zephyr itself ends turns with its EOS
+    if name == "zephyr":  # StableLM's there; Zephyr itself ends messages with its EOS
         theirs = theirs.replace("<|endoftext|>", eos)
     if name == "llama2":  # Meta's has a space on either side of an answer
         theirs = theirs.replace("Hi!</s>", " Hi! </s>")
@@ -102,7 +102,7 @@ def test_named_templates_are_those_of_llama_cpp(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED_TEMPLATES)
 def test_named_templates_lose_nothing(name: str) -> None:
-    """System messages stand in the template, or at the head of the user's turn."""
+    """System messages stand in the template, or at the head of the user's message."""
     assert PromptTemplate(NAMED_TEMPLATES[name]).losses == ()
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_holds_no_template(tmp_path: Path) -> None:
         find_template(path)
 
 
-def test_a_template_that_looks_through_everything_for_each_turn() -> None:
+def test_a_template_that_looks_through_everything_for_each_message() -> None:
     """The limit grows with the conversation: a thousand honest messages render."""
     source = (
         "{% for m in messages %}{% set ns = namespace(n=0) %}"

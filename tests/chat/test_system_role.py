@@ -17,21 +17,21 @@ from tests.chat import shapes
 from tests.chat.conversations import TOOL, with_call
 
 
-def turn(role: str, content: str) -> dict[str, Any]:
+def message(role: str, content: str) -> dict[str, Any]:
     """A message."""
     return {"role": role, "content": content}
 
 
-BRIEF, FRENCH = turn("system", "Be brief."), turn("system", "Answer in French.")
-ASK, SAID, MORE = turn("user", "Who?"), turn("assistant", "She."), turn("user", "Why?")
+BRIEF, FRENCH = message("system", "Be brief."), message("system", "Answer in French.")
+ASK, SAID, MORE = message("user", "Who?"), message("assistant", "She."), message("user", "Why?")
 
 
 @pytest.mark.parametrize("name", shapes.NO_SYSTEM)
 @pytest.mark.parametrize("role", ["system", "developer"])
-def test_at_the_head_of_the_first_turn(name: str, role: str, demo: Model) -> None:
+def test_at_the_head_of_the_first_message(name: str, role: str, demo: Model) -> None:
     """With tools and without, in short conversations and in long ones, in the same place."""
     template = ChatTemplate(shapes.NO_SYSTEM[name], demo)
-    brief = turn(role, "Be brief.")
+    brief = message(role, "Be brief.")
     text = template.render([brief, ASK, SAID, MORE]).text
     assert text.startswith("<|im_start|>user\nBe brief.\n\nWho?<|im_end|>\n")
     assert text.count("Be brief.") == 1
@@ -45,10 +45,10 @@ def test_at_the_head_of_the_first_turn(name: str, role: str, demo: Model) -> Non
 
 @pytest.mark.parametrize("name", shapes.NO_SYSTEM)
 def test_without_a_question_to_stand_before(name: str, demo: Model) -> None:
-    """Alone, or before the assistant, a system message is a turn of the user's."""
+    """Alone, or before the assistant, a system message is a message of the user's."""
     template = ChatTemplate(shapes.NO_SYSTEM[name], demo)
-    for turns in ([BRIEF], [BRIEF, SAID, MORE]):
-        text = template.render(turns).text
+    for messages in ([BRIEF], [BRIEF, SAID, MORE]):
+        text = template.render(messages).text
         assert text.startswith("<|im_start|>user\nBe brief.<|im_end|>\n<|im_start|>assistant\n")
 
 
@@ -63,7 +63,7 @@ def test_more_than_one(name: str, demo: Model) -> None:
     assert "<|im_start|>user\nAnswer in French.\n\nWhy?<|im_end|>" in late
     last = template.render([BRIEF, ASK, SAID, FRENCH]).text
     assert "<|im_start|>user\nAnswer in French.<|im_end|>" in last
-    begun = template.render([BRIEF, ASK, FRENCH, turn("assistant", "Elle")]).text
+    begun = template.render([BRIEF, ASK, FRENCH, message("assistant", "Elle")]).text
     assert "<|im_start|>user\nWho?\n\nAnswer in French.<|im_end|>" in begun
     assert begun.endswith("assistant\nElle")
 
@@ -76,10 +76,10 @@ def test_a_template_that_takes_them_all_is_left_alone(demo: Model) -> None:
 
 def test_the_developer_is_the_system_where_that_is_what_there_is(demo: Model) -> None:
     """ChatML would write any role; only a template that names this one was trained with it."""
-    turns = [turn("developer", "Be brief."), ASK]
-    as_system = ChatTemplate(None, demo).render(turns)
+    messages = [message("developer", "Be brief."), ASK]
+    as_system = ChatTemplate(None, demo).render(messages)
     assert as_system == ChatTemplate(None, demo).render([BRIEF, ASK])
-    known = ChatTemplate(shapes.DEVELOPER, demo).render(turns).text
+    known = ChatTemplate(shapes.DEVELOPER, demo).render(messages).text
     assert known.startswith("<|im_start|>developer\nBe brief.<|im_end|>")
 
 
@@ -99,12 +99,12 @@ def test_no_word_is_lost_in_any_conversation(
     unlike: list[ChatTemplate], roles: list[str], tools: bool
 ) -> None:
     """Any order of roles: all words stand in the prompt, once, or the template refuses it."""
-    turns = [turn(role, f"wor{i}d") for i, role in enumerate(roles)]
+    messages = [message(role, f"wor{i}d") for i, role in enumerate(roles)]
     for template in unlike:
         with contextlib.suppress(Refused):
-            text = rendered(template, turns, [TOOL] if tools else None)
-            assert [text.count(turn["content"]) for turn in turns] == [1] * len(turns)
-            assert text.endswith(turns[-1]["content"]) is (roles[-1] == "assistant")
+            text = rendered(template, messages, [TOOL] if tools else None)
+            assert [text.count(message["content"]) for message in messages] == [1] * len(messages)
+            assert text.endswith(messages[-1]["content"]) is (roles[-1] == "assistant")
 
 
 class Refused(Exception):
@@ -112,11 +112,11 @@ class Refused(Exception):
 
 
 def rendered(
-    template: ChatTemplate, turns: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+    template: ChatTemplate, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
 ) -> str:
     """The prompt's text."""
     try:
-        return template.render(turns, tools).text
+        return template.render(messages, tools).text
     except TemplateError as error:
         if "must alternate" in str(error):
             raise Refused from error
@@ -129,11 +129,11 @@ CONVERSATIONS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None
     "system": ([BRIEF, ASK, SAID, MORE], None),
     "two systems": ([BRIEF, FRENCH, ASK], None),
     "late system": ([BRIEF, ASK, SAID, FRENCH, MORE], None),
-    "developer": ([turn("developer", "Be brief."), ASK], None),
+    "developer": ([message("developer", "Be brief."), ASK], None),
     "tools": ([BRIEF, ASK], [TOOL]),
     "a call": ([BRIEF, *with_call({"query": "Lisbon"}, "42")], [TOOL]),
     "after a call": ([BRIEF, *with_call({"query": "Lisbon"}, "42"), SAID, MORE], [TOOL]),
-    "an answer to continue": ([BRIEF, ASK, turn("assistant", "She is")], None),
+    "an answer to continue": ([BRIEF, ASK, message("assistant", "She is")], None),
 }
 # These four do not work without tools, or without variables of their own, in transformers either.
 FAIL = ("command-r-plus-tool_use", "Hermes-2-Pro", "Hermes-3-Llama", "firefunction")
@@ -145,10 +145,10 @@ def test_every_template_of_llama_cpp(demo: Model, llama_cpp_models: Path) -> Non
     assert len(paths) > 60
     for path in paths:
         template = ChatTemplate(path.read_text(encoding="utf-8"), demo)
-        for name, (turns, tools) in CONVERSATIONS.items():
-            text = template.render(turns, tools).text
-            wanted = [turn["content"] for turn in turns]
-            wanted += ["Lisbon"] if any("tool_calls" in turn for turn in turns) else []
+        for name, (messages, tools) in CONVERSATIONS.items():
+            text = template.render(messages, tools).text
+            wanted = [message["content"] for message in messages]
+            wanted += ["Lisbon"] if any("tool_calls" in message for message in messages) else []
             wanted += ["Search the notes."] if tools else []
             missing = [words for words in wanted if words not in text]
             assert not missing, f"{path.name}: {name}: {missing}"

@@ -36,16 +36,16 @@ def make_tool(name: str, parameters: Any) -> dict[str, Any]:
 
 
 def test_the_demo_model_gets_tools_in_words(demo: Model) -> None:
-    """Its template knows no tools: name, description, schema and form stand in the system turn."""
+    """Its template knows no tools: name, description, schema and form stand in the system's."""
     template = ChatTemplate(demo.chat_template(), demo)
     assert not template.supports_tools
     assert template.answers.calls == BARE
-    turns = [SYSTEM, {"role": "user", "content": "Find x."}]
-    text = template.render(turns, [TOOL]).text
+    messages = [SYSTEM, {"role": "user", "content": "Find x."}]
+    text = template.render(messages, [TOOL]).text
     system = text.split("<|im_end|>")[0]
     for part in ("Be brief.", "find", "Search the notes.", '"required": ["query"]', '"arguments"'):
         assert part in system
-    assert template.count(turns, [TOOL]) > template.count(turns)
+    assert template.count(messages, [TOOL]) > template.count(messages)
 
 
 def test_calls_and_results_in_words(demo: Model) -> None:
@@ -61,7 +61,7 @@ def test_calls_and_results_in_words(demo: Model) -> None:
 
 
 def test_tools_for_a_template_without_system_role(demo: Model, llama_cpp_models: Path) -> None:
-    """Gemma 2 refuses system messages, so the first user turn begins with the tools."""
+    """Gemma 2 refuses system messages, so the first user message begins with the tools."""
     template = ChatTemplate(template_text(llama_cpp_models, "google-gemma-2-2b-it"), demo)
     text = template.render([{"role": "user", "content": "Find x."}], [TOOL]).text
     assert text.index("Search the notes.") < text.index("Find x.")

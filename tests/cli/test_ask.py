@@ -61,3 +61,71 @@ def test_wrong_options_are_said_on_stderr(tmp_path: Path, tiny_gguf: TinyGguf) -
     )  # fmt: skip
     assert done.returncode == 1
     assert "map_reduce" in done.stderr
+
+
+OPTIONS = ("--model", str(TINY), "--target-ctx", "1024", "--max-tokens", "6", "--temperature", "0")
+
+
+def test_patterns_names_stdin_and_several_questions(tmp_path: Path) -> None:
+    """Each file once, under the name that it was given; one answer for each question."""
+    for name in ("a.txt", "b.txt", "c.md"):
+        (tmp_path / name).write_text(f"The sky over {name} is blue.")
+    done = run(
+        "ask", str(tmp_path / "*.txt"), f"notes={tmp_path / 'c.md'}", str(tmp_path / "a.txt"), "-",
+        "-q", "Is it blue?", "-q", "And at night?", "--json", *OPTIONS, stdin="The sea is green.",
+    )  # fmt: skip
+    first, second = json.loads(done.stdout)
+    read = [document["doc_id"] for document in first["report"]["documents"]]
+    assert read == ["a.txt", "b.txt", "notes", "stdin"]
+    # The documents are read once, and each question alone.
+    assert second["usage"]["prefilled_tokens"] < first["usage"]["prefilled_tokens"] / 2
+    followed = run(
+        "ask", str(tmp_path / "a.txt"), "-q", "Is it blue?", "-q", "And at night?", "--follow-up",
+        "--json", *OPTIONS,
+    )  # fmt: skip
+    one, other = json.loads(followed.stdout)
+    assert other["report"]["other_tokens"] > one["report"]["other_tokens"] + 10
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["{folder}/*.pdf"], "no file fits the pattern"),
+        (["name={folder}"], "a name is for one file"),
+        (["-"], "standard input"),
+    ],
+)
+def test_what_names_no_file(files: list[str], said: str, tmp_path: Path) -> None:
+    """Status 1, and what to do."""
+    names = [name.format(folder=tmp_path) for name in files]
+    done = run("ask", *names, "Why?", *OPTIONS, ok=False)
+    assert done.returncode == 1
+    assert said in " ".join(done.stderr.split())
+
+
+def test_a_library_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files given are added or updated; without any, what is in it is asked."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    note, kept = tmp_path / "a.txt", ("--library", str(tmp_path / "a.library"), "--json")
+    note.write_text("The sky is blue.")
+    (tmp_path / "b.txt").write_text("The sea is green.")
+    run("ask", str(note), str(tmp_path / "b.txt"), "Is it blue?", *kept, *OPTIONS)
+    note.write_text("The sky is red. " * 9)
+    run("ask", str(note), "Is it blue?", *kept, *OPTIONS)
+    note.unlink()
+    answer = json.loads(run("ask", "Is it blue?", *kept, *OPTIONS).stdout)
+    read = {document["doc_id"]: document["tokens"] for document in answer["report"]["documents"]}
+    assert list(read) == ["a.txt", "b.txt"]
+    assert read["a.txt"] > 2 * read["b.txt"]
+
+
+def test_one_file_of_several_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is said and left out; alone it is an error."""
+    (tmp_path / "a.txt").write_text("The sky is blue.")
+    (tmp_path / "b.txt").write_bytes(b"")
+    done = run("ask", str(tmp_path / "*.txt"), "Is it blue?", "--json", *OPTIONS)
+    assert [d["doc_id"] for d in json.loads(done.stdout)["report"]["documents"]] == ["a.txt"]
+    assert "skipped" in done.stderr
+    assert "b.txt is empty" in " ".join(done.stderr.split())
+    alone = run("ask", str(tmp_path / "b.txt"), "Is it blue?", *OPTIONS, ok=False)
+    assert alone.returncode == 1

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 
-def run(*arguments: str, stdin: str = "", ok: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `longctx` in a process of its own."""
-    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+def run(
+    *arguments: str, stdin: str = "", ok: bool = True, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `longctx` in a process of its own, perhaps with some Python before."""
+    code = f"{before}import sys; from longctx.cli import main; main(sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         input=stdin,
@@ -31,7 +33,7 @@ def run(*arguments: str, stdin: str = "", ok: bool = True) -> subprocess.Complet
 def test_help_teaches_every_command() -> None:
     """Each subcommand is listed, and its own help has an example."""
     listed = run("--help").stdout
-    for command in ("demo", "chat", "ask", "inspect", "plan", "export", "doctor"):
+    for command in ("demo", "chat", "ask", "models", "inspect", "plan", "export", "doctor"):
         assert command in listed
         assert f"longctx {command}" in run(command, "--help").stdout
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from longctx.documents import Document, Page
 from longctx.documents.chunks import chunks_of
-from longctx.documents.markdown import markdown_sections
+from longctx.documents.reading.markdown import markdown_sections
 
 texts = st.text(st.sampled_from("ab .\n\u3002,#x"), min_size=1, max_size=400).filter(str.strip)
 

@@ -11,8 +11,8 @@ import pytest
 from longctx.documents import SentenceTransformersEmbedder
 from longctx.documents import embedders as module
 from longctx.documents import vectors as vectors_module
-from longctx.documents.embedders import as_embedder
-from longctx.documents.vectors import VectorStore
+from longctx.documents.embedders import as_embedder, kept_or_computed
+from longctx.documents.vectors import VectorCache, VectorsInMemory
 from longctx.errors import MissingExtraError, RequestError
 from longctx.protocols import Embedder
 
@@ -85,42 +85,55 @@ def test_missing_packaged_model_names_the_extra(monkeypatch):
         embedder.embed(["a"])
 
 
-def test_vectors_are_kept_by_content(tmp_path):
-    """The same texts of the same model are found; others, in other cuts or order, are not."""
-    store = VectorStore(tmp_path, "model")
+def test_vectors_are_kept_by_content(tmp_path: Path):
+    """Each text of the same model is found in any company; another model's is not."""
+    store = VectorCache(tmp_path, "model")
     rows = np.eye(2, dtype=np.float32)
     store.save(["a", "b"], rows)
-    np.testing.assert_array_equal(store.load(["a", "b"]), rows)
-    for texts in (["b", "a"], ["a"], ["ab"], ["a", "b", ""]):
-        assert store.load(texts) is None
-    assert VectorStore(tmp_path, "another").load(["a", "b"]) is None
+    again = VectorCache(tmp_path, "model").load(["b", "ab", "a", ""])
+    np.testing.assert_array_equal([again[0], again[2]], rows[::-1])
+    assert again[1] is again[3] is None
+    assert VectorCache(tmp_path, "another").load(["a", "b"]) == [None, None]
 
 
-def test_damaged_vectors_are_computed_again(tmp_path):
-    """Half a file, or another array, is no hit."""
-    store = VectorStore(tmp_path, "model")
+def test_only_what_is_not_kept_is_computed():
+    """A text that comes twice is computed once; rows stand in the order of the texts."""
+    asked: list[str] = []
+
+    def compute(texts):
+        asked.extend(texts)
+        return np.asarray([[float(len(t)), 1.0] for t in texts], dtype=np.float32)
+
+    store = VectorsInMemory()
+    kept_or_computed(store, ["a"], compute)
+    rows = kept_or_computed(store, ["bb", "a", "bb", "ccc"], compute)
+    assert asked == ["a", "bb", "ccc"]
+    assert rows[:, 0].tolist() == [2, 1, 2, 3]
+
+
+def test_a_damaged_cache_is_done_without(tmp_path: Path):
+    """What is no cache is left as it is, and the vectors are computed again."""
+    (tmp_path / "vectors.sqlite").write_bytes(b"no database " * 100)
+    store = VectorCache(tmp_path, "model")
     store.save(["a"], np.ones((1, 2), dtype=np.float32))
-    (path,) = tmp_path.glob("*.npy")
-    path.write_bytes(path.read_bytes()[:40])
-    assert store.load(["a"]) is None
-    np.save(path, np.ones((5, 2), dtype=np.float32))
-    assert store.load(["a"]) is None
+    assert store.load(["a"]) == [None]
 
 
-def test_old_vectors_make_way(tmp_path, monkeypatch):
-    """The least recently used go first."""
-    monkeypatch.setattr(vectors_module, "MAX_BYTES", 600)
-    store = VectorStore(tmp_path, "model")
-    for text in "abc":
-        store.save([text], np.ones((1, 32), dtype=np.float32))
-    assert store.load(["a"]) is None
-    assert store.load(["c"]) is not None
+def test_old_vectors_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The least recently used go first, and the file stays bounded."""
+    monkeypatch.setattr(vectors_module, "MAX_BYTES", 100_000)
+    store = VectorCache(tmp_path, "model")
+    for n in range(100):
+        store.save([str(n)], np.ones((1, 512), dtype=np.float32))
+    kept = [n for n in range(100) if store.load([str(n)])[0] is not None]
+    assert kept == list(range(kept[0], 100))
+    assert 10 < len(kept) < 50
 
 
-def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path):
     """Vectors are an economy: without a place for them the work goes on."""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    store = VectorStore(blocked / "folder", "model")
+    store = VectorCache(blocked / "folder", "model")
     store.save(["a"], np.ones((1, 2), dtype=np.float32))
-    assert store.load(["a"]) is None
+    assert store.load(["a"]) == [None]

@@ -11,6 +11,7 @@ from longctx.documents import DocumentQA, folder, load_document, load_folder
 from longctx.errors import DocumentError
 from longctx.testing import ScriptedChatModel
 
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 CODE = '''import os
 
 
@@ -41,9 +42,9 @@ def test_documents_of_all_levels_in_the_order_of_their_paths(tmp_path):
     for name in (".hidden.txt", ".git/config.txt", "node_modules/x/a.js", "__pycache__/a.py"):
         write(tmp_path / name)
     write(tmp_path / "poetry.lock")
-    write(tmp_path / "logo.png", b"\x89PNG")
+    write(tmp_path / "logo.png", PNG)
     write(tmp_path / "empty.txt", "")
-    write(tmp_path / "broken.pdf", "no")
+    write(tmp_path / "broken.pdf", "%PDF-1.7 and no more")
     loaded = load_folder(tmp_path)
     names = ["Makefile", "README", "b.md", "a/z.py", "a/deep/er/n.txt"]
     assert [d.doc_id for d in loaded.documents] == names
@@ -80,7 +81,7 @@ def test_pipes_are_not_waited_for(tmp_path):
 def test_folders_that_cannot_be_read(tmp_path, monkeypatch):
     """No folder, none of that name, nothing in it that is a document, too much in it."""
     with pytest.raises(DocumentError, match="not a folder"):
-        load_folder(write(tmp_path / "a.png"))
+        load_folder(write(tmp_path / "a.png", PNG))
     with pytest.raises(DocumentError, match="not a folder"):
         load_folder(tmp_path / "nowhere")
     with pytest.raises(DocumentError, match=r"no document.*\n.*a\.png"):

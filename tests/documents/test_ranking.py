@@ -10,7 +10,7 @@ import pytest
 from longctx.documents import Document
 from longctx.documents.chunks import Chunk
 from longctx.documents.embedders import as_embedder
-from longctx.documents.ranking import Ranking
+from longctx.documents.ranking import Found, Ranking
 from longctx.errors import MissingExtraError
 
 TEXTS = ["the ship sails on Monday", "Die Sonne scheint", "invoice 4711 is open", "\u2014"]
@@ -26,9 +26,9 @@ def ranking(texts: list[str], vectors: list[list[float]], question: list[float])
     return Ranking(chunks, rows, as_embedder(lambda texts: [question] * len(texts)))
 
 
-def order(ranked: list[Chunk]) -> list[int]:
+def order(ranked: list[Found]) -> list[int]:
     """The chunks by the numbers of their documents."""
-    return [int(chunk.document.doc_id) for chunk in ranked]
+    return [int(found.chunk.document.doc_id) for found in ranked]
 
 
 def test_words_break_the_tie_of_meanings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -170,6 +171,29 @@ def test_one_that_is_given_up_while_it_is_apart_makes_way(bench: Bench) -> None:
     bench.ask(ids(1500, 7), 8)
     bench.run()
     assert len(bench.outcomes) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prompts_come_and_are_given_up_while_all_cells_are_taken(seed: int) -> None:
+    """What a prompt that was given up leaves there makes way, and each answer is whole."""
+    draw = random.Random(seed)
+    bench = Bench(n_ctx=2048, limit_bytes=2048 + CELLS)
+    given_up, asked = 0, 0
+    first = bench.ask(ids(WORTH_CELLS, 1), 300)
+    under_way = [first]
+    while asked < 16 or bench.scheduler.round():
+        bench.scheduler.round()
+        if asked < 16 and draw.random() < 0.5:
+            asked += 1
+            under_way.append(bench.ask(ids(draw.randrange(130, 700), 2 + asked), 40))
+        for number, writing in enumerate(under_way):
+            if number and is_apart(bench, writing) and draw.random() < 0.2:
+                given_up += not writing.is_cancelled
+                bench.channels[number].cancel()
+    assert given_up
+    assert len(bench.outcomes) == 17 - given_up
+    assert all(session.is_open for session in bench.pool.sessions)
+    bench.close()
 
 
 def test_without_memory_for_it_prompts_are_prefilled_in_place() -> None:

@@ -86,11 +86,12 @@ def test_flags_and_variables_are_what_our_own_contexts_are_given(
         assert type(wanted)(server[flag][0]) == wanted
         if served_by_ollama.method == method:
             assert variables[variable] == server[flag][0]
-    by_parts = method == "ntk-by-parts"
-    assert ("--override-kv" in server) is by_parts
-    if by_parts:
+    overrides = ["llama.context_length=int:4096"]
+    if method == "ntk-by-parts":
         factor = chosen.rope.attention_factor / chosen.rope.yarn_attention_factor
-        assert server["--override-kv"] == [f"llama.rope.scaling.attn_factor=float:{factor!r}"]
+        overrides.append(f"llama.rope.scaling.attn_factor=float:{factor!r}")
+    assert server["--override-kv"] == [",".join(overrides)]
+    if method == "ntk-by-parts":
         assert served_by_ollama.method == "yarn"
         assert "ntk-by-parts" in served_by_ollama.cannot[0]
 
@@ -126,10 +127,27 @@ def test_koboldcpp_reaches_llama_cpp_through_metadata(tiny_gguf: TinyGguf, metho
     np.testing.assert_array_equal(*keys)
 
 
+@pytest.mark.parametrize("engine", ["llama-server", "ollama"])
+def test_a_window_that_yarn_does_not_reach_is_said(tiny_gguf: TinyGguf, engine: str) -> None:
+    """A file that says 2 times 256 and a window of 1,024; NTK's base has no such limit."""
+    scaling = {"type": "yarn", "factor": 2.0, "original_context_length": 256}
+    path = tiny_gguf("llama", rope_scaling=scaling)
+    lost = {
+        method: [
+            line
+            for line in export_plan(plan(path, method=method), engine).cannot
+            if "caps YaRN at 2,048" in line
+        ]
+        for method in ("yarn", "ntk")
+    }
+    assert (len(lost["yarn"]), lost["ntk"]) == (1, [])
+
+
 def test_within_the_trained_window_nothing_is_said_of_rope(tiny_gguf: TinyGguf) -> None:
     """Except to KoboldCpp, which would choose for itself."""
     chosen = plan(tiny_gguf(), 1024, reserve_output=64)
-    assert not any("rope" in flag for flag in flags(export_plan(chosen, "llama-server").text))
+    server = flags(export_plan(chosen, "llama-server").text)
+    assert not any("rope" in flag or "override" in flag for flag in server)
     ollama = export_plan(chosen, "ollama")
     assert "gguf-set-metadata" not in ollama.command
     assert ollama.command.startswith("ollama serve")
@@ -177,6 +195,18 @@ def modelfile(text: str) -> tuple[str, dict[str, str]]:
     return source, parameters
 
 
+def copy_of_file(lines: list[str], folder: Path) -> None:
+    """Run the lines of a shell that come before ``ollama serve``."""
+    tools = Path(sys.executable).parent
+    subprocess.run(
+        "\n".join(["set -e", f'PATH="{tools}:$PATH"', *lines]),
+        shell=True,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+
+
 def test_ollama_gets_a_copy_that_states_the_window(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """The shell lines before `ollama serve` are run; the copy is otherwise the same file."""
     chosen = plan(tiny_gguf(), method="ntk")
@@ -188,14 +218,7 @@ def test_ollama_gets_a_copy_that_states_the_window(tiny_gguf: TinyGguf, tmp_path
         "LLAMA_ARG_ROPE_FREQ_BASE=" + repr(chosen.rope.freq_base),
         "ollama",
     ]
-    tools = Path(sys.executable).parent
-    subprocess.run(
-        "\n".join(["set -e", f'PATH="{tools}:$PATH"', *lines[:2]]),
-        shell=True,
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
+    copy_of_file(lines[:2], tmp_path)
     source, parameters = modelfile(found.files["Modelfile"])
     copy = ModelInfo.from_gguf(tmp_path / source)
     assert copy.n_ctx_train == chosen.n_ctx == int(parameters["num_ctx"])

@@ -92,6 +92,28 @@ def test_each_answer_keeps_to_the_schema(llm: LongContextLLM) -> None:
     assert {json.loads(result.text) for result in results} <= {"yes", "no", "perhaps"}
 
 
+def test_tools_are_called_as_in_a_chat(llm: LongContextLLM) -> None:
+    """Each conversation calls its own, in the format of the template, held to the schema."""
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "open_room",
+            "parameters": {
+                "type": "object",
+                "properties": {"room": {"enum": list(ROOMS)}},
+                "required": ["room"],
+            },
+        },
+    }
+    options: Any = {"tools": [tool], "tool_choice": "required", "max_tokens": 200}
+    results = llm.chat_batch([asked(7, ""), asked(12, "")], **options)
+    for result in results:
+        assert result.finish_reason == "tool_calls"
+        (call, *_) = result.tool_calls
+        assert call.name == "open_room"
+        assert call.arguments["room"] in ROOMS
+
+
 def test_answers_of_different_lengths(llm: LongContextLLM) -> None:
     """Those that go on are not held up by those that ended."""
     conversations = [asked(7), [{"role": "user", "content": PROSE}], asked(31)]

@@ -81,7 +81,6 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "fork": lambda: session.fork(),
         "greedy": lambda: session.greedy(2),
         "grow": lambda: session.grow(700),
-        "is_beside": None,
         "is_open": None,
         "is_stitched": None,
         "load": lambda: session.load(folder / "hand.session"),
@@ -125,10 +124,16 @@ def qa_calls(qa: DocumentQA, folder: Path) -> dict[str, Call | None]:
     return {
         "add": lambda: qa.add("some text", doc_id="late"),
         "add_folder": lambda: qa.add_folder(folder / "docs"),
+        "aask": lambda: asyncio.run(qa.aask("Where did the cat sit?")),
         "ask": lambda: qa.ask("Where did the cat sit?"),
+        "close": None,
         "documents": None,
         "n_chunks": None,
+        "remove": None,
+        "search": lambda: qa.search("Where did the cat sit?"),
         "strategy": None,
+        "stream": lambda: list(qa.stream("Where did the cat sit?")),
+        "update": lambda: qa.update("some text", doc_id="later"),
     }
 
 

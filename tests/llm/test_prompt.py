@@ -16,7 +16,7 @@ from tests.chat.conversations import HARMLESS, SYSTEM, TOOL
 from tests.conftest import TinyGguf
 from tests.support.counting import MeteredModel
 
-TURNS = [SYSTEM, *HARMLESS]
+MESSAGES = [SYSTEM, *HARMLESS]
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,11 @@ def llm(tiny_gguf: TinyGguf) -> Iterator[LongContextLLM]:
 
 def test_a_prompt_says_what_is_prefilled(llm: LongContextLLM) -> None:
     """Ids, count, messages and tools; it is the sequence of its messages."""
-    prompt = llm.prompt(TURNS, [TOOL])
-    assert prompt.n_tokens == len(prompt.ids) == llm.count(TURNS, [TOOL])
-    assert prompt.ids == llm.prompt_ids(TURNS, [TOOL])
+    prompt = llm.prompt(MESSAGES, [TOOL])
+    assert prompt.n_tokens == len(prompt.ids) == llm.count(MESSAGES, [TOOL])
+    assert prompt.ids == llm.prompt_ids(MESSAGES, [TOOL])
     assert prompt.tools == (TOOL,)
-    assert list(prompt) == list(prompt.messages) == [Message(**turn) for turn in TURNS]
+    assert list(prompt) == list(prompt.messages) == [Message(**message) for message in MESSAGES]
     assert (prompt[-1].content, len(prompt), len(prompt[1:])) == (HARMLESS[-1]["content"], 4, 3)
 
 
@@ -41,10 +41,10 @@ def test_it_is_taken_wherever_messages_are(
 ) -> None:
     """The same answers, and nothing is tokenised again."""
     brief: Any = {"tool_choice": "none", "max_tokens": 8}
-    prompt = llm.prompt(TURNS, [TOOL])
-    plain = llm.prompt(TURNS)
-    expected = llm.chat(TURNS, tools=[TOOL], **brief)
-    batch = llm.chat_batch([TURNS, HARMLESS], max_tokens=8)
+    prompt = llm.prompt(MESSAGES, [TOOL])
+    plain = llm.prompt(MESSAGES)
+    expected = llm.chat(MESSAGES, tools=[TOOL], **brief)
+    batch = llm.chat_batch([MESSAGES, HARMLESS], max_tokens=8)
     passages = [HARMLESS[0]["content"]]
     encoded: list[str] = []
     encode = ModelTokenizer.encode
@@ -73,10 +73,12 @@ def test_another_models_prompt_is_counted_again(llm: LongContextLLM, tiny_gguf: 
     with LongContextLLM(
         tiny_gguf("gemma3"), 1024, n_threads=1, reserve_output=8, method="none"
     ) as other:
-        theirs = other.prompt(TURNS, [TOOL])
-        assert theirs.ids != llm.prompt(TURNS, [TOOL]).ids
-        assert llm.prompt(theirs) == llm.prompt(TURNS, [TOOL])
-        assert llm.chat(theirs, tool_choice="none").usage.prompt_tokens == llm.count(TURNS, [TOOL])
+        theirs = other.prompt(MESSAGES, [TOOL])
+        assert theirs.ids != llm.prompt(MESSAGES, [TOOL]).ids
+        assert llm.prompt(theirs) == llm.prompt(MESSAGES, [TOOL])
+        assert llm.chat(theirs, tool_choice="none").usage.prompt_tokens == llm.count(
+            MESSAGES, [TOOL]
+        )
 
 
 def test_other_tools_than_it_was_counted_with_are_refused(llm: LongContextLLM) -> None:
@@ -85,17 +87,17 @@ def test_other_tools_than_it_was_counted_with_are_refused(llm: LongContextLLM) -
     for tools in ([other], [TOOL, other]):
         for call in (llm.prompt, llm.count, lambda p, t: llm.chat(p, tools=t)):
             with pytest.raises(RequestError, match="counted with 1 tools"):
-                call(llm.prompt(TURNS, [TOOL]), tools)
+                call(llm.prompt(MESSAGES, [TOOL]), tools)
     for nonsense in ("find", {"name": "find"}, 5):
         with pytest.raises(ToolError, match="list"):
-            llm.prompt(TURNS, nonsense)  # type: ignore[arg-type]  # what is under test
+            llm.prompt(MESSAGES, nonsense)  # type: ignore[arg-type]  # what is under test
 
 
 def test_what_slides_keeps_what_a_prompt_pins(tiny_gguf: TinyGguf) -> None:
     """System message and tools, as when the messages are passed."""
     path = tiny_gguf()
     with LongContextLLM(path, 1024, overflow="slide", n_threads=1, reserve_output=8) as model:
-        prompt = model.prompt(TURNS)
+        prompt = model.prompt(MESSAGES)
         alone = model.prompt_ids([SYSTEM, {"role": "user", "content": ""}])
         common = next(i for i, (a, b) in enumerate(zip(alone, prompt.ids, strict=False)) if a != b)
         assert prompt.pinned == common > 0
@@ -104,7 +106,7 @@ def test_what_slides_keeps_what_a_prompt_pins(tiny_gguf: TinyGguf) -> None:
 def test_a_model_without_prompts_is_asked_for_its_count() -> None:
     """Once; what it is then asked with are messages that it can read."""
     model = MeteredModel(ScriptedChatModel(["Yes."]))
-    prompt = prompt_of(model, TURNS)
+    prompt = prompt_of(model, MESSAGES)
     assert type(prompt) is Prompt
     assert prompt_of(model, prompt) is prompt
     assert len(model.conversations) == 1

@@ -125,7 +125,7 @@ def test_a_system_message_for_a_template_without_the_role(gemma: LongContextLLM)
 
 
 def test_a_sliding_window_keeps_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
-    """The system's words stay, pinned in the user's turn, while the user's slide out."""
+    """The system's words stay, pinned in the user's message, while the user's slide out."""
     rules = {"role": "system", "content": "Never say the word and. " * 4}
     talk = [rules, {"role": "user", "content": "the " * 300}]
     with LongContextLLM(
@@ -174,7 +174,7 @@ def test_words_put_into_its_mouth(demo_llm: LongContextLLM) -> None:
 
 
 def test_a_saved_conversation_ends_as_it_ended(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
-    """With the model's last answer whole, its end of turn included."""
+    """With the model's last answer whole, its end of message included."""
     with opened(tiny_gguf()) as llm:
         said = llm.chat([ASK], max_tokens=4).message
         held = llm.save_chat(tmp_path / "chat.kv", [ASK, said])

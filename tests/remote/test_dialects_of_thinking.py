@@ -94,9 +94,9 @@ def test_thinking_has_the_servers_names(
         assert {name: bodies[-1][name] for name in names & bodies[-1].keys()} == fields
     thought: Any = {"role": "assistant", "content": "Yes.", "reasoning": "Hm."}
     llm.chat([*HI, thought, *HI])
-    turn = bodies[-1]["messages"][1]
-    assert turn["reasoning_content"] == "Hm."
-    assert turn.get("reasoning") == ("Hm." if owner == "vllm" else None)
+    message = bodies[-1]["messages"][1]
+    assert message["reasoning_content"] == "Hm."
+    assert message.get("reasoning") == ("Hm." if owner == "vllm" else None)
     for wrong in ({"thinking": ""}, {"thinking": 1}, {"template_options": [1]}):
         with pytest.raises(RequestError, match=next(iter(wrong))):
             llm.chat(HI, **wrong)  # type: ignore[arg-type]  # what is under test

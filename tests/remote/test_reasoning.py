@@ -21,7 +21,7 @@ def _told(chunks: list[Chunk]) -> list[Chunk]:
 
 
 def test_a_stream_is_the_models_own(tiny_llm: LongContextLLM) -> None:
-    """Chunk by chunk, over a socket; the turn comes back as it was."""
+    """Chunk by chunk, over a socket; the message comes back as it was."""
     own = ScriptedChatModel([THOUGHT]).stream_chat(HI, tools=[WEATHER])
     with scripted(tiny_llm, [THOUGHT, "Yes."]) as (live, fake), RemoteLLM(live.url) as remote:
         there = list(remote.stream_chat(HI, tools=[WEATHER]))

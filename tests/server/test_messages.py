@@ -98,6 +98,17 @@ def test_the_stop_sequence_that_came_is_told(
     assert answer.content[0].text == text[: text.index(came)]
 
 
+def test_a_last_message_of_the_assistants_is_continued(
+    claude: Anthropic, tiny_llm: LongContextLLM
+) -> None:
+    """Its words are not repeated."""
+    begun: Any = [*HI, {"role": "assistant", "content": [{"type": "text", "text": "The special"}]}]
+    answer = claude.messages.create(model="tiny", max_tokens=6, messages=begun)
+    own = tiny_llm.chat([*HI, {"role": "assistant", "content": "The special"}], max_tokens=6)
+    assert answer.content[0].type == "text"
+    assert answer.content[0].text == own.text
+
+
 def test_an_answer_may_take_what_the_window_has_left(claude: Anthropic) -> None:
     """Clients ask for the most that a model of Anthropic's can write; that fills this window."""
     long: Any = [{"role": "user", "content": "w " * 900}]

@@ -248,6 +248,21 @@ def test_a_conversation_goes_on(client: OpenAI, tiny_llm: LongContextLLM) -> Non
     assert second.usage.input_tokens == own.usage.prompt_tokens
 
 
+def test_what_was_continued_is_one_turn(tiny_llm: LongContextLLM) -> None:
+    """The words that the answer went on with, and its own."""
+    with scripted(tiny_llm, [" is warm.", "Yes."]) as (live, fake):
+        client = live.openai()
+        begun: Any = [*HI, {"role": "assistant", "content": "Rome"}]
+        first = client.responses.create(model="tiny", input=begun)
+        assert first.output_text == " is warm."
+        client.responses.create(model="tiny", input="Sure?", previous_response_id=first.id)
+    assert list(fake.calls[-1].messages) == [
+        Message(role="user", content=QUESTION),
+        Message(role="assistant", content="Rome is warm."),
+        Message(role="user", content="Sure?"),
+    ]
+
+
 def test_responses_are_kept_listed_and_deleted(client: OpenAI) -> None:
     """By default; not with store: false."""
     answer = client.responses.create(model="tiny", input=[*HI, *HI], max_output_tokens=1)

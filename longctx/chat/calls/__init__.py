@@ -16,7 +16,7 @@ from longctx.chat.calls.events import (
     Thought,
 )
 from longctx.chat.calls.format import BARE, CallFormat
-from longctx.chat.calls.grammar import call_grammar, literal, no_call_grammar, or_mark
+from longctx.chat.calls.grammar import call_grammar, calls_or, literal, no_call_grammar, or_mark
 from longctx.chat.calls.guide import AnswerGuide
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Said",
     "Thought",
     "call_grammar",
+    "calls_or",
     "literal",
     "no_call_grammar",
     "or_mark",

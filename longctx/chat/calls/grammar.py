@@ -31,6 +31,7 @@ Partition = Callable[[str], Sequence["str | SpecialToken"]]
 
 _ID_PATTERN = "/[a-zA-Z0-9]{9}/"
 _PYTHON_TEXT = r"/'([^'\\\n]|\\[nrt'\"\\])*'/"
+_JSON_MARK = re.compile(r'[{}]|, |: |"(?:[^"\\]|\\.)*"')
 _NUMBER_PATTERN = "/[0-9]{1,3}/"
 
 
@@ -74,6 +75,22 @@ def or_mark(
         return grammar
     lark = grammar.lark.replace("start:", f"start: {before} answer{other}\nanswer:", 1)
     return replace(grammar, lark=lark)
+
+
+def calls_or(calls: Grammar, answer: Grammar, speaks: str, partition: Partition) -> Grammar:
+    """The grammar of calls, or of an answer in their place.
+
+    Args:
+        calls: of :func:`call_grammar`.
+        answer: of a schema: the one rule ``start``.
+        speaks: what must stand before an answer that is no call.
+        partition: special tokens are no text to a grammar.
+    """
+    before = literal(speaks, partition)
+    lark = calls.lark.replace("start:", "start: calls | held\ncalls:", 1)
+    lark += answer.lark.replace("start:", f"held: {before}", 1)
+    warnings = (*calls.warnings, *answer.warnings)
+    return Grammar(lark, max(calls.levels, answer.levels), warnings)
 
 
 def no_call_grammar(call_format: CallFormat, partition: Partition) -> Grammar:
@@ -169,19 +186,28 @@ class _Builder:
     def _object(self, body: ObjectBody, name: str, parameters: Any) -> str:
         arguments = self._json(_closed(parameters))
         if not body.name:
-            return f'{_quoted("{" + json.dumps(name) + ": ")} {arguments} "}}"'
+            return f'{self._marks("{" + json.dumps(name) + ": ")} {arguments} "}}"'
         call_id = (
             f'"\\"" {_ID_PATTERN} "\\""' if not body.id_first else f'"\\"" {_NUMBER_PATTERN} "\\""'
         )
         head, tail = "{", '"}"'
         before = ""
         if body.call_id and body.id_first:
-            before = f"{_quoted('{' + json.dumps(body.call_id) + ': ')} {call_id} "
+            before = f"{self._marks('{' + json.dumps(body.call_id) + ': ')} {call_id} "
             head = ", "
         elif body.call_id:
-            tail = f'{_quoted(", " + json.dumps(body.call_id) + ": ")} {call_id} "}}"'
+            tail = f'{self._marks(", " + json.dumps(body.call_id) + ": ")} {call_id} "}}"'
         start = f"{head}{json.dumps(body.name)}: {json.dumps(name)}, {json.dumps(body.arguments)}: "
-        return f"{before}{_quoted(start)} {arguments} {tail}"
+        return f"{before}{self._marks(start)} {arguments} {tail}"
+
+    def _marks(self, start: str) -> str:
+        """Pieces of JSON that are always the same.
+
+        A bare object may stand beside an answer that is one, too (:func:`calls_or`). A lexer that
+        has begun a longer mark does not turn back, so these are cut as JSON's own grammar is.
+        """
+        marks = [start] if self._format.begins else _JSON_MARK.findall(start)
+        return " ".join(map(_quoted, marks))
 
     def _parameters(self, body: ParametersBody, name: str, parameters: Any) -> str:
         parts = [_quoted(name), self._text(body.named)]

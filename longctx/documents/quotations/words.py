@@ -13,7 +13,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{K
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_{OPTIONAL_HYPHEN}]--[{_UNSPACED}]]"
 _HAN_DIGITS = r"〇零一二三四五六七八九十百千万亿萬億兩两兆"
 _SIGN = (
-    rf"(?:(?:(?<![{_LETTER}\)\]])[-+~]+|[±∓≈≤≥≠<>]\ ?[-+]?)"
+    rf"(?:(?:(?<![{_LETTER}\)\]])[-+~]+|[±∓≈≤≥≠<>]\s?[-+]?)"
     r"(?:\p{Sc}\ ?(?=\p{Nd})|(?=\.?\p{Nd})))"
 )
 # What holds a word or a number together.
@@ -28,7 +28,7 @@ _JOINT = "|".join(
         r"(?<=\p{L})'(?=(?i:s|t|re|ve|ll|d|m)(?![\p{L}\p{N}]))",
     ]
 )
-_TAIL = rf"(?<=\p{{Nd}})\ ?[%‰°]|(?<=\p{{Nd}})\ ?[{_HAN_DIGITS}만억천조]+|(?<=\p{{L}})[+#]+"
+_TAIL = rf"(?<=\p{{Nd}})\s?[%‰°]|(?<=\p{{Nd}})\s?[{_HAN_DIGITS}만억천조]+|(?<=\p{{L}})[+#]+"
 _WORD = regex.compile(
     rf"(?P<word>{_SIGN}?(?:(?<![{_LETTER}.])\.(?=\p{{Nd}}))?"
     rf"{_LETTER}+(?:(?:{_JOINT}){_LETTER}+)*(?:{_TAIL})?"
@@ -39,7 +39,7 @@ _WORD = regex.compile(
     r"|\.{3,}|\S",
     regex.VERSION1,
 )
-_INNER_SPACE = regex.compile(rf"(?<=[±∓≈≤≥≠<>\p{{Sc}}])\ |\ (?=[%‰°{_HAN_DIGITS}만억천조])")
+_INNER_SPACE = regex.compile(rf"(?<=[±∓≈≤≥≠<>\p{{Sc}}])\s|\s(?=[%‰°{_HAN_DIGITS}만억천조])")
 _HYPHENS = str.maketrans("", "", f"-{OPTIONAL_HYPHEN}")
 _SYMBOLS = {"'": '"', "-": "\u2014"}
 # What closes the sentence around a quotation, or stands for what was left out of it.
@@ -87,7 +87,7 @@ def words_of(text: str, offset: int = 0) -> Words:
         if match["emphasis"]:
             continue
         if match["word"]:
-            word = _INNER_SPACE.sub("", match[0]) if " " in match[0] else match[0]
+            word = _INNER_SPACE.sub("", match[0])
             key = word.translate(_HYPHENS).casefold()
         else:
             word = key = "\u2026" if match[0][:3] == "..." else _SYMBOLS.get(match[0], match[0])

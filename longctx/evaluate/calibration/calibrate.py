@@ -27,6 +27,7 @@ from longctx.evaluate.prompts.texts import python_reference, stretch
 from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
+from longctx.models import find_model
 from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
 from longctx.rope import Method, TrainedRope
 from longctx.types import ProgressCallback
@@ -87,7 +88,11 @@ def calibrate(
         DocumentError: the text is shorter than a window.
         UnsupportedModelError: the model cannot be scaled.
     """
-    path = llm_or_path.info.path if isinstance(llm_or_path, LongContextLLM) else Path(llm_or_path)
+    path = (
+        llm_or_path.info.path
+        if isinstance(llm_or_path, LongContextLLM)
+        else find_model(llm_or_path).path
+    )
     info = ModelInfo.from_gguf(path)
     windows = _past_the_training(windows, info)
     budget_s = real("budget_s", budget_s, least=0)

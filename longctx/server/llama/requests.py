@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from longctx.server.asked import Asked
 from longctx.server.openai.requests import ChatMessage, Tool
-from longctx.server.requests import Request, given, template_options
+from longctx.server.requests import Request, Text, effort_of, given, template_options
 
 
 class _Rendered(Request):
@@ -17,6 +17,7 @@ class _Rendered(Request):
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     tools: list[Tool] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: Text | None = None
 
     def asked(self) -> Asked:
         """Our form of the conversation."""
@@ -25,6 +26,7 @@ class _Rendered(Request):
             tuple(message.to_message() for message in self.messages or ()),
             given(tools=tools) | template_options(self.chat_template_kwargs),
             model=self.model,
+            effort=effort_of(self.reasoning_effort, self.chat_template_kwargs),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from longctx.server.answer_format import frame
 from longctx.server.blocks import Block, Blocks, Step
 from longctx.server.errors import ApiError
+from longctx.server.ids import new_id
 from longctx.server.openai.logprobs import answer_token
 from longctx.server.report import report
 from longctx.server.responses.documents import (
@@ -50,6 +51,7 @@ class ResponseFormat:
 
     Args:
         draft: the response as it is before anything is written.
+        instance: of the server, as in :class:`~longctx.server.settings.ServerSettings`.
         summarised: put thoughts in the place of their summary, where clients look that ask for it.
         keep: called with the response once it is written.
     """
@@ -58,10 +60,12 @@ class ResponseFormat:
         self,
         draft: ResponseDocument,
         *,
+        instance: str = "",
         summarised: bool,
         keep: Callable[[ResponseDocument, Completion], None],
     ) -> None:
         self._draft = draft
+        self._instance = instance
         self._summarised = summarised
         self._keep = keep
         self._blocks = Blocks()
@@ -125,7 +129,7 @@ class ResponseFormat:
     def _events(self, step: Step) -> Iterator[str]:
         block, words = step.block, self._words(step.block)
         index = {"output_index": block.index}
-        where: dict[str, Any] = {"item_id": _id(block), **index}
+        where: dict[str, Any] = {"item_id": self._id(block), **index}
         if words.part:
             where[words.place] = 0
         likely = (
@@ -159,7 +163,7 @@ class ResponseFormat:
     def _item(self, block: Block, *, begins: bool = False) -> OutputItem:
         if block.kind == "call":
             return {
-                "id": _id(block),
+                "id": self._id(block),
                 "type": "function_call",
                 "status": block.state,
                 "call_id": block.call_id,
@@ -168,7 +172,7 @@ class ResponseFormat:
             }
         if block.kind == "text":
             return {
-                "id": _id(block),
+                "id": self._id(block),
                 "type": "message",
                 "role": "assistant",
                 "status": block.state,
@@ -177,18 +181,21 @@ class ResponseFormat:
         thoughts = [] if begins else [self._thought(block)]
         if self._summarised:
             return {
-                "id": _id(block),
+                "id": self._id(block),
                 "type": "reasoning",
                 "status": block.state,
                 "summary": thoughts,
             }
         return {
-            "id": _id(block),
+            "id": self._id(block),
             "type": "reasoning",
             "status": block.state,
             "summary": [],
             "content": thoughts,
         }
+
+    def _id(self, block: Block) -> str:
+        return new_id(_PREFIX[block.kind], self._instance, block.uid)
 
     def _part(self, block: Block) -> OutputText | Thought:
         return _said(block) if block.kind == "text" else self._thought(block)
@@ -201,10 +208,6 @@ class ResponseFormat:
 
 
 _PREFIX = {"reasoning": "rs", "text": "msg", "call": "fc"}
-
-
-def _id(block: Block) -> str:
-    return f"{_PREFIX[block.kind]}_{block.uid}"
 
 
 def _said(block: Block) -> OutputText:

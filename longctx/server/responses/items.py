@@ -144,8 +144,8 @@ def _text_of(content: str | list[Any]) -> str:
 class _Turns:
     """Puts the thoughts, words and calls of one answer into one turn.
 
-    Words end a turn that has words, for they are of an answer of their own, and so do thoughts
-    that follow words or calls.
+    Words and thoughts behind words are of an answer of their own. Behind calls they are of the
+    same, for the results of the calls come before another.
     """
 
     def __init__(self) -> None:
@@ -161,23 +161,23 @@ class _Turns:
         self._turns.append(Message(role=role, content=text, tool_call_id=call_id))
 
     def think(self, text: str) -> None:
-        """Thoughts begin a turn, or go on."""
-        last = self._own()
-        if last.content or last.tool_calls:
-            last = self._begin()
+        """Before words and calls, or between them."""
+        last = self._unsaid()
         self._put(last, reasoning=last.reasoning + text)
 
     def answer(self, text: str) -> None:
-        """Words follow thoughts, or begin a turn."""
-        last = self._own()
-        if last.content or last.tool_calls:
-            last = self._begin()
-        self._put(last, content=text)
+        """Words follow thoughts, or calls, or begin a turn."""
+        last = self._unsaid()
+        self._put(last, content=last.content + text)
 
     def call(self, call: ToolCall) -> None:
         """Calls follow whatever there is of the turn."""
         last = self._own()
         self._put(last, tool_calls=(*last.tool_calls, call))
+
+    def _unsaid(self) -> Message:
+        last = self._own()
+        return self._begin() if last.content and not last.tool_calls else last
 
     def _own(self) -> Message:
         if self._turns and self._turns[-1].role == "assistant":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from longctx.server.ids import new_id
 from longctx.server.responses.documents import (
     Deleted,
     InputTokens,
@@ -28,6 +28,7 @@ from longctx.types import Completion, Message
 def response_routes(service: Service, store: ResponseStore) -> APIRouter:
     """The routes of one server, over what it keeps."""
     router = APIRouter(prefix="/v1")
+    instance = service.settings.instance
 
     def turns_of(body: ConversationRequest, items: Sequence[Item]) -> tuple[Message, ...]:
         """The conversation that it goes on with, and its own items."""
@@ -42,11 +43,12 @@ def response_routes(service: Service, store: ResponseStore) -> APIRouter:
 
         def keep(written: ResponseDocument, result: Completion) -> None:
             if written["store"]:
-                listed = [_document(item) for item in items]
+                listed = [_document(item, instance) for item in items]
                 store.keep(written, listed, _continued(turns, result.message))
 
         form = ResponseFormat(
-            _draft(service.model_id, body),
+            _draft(service.model_id, body, instance),
+            instance=instance,
             summarised=body.wants_summary,
             keep=keep,
         )
@@ -104,10 +106,10 @@ def _resolved(items: Sequence[Item | Reference], store: ResponseStore) -> list[I
     return found
 
 
-def _document(item: Item) -> dict[str, Any]:
+def _document(item: Item, instance: str) -> dict[str, Any]:
     """An item of the input as it is listed, with an id of its own."""
     known = item.model_dump(exclude_none=True)
-    return {"id": f"item_{uuid.uuid4().hex}", "type": "message", "status": "completed"} | known
+    return {"id": new_id("item", instance), "type": "message", "status": "completed"} | known
 
 
 def _continued(turns: Sequence[Message], answer: Message) -> tuple[Message, ...]:
@@ -121,13 +123,13 @@ def _continued(turns: Sequence[Message], answer: Message) -> tuple[Message, ...]
     return (*turns, answer)
 
 
-def _draft(model: str, body: ResponseRequest) -> ResponseDocument:
+def _draft(model: str, body: ResponseRequest, instance: str) -> ResponseDocument:
     """The response before it is written: what was asked, as it was understood."""
     form = body.text.format if body.text else None
     reasoning = body.reasoning
     sampling = body.sampling()
     return {
-        "id": f"resp_{uuid.uuid4().hex}",
+        "id": new_id("resp", instance),
         "object": "response",
         "created_at": int(time.time()),
         "completed_at": None,

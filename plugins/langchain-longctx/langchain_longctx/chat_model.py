@@ -17,7 +17,15 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SkipValidation,
+    create_model,
+    model_validator,
+)
 from typing_extensions import Self
 
 from langchain_longctx.errors import in_langchains_words
@@ -60,8 +68,10 @@ class ChatLongCtx(_Sampled):
         stop_on_repetition: end an answer that says the same over and over (by default, True).
         thinking: whether the model thinks first, or how much (``"low"``), where its chat template
             has a switch for it. Thoughts are ``additional_kwargs["reasoning_content"]``.
+        opened: a model that is open already, in place of ``model`` and what opens one.
 
     Raises:
+        RequestError: ``opened`` beside another setting that opens a model.
         ModelFileError: the file is missing or damaged.
         PlanError: no window satisfies the request.
         MissingExtraError: ``model=None`` and the demo model is not installed.
@@ -91,6 +101,8 @@ class ChatLongCtx(_Sampled):
     streaming: bool = False
     """Let ``invoke`` stream too, so that callbacks see each piece."""
 
+    opened: SkipValidation[LongContextLLM | None] = Field(default=None, exclude=True, repr=False)
+
     # A misspelt setting is an error, not a window that stays small.
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -116,7 +128,13 @@ class ChatLongCtx(_Sampled):
 
     @model_validator(mode="after")
     def _load(self) -> Self:
-        self._llm = shared_model(self.model, **self._own(OPENING_OPTIONS - ANSWER_OPTIONS))
+        opening = self._own(OPENING_OPTIONS - ANSWER_OPTIONS)
+        if self.opened is None:
+            self._llm = shared_model(self.model, **opening)
+        elif given := sorted(self.model_fields_set & {"model", *opening}):
+            raise RequestError(f"opened= is a model already; leave out {', '.join(given)}")
+        else:
+            self._llm = self.opened
         if self.profile is None:  # the base class asks for it before the model is loaded
             self.profile = self._true_profile()
         return self

@@ -20,8 +20,8 @@ logger = logging.getLogger("langchain_longctx")
 class LongCtxLoader(BaseLoader):
     """Read a file, or every document below a folder, with longctx's readers.
 
-    Text, Markdown, source code and, with the extra ``rag``, HTML, PDF and DOCX. A document is
-    not cut: the window is meant to hold it. ``metadata`` has ``source``, ``title``,
+    Text, markup, source code and, with the extra ``rag``, HTML, PDF, office files, books and mail.
+    A document is not cut: the window is meant to hold it. ``metadata`` has ``source``, ``title``,
     ``media_type`` and, where there are any, ``pages`` (number, start and end in characters) and
     ``notes`` on what the file has that the text has not.
 

@@ -11,6 +11,7 @@ from langchain_longctx import ChatLongCtx
 from langchain_longctx.messages import to_longctx
 
 from longctx import Message, RequestError, ToolCall
+from longctx.shared_models import shared_model
 from longctx.stream import AsyncStream, Stream
 from longctx.testing import Reply, ScriptedChatModel
 
@@ -49,10 +50,9 @@ def scripted() -> Callable[..., tuple[ChatLongCtx, ScriptedChatModel]]:
     """``scripted(reply, …)``: a chat model that answers so, and what notes its calls."""
 
     def make(*replies: Reply) -> tuple[ChatLongCtx, ScriptedChatModel]:
-        chat = ChatLongCtx(target_ctx=8192, max_tokens=16, reserve_output=64)
-        model = Scripted(chat.llm, list(replies))
-        chat._llm = model  # type: ignore[assignment]  # what stands for it
-        return chat, model.fake
+        model = Scripted(shared_model(None, target_ctx=8192, reserve_output=64), list(replies))
+        stands_in: Any = model
+        return ChatLongCtx(opened=stands_in, max_tokens=16), model.fake
 
     return make
 
@@ -116,3 +116,12 @@ def test_options_reach_the_model(scripted: Make) -> None:
     assert fake.calls[1].options["thinking"] == "low"
     with pytest.raises(RequestError, match="no switch"):  # the packaged model does not think
         ChatLongCtx(target_ctx=8192, max_tokens=16, reserve_output=64, thinking=True).invoke("Hi")
+
+
+def test_a_model_that_is_open_already(scripted: Make) -> None:
+    """It is used as it is; what would open another contradicts it."""
+    chat, _ = scripted("Yes.")
+    again = ChatLongCtx(opened=chat.llm)
+    assert again.llm is chat.llm
+    with pytest.raises(RequestError, match="leave out target_ctx"):
+        ChatLongCtx(opened=chat.llm, target_ctx=512)

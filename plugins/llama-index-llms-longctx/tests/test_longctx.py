@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llama_index.core import PromptHelper, get_response_synthesizer
@@ -23,6 +24,7 @@ from longctx import (
     ToolCall,
     ToolError,
 )
+from longctx.shared_models import shared_model
 from longctx.testing import ScriptedChatModel
 
 README = Path(__file__).parents[1] / "README.md"
@@ -165,9 +167,9 @@ def test_thoughts_and_calls_in_pieces() -> None:
         role="assistant", content="I look.", reasoning="It may rain there.", tool_calls=(call,)
     )
     fake = ScriptedChatModel([said, "Yes.", said])
-    llm = LongCtx(target_ctx=1024, reserve_output=32, max_tokens=24)
-    fake.info = llm.llm.info  # type: ignore[attr-defined]  # it stands for the model
-    llm._llm = fake  # type: ignore[assignment]
+    stands_in: Any = fake
+    stands_in.info = shared_model(None, target_ctx=1024, reserve_output=32).info
+    llm = LongCtx(opened=stands_in, max_tokens=24)
     asked = ChatMessage(role="user", content="Does it rain?")
     *pieces, whole = llm.stream_chat([asked])
     deltas = [piece.additional_kwargs.get("thinking_delta", "") for piece in pieces]
@@ -187,6 +189,13 @@ def test_thoughts_and_calls_in_pieces() -> None:
     tool = FunctionTool.from_defaults(weather)
     llm.chat_with_tools([tool], "Does it rain?")
     assert fake.calls[2].options["parallel_tool_calls"] is False
+
+
+def test_a_model_that_is_open_already(llm: LongCtx) -> None:
+    """It is used as it is; what would open another contradicts it."""
+    assert LongCtx(opened=llm.llm).llm is llm.llm
+    with pytest.raises(RequestError, match="leave out target_ctx"):
+        LongCtx(opened=llm.llm, target_ctx=512)
 
 
 def test_errors_are_typed(llm: LongCtx, tmp_path: Path) -> None:

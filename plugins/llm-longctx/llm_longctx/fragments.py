@@ -9,7 +9,7 @@ import llm
 
 
 def load_fragments(argument: str) -> list[llm.Fragment]:
-    """Read a PDF, DOCX, HTML, Markdown, text or source file, or all below a folder.
+    """Read a PDF, an office file, HTML, mail, text or source code, or all below a folder.
 
     Args:
         argument: the path; ``~`` is the home folder.
@@ -20,7 +20,7 @@ def load_fragments(argument: str) -> list[llm.Fragment]:
 
     Raises:
         DocumentError: there is nothing to read; ``llm`` shows its message.
-        MissingExtraError: PDF and DOCX need ``longctx-sdk[rag]``.
+        MissingExtraError: PDF, office files and HTML need ``longctx-sdk[rag]``.
     """
     from longctx.documents.folder import load_folder
     from longctx.documents.load import load_document

@@ -10,7 +10,7 @@ import click
 import llm
 from llm.parts import StreamEvent
 
-from llm_longctx.errors import LongCtxModelError, in_llms_words
+from llm_longctx.errors import in_llms_words
 from llm_longctx.messages import finish, schemas_of, thought, to_longctx
 from llm_longctx.named_models import plugin_dir
 from llm_longctx.options import DescribedOptions, LongCtxOptions
@@ -67,11 +67,6 @@ class _Shared:
         options = prompt.options
         assert isinstance(options, DescribedOptions)
         tools = schemas_of(prompt.tools)
-        if tools and prompt.schema:
-            raise LongCtxModelError(
-                "an answer is either a tool call or held to a schema: leave out the tools or the "
-                "schema, or ask for the facts with tools first and continue with -c and --schema"
-            )
         messages = to_longctx(prompt.messages)
         choice = options.tool_choice or "auto"
         if choice == "required" and messages and messages[-1]["role"] == "tool":

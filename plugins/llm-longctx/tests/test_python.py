@@ -98,10 +98,18 @@ async def test_async_tools() -> None:
     assert list(call.arguments) == ["city"]
 
 
-def test_tools_and_a_schema_are_one_too_many() -> None:
-    """Said before anything is computed."""
-    with pytest.raises(LongCtxModelError, match="either a tool call or held to a schema"):
-        llm.get_model("longctx").prompt("Hi", tools=[weather], schema={"type": "object"}).text()
+def test_an_answer_calls_a_tool_or_satisfies_a_schema() -> None:
+    """One or the other, and never anything else."""
+    response = llm.get_model("longctx").prompt(
+        "What is the weather in Bremen?",
+        tools=[weather],
+        schema=llm.schema_dsl("city, rain bool"),
+        **{**SHORT, "max_tokens": 64},
+    )
+    if calls := response.tool_calls():
+        assert list(calls[0].arguments) == ["city"]
+    else:
+        assert list(json.loads(response.text())) == ["city", "rain"]
 
 
 def test_a_call_is_required_and_there_are_no_tools() -> None:

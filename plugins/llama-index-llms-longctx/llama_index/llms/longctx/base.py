@@ -23,7 +23,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from llama_index.llms.longctx.messages import StreamedAnswer, response_of, to_longctx
-from pydantic import ConfigDict, PrivateAttr, create_model
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, create_model
 
 from longctx import LongContextLLM, Message, RequestError, ToolError
 from longctx.options import ANSWER_OPTIONS, CHAT_OPTIONS, RUN_OPTIONS, ToolChoice, sampling_fields
@@ -62,8 +62,10 @@ class LongCtx(_Sampled):
         stop_on_repetition: end an answer that says the same over and over (by default, True).
         thinking: whether the model thinks first, or how much (``"low"``), where its chat template
             has a switch for it. Thoughts are a ``ThinkingBlock`` of the message.
+        opened: a model that is open already, in place of ``model`` and what opens one.
 
     Raises:
+        RequestError: ``opened`` beside another setting that opens a model.
         ModelFileError: the file is missing or damaged.
         PlanError: no window satisfies the request.
         MissingExtraError: ``model=None`` and the demo model is not installed.
@@ -90,12 +92,20 @@ class LongCtx(_Sampled):
     stop_on_repetition: bool | None = None
     thinking: bool | str | None = None
 
+    opened: SkipValidation[LongContextLLM | None] = Field(default=None, exclude=True, repr=False)
+
     _llm: LongContextLLM = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Load the weights, or take those that are loaded already."""
         super().model_post_init(context)
-        self._llm = shared_model(self.model, **self._own(OPENING_OPTIONS - ANSWER_OPTIONS))
+        opening = self._own(OPENING_OPTIONS - ANSWER_OPTIONS)
+        if self.opened is None:
+            self._llm = shared_model(self.model, **opening)
+        elif given := sorted(self.model_fields_set & {"model", *opening}):
+            raise RequestError(f"opened= is a model already; leave out {', '.join(given)}")
+        else:
+            self._llm = self.opened
 
     @classmethod
     def class_name(cls) -> str:

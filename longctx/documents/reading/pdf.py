@@ -1,0 +1,179 @@
+"""The text of a PDF, page by page, with what stands in its forms and beside its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+from longctx.documents.document import Page, sections_of
+from longctx.documents.reading.content import Content, Source
+from longctx.documents.reading.limits import check_text
+from longctx.documents.reading.pdf_process import Lost, PdfProcess
+from longctx.documents.reading.pdf_text import TextRepair, clean, is_garbage
+from longctx.errors import DocumentError, MissingExtraError
+
+_PAGE_GAP = "\n\n"
+_MAX_UNMAPPED = 0.5
+_MAX_LOST = 10
+"""Pages that took too long; each costs its limit, and a new process."""
+
+
+def read(source: Source) -> Content:
+    """Read the text layer of a PDF, its form's values and its annotations.
+
+    A document that opens with an empty password (printing forbidden, reading allowed) is read.
+    Scripts, attachments and links in it are left alone. A page that cannot be read, or takes
+    longer than ``pdf_process.PAGE_SECONDS``, costs that page.
+
+    Raises:
+        DocumentError: it is encrypted, malformed, too large, has no page, or no page has text.
+        MissingExtraError: pypdfium2 is not installed.
+    """
+    if find_spec("pypdfium2") is None:
+        raise MissingExtraError(
+            'to read PDF run `pip install "longctx-sdk[rag]"` (it needs pypdfium2)'
+        )
+    opened, pages, bookmarks = _all_pages(source)
+    if not pages:
+        raise DocumentError(f"{source.name} is a PDF without pages")
+    content = _put_together(source, pages, bookmarks)
+    metadata = {
+        key.lower(): text
+        for key, value in opened["metadata"].items()
+        if (text := clean(value or "").strip())
+    }
+    return replace(content, title=metadata.get("title"), metadata=metadata)
+
+
+def _all_pages(source: Source) -> tuple[dict[str, Any], list[dict[str, Any]], list[Any]]:
+    """What the document says of itself, its pages in order, its bookmarks."""
+    pages: list[dict[str, Any]] = []
+    n_lost = 0
+    while True:
+        with PdfProcess(source, first=len(pages)) as process:
+            opened = process.opening()
+            if "error" in opened:
+                raise _refused(source, opened)
+            try:
+                while len(pages) < opened["n_pages"]:
+                    pages.append(process.page())
+                return opened, pages, process.bookmarks()
+            except Lost as lost:
+                pages.append({"error": str(lost)})
+        n_lost += 1
+        if n_lost == _MAX_LOST or len(pages) == opened["n_pages"]:
+            rest = {"error": f"not tried, because {_MAX_LOST} pages before it failed"}
+            return opened, pages + [rest] * (opened["n_pages"] - len(pages)), []
+
+
+def _refused(source: Source, opened: dict[str, Any]) -> DocumentError:
+    if not opened.get("is_locked"):
+        return DocumentError(
+            f"{source.name} is a malformed PDF ({len(source.data):,} bytes; {opened['error']}); "
+            "open it in a viewer and print it to a new PDF, or save its text as .txt"
+        )
+    if source.password is None:
+        return DocumentError(
+            f"{source.name} is encrypted and asks for a password; pass password=, or save it "
+            "without one, for example `qpdf --decrypt --password=... in.pdf out.pdf`"
+        )
+    return DocumentError(f"{source.name} is encrypted, and this password does not open it")
+
+
+def _put_together(
+    source: Source, read_pages: list[dict[str, Any]], bookmarks: list[Any]
+) -> Content:
+    texts = [page.get("text", "") for page in read_pages]
+    garbage = [
+        number
+        for number, page in enumerate(read_pages, start=1)
+        if is_garbage(page.get("text", "")) or page.get("unmapped", 0) > _MAX_UNMAPPED
+    ]
+    for number in garbage:
+        texts[number - 1] = ""
+    repair = TextRepair(texts)
+    parts: list[str] = []
+    pages: list[Page] = []
+    empty: list[int] = []
+    length = 0
+    for number, (page, text) in enumerate(zip(read_pages, texts, strict=True), start=1):
+        whole = "\n".join([*filter(None, [repair(text)]), *_beside(page)])
+        check_text(source.name, length + len(whole))
+        if not whole and number not in garbage and "error" not in page:
+            empty.append(number)
+        if whole and length:
+            parts.append(_PAGE_GAP)
+            length += len(_PAGE_GAP)
+        pages.append(Page(number=number, start=length, end=length + len(whole)))
+        parts.append(whole)
+        length += len(whole)
+    notes = tuple(_notes(read_pages, empty, garbage))
+    text = "".join(parts)
+    if not text:
+        raise _without_text(source, read_pages, garbage)
+    headings = _headings(bookmarks, text, pages)
+    return Content(text, sections=sections_of(headings, length), pages=tuple(pages), notes=notes)
+
+
+def _beside(page: dict[str, Any]) -> Iterator[str]:
+    for name, value in page.get("fields", ()):
+        yield clean(f"{name}: {value}" if name else value)
+    for comment in page.get("comments", ()):
+        yield f"[comment: {clean(' '.join(comment.split()))}]"
+
+
+def _notes(pages: list[dict[str, Any]], empty: list[int], garbage: list[int]) -> Iterator[str]:
+    if empty:
+        yield f"no text on {_numbers(empty)}: blank, or scanned without a text layer"
+    if garbage:
+        yield (
+            f"the text layer of {_numbers(garbage)} is garbage (its font does not say which "
+            "letters it shows) and was left out; run `ocrmypdf --force-ocr in.pdf out.pdf`"
+        )
+    for number, page in enumerate(pages, start=1):
+        if "error" in page:
+            yield f"page {number} could not be read ({page['error']})"
+
+
+def _without_text(source: Source, pages: list[dict[str, Any]], garbage: list[int]) -> DocumentError:
+    reasons = [page["error"] for page in pages if "error" in page]
+    if reasons:
+        return DocumentError(
+            f"{source.name} is a malformed PDF, or beyond the limits: no page could be read (the "
+            f"first: {reasons[0]}); open it in a viewer and print it to a new PDF"
+        )
+    if garbage:
+        return DocumentError(
+            f"{source.name} has a text layer that is garbage: its fonts do not say which letters "
+            "they show. Run OCR over it, for example `ocrmypdf --force-ocr in.pdf out.pdf`"
+        )
+    pictures = any(page.get("has_pictures") for page in pages)
+    what = "its pages are pictures, it is scanned" if pictures else "it is blank or scanned"
+    return DocumentError(
+        f"{source.name} has no text layer on any of its {len(pages)} pages: {what}. "
+        "Run OCR on it first, for example `ocrmypdf in.pdf out.pdf`"
+    )
+
+
+def _headings(bookmarks: list[Any], text: str, pages: list[Page]) -> list[tuple[int, str, int]]:
+    """Bookmarks as headings: where the page has the title's words, else where the page begins."""
+    headings: list[tuple[int, str, int]] = []
+    last = 0
+    for level, raw_title, index in bookmarks:
+        title = " ".join(clean(raw_title).split())
+        if not title or not 0 <= index < len(pages):
+            continue
+        page = pages[index]
+        found = text.find(title, max(last, page.start), page.end)
+        # Sections follow each other in the text, whatever the bookmarks' own order is.
+        last = max(last, found if found >= 0 else page.start)
+        headings.append((level, title, last))
+    return headings
+
+
+def _numbers(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:10]))
+    more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
+    return f"page {shown}" if len(numbers) == 1 else f"pages {shown}{more}"

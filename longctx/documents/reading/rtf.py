@@ -1,0 +1,42 @@
+"""Rich Text Format."""
+
+from __future__ import annotations
+
+import re
+
+from longctx.documents.reading.content import Content, Source
+from longctx.errors import DocumentError, MissingExtraError
+
+_CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
+_PICTURE = re.compile(rb"\{\\pict\b")
+
+
+def read(source: Source) -> Content:
+    """The text of an RTF file; pictures in it are counted in a note.
+
+    Raises:
+        DocumentError: it is malformed, or holds no text.
+        MissingExtraError: striprtf is not installed.
+    """
+    try:
+        from striprtf.striprtf import rtf_to_text
+    except ImportError as error:
+        raise MissingExtraError(
+            'to read RTF run `pip install "longctx-sdk[rag]"` (it needs striprtf)'
+        ) from error
+    match = _CODE_PAGE.search(source.data[:2048])
+    code_page = source.encoding or (f"cp{match[1].decode()}" if match else "cp1252")
+    try:
+        # RTF is ASCII; what is not is escaped, or dirt.
+        text = rtf_to_text(source.data.decode("latin-1"), encoding=code_page, errors="replace")
+    except Exception as error:  # it parses by hand, and stumbles on whatever is damaged
+        raise DocumentError(
+            f"{source.name} is malformed RTF ({type(error).__name__}: {error}); open it in a word "
+            "processor and save it again"
+        ) from error
+    text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+    if not text.strip():
+        raise DocumentError(f"{source.name} holds no text; its content may be pictures")
+    n = len(_PICTURE.findall(source.data))
+    notes = (f"{n} {'picture' if n == 1 else 'pictures'} not read",) if n else ()
+    return Content(text, encoding=code_page, notes=notes)

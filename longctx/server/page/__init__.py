@@ -1,0 +1,1 @@
+"""The page to chat on: its parts, its Markdown, its files."""

@@ -1,0 +1,244 @@
+"""Searching alone, looking again, and knowing that nothing was found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import CrossEncoder
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from longctx.documents import DocumentQA
+from longctx.documents.search import MIN_RELEVANCE, MULTILINGUAL
+from longctx.errors import RequestError
+from longctx.testing import ScriptedChatModel
+
+LEASE = """The landlord lets the flat on the second floor of 14 Mill Lane in Hull to Maria Keller.
+The rent is 1,150 pounds a month, due on the third working day. Heating is paid by the tenant.
+
+The tenant pays a deposit of 2,300 pounds, which is returned six weeks after the end of the lease.
+The landlord keeps roof, windows and heating in repair. Pets need the landlord's consent."""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors go to the tests' folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "vectors"))
+
+
+def lease(replies: list[str], **options) -> tuple[ScriptedChatModel, DocumentQA]:
+    """A lease, and the packaged embedder."""
+    llm = ScriptedChatModel(replies)
+    qa = DocumentQA(llm, **options)
+    qa.add(LEASE, doc_id="lease")
+    return llm, qa
+
+
+def rooms(**options) -> DocumentQA:
+    """Forty rooms that mean the same to the embedder."""
+    qa = DocumentQA(
+        ScriptedChatModel(["x"] * 5, target_ctx=700, reserve_output=40),
+        embedder=lambda texts: np.ones((len(texts), 2)),
+        **options,
+    )
+    for n in range(40):
+        qa.add(f"The code of room {n} is {n * 37}. " + "A room like any. " * 20, doc_id=f"room {n}")
+    return qa
+
+
+def test_search_alone():
+    """Parts of documents, the best first, as they stand there; the model is not asked."""
+    qa = rooms()
+    hits = qa.search("code of room 31", limit=3)
+    assert len(hits) == 3
+    assert hits[0].doc_id == "room 31"
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    texts = {document.doc_id: document.text for document in qa.documents}
+    assert all(texts[hit.doc_id][hit.start : hit.end] == hit.text for hit in hits)
+    assert [hit.doc_id for hit in qa.search("code", doc_ids=["room 7"])] == ["room 7"]
+    assert qa.llm.calls == []
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": "3"}, {"doc_ids": ["no"]}])
+def test_nonsense_searches(options):
+    """As nonsense questions."""
+    with pytest.raises(RequestError):
+        rooms().search("code", **options)
+    with pytest.raises(RequestError):
+        rooms().search(" ")
+
+
+def test_progress_while_documents_are_embedded():
+    """Tokens of their chunks, to the last, and none where they are embedded already."""
+    qa = rooms()
+    seen = []
+    qa.search("code", on_search=seen.append)
+    assert len(seen) == 2
+    assert [p.done_tokens for p in seen] == sorted(p.done_tokens for p in seen)
+    assert {p.total_tokens for p in seen} == {seen[-1].done_tokens}
+    qa.search("room", on_search=seen.append)
+    assert len(seen) == 2
+
+
+# Looking again
+
+
+class Counts:
+    """A reranker that likes the passages with most of a word."""
+
+    def __init__(self, word: str) -> None:
+        self.word, self.asked = word, 0
+
+    def score(self, question: str, passages: list[str]) -> list[float]:
+        """How often it stands there."""
+        self.asked += len(passages)
+        return [passage.count(self.word) for passage in passages]
+
+
+@pytest.mark.parametrize("kind", ["object", "function"])
+def test_any_reranker_orders_what_was_found(kind):
+    """An object with the method, or a function; for searches and for what the model reads."""
+    counts = Counts("1147")
+    qa = rooms(reranker=counts if kind == "object" else counts.score)
+    assert qa.search("room", limit=1)[0].doc_id == "room 31"
+    assert qa.search("room", limit=1)[0].score == 1
+    assert counts.asked == 80
+    report = qa.ask("Which room?").report
+    assert "room 31" in [passage.doc_id for passage in report.passages]
+
+
+def test_a_cross_encoder_of_sentence_transformers(tmp_path):
+    """Given as a model, and as its folder: the same order. It is a small one with random weights,
+    for none ships as a package: what it prefers means nothing."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(1500)), "code", "room"]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=len(words), intermediate_size=32, num_labels=1, **sizes)
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=128
+    ).save_pretrained(tmp_path)
+    model = CrossEncoder(str(tmp_path), device="cpu")
+    by_model = rooms(reranker=model).search("code of room 3", limit=40)
+    assert by_model == rooms(reranker=tmp_path).search("code of room 3", limit=40)
+    scores = model.predict([("code of room 3", hit.text) for hit in by_model])
+    assert list(scores) == sorted(scores, reverse=True)
+    assert [hit.score for hit in by_model] == pytest.approx(list(scores), abs=1e-5)
+    plain = rooms().search("code of room 3", limit=40)
+    assert [hit.doc_id for hit in by_model] != [hit.doc_id for hit in plain]
+
+
+@pytest.mark.parametrize(
+    ("reranker", "said"),
+    [
+        (7, "a reranker is"),
+        (lambda q, texts: [1.0], "one finite number for each"),
+        (lambda q, texts: ["a"] * len(texts), "no numbers"),
+        (lambda q, texts: [float("nan")] * len(texts), "one finite number for each"),
+        ("nowhere/at/all", "cannot be loaded"),
+    ],
+)
+def test_rerankers_that_are_none(reranker, said):
+    """Named, with what would do."""
+    with pytest.raises(RequestError, match=said):
+        rooms(reranker=reranker).search("code")
+
+
+# Nothing found
+
+
+def test_what_is_not_in_the_documents_is_said():
+    """The model is not asked; the flag and the figure tell why."""
+    llm, qa = lease(["x"], strategy="retrieve")
+    answer = qa.ask("Who is the president of Brazil?")
+    assert answer.text == "This is not in the documents."
+    assert answer.grounded is False
+    assert answer.relevance < MIN_RELEVANCE
+    assert (answer.report.calls, answer.report.documents, llm.calls) == (0, (), [])
+    assert [d.doc_id for d in answer.report.left_out] == ["lease"]
+    with qa.stream("Who is the president of Brazil?") as stream:
+        assert stream.sources == ()
+        assert "".join(chunk.text for chunk in stream) == answer.text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How high is the rent?",
+        "Who repairs the roof?",
+        "May I keep a dog?",
+        "When is it returned?",
+        "Where is it?",
+    ],
+)
+def test_what_is_in_the_documents_is_asked(question):
+    """In words of the text, and in others."""
+    llm, qa = lease(["It is so."], strategy="retrieve")
+    answer = qa.ask(question)
+    assert answer.text == "It is so."
+    assert answer.grounded is None  # nothing was quoted
+    assert len(llm.calls) == 1
+
+
+def test_each_way_to_deal_with_it():
+    """Whole documents are searched only if that is wanted; a schema is always answered."""
+    question = "Who is the president of Brazil?"
+    _, qa = lease(["x"])
+    assert (qa.ask(question).strategy, qa.ask(question).relevance) == ("whole", None)
+    llm, qa = lease([], not_found="say")
+    assert (qa.ask(question).strategy, qa.ask(question).grounded) == ("whole", False)
+    assert llm.calls == []
+    _, qa = lease(["Nobody."], strategy="retrieve", not_found="ask")
+    assert (qa.ask(question).text, qa.ask(question).grounded) == ("Nobody.", False)
+    _, qa = lease(["{}"], strategy="retrieve")
+    assert qa.ask(question, response_schema={"type": "object"}).text == "{}"
+    _, qa = lease(["x"], strategy="retrieve", min_relevance=0)
+    assert qa.ask(question).text == "x"
+
+
+def test_grounded_is_what_the_citations_say():
+    """All verified, or one not, or nothing to go by."""
+    replies = ['"The rent is 1,150 pounds" [D1]', '"The rent is 150 pounds" [D1]', "Yes."]
+    _, qa = lease(replies)
+    assert [qa.ask(f"How high {n}?").grounded for n in range(3)] == [True, False, None]
+
+
+@pytest.mark.parametrize("options", [{"not_found": "x"}, {"min_relevance": 2}])
+def test_nonsense(options):
+    """At once."""
+    with pytest.raises(RequestError):
+        lease([], **options)
+
+
+# Languages
+
+
+def test_a_language_that_the_embedder_does_not_know_is_said():
+    """In the report, with an embedder that knows many; nothing is called absent by its scale."""
+    llm = ScriptedChatModel(["x"])
+    qa = DocumentQA(llm, strategy="retrieve")
+    qa.add("乙方不同意该条款。合同价格为四十八万元。违约方应承担赔偿责任。", doc_id="zh")
+    answer = qa.ask("What is the price of the contract?")
+    (note,) = answer.report.notes
+    assert "Chinese" in note
+    assert MULTILINGUAL in note
+    assert f"note: {note}" in str(answer.report)
+    assert (answer.relevance, len(llm.calls)) == (None, 1)
+
+
+def test_an_embedder_of_the_users_must_know_both():
+    """Of one that is not the packaged one, it is known only that there are two languages."""
+    german = "Der Verkäufer trägt die Gefahr bis zur Übergabe der Ware an den Käufer."
+    qa = DocumentQA(
+        ScriptedChatModel(["x"] * 3), strategy="retrieve", embedder=lambda t: np.ones((len(t), 2))
+    )
+    qa.add(german, doc_id="de")
+    (note,) = qa.ask(
+        "What does the seller have to bear until the goods are delivered?"
+    ).report.notes
+    assert "English" in note
+    assert "German" in note
+    assert qa.ask("Wer trägt die Gefahr bis zur Übergabe der Ware?").report.notes == ()

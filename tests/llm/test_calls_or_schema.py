@@ -1,0 +1,71 @@
+"""An answer that is a call of a tool, or else by a schema, in every shape of call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from longctx import Completion, LongContextLLM
+from tests.chat.call_shapes import CALL_SHAPES, THINKS
+from tests.models import TINY
+
+LOOK: Any = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "parameters": {
+            "type": "object",
+            "properties": {"room": {"enum": ["seven", "eight"]}},
+            "required": ["room"],
+        },
+    },
+}
+ANSWER: Any = {
+    "type": "object",
+    "properties": {"code": {"enum": [1, 2]}, "sure": {"type": "boolean"}},
+    "required": ["code", "sure"],
+}
+ASK: list[Any] = [{"role": "user", "content": "What is the code of room seven?"}]
+
+
+def kind(result: Completion) -> str:
+    """What an answer is; it is valid."""
+    if result.tool_calls:
+        assert result.finish_reason == "tool_calls"
+        for call in result.tool_calls:
+            assert call.name == "look"
+            assert call.arguments["room"] in ("seven", "eight")
+        return "call"
+    answer = json.loads(result.text)
+    assert answer["code"] in (1, 2)
+    assert isinstance(answer["sure"], bool)
+    return "answer"
+
+
+@pytest.mark.parametrize("shape", [*CALL_SHAPES, "thoughts first"])
+def test_it_is_one_or_the_other(shape: str) -> None:
+    """Noise comes to both, by seed; never to anything else. Calls that must come do."""
+    source = CALL_SHAPES.get(shape, THINKS)
+    with LongContextLLM(TINY, 1024, n_threads=1, chat_template=source) as llm:
+        options: Any = {"tools": [LOOK], "response_schema": ANSWER, "max_tokens": 240}
+        if shape not in CALL_SHAPES:
+            options["thinking"] = False
+        drawn = [
+            llm.chat(ASK, temperature=4.0, seed=seed, parallel_tool_calls=False, **options)
+            for seed in range(24)
+        ]
+        assert {kind(result) for result in drawn} == {"call", "answer"}
+        assert kind(llm.chat(ASK, tool_choice="required", **options)) == "call"
+        assert kind(llm.chat(ASK, tool_choice="none", **options)) == "answer"
+
+
+def test_after_thoughts() -> None:
+    """What the model thinks is free, within its budget; what follows it is held."""
+    with LongContextLLM(TINY, 1024, n_threads=1, chat_template=THINKS) as llm:
+        result = llm.chat(
+            ASK, tools=[LOOK], response_schema=ANSWER, max_tokens=240, thinking_budget=8
+        )
+    assert result.reasoning
+    assert kind(result) in ("call", "answer")
