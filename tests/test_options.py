@@ -150,7 +150,7 @@ def test_a_new_option_is_one_line() -> None:
 
 def test_every_option_is_obeyed() -> None:
     """None is declared, taken and dropped: a schema becomes a guide, progress is the reader's."""
-    settings = {field.name for field in fields(GenerationSettings)} - {"sampling"}
+    settings = {field.name for field in fields(GenerationSettings)} - {"sampling", "n_expected"}
     others = ANSWER_OPTIONS - SAMPLING_OPTIONS - {"response_schema", "on_progress"}
     assert others | {"guide"} == settings
     assert set(SAMPLING) == SAMPLING_OPTIONS

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import psutil
 import typer
 from pydantic import ValidationError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from longctx.server import ServedModel, ServerSettings
     from longctx.server.relay import RelayedModel
 
+T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SAMPLING = (
     "Requests say how their answers are drawn. What they leave out is as the options of sampling "
@@ -106,6 +109,8 @@ def serve(
     Clients share the model: their answers are written side by side, and each conversation's cached
     tokens are found by its beginning. Example: `longctx serve model.gguf --target-ctx 32768`
     """
+    from longctx.model_info import format_bytes
+    from longctx.planner.memory_limit import resolve_memory_limit
     from longctx.server import ServerSettings, TextEmbedder
     from longctx.server import serve as run
 
@@ -133,7 +138,12 @@ def serve(
     )
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    vectors = TextEmbedder(embedder) if embedder is not None else None
+    vectors, n_bytes = None, 0
+    if embedder is not None:
+        vectors, n_bytes = _with_memory(lambda: TextEmbedder(embedder))
+        errors.print(f"embedder {vectors.id}: {format_bytes(n_bytes)} of memory", markup=False)
+    if "memory_limit" in opening:  # it is for both
+        opening["memory_limit"] = max(1, resolve_memory_limit(opening["memory_limit"])[0] - n_bytes)
     with ExitStack() as stack:
         llm: ServedModel
         if base_url is None:
@@ -143,6 +153,14 @@ def serve(
             llm = stack.enter_context(_remote(base_url, model, base_key, opening))
             errors.print(str(llm), markup=False)
         run(llm, settings, vectors, host=host, port=port)
+
+
+def _with_memory(load: Callable[[], T]) -> tuple[T, int]:
+    """What is loaded, and by how many bytes the process has grown: torch and all."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    loaded = load()
+    return loaded, max(0, process.memory_info().rss - before)
 
 
 def _local(model: str | None, opening: dict[str, Any], *, verbose: bool) -> LongContextLLM:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PureWindowsPath
 from typing import Any, cast
 
 from typing_extensions import Unpack
@@ -52,7 +53,9 @@ class RelayedModel(Closing):
 
     def __init__(self, remote: RemoteLLM) -> None:
         self._remote = remote
-        self.info = RelayedFacts(remote.model)
+        # llama-server calls a model by the path of its file, which is nobody's business.
+        is_path = remote.model.startswith("/") or "\\" in remote.model
+        self.info = RelayedFacts(PureWindowsPath(remote.model).stem if is_path else remote.model)
         self.plan = RelayedWindow(remote.target_ctx, remote.overflow, remote.reserve_output)
 
     @classmethod

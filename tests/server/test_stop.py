@@ -97,6 +97,7 @@ def test_ctrl_c_ends_an_idle_server(tiny_gguf: TinyGguf) -> None:
 def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
     """Name, key, host, and the sizes."""
     options = ("--model-id", "mine", "--api-key", "k", "--allowed-host", "my.name")
+    options += ("--strict-model", "--cors", "app://*", "--temperature", "0", "--kv-type", "q8_0")
     with _served(tiny_gguf(), *options, "--max-body", "1000") as (process, url):
         asked = {"headers": {"Host": "my.name", "Authorization": "Bearer k"}}
         models = httpx.get(f"{url}/v1/models", **asked).json()  # type: ignore[arg-type]
@@ -107,6 +108,18 @@ def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
             httpx.post(f"{url}/tokenize", json={"content": "x" * 1000}, **asked).status_code  # type: ignore[arg-type]
             == 413
         )
+        headers = {**asked["headers"], "Origin": "app://notes"}
+        turn = {"messages": [{"role": "user", "content": "Hi"}]}
+        said = [
+            httpx.post(f"{url}/v1/chat/completions", json=turn, headers=headers, timeout=60)
+            for _ in range(2)
+        ]
+        assert said[0].headers["access-control-allow-origin"] == "app://notes"
+        assert said[0].json()["choices"] == said[1].json()["choices"]
+        assert said[0].json()["usage"]["completion_tokens"] <= 16
+        other = {**turn, "model": "gpt-4o"}
+        reply = httpx.post(f"{url}/v1/chat/completions", json=other, headers=headers, timeout=60)
+        assert reply.status_code == 404
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0
