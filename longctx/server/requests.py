@@ -20,13 +20,15 @@ _SAYS_THINKING = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 
 
 def _admit_null(schema: dict[str, Any]) -> None:
-    """Say of every field that may be left out that null leaves it out."""
+    """Say of every field that may be left out, or is none, that null leaves it out."""
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
         admits = not field.keys() & {"type", "anyOf", "oneOf", "$ref", "const", "enum"}
         admits = admits or {"type": "null"} in field.get("anyOf", ())
         if name not in required and not admits:
             schema["properties"][name] = {"anyOf": [field, {"type": "null"}]}
+    if schema.get("additionalProperties") is False:
+        schema["additionalProperties"] = {"type": "null"}
 
 
 class Strict(BaseModel):
