@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+# A busy machine takes longer than five seconds to load what reads a PDF for the first time.
+expect.set_options(timeout=30_000)
 
 
 def launch() -> Iterator[Browser]:

@@ -97,8 +97,9 @@ def test_a_file_is_dropped_on_the_page(page: Page) -> None:
             dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
         }"""
     )
-    expect(page.locator("#files li")).to_contain_text("dropped.md")
     expect(page.locator("#log .error")).to_contain_text("image.png")
+    expect(page.locator("#files li")).to_have_count(1)
+    expect(page.locator("#files li")).to_contain_text("dropped.md")
     page.get_by_label("Leave out dropped.md").click()
     expect(page.locator("#files li")).to_have_count(0)
 

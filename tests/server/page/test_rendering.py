@@ -50,24 +50,25 @@ def test_it_is_rendered_while_it_is_written(page: Page) -> None:
         """async () => {
             const {Markdown} = await import("/page/markdown.js");
             window.place = document.createElement("div");
-            document.getElementById("log").append(place);
+            place.id = "place";
+            document.body.append(place);  // the log is the page's, which may just be filling it
             window.growing = new Markdown(place);
             growing.show("# One");
         }"""
     )
-    expect(page.locator("#log h1")).to_have_text("One")
+    expect(page.locator("#place h1")).to_have_text("One")
     page.evaluate("() => growing.show('# One\\n\\nTwo\\n')")
-    expect(page.locator("#log p")).to_have_text("Two")
+    expect(page.locator("#place p")).to_have_text("Two")
     page.evaluate("() => { window.first = place.firstChild; }")
     with page.expect_request("**/page/markdown") as asked:
         page.evaluate("() => growing.show('# One\\n\\nTwo\\n*three*')")
     assert asked.value.post_data_json == {"text": "Two\n*three*"}
-    expect(page.locator("#log em")).to_have_text("three")
+    expect(page.locator("#place em")).to_have_text("three")
     assert page.evaluate("place.firstChild === first")
     page.evaluate(
         "() => growing.finish('# One\\n\\nTwo\\n[three]\\n\\n[three]: https://a.example')"
     )
-    expect(page.locator("#log a")).to_have_attribute("href", "https://a.example")
+    expect(page.locator("#place a")).to_have_attribute("href", "https://a.example")
 
 
 def test_no_answer_runs(browser: Browser, tiny_llm: LongContextLLM) -> None:
