@@ -168,6 +168,16 @@ def function_tool(
     }
 
 
+def check_choice(calls: bool, tools: object) -> None:
+    """Refuse a choice that asks for a call where there is nothing to call.
+
+    Raises:
+        ValueError: it does.
+    """
+    if calls and not tools:
+        raise ValueError("tool_choice asks for a call, and there are no tools")
+
+
 def function_choice(name: str) -> dict[str, Any]:
     """``tool_choice`` of one function in our form, which is OpenAI's."""
     return {"type": "function", "function": {"name": name}}

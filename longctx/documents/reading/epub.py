@@ -8,8 +8,9 @@ from typing import Any
 from longctx.documents.reading import html
 from longctx.documents.reading.content import Content, Source, TextBuilder
 from longctx.documents.reading.encoding import decode
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import Package, local_name, parse_xml, resolve
-from longctx.errors import DocumentError, LongCtxError
+from longctx.errors import DocumentError
 
 # Fonts are obfuscated in books that anyone can read.
 _OBFUSCATED = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
@@ -22,15 +23,8 @@ def read(source: Source) -> Content:
         DocumentError: it is encrypted, malformed, or holds no text.
         MissingExtraError: selectolax or lxml is not installed.
     """
-    try:
+    with malformed(source, "a malformed EPUB", "convert it anew, or save its text as .txt"):
         return _read(source)
-    except LongCtxError:
-        raise
-    except Exception as error:  # zipfile, lxml, and what is not where it should be
-        raise DocumentError(
-            f"{source.name} is a malformed EPUB ({len(source.data):,} bytes; "
-            f"{type(error).__name__}: {error}); convert it anew, or save its text as .txt"
-        ) from error
 
 
 def _read(source: Source) -> Content:

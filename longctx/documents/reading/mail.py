@@ -11,7 +11,8 @@ from email.parser import BytesParser
 from longctx.documents.reading import html
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder
 from longctx.documents.reading.encoding import decode
-from longctx.errors import DocumentError, LongCtxError
+from longctx.documents.reading.malformed import malformed
+from longctx.errors import DocumentError
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
@@ -23,20 +24,14 @@ def read(source: Source) -> Content:
         DocumentError: it is malformed, or holds no text.
         MissingExtraError: its body is HTML, and selectolax is not installed.
     """
-    try:
+    # The parser keeps most defects to itself, and not all.
+    with malformed(source, "a malformed mail", "save its text as .txt"):
         message = BytesParser(policy=policy.default).parsebytes(source.data)
         headers = {name: _header(message, name) for name in _HEADERS}
         body = _body(message, source)
         attachments = [
             part.get_filename() or "without a name" for part in message.iter_attachments()
         ]
-    except LongCtxError:
-        raise
-    except Exception as error:  # the parser keeps most defects to itself, and not all
-        raise DocumentError(
-            f"{source.name} is a malformed mail ({type(error).__name__}: {error}); save its text "
-            "as .txt"
-        ) from error
     if body is None and not any(headers.values()):
         raise DocumentError(f"{source.name} is no mail: it has neither headers nor a body")
     return put_together(source, headers, body, attachments)

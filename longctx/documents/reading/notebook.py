@@ -7,8 +7,8 @@ from typing import Any
 
 from longctx.documents.reading.content import Content, Source, TextBuilder, counted
 from longctx.documents.reading.encoding import decode
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.markdown import first_title, markdown_sections
-from longctx.errors import DocumentError
 
 
 def read(source: Source) -> Content:
@@ -18,17 +18,13 @@ def read(source: Source) -> Content:
         DocumentError: it is no notebook.
     """
     decoded = decode(source.data, source.name, source.encoding)
-    try:
+    remedy = "open it in Jupyter and save it again, or export it as Markdown"
+    with malformed(source, "a malformed notebook", remedy):
         notebook = json.loads(decoded.text)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
         language = str(notebook.get("metadata", {}).get("language_info", {}).get("name", ""))
         builder = TextBuilder(source.name)
         n_pictures = sum(_write(builder, cell, language) for cell in cells)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise DocumentError(
-            f"{source.name} is a malformed notebook ({type(error).__name__}: {error}); open it in "
-            "Jupyter and save it again, or export it as Markdown"
-        ) from error
     if n_pictures:
         builder.note(f"{counted(n_pictures, 'picture')} in outputs not read")
     text = builder.content().text

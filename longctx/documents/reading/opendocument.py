@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder, counted
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import Package, local_name
-from longctx.errors import DocumentError, LongCtxError
+from longctx.errors import DocumentError
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
@@ -31,15 +32,8 @@ def read(source: Source) -> Content:
         DocumentError: it is encrypted, malformed, or holds no text.
         MissingExtraError: lxml is not installed.
     """
-    try:
+    with malformed(source, "a malformed OpenDocument file", "open it and save it again"):
         return _read(source)
-    except LongCtxError:
-        raise
-    except Exception as error:  # zipfile, lxml, and what is not where it should be
-        raise DocumentError(
-            f"{source.name} is a malformed OpenDocument file ({len(source.data):,} bytes; "
-            f"{type(error).__name__}: {error}); open it and save it again"
-        ) from error
 
 
 def _read(source: Source) -> Content:

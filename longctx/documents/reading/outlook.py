@@ -9,7 +9,8 @@ from typing import Any
 from longctx.documents.reading import html, mail
 from longctx.documents.reading.content import Content, Source
 from longctx.documents.reading.encoding import decode
-from longctx.errors import DocumentError, LongCtxError, MissingExtraError
+from longctx.documents.reading.malformed import malformed
+from longctx.errors import DocumentError, MissingExtraError
 
 # MAPI property tags ([MS-OXPROPS]); the stream's name ends with its type.
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _TO, _CC = "0037", "0C1A", "0C1F", "0E04", "0E03"
@@ -31,16 +32,12 @@ def read(source: Source) -> Content:
         raise MissingExtraError(
             'to read MSG run `pip install "longctx-sdk[rag]"` (it needs olefile)'
         ) from error
-    try:
-        with olefile.OleFileIO(io.BytesIO(source.data)) as file:
-            return _read(file, source)
-    except LongCtxError:
-        raise
-    except Exception as error:  # whatever a damaged directory makes it stumble on
-        raise DocumentError(
-            f"{source.name} is a malformed Outlook file ({type(error).__name__}: {error}); open it "
-            "in Outlook and save it as .eml or .txt"
-        ) from error
+    remedy = "open it in Outlook and save it as .eml or .txt"
+    with (
+        malformed(source, "a malformed Outlook file", remedy),
+        olefile.OleFileIO(io.BytesIO(source.data)) as file,
+    ):
+        return _read(file, source)
 
 
 def _read(file: Any, source: Source) -> Content:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from longctx.documents.reading.content import Content, Source
+from longctx.documents.reading.malformed import malformed
 from longctx.errors import DocumentError, MissingExtraError
 
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d+)")
@@ -26,14 +27,9 @@ def read(source: Source) -> Content:
         ) from error
     match = _CODE_PAGE.search(source.data[:2048])
     code_page = source.encoding or (f"cp{match[1].decode()}" if match else "cp1252")
-    try:
+    with malformed(source, "malformed RTF", "open it in a word processor and save it again"):
         # RTF is ASCII; what is not is escaped, or dirt.
         text = rtf_to_text(source.data.decode("latin-1"), encoding=code_page, errors="replace")
-    except Exception as error:  # it parses by hand, and stumbles on whatever is damaged
-        raise DocumentError(
-            f"{source.name} is malformed RTF ({type(error).__name__}: {error}); open it in a word "
-            "processor and save it again"
-        ) from error
     text = "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
     if not text.strip():
         raise DocumentError(f"{source.name} holds no text; its content may be pictures")

@@ -8,8 +8,9 @@ from typing import Any
 
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder, counted
 from longctx.documents.reading.equations import M, equation_text
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import Package, main_part
-from longctx.errors import DocumentError, LongCtxError
+from longctx.errors import DocumentError
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
@@ -30,15 +31,8 @@ def read(source: Source) -> Content:
         DocumentError: it is encrypted, malformed, or shows no text.
         MissingExtraError: lxml is not installed.
     """
-    try:
+    with malformed(source, "a malformed PowerPoint file", "open it and save it again"):
         return _read(source)
-    except LongCtxError:
-        raise
-    except Exception as error:  # zipfile, lxml, and what is not where it should be
-        raise DocumentError(
-            f"{source.name} is a malformed PowerPoint file ({len(source.data):,} bytes; "
-            f"{type(error).__name__}: {error}); open it and save it again"
-        ) from error
 
 
 def _read(source: Source) -> Content:

@@ -10,8 +10,9 @@ from typing import Any
 
 from longctx.documents.reading.content import Content, Source, TextBuilder
 from longctx.documents.reading.limits import MAX_CELLS
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import OLE_MAGIC, Package
-from longctx.errors import DocumentError, LongCtxError, MissingExtraError
+from longctx.errors import DocumentError, MissingExtraError
 
 _CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,3})(\d{1,7})"')
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
@@ -33,18 +34,12 @@ def read(source: Source) -> Content:
         raise MissingExtraError(
             'to read Excel run `pip install "longctx-sdk[rag]"` (it needs python-calamine)'
         ) from error
-    try:
+    remedy = "open it and save it again, or export it as CSV"
+    with malformed(source, "a malformed Excel file", remedy):
         if not source.data.startswith(OLE_MAGIC):
             _check_cells(source)
         workbook = python_calamine.load_workbook(io.BytesIO(source.data))
         return _read(workbook, source)
-    except LongCtxError:
-        raise
-    except Exception as error:  # its own exceptions, zipfile's, and what a damaged file causes
-        raise DocumentError(
-            f"{source.name} is a malformed Excel file ({len(source.data):,} bytes; "
-            f"{type(error).__name__}: {error}); open it and save it again, or export it as CSV"
-        ) from error
 
 
 def _check_cells(source: Source) -> None:

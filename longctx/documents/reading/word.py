@@ -8,11 +8,12 @@ from typing import Any
 
 from longctx.documents.reading import html, plain, rtf
 from longctx.documents.reading.content import Content, Source, TextBuilder, counted
+from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import Package, main_part
 from longctx.documents.reading.word_body import Body, R
 from longctx.documents.reading.word_numbering import Numbering
 from longctx.documents.reading.word_styles import Styles, W
-from longctx.errors import DocumentError, LongCtxError
+from longctx.errors import DocumentError
 
 _MAX_DEPTH = 4
 
@@ -30,17 +31,9 @@ def read(source: Source) -> Content:
         DocumentError: it is encrypted, malformed, holds no text, or unpacks to too much.
         MissingExtraError: lxml is not installed.
     """
-    try:
+    remedy = "open it in a word processor and save it again, or save its text as .txt"
+    with malformed(source, "a malformed DOCX", remedy):
         content = _read(source, 0)
-    except LongCtxError:
-        raise
-    except Exception as error:
-        # Malformed packages raise whatever zipfile, lxml or this reader stumble on.
-        raise DocumentError(
-            f"{source.name} is a malformed DOCX ({len(source.data):,} bytes; "
-            f"{type(error).__name__}: {error}); open it in a word processor and save it again, or "
-            "save its text as .txt"
-        ) from error
     if not content.text.strip():
         raise DocumentError(
             f"{source.name} holds no text: it is empty, or its content is images; "

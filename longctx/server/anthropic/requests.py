@@ -15,6 +15,7 @@ from longctx.server.requests import (
     Strict,
     Text,
     answer_schema,
+    check_choice,
     effort_of,
     function_choice,
     function_tool,
@@ -143,8 +144,8 @@ class CountRequest(Request):
 
     @model_validator(mode="after")
     def _choice_has_tools(self) -> CountRequest:
-        if self.tool_choice and self.tool_choice.type in ("any", "tool") and not self.tools:
-            raise ValueError("tool_choice asks for a call, and there are no tools")
+        calls = self.tool_choice is not None and self.tool_choice.type in ("any", "tool")
+        check_choice(calls, self.tools)
         return self
 
 

@@ -18,6 +18,7 @@ from longctx.server.requests import (
     Tolerant,
     answer_schema,
     called,
+    check_choice,
     effort_of,
     function_choice,
     function_tool,
@@ -261,8 +262,7 @@ class ChatRequest(_KnownOfChats):
 
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ChatRequest:
-        if self.tool_choice not in (None, "auto", "none") and not self.tools:
-            raise ValueError("tool_choice asks for a call, and there are no tools")
+        check_choice(self.tool_choice not in (None, "auto", "none"), self.tools)
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from longctx.server.requests import (
     Strict,
     Text,
     answer_schema,
+    check_choice,
     effort_of,
     function_choice,
     function_tool,
@@ -151,8 +152,7 @@ class ConversationRequest(Request):
 
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ConversationRequest:
-        if self.tool_choice not in (None, "auto", "none") and not self.tools:
-            raise ValueError("tool_choice asks for a call, and there are no tools")
+        check_choice(self.tool_choice not in (None, "auto", "none"), self.tools)
         return self
 
 
