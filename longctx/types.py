@@ -23,15 +23,27 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def first_problem(error: ValidationError, whole: str) -> str:
+def problems(error: ValidationError, whole: str) -> list[str]:
     """Say where a document is not what it should be, and why.
 
     Args:
         error: of its validation.
         whole: what to call it where no field is to blame.
     """
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg']}"
+    return [
+        f"{'.'.join(map(str, item['loc'])) or whole}: {without_prefix(item['msg'])}"
+        for item in error.errors(include_url=False)
+    ]
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """The first of :func:`problems`."""
+    return problems(error, whole)[0]
+
+
+def without_prefix(said: str) -> str:
+    """What a check of ours said, without pydantic's words before it."""
+    return said.removeprefix("Value error, ")
 
 
 REASONING_NAMES = ("reasoning_content", "thinking")
@@ -208,10 +220,7 @@ def _as_message(index: int, message: Any) -> Message:
     try:
         return Message.model_validate(known)
     except ValidationError as error:
-        details = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
+        details = "; ".join(problems(error, "it"))
         raise TemplateError(
             f"messages[{index}] is not a message ({details}); it needs 'role' "
             "(system, developer, user, assistant or tool) and 'content' (text)"

@@ -17,6 +17,7 @@ from pydantic_core import ArgsKwargs, PydanticSerializationError, to_json
 
 from longctx import arguments
 from longctx.errors import ToolError
+from longctx.types import problems
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -188,12 +189,9 @@ def _without_titles(node: Any) -> Any:
 
 
 def _explain(tool: Tool, error: ValidationError) -> str:
-    problems = "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}"
-        for item in error.errors(include_url=False)
-    )
+    found = "; ".join(problems(error, "arguments"))
     known = ", ".join(tool.parameters.get("properties", {})) or "none"
-    return f"wrong arguments for {tool.name} ({problems}); its parameters are: {known}"
+    return f"wrong arguments for {tool.name} ({found}); its parameters are: {known}"
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -37,8 +37,9 @@ ThinkingOption = Annotated[
 ]
 T = TypeVar("T")
 
-out = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# What is said quotes paths and texts of the user's: :abc: in them is no emoji.
+out = Console(highlight=False, emoji=False)
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

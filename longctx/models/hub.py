@@ -206,7 +206,7 @@ class Hub:
 @contextmanager
 def _bar(name: str, n_bytes: int) -> Iterator[Callable[[int], None]]:
     """A bar of bytes, speed and time on a terminal's stderr."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),

@@ -19,6 +19,7 @@ from longctx.errors import (
     TemplateError,
     ToolError,
 )
+from longctx.types import without_prefix
 
 logger = logging.getLogger("longctx.server")
 
@@ -136,4 +137,4 @@ def _said(problem: Mapping[str, Any]) -> str:
         return f"{context['tag']!r:.100} is not supported here; use {context['expected_tags']}"
     if problem["type"] == "literal_error":
         return f"{problem['input']!r:.100} is not supported here; use {context['expected']}"
-    return str(problem["msg"])
+    return without_prefix(str(problem["msg"]))

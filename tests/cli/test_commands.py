@@ -30,6 +30,18 @@ def run(
     return done
 
 
+def test_what_a_user_wrote_is_quoted_as_it_is() -> None:
+    """A scale that is no number is part of the path, and a colon on each side makes no emoji."""
+    done = run("inspect", "nowhere/x.gguf:abc", ok=False)
+    assert "nowhere/x.gguf:abc: " in done.stderr
+
+
+def test_a_wrong_option_is_said_in_our_words() -> None:
+    """Without those of the library that checks it."""
+    done = run("serve", "--cors", "here", ok=False)
+    assert done.stderr.startswith("RequestError: cors: 'here' is no origin; ")
+
+
 def test_help_teaches_every_command() -> None:
     """Each subcommand is listed, and its own help has an example."""
     listed = run("--help").stdout
