@@ -162,11 +162,11 @@ def fractional_positions(wanted: bool) -> Iterator[None]:
         def spread(old: Any, old_rope: Any, new: Any, new_rope: Any, **options: Any) -> Rotation:
             return between(runs(old), old_rope, runs(new), new_rope, **options)
 
-        Rotation.between = spread  # type: ignore[method-assign]
+        Rotation.between = spread  # type: ignore[method-assign]  # what is varied
     try:
         yield
     finally:
-        Rotation.between = between  # type: ignore[method-assign]
+        Rotation.between = between  # type: ignore[method-assign]  # as it was
 
 
 def measure(way: Way, marks: list[int], threads: int, prefix: Path) -> list[dict[str, Any]]:

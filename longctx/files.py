@@ -23,7 +23,7 @@ from longctx.errors import RequestError
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed: that is the lock
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 _PART = ".longctx-part"
 _BLOCK = 1 << 20

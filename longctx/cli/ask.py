@@ -113,10 +113,10 @@ def ask(
         # What the command line gives as text, DocumentQA checks.
         documents = DocumentQA(
             llm,
-            strategy=strategy,  # type: ignore[arg-type]
+            strategy=strategy,  # type: ignore[arg-type]  # it checks the word
             embedder=embedder,
             reranker=reranker,
-            not_found=not_found,  # type: ignore[arg-type]
+            not_found=not_found,  # type: ignore[arg-type]  # this one, too
             instructions=instructions and text_of(instructions),
             budget_tokens=budget,
             path=library,

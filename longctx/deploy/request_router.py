@@ -12,7 +12,7 @@ from longctx.deploy.place import Place
 
 
 # Ray is an extra and mypy runs without it: its classes are Any there.
-class ConversationRouter(RequestRouter):  # type: ignore[misc]
+class ConversationRouter(RequestRouter):  # type: ignore[misc]  # Ray's is untyped
     """Sends a conversation where its cache is, as :class:`~longctx.deploy.homes.Homes` ranks.
 
     What names something that one replica keeps goes there and nowhere else. A replica whose places

@@ -161,7 +161,7 @@ class LongCtx(_Sampled):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """:meth:`stream_chat`, in an event loop."""
-        return self._astream(messages, kwargs)  # type: ignore[return-value]
+        return self._astream(messages, kwargs)  # type: ignore[return-value]  # an iterator
 
     # Completions: a question in the chat template
 
