@@ -182,7 +182,7 @@ class LongContextLLM(Closing):
 
     @property
     def overflow(self) -> str:
-        """What a full window does: ``"error"`` or ``"slide"``."""
+        """What a full window does: ``"error"``, ``"slide"`` or ``"compress"``."""
         return self.plan.overflow
 
     # Tokens

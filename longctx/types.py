@@ -280,8 +280,9 @@ class WindowReport(Frozen):
     """What happened to the window during one call.
 
     ``grew_from`` is the window in tokens before it grew (None if it did not);
-    ``dropped_tokens`` counts tokens that slid out of it; ``method_changed`` says in words
-    when something else was done than the plan foresaw.
+    ``dropped_tokens`` counts tokens that slid out of it; of ``compressed_tokens`` each layer and
+    head keeps a share of its own, ``kept_share``. ``method_changed`` says in words when something
+    else was done than the plan foresaw.
     """
 
     n_ctx: int = 0
@@ -289,6 +290,8 @@ class WindowReport(Frozen):
     method: str = "none"
     grew_from: int | None = None
     dropped_tokens: int = 0
+    compressed_tokens: int = 0
+    kept_share: float = 1.0
     method_changed: str | None = None
 
 

@@ -57,7 +57,7 @@ class Agent:
         tools: functions decorated with :func:`longctx.agents.tool`.
         system: the system prompt.
         policy: what of the transcript the model is shown; None is ``policies.default()``, or,
-            where the model's window slides, ``policies.clamp_results``.
+            where the model's window slides or compresses, ``policies.clamp_results``.
         max_steps: completions in one run, at most.
         tool_timeout_s: how long a call may take where the tool does not say, in seconds; calls
             run in threads of their own. None waits for ever, in the caller's thread.
@@ -104,9 +104,9 @@ class Agent:
         if policy is not None and not callable(policy):
             raise RequestError(f"{policy!r} is no policy; pass a function of a View, or None")
         self.llm = llm
-        # ChatModel does not speak of sliding; LongContextLLM does.
-        self._slides = getattr(llm, "overflow", "error") == "slide"
-        self.policy = policy or (policies.clamp_results if self._slides else policies.default())
+        # ChatModel does not speak of full windows; LongContextLLM does.
+        self._is_endless = getattr(llm, "overflow", "error") != "error"
+        self.policy = policy or (policies.clamp_results if self._is_endless else policies.default())
         self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
@@ -307,7 +307,7 @@ class Agent:
                 policy=self.policy,
                 max_steps=self.max_steps,
                 tool_timeout_s=self.tool_timeout_s,
-                slides=self._slides,
+                is_endless=self._is_endless,
                 watch=self._watch,
                 counts=self._counts,
                 conversation=begin(),

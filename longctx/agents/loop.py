@@ -52,7 +52,7 @@ class Run:
     policy: Policy
     max_steps: int
     tool_timeout_s: float | None
-    slides: bool
+    is_endless: bool
     watch: CacheWatch
     counts: Counts
     conversation: Conversation
@@ -247,7 +247,7 @@ class Run:
                     f"the policy {name} took something out although all {before.tokens} tokens "
                     f"fit the {before.room_tokens} there are; wrap it in policies.when_full"
                 )
-        if not self.slides and after.tokens > after.room_tokens:
+        if not self.is_endless and after.tokens > after.room_tokens:
             raise _overflow(after)
         self._arranged = after
         self.conversation = replace(

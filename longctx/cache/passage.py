@@ -30,14 +30,14 @@ def passage_of(window: Window) -> Passage:
     """Copy the text of a window with its keys and values.
 
     Raises:
-        BackendError: it has slid or is compressed: its keys are not where a text begins.
+        BackendError: it has slid, or does not stand whole at positions of its own.
     """
     cells = window.cells
     if window.dropped or window.groups:
         raise BackendError(
             "only a session that holds its whole text at its own positions can be attached; "
-            f"this one has dropped {len(window.dropped)} tokens and compressed "
-            f"{len(window.groups)} blocks"
+            f"this one has dropped or compressed {len(window.dropped)} tokens and let "
+            f"{len(window.groups)} blocks share positions"
         )
     return Passage(
         ids=tuple(cells.tokens),
@@ -78,4 +78,4 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
     # Whatever comes behind looks at the passage, which never saw what stands before it.
     if window.n_exact is None:
         window.n_exact = n_before
-    window.compress(window.groups_of(window.n_tokens))
+    window.group(window.groups_of(window.n_tokens))

@@ -28,9 +28,10 @@ def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
 def shared_prefix(window: Window, ids: Ids) -> int:
     """Length of the prefix of ``ids`` that need not be prefilled.
 
-    Of a window that has slid, the text is the attention sinks, what slid out, and the rest. What
-    slid out counts as long as it is the same to its last token: the rest was computed behind all of
-    it, so that of a text which differs inside only the sinks can be used.
+    Of a window that has slid or is compressed, the text is the attention sinks, what slid out or
+    stands in composite cells, and the rest. That middle counts as long as it is the same to its
+    last token: the rest was computed behind all of it, so that of a text which differs inside only
+    the sinks can be used.
     """
     tokens, dropped = window.cells.tokens, window.dropped
     if not dropped:
@@ -41,4 +42,4 @@ def shared_prefix(window: Window, ids: Ids) -> int:
         shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
     if shared < sinks + n_dropped:
         return min(shared, sinks)
-    return shared + common_prefix(tokens[sinks:], ids[shared:])
+    return shared + common_prefix(tokens[sinks + window.composite.n_cells :], ids[shared:])

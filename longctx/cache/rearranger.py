@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.cache.cells import Cells
+from longctx.cache.compress import Choose
 from longctx.cache.rotation import KeyRotator
 from longctx.cache.state import select_tokens
 from longctx.rope import RopeConfig
@@ -75,6 +76,32 @@ class Rearranger:
             state = self._rotated(state, old_rope, old_positions, kept, positions)
             cells.fill(state, tokens, positions)
         return reason
+
+    def compress(
+        self, choose: Choose, tokens: list[int], positions: NDArray[np.int32]
+    ) -> str | None:
+        """Let each layer and head keep tokens of its own.
+
+        Args:
+            choose: which.
+            tokens: what stands in the cells that are left.
+            positions: int32[len(tokens)], where those shall stand.
+
+        Returns:
+            None; or why the keys of this model cannot be moved: then nothing was done.
+
+        Raises:
+            BackendError: no memory; everything is as it was.
+        """
+        cells, rope = self._cells, self._cells.rope
+        reason = self._rotator.obstacle(rope, rope, moves=True)
+        if reason is not None:
+            return reason
+        state = cells.export()
+        thinned = self._rotator.thin(state, rope, cells.positions, positions, choose)
+        cells.enter(cells.n_ctx, rope, state)
+        cells.fill(thinned, tokens, positions)
+        return None
 
     def restore(
         self,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.backends import Backend
+from longctx.cache.compress import Choose, thin_state
 from longctx.cache.state import CacheLayout, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
 from longctx.model_info import Layer, ModelInfo
@@ -104,6 +105,24 @@ class KeyRotator:
                     f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
                 )
             self._rotate_cache(state, cache, layers, old, new, old_positions, new_positions)
+
+    def thin(
+        self,
+        state: NDArray[np.uint8],
+        rope: RopeConfig,
+        old_positions: NDArray[np.int32],
+        new_positions: NDArray[np.int32],
+        choose: Choose,
+    ) -> NDArray[np.uint8]:
+        """Keep for each layer and head the tokens that ``choose`` names, at new positions.
+
+        Raises:
+            SnapshotMismatchError: the state does not hold these tokens of this model.
+        """
+        return thin_state(
+            state, self._backend.info, rope, old_positions, new_positions, choose,
+            n_threads=self._backend.n_threads,
+        )  # fmt: skip
 
     def _rotate_cache(
         self,

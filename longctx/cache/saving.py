@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from longctx.backends import Backend
+from longctx.cache.compress import METHOD, VERSION, Composite
 from longctx.cache.rearranger import Rearranger
-from longctx.cache.snapshot import Snapshot, read_snapshot, snapshot_key, write_snapshot
+from longctx.cache.snapshot import (
+    Compression,
+    Snapshot,
+    read_snapshot,
+    snapshot_key,
+    write_snapshot,
+)
 from longctx.cache.window import Window
 from longctx.errors import SnapshotMismatchError
 
@@ -22,8 +29,12 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         BackendError: the file cannot be written.
     """
     cells = window.cells
+    composite, compression = window.composite, None
+    if composite.n_cells:
+        share = composite.n_cells / len(window.dropped)
+        compression = Compression(method=METHOD, version=VERSION, share=share)
     snapshot = Snapshot(
-        key=snapshot_key(backend),
+        key=snapshot_key(backend, compression),
         rope=cells.rope,
         n_ctx=cells.n_ctx,
         n_keep=window.n_keep,
@@ -32,23 +43,33 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         dropped=np.array(window.dropped, dtype=np.int32),
         positions=cells.positions,
         state=cells.export(),
+        n_composite=composite.n_cells,
+        shields=composite.pack(),
     )
     return write_snapshot(path, snapshot)
 
 
-def load_text(path: Path, backend: Backend, window: Window, rearranger: Rearranger) -> None:
+def load_text(
+    path: Path,
+    backend: Backend,
+    window: Window,
+    rearranger: Rearranger,
+    *,
+    takes_compressed: bool = True,
+) -> None:
     """Put a saved text in place of what is in a window.
 
     It stands where a text of its length stands here, whatever window it was saved in: else it would
     be answered otherwise than the same text that was prefilled.
 
     Raises:
-        SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or is
-            damaged; the window is as it was, or empty where the keys cannot be re-rotated.
+        SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, is
+            compressed where that is not taken, or is damaged; the window is as it was, or empty
+            where the keys cannot be re-rotated.
         ContextOverflowError: it does not fit the largest window; the window is as it was.
     """
     # All that can be refused without touching the window comes first.
-    snapshot = read_snapshot(path, snapshot_key(backend))
+    snapshot = read_snapshot(path, snapshot_key(backend), takes_compressed=takes_compressed)
     n = len(snapshot.tokens)
     window.check_fits(n)
     window.truncate(0)
@@ -68,3 +89,5 @@ def load_text(path: Path, backend: Backend, window: Window, rearranger: Rearrang
         )
     window.groups, window.n_keep = groups, snapshot.n_keep
     window.dropped = array("i", snapshot.dropped.tolist())
+    heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
+    window.composite = Composite.unpack(snapshot.n_composite, snapshot.shields, heads)

@@ -13,7 +13,9 @@ from longctx._native import Sampler
 from longctx.arguments import path as checked_path
 from longctx.arguments import token_ids, whole
 from longctx.backends import Backend
+from longctx.cache.by_hand import compress_by_hand
 from longctx.cache.cells import Cells, Ids
+from longctx.cache.compress import METHOD
 from longctx.cache.passage import Passage, attach, passage_of
 from longctx.cache.predictions import Predictions
 from longctx.cache.prefix import shared_prefix
@@ -87,14 +89,13 @@ class Session(Closing):
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """The token ids in the cache, in order."""
+        """The token ids in the cache, in order; -1 of a cell in which each head has another."""
         return tuple(self._cells.tokens)
 
     @property
     def text_ids(self) -> list[int]:
-        """The token ids of the whole text, those that slid out of the window included."""
-        sinks = self._window.n_keep if self._window.dropped else 0
-        return [*self._cells.tokens[:sinks], *self._window.dropped, *self._cells.tokens[sinks:]]
+        """The token ids of the whole text, with those that slid out or do not stand whole."""
+        return self._window.text_ids
 
     @property
     def window(self) -> Window:
@@ -149,7 +150,18 @@ class Session(Closing):
     @property
     def dropped_tokens(self) -> int:
         """Tokens of the text that slid out of the window, behind the attention sinks."""
-        return len(self._window.dropped)
+        return 0 if self._window.composite.n_cells else len(self._window.dropped)
+
+    @property
+    def compressed_tokens(self) -> int:
+        """Tokens of the text behind the attention sinks of which each head keeps a choice."""
+        return len(self._window.dropped) if self._window.composite.n_cells else 0
+
+    @property
+    def kept_share(self) -> float:
+        """What share of :attr:`compressed_tokens` each head keeps; 1 where there are none."""
+        n = self.compressed_tokens
+        return self._window.composite.n_cells / n if n else 1.0
 
     @property
     def method(self) -> str:
@@ -244,14 +256,15 @@ class Session(Closing):
     def match(self, ids: Ids) -> int:
         """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
 
-        Tokens that slid out of the window count as long as they are the same.
+        Tokens that slid out of the window, or do not stand whole, count as long as they are the
+        same.
 
         Raises:
             RequestError: they are no token ids of the model; nothing was dropped.
         """
-        shared = self.shared(self._as_ids(ids))
-        self.truncate(shared - self.dropped_tokens if shared > self.n_keep else shared)
-        return self.n_tokens + self.dropped_tokens
+        window, shared = self._window, self.shared(self._as_ids(ids))
+        self.truncate(shared - window.n_missing if shared > self.n_keep else shared)
+        return self.n_tokens + window.n_missing
 
     # Text out
 
@@ -371,7 +384,8 @@ class Session(Closing):
         """Keep the first ``n`` tokens.
 
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
-        that have forgotten what the new end needs), the kept tokens are prefilled again.
+        that have forgotten what the new end needs), the kept tokens are prefilled again. So are
+        the first ``n`` of a text that was compressed, where they end before what stands whole.
 
         Raises:
             RequestError: ``n`` is no whole number from 0.
@@ -391,6 +405,29 @@ class Session(Closing):
             RequestError: ``n_discard`` is no whole number from 1.
         """
         self._window.slide(whole("n_discard", n_discard, least=1))
+
+    @in_model_thread
+    def compress(
+        self, keep: float = 0.75, *, protect: Sequence[tuple[int, int]] = (), method: str = METHOD
+    ) -> None:
+        """Keep a share of the cached text: each layer and head the tokens that matter most to it.
+
+        The attention sinks and the latest eighth stay whole, 256 tokens at most. What is left
+        moves closer together, the keys re-rotated, so that there is room again. Compressed once
+        more, what was compressed gets thinner. docs/compression.md has what it costs.
+
+        Args:
+            keep: share of the cells that are left; more, where so many are kept whole.
+            protect: spans of tokens of the text, (begin, end), that every head keeps whole, this
+                time and later.
+            method: ``keydiff``, or a baseline to measure it by: ``latest``, ``evenly``.
+
+        Raises:
+            UnsupportedModelError: the model keeps something else than keys that can be moved.
+            RequestError: the share is not above 0 and at most 1, a span is none or is compressed
+                already, or the method is unknown.
+        """
+        compress_by_hand(self._window, self._backend, keep, protect, method)
 
     @in_model_thread
     def move(self, shared: SharedContext) -> None:
@@ -463,15 +500,23 @@ class Session(Closing):
         return save_text(checked_path("path", path), self._backend, self._window)
 
     @in_model_thread
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, *, takes_compressed: bool = True) -> None:
         """Put a saved session in place of what is here, at whatever scale it was saved.
 
+        Args:
+            path: where :meth:`save` wrote it.
+            takes_compressed: whether it may have been compressed.
+
         Raises:
-            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, or
-                is damaged; the session is as it was, or empty where its keys cannot be re-rotated.
+            SnapshotMismatchError: it was saved of another model, KV type or llama.cpp build, is
+                compressed where that is not taken, or is damaged; the session is as it was, or
+                empty where its keys cannot be re-rotated.
             ContextOverflowError: it does not fit the largest window.
         """
-        load_text(checked_path("path", path), self._backend, self._window, self._rearranger)
+        load_text(
+            checked_path("path", path), self._backend, self._window, self._rearranger,
+            takes_compressed=takes_compressed,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Free the cache. Idempotent."""
@@ -486,8 +531,7 @@ class Session(Closing):
     @in_model_thread
     def _close(self) -> None:
         self._cells.close()
-        self._window.groups = ()
-        del self._window.dropped[:]
+        self._window.clear()
 
     # Inside
 

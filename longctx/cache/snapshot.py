@@ -6,7 +6,8 @@ Little endian::
     u32      length of the header
     header   JSON: key, RoPE, window, sinks, groups, counts, CRC-32 of what follows
     u32      CRC-32 of the header
-    i32[n] tokens, i32[n] positions, i32[m] tokens that slid out, u8[k] llama.cpp's state
+    i32[n] tokens, i32[n] positions, i32[m] tokens that slid out or were compressed,
+    u8[k] llama.cpp's state, u8[j] which of its composite cells are shielded
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 
 from longctx._native import build_id
 from longctx.backends import Backend
+from longctx.cache.compress import METHOD, VERSION
 from longctx.errors import BackendError, SnapshotMismatchError
 from longctx.files import must_be_file, write_whole
 from longctx.rope import Groups, RopeConfig
@@ -38,18 +40,28 @@ class DamagedSnapshotError(SnapshotMismatchError):
     """The file is broken: nobody will ever read it, whatever model and window they have."""
 
 
+class Compression(Frozen):
+    """How the middle of a text was thinned: by which method, of which version, to what share."""
+
+    method: str
+    version: int
+    share: float
+
+
 class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
     Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
     business; ``kv_types`` decide the bytes, and with them flash attention. ``adapters`` are the
-    hashes and scales of the LoRA adapters that keys and values were computed with.
+    hashes and scales of the LoRA adapters that keys and values were computed with. ``compression``
+    is None of a text that stands whole.
     """
 
     model_sha256: str
     kv_types: tuple[str, str]
     build: str
     adapters: tuple[tuple[str, float], ...] = ()
+    compression: Compression | None = None
 
 
 class SnapshotHeader(Frozen):
@@ -63,6 +75,8 @@ class SnapshotHeader(Frozen):
     n_tokens: int
     n_dropped: int
     n_state: int
+    n_composite: int = 0
+    n_shields: int = 0
     crc32: int
 
 
@@ -80,6 +94,8 @@ class Snapshot:
         positions: int32[n], where they stand.
         dropped: int32[m], tokens that slid out behind the sinks.
         state: uint8[k], as llama.cpp gave it; empty without tokens.
+        n_composite: cells behind the sinks in which each head has tokens of its own.
+        shields: uint8[j], which of those are kept for ever (:meth:`Composite.pack`).
     """
 
     key: SnapshotKey
@@ -91,16 +107,19 @@ class Snapshot:
     positions: NDArray[np.int32]
     dropped: NDArray[np.int32]
     state: NDArray[np.uint8]
+    n_composite: int = 0
+    shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
-def snapshot_key(backend: Backend) -> SnapshotKey:
-    """The key of what a backend's sessions save."""
+def snapshot_key(backend: Backend, compression: Compression | None = None) -> SnapshotKey:
+    """The key of what a backend's sessions save, of a text that was compressed so."""
     plan = backend.plan
     return SnapshotKey(
         model_sha256=backend.info.sha256,
         kv_types=(plan.kv_type_k, plan.kv_type_v),
         build=build_id(),
         adapters=tuple((each.sha256, each.scale) for each in plan.adapters if each.scale),
+        compression=compression,
     )
 
 
@@ -111,7 +130,9 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         RequestError: there is a folder, a pipe, a device or a read-only file.
         BackendError: the file cannot be written.
     """
-    parts = [snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state]
+    parts = [
+        snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state, snapshot.shields
+    ]  # fmt: skip
     payload = [np.ascontiguousarray(part).view(np.uint8) for part in parts]
     header = SnapshotHeader(
         key=snapshot.key,
@@ -122,6 +143,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_tokens=len(snapshot.tokens),
         n_dropped=len(snapshot.dropped),
         n_state=len(snapshot.state),
+        n_composite=snapshot.n_composite,
+        n_shields=len(snapshot.shields),
         crc32=_crc32(payload),
     )
     text = header.model_dump_json().encode()
@@ -152,14 +175,19 @@ def read_header(path: Path) -> tuple[SnapshotHeader, NDArray[np.int32]]:
     except OSError as error:
         raise _unreadable(path, str(error)) from error
     sinks = header.n_keep if m else 0
-    return header, np.concatenate([tokens[:sinks], dropped, tokens[sinks:]])
+    return header, np.concatenate([tokens[:sinks], dropped, tokens[sinks + header.n_composite :]])
 
 
-def read_snapshot(path: Path, key: SnapshotKey) -> Snapshot:
+def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool) -> Snapshot:
     """Read a snapshot and check every byte of it.
 
+    Args:
+        path: where it lies.
+        key: what it must be of; how it was compressed is not compared.
+        takes_compressed: whether it may have been, by the method and version in use.
+
     Raises:
-        SnapshotMismatchError: it is missing, or of another model, KV type or build.
+        SnapshotMismatchError: it is missing, of another model, KV type or build, or compressed.
         DamagedSnapshotError: it is damaged.
     """
     try:
@@ -167,22 +195,26 @@ def read_snapshot(path: Path, key: SnapshotKey) -> Snapshot:
         with path.open("rb") as file:
             header = _read_header(file, path)
             _check_key(path, header.key, key)
+            if header.key.compression is not None:
+                _check_compression(path, header.key.compression, takes_compressed)
             n, m = header.n_tokens, header.n_dropped
             tokens = _read_array(file, path, np.int32, n)
             positions = _read_array(file, path, np.int32, n)
             dropped = _read_array(file, path, np.int32, m)
             state = _read_array(file, path, np.uint8, header.n_state)
+            shields = _read_array(file, path, np.uint8, header.n_shields)
             if file.read(1):
                 raise _damaged(path, "it is longer than its header says")
     except OSError as error:
         raise _unreadable(path, str(error)) from error
-    if _crc32([part.view(np.uint8) for part in (tokens, positions, dropped, state)]) != (
+    if _crc32([part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]) != (
         header.crc32
     ):
         raise _damaged(path, "its checksum is wrong")
     return Snapshot(
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
+        n_composite=header.n_composite, shields=shields,
     )  # fmt: skip
 
 
@@ -220,6 +252,19 @@ def _check_key(path: Path, saved: SnapshotKey, wanted: SnapshotKey) -> None:
                 f"{path} was saved with {what} ({_short(have)}, here {_short(want)}); "
                 "load it with what it was saved with, or prefill the text again"
             )
+
+
+def _check_compression(path: Path, saved: Compression, is_taken: bool) -> None:
+    if (saved.method, saved.version) != (METHOD, VERSION):
+        raise SnapshotMismatchError(
+            f"{path} was compressed by {saved.method}, version {saved.version}, and here it is "
+            f"{METHOD}, version {VERSION}; prefill the text again"
+        )
+    if not is_taken:
+        raise SnapshotMismatchError(
+            f"{path} holds {saved.share:.0%} of its older text, and nobody asked for compression "
+            "here; open the model with overflow='compress', or load it as a session"
+        )
 
 
 def _adapters(key: SnapshotKey) -> str:

@@ -31,7 +31,8 @@ MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
 _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
 _CELL_BYTES = 12
-_COUNT_OFFSET = 12  # of n_cells, behind magic, seq_id and n_stream
+COUNT_OFFSET = 12
+"""Of the number of cells of the first cache, behind magic, sequence and number of streams."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class KeyRows:
         """Return a copy of some rows as they are stored: float32[n, row_values].
 
         Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
-        Hadamard matrix; :meth:`rotate` takes care of it, this does not.
+        Hadamard matrix; :meth:`read_heads` takes care of it, this does not.
         """
         stored = self._stored(state)[rows]
         out = np.empty((len(stored), self.row_values), dtype=np.float32)
@@ -88,20 +89,39 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
-        # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over
-        # a head; pairs can only be rotated without it, and it is its own inverse.
-        mixing = hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
         step = max(1, _CHUNK_VALUES // self.row_values)
         for begin in range(0, self.n_cells, step):
             rows = slice(begin, begin + step)
-            keys = self.read(state, rows)
-            heads = keys.reshape(len(keys), -1, head_dim)
-            if mixing is not None:
-                heads = _mix(heads, mixing)
+            heads = self.read_heads(state, head_dim, rows)
             rotation[rows].apply(heads, out=heads)
-            if mixing is not None:
-                heads = _mix(heads, mixing)
-            self.write(state, heads.reshape(keys.shape), rows)
+            self.write_heads(state, heads, rows)
+
+    def read_heads(
+        self, state: NDArray[np.uint8], head_dim: int, rows: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """Return a copy of some rows as attention means them: float32[n, n_head_kv, head_dim].
+
+        Quantised ones are multiplied by the :func:`hadamard` that they were stored with, so that
+        pairs can be rotated.
+        """
+        keys = self.read(state, rows)
+        heads = keys.reshape(len(keys), -1, head_dim)
+        mixing = self._mixing(head_dim)
+        return heads if mixing is None else _mix(heads, mixing)
+
+    def write_heads(
+        self, state: NDArray[np.uint8], heads: NDArray[np.float32], rows: slice = slice(None)
+    ) -> None:
+        """Put float32[n, n_head_kv, head_dim] in place of some rows, as :meth:`read_heads` has
+        them."""
+        mixing = self._mixing(heads.shape[2])
+        stored = heads if mixing is None else _mix(heads, mixing)
+        self.write(state, stored.reshape(len(heads), -1), rows)
+
+    def _mixing(self, head_dim: int) -> NDArray[np.float32] | None:
+        # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over
+        # a head; it is its own inverse.
+        return hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
 
     def _stored(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
         n_bytes = self.n_cells * self.row_bytes
@@ -133,10 +153,16 @@ class CellItems:
     offset: int
     n_outer: int
     item_bytes: int
+    n_cells: int
 
-    def n_bytes(self, n_cells: int) -> int:
+    @property
+    def n_bytes(self) -> int:
         """Length of all items."""
-        return self.n_outer * n_cells * self.item_bytes
+        return self.n_outer * self.n_cells * self.item_bytes
+
+    def of(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """View of the items' bytes in a state: uint8[n_bytes]."""
+        return raw[self.offset : self.offset + self.n_bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,16 +264,16 @@ def _parse_cache(reader: _Reader) -> CacheLayout:
     if v_trans > 1 or not 0 < n_layer < 4096:
         raise reader.mismatch(f"it has v_trans {v_trans} and {n_layer} layers")
     keys = tuple(_parse_rows(reader, n_cells) for _ in range(n_layer))
-    columns = [CellItems(positions_offset, 1, _CELL_BYTES)]
-    columns += [CellItems(rows.offset, 1, rows.row_bytes) for rows in keys]
+    columns = [CellItems(positions_offset, 1, _CELL_BYTES, n_cells)]
+    columns += [CellItems(rows.offset, 1, rows.row_bytes, n_cells) for rows in keys]
     for _ in range(n_layer):
         if v_trans:
             _, value_bytes, n_values = reader.take("<iII", "value header")
             offset = reader.skip(value_bytes * n_values * n_cells, "values")
-            columns.append(CellItems(offset, n_values, value_bytes))
+            columns.append(CellItems(offset, n_values, value_bytes, n_cells))
         else:
             rows = _parse_rows(reader, n_cells)
-            columns.append(CellItems(rows.offset, 1, rows.row_bytes))
+            columns.append(CellItems(rows.offset, 1, rows.row_bytes, n_cells))
     return CacheLayout(cells[:, 0].copy(), positions_offset, keys, bool(v_trans), tuple(columns))
 
 
@@ -277,14 +303,14 @@ def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[n
     chosen = order[kept]
     if np.array_equal(chosen, np.arange(n_cells)):
         return state
-    state[_COUNT_OFFSET : _COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", len(kept)), np.uint8)
+    state[COUNT_OFFSET : COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", len(kept)), np.uint8)
     # What is kept is never more than what was read, so writing stays behind reading.
     read = write = cache.columns[0].offset
     for column in cache.columns:
         between = column.offset - read
         state[write : write + between] = state[read : column.offset]
         write += between
-        read = column.offset + column.n_bytes(n_cells)
+        read = column.offset + column.n_bytes
         items = state[column.offset : read].reshape(column.n_outer, n_cells, column.item_bytes)
         picked = items[:, chosen].reshape(-1)
         state[write : write + picked.size] = picked

@@ -1,4 +1,4 @@
-"""The window that a text stands in: it grows, compresses, slides and shrinks with it."""
+"""The window that a text stands in: it grows, groups, compresses, slides and shrinks with it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
+from longctx.cache.compress import METHOD, NO_TOKEN, RECENT_SHARE, Choice, Composite
 from longctx.cache.rearranger import Rearranger
-from longctx.errors import ContextOverflowError
+from longctx.errors import ContextOverflowError, UnsupportedModelError
 from longctx.rope import Groups
 from longctx.types import Progress, ProgressCallback
 
@@ -60,7 +61,10 @@ class Window:
         self._rope_at = cache(plan.rope_at)
         self.far = plan.self_extend
         self.groups: Groups = ()
+        # Tokens of the text behind the sinks that do not stand whole: they slid out, or what is
+        # left of them is in the composite cells.
         self.dropped = array("i")
+        self.composite = Composite()
         self.n_keep = plan.n_keep
         # Tokens at the front that are as a prefill makes them; None is all, attached text begins
         # behind the others.
@@ -77,8 +81,27 @@ class Window:
     def take_over(self, other: Window) -> None:
         """Be as another window, of whose cells these are a copy."""
         self.groups, self.n_keep, self.smallest = other.groups, other.n_keep, other.smallest
-        self.n_exact = other.n_exact
+        self.n_exact, self.composite = other.n_exact, other.composite
         self.dropped.extend(other.dropped)
+
+    def clear(self) -> None:
+        """Be as the window of no text."""
+        self.groups, self.composite = (), Composite()
+        del self.dropped[:]
+
+    @property
+    def text_ids(self) -> list[int]:
+        """The token ids of the whole text, also of what does not stand whole."""
+        if not self.dropped:
+            return list(self.cells.tokens)
+        begin = self.n_keep
+        behind = self.cells.tokens[begin + self.composite.n_cells :]
+        return [*self.cells.tokens[:begin], *self.dropped, *behind]
+
+    @property
+    def n_missing(self) -> int:
+        """Cells fewer than the text has tokens."""
+        return len(self.dropped) - self.composite.n_cells
 
     @property
     def largest(self) -> int:
@@ -86,9 +109,9 @@ class Window:
         return self.steps[-1]
 
     @property
-    def slides(self) -> bool:
-        """Whether it drops tokens when it is full."""
-        return self._backend.plan.slides
+    def is_endless(self) -> bool:
+        """Whether it makes room by itself when it is full."""
+        return self._backend.plan.is_endless
 
     @property
     def _discard(self) -> int:
@@ -119,7 +142,7 @@ class Window:
     ) -> Iterator[tuple[int, int]]:
         """Prefill tokens, batch by batch.
 
-        A batch ends where the window grows, slides, or the oldest keys move, so that each token
+        A batch ends where the window grows, makes room, or the oldest keys move, so that each token
         is computed at the same scale, among the same positions, however a text is cut into calls.
 
         Args:
@@ -169,31 +192,44 @@ class Window:
         if too_small or (rope != self.cells.rope and self._rearranger.can_rotate_to(rope)):
             self.resize(step)
         if n_tokens > self.cells.n_ctx:
-            self.slide(max(1, self._discard))
+            self._make_room()
             n_tokens = self.n_tokens + n_more
-        self.compress(self.groups_of(n_tokens))
+        self.group(self.groups_of(n_tokens))
 
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens, where they would stand had there been no others.
 
-        What the cache could not keep of them is prefilled again.
+        What the cache could not keep of them is prefilled again. So are those that stand in
+        composite cells, where each head has kept others.
         """
+        sinks, whole = self.n_keep, self.n_keep + self.composite.n_cells
+        if sinks < n < whole:
+            text = self.text_ids[:n]
+            self.truncate(sinks)
+            self.prefilled_again += n - sinks
+            self.feed(text[sinks:])
+            return
         if self.dropped and n <= self.n_keep:
             del self.dropped[:]
+            self.composite = Composite()
         if self.n_exact is not None and n <= self.n_exact:
             self.n_exact = None
         if n >= self.n_tokens:
             return
-        kept, groups = self.cells.tokens[:n], self.groups_of(n)
+        kept, groups = self._text_of(np.arange(n)), self.groups_of(n)
         if n and groups != self.groups:
             self._arrange(np.arange(n), groups)
         else:
             self.cells.cut(n)
             self.groups = groups
         left = self.n_tokens
+        if left < whole and self.composite.n_cells:
+            self.cells.cut(0)
+            self.clear()
+            left = 0
         if not left:  # the cache could keep nothing, which is more than the few at a cut position
-            self.prefilled_again += n
-        self.feed(kept[left:])
+            self.prefilled_again += len(kept)
+        self.feed(kept[left + self.n_missing if self.composite.n_cells else left :])
 
     # Changes
 
@@ -204,9 +240,9 @@ class Window:
         are computed there, as they are when they come first.
 
         Raises:
-            ContextOverflowError: it does not slide, and they are too many.
+            ContextOverflowError: it does not make room by itself, and they are too many.
         """
-        if not self.slides:
+        if not self.is_endless:
             self.check_fits(n_tokens)
         rope = self._rope_at(self.step_for(n_tokens))
         if rope == self.cells.rope or not self._rearranger.can_rotate_to(rope):
@@ -272,7 +308,7 @@ class Window:
         everything = np.arange(self.n_tokens)
         self._arrange(everything, self.groups, n_ctx=n_ctx, on_progress=on_progress)
 
-    def compress(self, groups: Groups) -> None:
+    def group(self, groups: Groups) -> None:
         """Let the oldest blocks of Self-Extend have these groups."""
         if groups != self.groups:
             self._arrange(np.arange(self.n_tokens), groups)
@@ -293,10 +329,78 @@ class Window:
                 available=n - n_keep,
                 n_ctx=self.cells.n_ctx,
             )
-        gone = self.cells.tokens[n_keep : n_keep + n_discard]
+        composite = self.composite
+        gone = self.cells.tokens[n_keep + composite.n_cells : n_keep + n_discard]
         kept = np.r_[0:n_keep, n_keep + n_discard : n]
         self._arrange(kept, self.groups_of(len(kept)))
         self.dropped.extend(gone)
+        self.composite = composite.without_first(n_discard)
+
+    def compress(
+        self,
+        n_kept: int,
+        *,
+        n_recent: int,
+        shielded: NDArray[np.bool_] | None = None,
+        method: str = METHOD,
+    ) -> None:
+        """Keep ``n_kept`` cells: each layer and head the tokens that matter most to it.
+
+        Args:
+            n_kept: cells that are left, or as many as are kept whole.
+            n_recent: latest tokens that are kept whole, as the attention sinks are.
+            shielded: bool[n_tokens], tokens that every head keeps, now and later.
+            method: a name of :data:`longctx.cache.compress.SCORES`.
+
+        Raises:
+            UnsupportedModelError: the keys of this model cannot be moved; nothing was done.
+        """
+        started, n = time.monotonic(), self.n_tokens
+        begin = min(self.n_keep, n)
+        end = max(begin + self.composite.n_cells, n - max(1, n_recent))
+        whole = np.ones(n, dtype=np.bool_)
+        whole[begin:end] = False
+        if shielded is None:
+            shielded = np.zeros(n, dtype=np.bool_)
+        choice = Choice(
+            whole, n_kept, self.composite, first=begin, shielded=shielded & ~whole, method=method
+        )
+        n_kept = choice.n_kept
+        if n_kept >= n:
+            return
+        n_cells = n_kept - begin - (n - end)
+        gone = self.cells.tokens[begin + self.composite.n_cells : end]
+        tokens = [*self.cells.tokens[:begin], *[NO_TOKEN] * n_cells, *self.cells.tokens[end:]]
+        groups = self.groups_of(n_kept)
+        reason = self._rearranger.compress(choice, tokens, self.positions(n_kept, groups))
+        if reason is not None:
+            raise UnsupportedModelError(
+                f"the cache of {self._backend.info.name} cannot be compressed: {reason}. Open it "
+                "with overflow='slide', or with a quantised kv_type"
+            )
+        self.groups, self.composite = groups, choice.composite(n_cells)
+        self.dropped.extend(gone)
+        self.rescale_s += time.monotonic() - started
+
+    def _make_room(self) -> None:
+        """Be less than full."""
+        n = self.n_tokens
+        n_recent = self.largest // RECENT_SHARE
+        n_thinned = (n - self.n_keep - n_recent) // 2
+        if self._backend.plan.compresses and n_thinned > 0:
+            self.compress(n - n_thinned, n_recent=n_recent)
+        if self.n_tokens == n:
+            self.slide(max(1, self._discard))
+
+    def _text_of(self, kept: NDArray[np.intp]) -> list[int]:
+        """The token ids that some cells stand for; composite ones only all together."""
+        begin, n_cells = self.n_keep, self.composite.n_cells
+        tokens = [self.cells.tokens[i] for i in kept]
+        if not n_cells:
+            return tokens
+        if tokens[begin : begin + n_cells] == [NO_TOKEN] * n_cells:
+            return [*tokens[:begin], *self.dropped, *tokens[begin + n_cells :]]
+        return [token for token in tokens if token != NO_TOKEN]
 
     def groups_of(self, n_tokens: int) -> Groups:
         """The groups of Self-Extend for so many tokens; none without it."""
@@ -319,7 +423,7 @@ class Window:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
         rope = self._rope_at(n_ctx) if n_ctx else self.cells.rope
-        tokens = [self.cells.tokens[i] for i in kept]
+        text = self._text_of(kept)
         positions = self.positions(len(kept), groups)
         reason = self._rearranger.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
         self.groups = groups
@@ -327,9 +431,11 @@ class Window:
             # The cache is empty now, and as large as was asked for. Feeding the tokens from the
             # first brings the groups back, each where a text of that length has it.
             self.groups = ()
-            self.prefilled_again += len(tokens)
+            if self.composite.n_cells:
+                self.clear()
+            self.prefilled_again += len(text)
             self.fallback = f"the window changed by a second prefill: {reason}"
-            self.feed(tokens, on_progress)
+            self.feed(text, on_progress)
         self.rescale_s += time.monotonic() - started
 
 

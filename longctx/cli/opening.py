@@ -64,11 +64,15 @@ PLANNING = {
     "overflow": _option(
         "overflow",
         str,
-        "error refuses what does not fit; slide drops the oldest tokens.",
+        "error refuses what does not fit; slide drops the oldest tokens; compress keeps the best "
+        "half of them, again and again.",
         "error",
     ),
     "n_keep": _option(
-        "n_keep", int | None, "First tokens that a sliding window keeps. Default: 4.", min=0
+        "n_keep",
+        int | None,
+        "First tokens that a window keeps when it slides or compresses. Default: 4.",
+        min=0,
     ),
     "kv_type": _option("kv_type", str, "auto, f16, bf16, q8_0 or q4_0.", "auto"),
     "memory_limit": _option(

@@ -79,8 +79,9 @@ class Engine:
         store = None
         if cache_dir is not None:
             store = SnapshotStore(
-                cache_folder("sessions", cache_dir), snapshot_key(self._backend), n_ctx=plan.n_ctx
-            )
+                cache_folder("sessions", cache_dir), snapshot_key(self._backend),
+                n_ctx=plan.n_ctx, takes_compressed=plan.compresses,
+            )  # fmt: skip
         self._pool = SessionPool(
             self._new_session,
             self._common,
@@ -239,7 +240,7 @@ class Engine:
         """Take a saved session into the pool; its whole text."""
         session = self._new_session()
         try:
-            session.load(path)
+            session.load(path, takes_compressed=self._plan.compresses)
         except BaseException:
             session.close()
             raise

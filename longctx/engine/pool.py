@@ -194,7 +194,7 @@ class SessionPool:
             return None
         session = self._open()
         try:
-            session.load(path)
+            session.load(path, takes_compressed=self._store.takes_compressed)
         except LongCtxError as error:
             logger.warning("a saved session is not used: %s", error)
             self._store.refuse(path, error)

@@ -26,13 +26,21 @@ class SnapshotStore:
         folder: where the snapshots lie; made when the first one is saved.
         key: what they are of; each key has a folder of its own inside.
         n_ctx: tokens that a session here can hold; larger ones are left to who can.
+        takes_compressed: whether texts that were compressed are found, too.
         max_bytes: of all snapshots of all keys together; None is :data:`MAX_BYTES`.
     """
 
     def __init__(
-        self, folder: Path, key: SnapshotKey, *, n_ctx: int, max_bytes: int | None = None
+        self,
+        folder: Path,
+        key: SnapshotKey,
+        *,
+        n_ctx: int,
+        takes_compressed: bool = False,
+        max_bytes: int | None = None,
     ) -> None:
         self.folder = folder
+        self.takes_compressed = takes_compressed
         self._n_ctx = n_ctx
         self._unusable: set[Path] = set()
         self._own = folder / hash_parts([key.model_dump_json().encode()])[:16]
@@ -56,10 +64,12 @@ class SnapshotStore:
                 continue
             if header.n_tokens > self._n_ctx:
                 continue
+            if header.key.compression is not None and not self.takes_compressed:
+                continue
             n = min(len(held), len(wanted))
             differs = np.flatnonzero(held[:n] != wanted[:n])
             shared = int(differs[0]) if differs.size else n
-            # Of a window that slid, only the whole is in the cache.
+            # Of a window that slid or is compressed, only the whole is in the cache.
             whole = header.n_keep + header.n_dropped if header.n_dropped else 0
             if shared > longest and shared >= whole:
                 best, longest = path, shared

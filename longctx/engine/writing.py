@@ -335,6 +335,8 @@ class Writing:
                 method=session.method,
                 grew_from=begun.window if session.n_ctx > begun.window else None,
                 dropped_tokens=session.dropped_tokens,
+                compressed_tokens=session.compressed_tokens,
+                kept_share=session.kept_share,
                 method_changed=session.fallback,
             ),
         )

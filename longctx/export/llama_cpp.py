@@ -96,7 +96,7 @@ def falls_short(to_run: Served) -> tuple[str, ...]:
 
 def shifted_yarn(to_run: Served) -> tuple[str, ...]:
     """What sliding under YaRN does in llama.cpp, where the plan asks for it."""
-    if not to_run.plan.slides or not to_run.rope.ramp:
+    if not to_run.plan.is_endless or not to_run.rope.ramp:
         return ()
     return (
         f"Sliding under {to_run.method}: llama.cpp multiplies every key by the attention factor "
@@ -129,7 +129,7 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         scaled = adapter.scale != 1
         named = f"{adapter.path}:{adapter.scale!r}" if scaled else str(adapter.path)
         flags += ["--lora-scaled" if scaled else "--lora", named]
-    if plan.slides:
+    if plan.is_endless:
         # As many tokens of an answer as the window holds, for it would have no end.
         flags += ["--context-shift", "--keep", str(plan.n_keep), "-n", str(plan.n_ctx)]
         lost: tuple[str, ...] = (

@@ -71,7 +71,7 @@ def _modelfile(plan: ContextPlan, source: str) -> str:
     parameters = {"num_ctx": plan.n_ctx}
     if plan.reserve_output:
         parameters["num_predict"] = plan.reserve_output
-    if plan.slides:
+    if plan.is_endless:
         parameters["num_keep"] = plan.n_keep
     lines = [f"PARAMETER {name} {value}" for name, value in parameters.items()]
     return "\n".join([f"FROM {source}", *lines]) + "\n"

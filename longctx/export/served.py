@@ -71,6 +71,11 @@ def served(
             "texts pay for it too (on SmolLM2-135M 4 to 7 % of perplexity at s = 2, 13 to 15 % "
             "at s = 4). Ask for no larger a window than you need."
         )
+    if plan.compresses:
+        cannot.append(
+            f"Compressing a full window: {engine} has nothing like it; what it does with one "
+            "that is full stands in."
+        )
     if plan.adapters and not takes_adapters:
         names = ", ".join(map(str, plan.adapters))
         cannot.append(f"LoRA adapters, which are not carried along: give {engine} {names}.")

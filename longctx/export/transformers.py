@@ -78,7 +78,7 @@ def _script(to_run: Served, config: dict[str, Any], repository: str) -> str:
     lines.append(
         'model = AutoModelForCausalLM.from_pretrained(repository, config=config, dtype="auto")'
     )
-    if not to_run.plan.slides:
+    if not to_run.plan.is_endless:
         lines.append(f"model.generation_config.max_length = {to_run.n_ctx}")
     return "\n".join(lines) + "\n"
 
@@ -104,7 +104,7 @@ def _lost(to_run: Served, model: str | None) -> list[str]:
             f"{plan.kv_type_k} keys and values: generate(cache_implementation='quantized') is its "
             "own way of keeping them in 8 or 4 bits."
         )
-    if plan.slides:
+    if plan.is_endless:
         lost.append(
             f"A window that slides over {plan.n_keep} attention sinks: there is no such cache; the "
             "text grows until memory ends."

@@ -77,7 +77,7 @@ def _lost(to_run: Served, model: str | None) -> list[str]:
             f"{plan.kv_type_k} keys and values: vLLM keeps them in the model's type; "
             "--kv-cache-dtype fp8 takes as much memory as q8_0, and is something else."
         )
-    if plan.slides:
+    if plan.is_endless:
         lost.append(
             f"A window that slides over {plan.n_keep} attention sinks: prompt and answer beyond "
             "--max-model-len are refused."

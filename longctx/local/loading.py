@@ -100,7 +100,7 @@ def load_model(
     except BaseException:
         thread.close()
         raise
-    prompts = PromptEncoder(tokenizer, template, check_open=thread.check_open, pins=plan.slides)
+    prompts = PromptEncoder(tokenizer, template, check_open=thread.check_open, pins=plan.is_endless)
     # The engine's plan has what the backend warns of as well.
     return LoadedModel(info, engine.plan, thread, engine, prompts)
 

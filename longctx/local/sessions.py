@@ -99,6 +99,6 @@ class Sessions:
         )
         if len(ids) < 2:
             raise RequestError(f"score needs at least 2 tokens, not {len(ids)}")
-        if not self._plan.slides:
+        if not self._plan.is_endless:
             self._plan.check_fit(len(ids))
         return self._thread.call(self._engine.score, ids, batch=batch, on_progress=on_progress)

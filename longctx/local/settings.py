@@ -48,6 +48,6 @@ def settings_of(
         prompt_lookup=arguments.prompt_lookup(options.get("prompt_lookup")),
         n_expected=plan.reserve_output if max_tokens is None else None,
     )
-    if not plan.slides:
+    if not plan.is_endless:
         plan.check_answer(prompt.n_tokens, max_tokens, n_added=prompt.n_added)
     return settings

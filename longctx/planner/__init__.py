@@ -1,5 +1,6 @@
 """From a model and a window wanted to one immutable plan, every choice explained."""
 
+from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
     KvType,
@@ -10,11 +11,12 @@ from longctx.planner.memory import (
 )
 from longctx.planner.plan import plan_context
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
-from longctx.planner.request import PlanOptions
+from longctx.planner.request import DEFAULT_SINKS, PlanOptions
 from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
+    "DEFAULT_SINKS",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -23,6 +25,7 @@ __all__ = [
     "ProfileParameters",
     "SelfExtendConfig",
     "TrialResult",
+    "compression_obstacle",
     "estimate_memory",
     "largest_window",
     "padded",

@@ -14,7 +14,7 @@ from longctx.rope import Method, RopeConfig, SelfExtendConfig, rope_config
 from longctx.rope.yarn import BETA_FAST, BETA_SLOW
 from longctx.types import Frozen
 
-Overflow: TypeAlias = Literal["error", "slide"]
+Overflow: TypeAlias = Literal["error", "slide", "compress"]
 Window: TypeAlias = Literal["elastic", "fixed"]
 PlanMethod: TypeAlias = Method | Literal["self-extend"]
 
@@ -26,8 +26,8 @@ class ContextPlan(Frozen):
     told; ``parameters`` is how the method is set, and ``profile`` the calibration that found it, if
     any. ``self_extend`` is None with every other method. ``reserve_output`` tokens must be free
     when an answer begins that names no ``max_tokens``; ``n_keep`` counts the first tokens that a
-    sliding window keeps as attention sinks. ``adapters`` are applied to the weights. ``reasons``
-    says why each choice was made, ``warnings`` what may go wrong.
+    window which slides or compresses keeps as attention sinks. ``adapters`` are applied to the
+    weights. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)
@@ -89,14 +89,19 @@ class ContextPlan(Frozen):
         return self.steps[0]
 
     @property
-    def slides(self) -> bool:
-        """Whether a full window lets its oldest tokens go, so that nothing is too long for it."""
-        return self.overflow == "slide"
+    def is_endless(self) -> bool:
+        """Whether a full window makes room by itself, so that nothing is too long for it."""
+        return self.overflow != "error"
+
+    @property
+    def compresses(self) -> bool:
+        """Whether it does so by keeping the best of its oldest tokens, for each head its own."""
+        return self.overflow == "compress"
 
     def room_behind(self, n_tokens: int) -> int:
-        """Tokens that an answer behind so many can have; a window that slides has no end, and
-        gives it as many as it holds."""
-        return self.n_ctx if self.slides else self.n_ctx - n_tokens
+        """Tokens that an answer behind so many can have; a window that slides or compresses has
+        no end, and gives it as many as it holds."""
+        return self.n_ctx if self.is_endless else self.n_ctx - n_tokens
 
     def check_fit(self, n_tokens: int) -> None:
         """Refuse a text that is too long, before any work.
@@ -171,7 +176,8 @@ class ContextPlan(Frozen):
     def _overflow_row(self) -> str:
         if self.overflow == "error":
             return "an error"
-        return f"slides, keeping the first {self.n_keep} tokens"
+        does = "compresses its oldest text" if self.compresses else "slides"
+        return f"{does}, keeping the first {self.n_keep} tokens"
 
 
 def rope_for_window(

@@ -6,8 +6,9 @@ from os import PathLike
 
 from typing_extensions import Unpack
 
-from longctx.errors import PlanError
+from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import Adapter, ModelInfo, format_bytes, read_adapter
+from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan, rope_for_window
 from longctx.planner.memory import (
     KvType,
@@ -48,6 +49,11 @@ def plan_context(
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
     kv, memory = _choose_kv_type(info, adapters, request, limit, limit_source, reasons)
+    if request.overflow == "compress" and (reason := compression_obstacle(info, kv)):
+        raise UnsupportedModelError(
+            f"overflow='compress' cannot be had for {info.name} ({info.architecture}): {reason}. "
+            "Use overflow='slide'"
+        )
     scale = rope.scale
     far = None
     if chosen == "self-extend":

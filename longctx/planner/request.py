@@ -40,10 +40,11 @@ class PlanOptions(TypedDict, total=False):
             ``max_tokens``, and that agents and documents keep free for one; by default 1,024, or a
             quarter of the window where that is less. It is no limit: such an answer goes to its
             end, or the window's.
-        n_keep: attention sinks that a sliding window keeps; None is 4 under ``slide``.
-        overflow: what a full window does: ``error``, or ``slide``, which lets the oldest tokens
+        n_keep: attention sinks that a window keeps when it slides or compresses; None is 4 then.
+        overflow: what a full window does: ``error``; ``slide``, which lets the oldest tokens
             behind the attention sinks go, endlessly, and says how many
-            (``Completion.window.dropped_tokens``).
+            (``Completion.window.dropped_tokens``); or ``compress``, which keeps half of them, each
+            layer and head those that matter most to it (``Completion.window.compressed_tokens``).
         window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
             scale from the first token.
         profile: a calibration of this model to use instead of the stored one.
@@ -105,7 +106,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
     if kv_type != "auto" and kv_type not in get_args(KvType):
         raise PlanError(f"kv_type {kv_type!r} is unknown; use auto, {', '.join(get_args(KvType))}")
     if overflow not in get_args(Overflow):
-        raise PlanError(f"overflow {overflow!r} is unknown; use 'error' or 'slide'")
+        raise PlanError(f"overflow {overflow!r} is unknown; use 'error', 'slide' or 'compress'")
     if window not in get_args(Window):
         raise PlanError(f"window {window!r} is unknown; use 'elastic' or 'fixed'")
     if profile is not None and not isinstance(profile, Profile):
@@ -120,7 +121,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
     )
     if n_keep is None:
-        n_keep = DEFAULT_SINKS if overflow == "slide" else 0
+        n_keep = 0 if overflow == "error" else DEFAULT_SINKS
     n_keep = _count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
     if reserve_output + n_keep >= target_ctx:
         raise PlanError(

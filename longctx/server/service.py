@@ -127,7 +127,7 @@ class Service:
         if not isinstance(asked.text, tuple):
             return Begun(self.llm.stream(asked.text, **options))
         prompt = self._prompt(asked, options)
-        if asked.fills_window and self.llm.overflow != "slide":
+        if asked.fills_window and self.llm.overflow == "error":
             left = max(1, self.llm.target_ctx - prompt.n_tokens)
             options["max_tokens"] = min(options.get("max_tokens", left), left)
         return Begun(self.llm.stream_chat(prompt, **options), prompt.n_tokens)

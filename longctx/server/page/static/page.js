@@ -107,7 +107,7 @@ function count() {
       const told = await (await ask("/tokenize", asked, { signal: counting.signal })).json();
       const { reserve_output: reserve, overflow } = model.longctx;
       const room = told.max_model_len - told.count;
-      $("count").textContent = room < reserve && overflow !== "slide"
+      $("count").textContent = room < reserve && overflow === "error"
         ? `${n(told.count)} tokens: with ${n(reserve)} for the answer it does not fit ${n(told.max_model_len)}`
         : `${n(told.count)} tokens to send, ${n(Math.max(0, room))} left of ${n(told.max_model_len)}`;
     } catch (error) {

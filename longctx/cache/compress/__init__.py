@@ -1,0 +1,41 @@
+"""A cached text thinned: each layer and KV head keeps the tokens that matter most to it.
+
+::
+
+    keys of a layer, un-rotated → scores (one function a method) → selection (protected tokens,
+    then the best) → codec (the rows of each head, side by side in composite cells)
+
+Attention is a sum over tokens whose order only the rotation of their keys tells, and each head
+has its own. So one cell may hold token 7 for one head and token 9 for another, and llama.cpp,
+which computes head by head, never sees a difference (docs/compression.md).
+"""
+
+from longctx.cache.compress.codec import Choose, keep_rows, thin_state
+from longctx.cache.compress.composite import (
+    METHOD,
+    NO_TOKEN,
+    RECENT_SHARE,
+    RECENT_TOKENS,
+    VERSION,
+    Choice,
+    Composite,
+)
+from longctx.cache.compress.scores import SCORES, Score, pooled
+from longctx.cache.compress.selection import select
+
+__all__ = [
+    "METHOD",
+    "NO_TOKEN",
+    "RECENT_SHARE",
+    "RECENT_TOKENS",
+    "SCORES",
+    "VERSION",
+    "Choice",
+    "Choose",
+    "Composite",
+    "Score",
+    "keep_rows",
+    "pooled",
+    "select",
+    "thin_state",
+]

@@ -1,0 +1,113 @@
+"""What is known of a text whose middle stands in composite cells, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longctx.cache.compress.scores import SCORES
+from longctx.cache.compress.selection import select
+
+METHOD = "keydiff"
+VERSION = 1
+"""Of scores and selection: what another one has chosen is no snapshot of this one's."""
+NO_TOKEN = -1
+"""In the place of a token id: the cell holds another token for each head."""
+RECENT_TOKENS = 256
+"""Latest tokens that are kept whole, at most, of a text compressed by hand."""
+RECENT_SHARE = 8
+"""One token in so many is among the latest, which are kept whole."""
+
+Shields = tuple[NDArray[np.bool_], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """Cells behind the attention sinks in which each layer and head has tokens of its own.
+
+    Attributes:
+        n_cells: how many.
+        shields: bool[n_cells, n_head_kv] of each layer, the tokens that every later compression
+            keeps, too; empty where there are none.
+    """
+
+    n_cells: int = 0
+    shields: Shields = ()
+
+    def without_first(self, n: int) -> Composite:
+        """Those that are left behind the first ``n``."""
+        if n >= self.n_cells:
+            return Composite()
+        return replace(
+            self, n_cells=self.n_cells - n, shields=tuple(each[n:] for each in self.shields)
+        )
+
+    def pack(self) -> NDArray[np.uint8]:
+        """The shields as bits: uint8[k]."""
+        if not self.shields:
+            return np.empty(0, np.uint8)
+        return np.packbits(np.concatenate([each.reshape(-1) for each in self.shields]))
+
+    @classmethod
+    def unpack(cls, n_cells: int, packed: NDArray[np.uint8], heads: Sequence[int]) -> Composite:
+        """Read what :meth:`pack` wrote, of layers with so many heads."""
+        if not packed.size:
+            return cls(n_cells)
+        bits = np.unpackbits(packed, count=n_cells * sum(heads)).astype(np.bool_)
+        ends = np.cumsum([n_cells * n for n in heads])[:-1]
+        parts = zip(np.split(bits, ends), heads, strict=True)
+        return cls(n_cells, tuple(part.reshape(n_cells, n) for part, n in parts))
+
+
+class Choice:
+    """Chooses what each head of each layer keeps of a text, and remembers what was shielded.
+
+    Args:
+        whole: bool[n], the tokens that every head keeps.
+        n_kept: cells that are left, or as many as are kept whatever they score.
+        composite: what stands in composite cells already.
+        first: the first of those cells.
+        shielded: bool[n], of the whole tokens those that later compressions keep, too.
+        method: a name of :data:`SCORES`.
+    """
+
+    def __init__(
+        self,
+        whole: NDArray[np.bool_],
+        n_kept: int,
+        composite: Composite,
+        *,
+        first: int,
+        shielded: NDArray[np.bool_],
+        method: str = METHOD,
+    ) -> None:
+        self._score = SCORES[method]
+        self._whole = whole | shielded
+        self._composite = composite
+        held = [int(each.sum(axis=0).max(initial=0)) for each in composite.shields]
+        self.n_kept = max(n_kept, int(self._whole.sum()) + max(held, default=0))
+        self._first = first
+        self._shielded = shielded
+        self._has_shields = bool(composite.shields) or bool(shielded.any())
+        self._shields: dict[int, NDArray[np.bool_]] = {}
+
+    def __call__(self, index: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
+        """What the heads of a layer keep: int[n_kept, n_head_kv]."""
+        scores = self._score(keys)
+        if not self._has_shields:
+            return select(scores, self._whole, self.n_kept)
+        shields = np.repeat(self._shielded[:, None], scores.shape[1], axis=1)
+        if self._composite.shields:
+            held = slice(self._first, self._first + self._composite.n_cells)
+            shields[held] |= self._composite.shields[index]
+        chosen = select(scores, self._whole[:, None] | shields, self.n_kept)
+        self._shields[index] = np.take_along_axis(shields, chosen, axis=0)
+        return chosen
+
+    def composite(self, n_cells: int) -> Composite:
+        """What stands there now, in ``n_cells`` cells from the same first one on."""
+        held = slice(self._first, self._first + n_cells)
+        return Composite(n_cells, tuple(self._shields[i][held] for i in sorted(self._shields)))
