@@ -412,7 +412,7 @@ class Session(Closing):
     ) -> None:
         """Keep a share of the cached text: each layer and head the tokens that matter most to it.
 
-        The attention sinks and the latest eighth stay whole, 256 tokens at most. What is left
+        The attention sinks and the latest quarter stay whole, 256 tokens at most. What is left
         moves closer together, the keys re-rotated, so that there is room again. Compressed once
         more, what was compressed gets thinner. docs/compression.md has what it costs.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
-from longctx.cache.compress import METHOD, NO_TOKEN, RECENT_SHARE, Choice, Composite
+from longctx.cache.compress import METHOD, NO_TOKEN, RECENT_SHARE, THINNED_SHARE, Choice, Composite
 from longctx.cache.rearranger import Rearranger
 from longctx.errors import ContextOverflowError, UnsupportedModelError
 from longctx.rope import Groups
@@ -386,7 +386,7 @@ class Window:
         """Be less than full."""
         n = self.n_tokens
         n_recent = self.largest // RECENT_SHARE
-        n_thinned = (n - self.n_keep - n_recent) // 2
+        n_thinned = (n - self.n_keep - n_recent) // THINNED_SHARE
         if self._backend.plan.compresses and n_thinned > 0:
             self.compress(n - n_thinned, n_recent=n_recent)
         if self.n_tokens == n:

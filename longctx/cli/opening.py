@@ -65,7 +65,7 @@ PLANNING = {
         "overflow",
         str,
         "error refuses what does not fit; slide drops the oldest tokens; compress keeps the best "
-        "half of them, again and again.",
+        "of them, fewer as they age.",
         "error",
     ),
     "n_keep": _option(

@@ -43,8 +43,8 @@ class PlanOptions(TypedDict, total=False):
         n_keep: attention sinks that a window keeps when it slides or compresses; None is 4 then.
         overflow: what a full window does: ``error``; ``slide``, which lets the oldest tokens
             behind the attention sinks go, endlessly, and says how many
-            (``Completion.window.dropped_tokens``); or ``compress``, which keeps half of them, each
-            layer and head those that matter most to it (``Completion.window.compressed_tokens``).
+            (``Completion.window.dropped_tokens``); or ``compress``, which thins them, each layer
+            and head keeping those that matter most to it (``Completion.window.compressed_tokens``).
         window: ``elastic`` begins as trained and grows with the text; ``fixed`` has the target's
             scale from the first token.
         profile: a calibration of this model to use instead of the stored one.

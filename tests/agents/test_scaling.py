@@ -160,19 +160,20 @@ def test_saving_without_the_cache(llm, tmp_path):
     assert knows(loaded)
 
 
-def test_endless(tmp_path):
-    """The window slides, system and tools stay in it, the transcript stays whole on disk."""
+@pytest.mark.parametrize("overflow", ["slide", "compress"])
+def test_endless(tmp_path, overflow):
+    """The window slides or compresses, system and tools stay, the transcript is whole on disk."""
 
     @tool
     def room(number: int) -> str:
         """Say the code of a room."""
         return "The code of room 7 is 5310."
 
-    with model(overflow="slide") as llm, ConversationStore(tmp_path / "c.sqlite") as store:
+    with model(overflow=overflow) as llm, ConversationStore(tmp_path / "c.sqlite") as store:
         agent = store.open("a", llm, tools=[room], system="You know things.")
         events = chatter(agent, 15)
         last = agent.run(PROSE[:300], max_tokens=8).steps[-1]
-        assert last.window.dropped_tokens > 100
+        assert last.window.dropped_tokens + last.window.compressed_tokens > 100
         assert last.usage.prefilled_tokens < 250
         assert not of(events, CacheLost)
         assert not agent.context.compacted

@@ -18,8 +18,10 @@ NO_TOKEN = -1
 """In the place of a token id: the cell holds another token for each head."""
 RECENT_TOKENS = 256
 """Latest tokens that are kept whole, at most, of a text compressed by hand."""
-RECENT_SHARE = 8
+RECENT_SHARE = 4
 """One token in so many is among the latest, which are kept whole."""
+THINNED_SHARE = 4
+"""A full window that compresses gives up one cell in so many of the others at a time."""
 
 Shields = tuple[NDArray[np.bool_], ...]
 

@@ -25,6 +25,8 @@ def keydiff(keys: Keys) -> Scores:
     On un-rotated keys, where theirs are rotated: position alone then makes no key distinct. And
     pooled, which theirs are not.
     """
+    if not len(keys):
+        return np.zeros(keys.shape[:2], dtype=np.float32)
     norms = np.linalg.norm(keys, axis=2, keepdims=True)
     directions = keys / np.maximum(norms, np.finfo(np.float32).tiny)
     anchor = directions.mean(axis=0)

@@ -25,6 +25,6 @@ def select(
     whole = np.broadcast_to(protected.reshape(n, -1), scores.shape)
     ranked = np.where(whole, np.float32(np.inf), scores)
     # The later of two that score the same: text repeats itself, and the end is asked about more.
-    order = np.argsort(ranked[::-1], axis=0, kind="stable")[::-1]
+    order = np.argsort(-ranked[::-1], axis=0, kind="stable")
     chosen: NDArray[np.intp] = np.sort((n - 1 - order)[:n_kept], axis=0)
     return chosen
