@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longctx.cli.measuring import (
+    AsJson,
+    Depths,
+    File,
+    Html,
+    Length,
+    Lengths,
+    Methods,
+    Plot,
+    Seed,
+    Shown,
+    TargetCtx,
+    entries,
+    measure_each,
+    numbers,
+    run_ways,
+    text_of,
+)
 from longctx.cli.opening import ModelOrDemo, TemplateOption
-from longctx.cli.output import errors, out, prefill_bar, print_json
+from longctx.cli.output import errors
 
 if TYPE_CHECKING:
-    from longctx.evaluate import EvaluationResult
     from longctx.llm import LongContextLLM
     from longctx.types import ProgressCallback
-
-Result = TypeVar("Result", bound="EvaluationResult")
 
 evaluate = typer.Typer(
     name="eval",
@@ -28,52 +40,6 @@ evaluate = typer.Typer(
     "Example: `longctx eval recall --length 16384 --methods none,ntk,yarn --plot recall.png`",
     no_args_is_help=True,
 )
-
-Methods = Annotated[
-    str,
-    typer.Option(
-        help="Separated by commas: auto, none, linear, ntk, ntk-by-parts, yarn, self-extend, each "
-        "in a fixed window; elastic, or elastic:METHOD, in one that grows with the text."
-    ),
-]
-TargetCtx = Annotated[
-    int | None, typer.Option(help="The window, in tokens. Default: what the lengths need.")
-]
-Length = Annotated[int, typer.Option(help="Tokens of text to measure on.")]
-Lengths = Annotated[str, typer.Option(help="Tokens, separated by commas.")]
-Depths = Annotated[
-    str, typer.Option(help="Where it is hidden, in percent of the text, separated by commas.")
-]
-File = Annotated[
-    str | None, typer.Option(help="A text of your own instead of the Python reference.")
-]
-Seed = Annotated[int, typer.Option(help="Draws texts, facts and places; the same again.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with every answer.")]
-Plot = Annotated[
-    str | None, typer.Option(help="Draw into this file: .png, .svg, .pdf (extra `eval`).")
-]
-Html = Annotated[
-    str | None,
-    typer.Option(help="Write one page with figure, table and settings (extra `eval`)."),
-]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How results are shown besides a table: as JSON in its place, drawn, as a page."""
-
-    as_json: bool = False
-    plot: str | None = None
-    html: str | None = None
-
-    def check(self) -> None:
-        """Refuse files that could not be written, before the measurement."""
-        from longctx.evaluate import check_plot, check_report
-
-        if self.plot is not None:
-            check_plot(self.plot)
-        if self.html is not None:
-            check_report(self.html)
 
 
 @evaluate.command()
@@ -106,8 +72,8 @@ def perplexity(
     from longctx.evaluate import PerplexityResult
     from longctx.evaluate import perplexity as measure
 
-    text = _text(file)
-    at = None if marks is None else _numbers("--marks", marks, int)
+    text = text_of(file)
+    at = None if marks is None else numbers("--marks", marks, int)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> PerplexityResult:
         return measure(
@@ -116,7 +82,7 @@ def perplexity(
         )  # fmt: skip
 
     window = target_ctx or context or length
-    _measure(PerplexityResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    measure_each(PerplexityResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -140,12 +106,12 @@ def recall(
     from longctx.evaluate import RecallResult
     from longctx.evaluate import recall as measure
 
-    text = _text(file)
+    text = text_of(file)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RecallResult:
         return measure(llm, length, n_facts=facts, text=text, seed=seed, on_progress=progress)
 
-    _measure(
+    measure_each(
         RecallResult, run, model, methods, target_ctx or length, shown=Shown(as_json, plot, html)
     )
 
@@ -171,14 +137,14 @@ def passkey(
     from longctx.evaluate import PasskeyResult
     from longctx.evaluate import passkey as measure
 
-    sizes, places = _numbers("--lengths", lengths, int), _numbers("--depths", depths, float)
+    sizes, places = numbers("--lengths", lengths, int), numbers("--depths", depths, float)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> PasskeyResult:
         at = [place / 100 for place in places]
         return measure(llm, sizes, depths=at, trials=trials, seed=seed, on_progress=progress)
 
     window = target_ctx or max(sizes)
-    _measure(PasskeyResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    measure_each(PasskeyResult, run, model, methods, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -204,8 +170,8 @@ def needle(
     from longctx.evaluate import NeedleResult
     from longctx.evaluate import needle as measure
 
-    text = _text(file)
-    sizes, places = _numbers("--lengths", lengths, int), _numbers("--depths", depths, float)
+    text = text_of(file)
+    sizes, places = numbers("--lengths", lengths, int), numbers("--depths", depths, float)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> NeedleResult:
         at = [place / 100 for place in places]
@@ -215,7 +181,9 @@ def needle(
 
     window = target_ctx or max(sizes)
     shown = Shown(as_json, plot, html)
-    _measure(NeedleResult, run, model, methods, window, shown=shown, chat_template=chat_template)
+    measure_each(
+        NeedleResult, run, model, methods, window, shown=shown, chat_template=chat_template
+    )
 
 
 @evaluate.command()
@@ -250,9 +218,9 @@ def ruler(
     from longctx.evaluate import RulerResult
     from longctx.evaluate import ruler as measure
 
-    text = _text(file)
-    sizes = _numbers("--lengths", lengths, int)
-    chosen: dict[str, Any] = {} if tasks is None else {"tasks": _entries(tasks)}
+    text = text_of(file)
+    sizes = numbers("--lengths", lengths, int)
+    chosen: dict[str, Any] = {} if tasks is None else {"tasks": entries(tasks)}
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RulerResult:
         return measure(
@@ -262,7 +230,7 @@ def ruler(
 
     window = target_ctx or max(sizes)
     shown = Shown(as_json, plot, html)
-    _measure(RulerResult, run, model, methods, window, shown=shown, chat_template=chat_template)
+    measure_each(RulerResult, run, model, methods, window, shown=shown, chat_template=chat_template)
 
 
 @evaluate.command()
@@ -286,15 +254,72 @@ def stream(
     from longctx.evaluate import StreamResult
     from longctx.evaluate import stream as measure
 
-    text = _text(file)
+    text = text_of(file)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> StreamResult:
         return measure(llm, length, stride=stride, text=text, seed=seed, on_progress=progress)
 
-    _measure(
+    measure_each(
         StreamResult, run, model, methods, target_ctx, shown=Shown(as_json, plot, html),
         overflow="slide", n_keep=n_keep,
     )  # fmt: skip
+
+
+@evaluate.command()
+def compress(
+    model: ModelOrDemo = None,
+    length: Annotated[int, typer.Option(help="Tokens of text to measure on.")] = 6000,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            help="What is asked for, by commas: sparse or dense facts; copy (prose, word by word), "
+            "code."
+        ),
+    ] = "sparse",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="By commas: keydiff, and the baselines latest (StreamingLLM) and evenly."
+        ),
+    ] = "keydiff,latest",
+    keep: Annotated[
+        str, typer.Option(help="Percent of the cells that are left, separated by commas.")
+    ] = "75,50,25",
+    kv_types: Annotated[
+        str, typer.Option(help="Caches of fewer bits beside, by commas: f16, q8_0, q4_0.")
+    ] = "f16,q8_0",
+    target_ctx: TargetCtx = None,
+    file: File = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    plot: Plot = None,
+    html: Html = None,
+) -> None:
+    """What is still known of a text when a share of its cache is left, against bytes.
+
+    Example: `longctx eval compress --length 6000 --kinds sparse,copy --plot compress.png`
+    """
+    from longctx.evaluate import CompressResult
+    from longctx.evaluate import compress as measure
+
+    text, shares = text_of(file), [each / 100 for each in numbers("--keep", keep, float)]
+
+    def run(kind: Any, llm: LongContextLLM, progress: ProgressCallback) -> CompressResult:
+        return measure(
+            llm, length, kind=kind, methods=entries(methods), keeps=shares, text=text, seed=seed,
+            on_progress=progress,
+        )  # fmt: skip
+
+    opening = {"method": "none", "window": "fixed"}
+    ways = {
+        f"{kv_type}, {kind}": ({**opening, "kv_type": kv_type}, partial(run, kind))
+        for kv_type in entries(kv_types)
+        for kind in entries(kinds)
+    }
+    if not ways:
+        raise typer.BadParameter("--kinds and --kv-types are empty; give at least one of each")
+    window = target_ctx or length + 512
+    run_ways(CompressResult, ways, model, window, shown=Shown(as_json, plot, html))
 
 
 @evaluate.command()
@@ -311,88 +336,3 @@ def report(
 
     write_report(html, [load_run(file) for file in files])
     errors.print(f"written: {html}", markup=False)
-
-
-def _measure(
-    kind: type[Result],
-    run: Callable[[LongContextLLM, ProgressCallback], Result],
-    model: str | None,
-    methods: str,
-    target_ctx: int,
-    *,
-    shown: Shown,
-    **opening: Any,
-) -> None:
-    """Run one measure by each method, and show what came of it, also of an interrupted run."""
-    from longctx.llm import LongContextLLM
-
-    if not (names := _entries(methods)):
-        raise typer.BadParameter("--methods is empty; give at least one, such as ntk")
-    shown.check()
-    results: list[Result] = []
-    try:
-        for name in names:
-            options = {"reserve_output": 1, **opening, **_opening(name)}
-            with (
-                LongContextLLM(model, target_ctx, **options) as llm,
-                prefill_bar(name) as progress,
-            ):
-                results.append(run(llm, progress))
-    except KeyboardInterrupt:
-        if results:
-            errors.print("stopped; this much was measured:")
-            _show(kind, results, shown)
-        raise
-    _show(kind, results, shown)
-
-
-def _opening(name: str) -> dict[str, Any]:
-    """The options that a name in --methods stands for."""
-    if name == "elastic":
-        return {"method": "auto", "window": "elastic"}
-    if name.startswith("elastic:"):
-        return {"method": name.removeprefix("elastic:"), "window": "elastic"}
-    return {"method": name, "window": "fixed"}
-
-
-def _show(kind: type[Result], results: Sequence[Result], shown: Shown) -> None:
-    from longctx.evaluate import EvaluationRun, write_report
-
-    run = EvaluationRun.of(results, command=shlex.join(["longctx", *sys.argv[1:]]))
-    if shown.as_json:
-        print_json(run)
-    else:
-        out.print(kind.table(results), markup=False, soft_wrap=True)
-    if shown.plot is not None:
-        kind.plot_all(results, shown.plot)
-        errors.print(f"drawn into {shown.plot}", markup=False)
-    if shown.html is not None:
-        write_report(shown.html, [run])
-        errors.print(f"written: {shown.html}", markup=False)
-
-
-def _text(file: str | None) -> str | None:
-    if file is None:
-        return None
-    from longctx.documents import load_document
-
-    return load_document(file).text
-
-
-def _entries(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
-Number = TypeVar("Number", int, float)
-
-
-def _numbers(option: str, text: str, kind: type[Number]) -> list[Number]:
-    try:
-        numbers = [kind(entry) for entry in _entries(text)]
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{option} is {text!r}; give numbers separated by commas"
-        ) from error
-    if not numbers:
-        raise typer.BadParameter(f"{option} is empty; give at least one number")
-    return numbers

@@ -11,6 +11,7 @@ returns a frozen result with a readable ``repr``, ``.plot(path)`` and pydantic's
 
 from longctx.evaluate.calibration.calibrate import calibrate
 from longctx.evaluate.figures.plots import check_plot
+from longctx.evaluate.measures.compress import CompressResult, CompressScore, compress
 from longctx.evaluate.measures.needle import NeedleResult, needle
 from longctx.evaluate.measures.passkey import PasskeyResult, passkey
 from longctx.evaluate.measures.perplexity import PerplexityPoint, PerplexityResult, perplexity
@@ -24,6 +25,8 @@ from longctx.evaluate.reports.report import check_report, write_report
 from longctx.evaluate.reports.runs import EvaluationRun, load_run
 
 __all__ = [
+    "CompressResult",
+    "CompressScore",
     "EvaluationResult",
     "EvaluationRun",
     "FactScore",
@@ -43,6 +46,7 @@ __all__ = [
     "calibrate",
     "check_plot",
     "check_report",
+    "compress",
     "load_run",
     "needle",
     "passkey",

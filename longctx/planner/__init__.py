@@ -6,6 +6,7 @@ from longctx.planner.memory import (
     KvType,
     MemoryEstimate,
     estimate_memory,
+    kv_cache_bytes,
     largest_window,
     padded,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "TrialResult",
     "compression_obstacle",
     "estimate_memory",
+    "kv_cache_bytes",
     "largest_window",
     "padded",
     "plan_context",

@@ -24,7 +24,11 @@ from longctx.cache.compress.composite import (
 from longctx.cache.compress.scores import SCORES, Score, pooled
 from longctx.cache.compress.selection import select
 
+COMPRESSION_METHODS = tuple(SCORES)
+"""What is used, and the baselines that it is measured against."""
+
 __all__ = [
+    "COMPRESSION_METHODS",
     "METHOD",
     "NO_TOKEN",
     "RECENT_SHARE",

@@ -14,6 +14,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, fie
 
 from longctx.errors import RequestError
 from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.compress import CompressResult
 from longctx.evaluate.measures.needle import NeedleResult
 from longctx.evaluate.measures.passkey import PasskeyResult
 from longctx.evaluate.measures.perplexity import PerplexityResult
@@ -30,6 +31,7 @@ _KINDS: Mapping[str, type[EvaluationResult]] = {
     kind.measure: kind
     for kind in (
         PerplexityResult, RecallResult, PasskeyResult, NeedleResult, RulerResult, StreamResult,
+        CompressResult,
     )
 }  # fmt: skip
 
