@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from longctx.arguments import one_of, real, whole
 from longctx.backends import Backend
 from longctx.cache.compress import RECENT_SHARE, RECENT_TOKENS, SCORES
+from longctx.cache.compressing import compress_text
+from longctx.cache.rearranger import Rearranger
 from longctx.cache.window import Window
 from longctx.errors import RequestError, UnsupportedModelError
 from longctx.planner import DEFAULT_SINKS, compression_obstacle
@@ -18,6 +20,7 @@ from longctx.planner import DEFAULT_SINKS, compression_obstacle
 
 def compress_by_hand(
     window: Window,
+    rearranger: Rearranger,
     backend: Backend,
     keep: float,
     protect: Sequence[tuple[int, int]],
@@ -40,9 +43,11 @@ def compress_by_hand(
     shielded = _shielded(window, protect)
     if not window.dropped:  # else what stands behind the sinks is not what follows in the text
         window.n_keep = max(window.n_keep, DEFAULT_SINKS)
-    n = window.n_tokens
-    n_recent = min(RECENT_TOKENS, n // RECENT_SHARE)
-    window.compress(ceil(keep * n), n_recent=n_recent, shielded=shielded, method=method)
+    n_kept = ceil(keep * window.n_tokens)
+    n_recent = min(RECENT_TOKENS, n_kept // RECENT_SHARE)
+    compress_text(
+        window, rearranger, n_kept, n_recent=n_recent, shielded=shielded, method=method
+    )  # fmt: skip
 
 
 def _shielded(window: Window, protect: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

@@ -412,8 +412,8 @@ class Session(Closing):
     ) -> None:
         """Keep a share of the cached text: each layer and head the tokens that matter most to it.
 
-        The attention sinks and the latest quarter stay whole, 256 tokens at most. What is left
-        moves closer together, the keys re-rotated, so that there is room again. Compressed once
+        The attention sinks stay whole, and of what is left the latest quarter, 256 tokens at most.
+        It moves closer together, the keys re-rotated, so that there is room again. Compressed once
         more, what was compressed gets thinner. docs/compression.md has what it costs.
 
         Args:
@@ -427,7 +427,7 @@ class Session(Closing):
             RequestError: the share is not above 0 and at most 1, a span is none or is compressed
                 already, or the method is unknown.
         """
-        compress_by_hand(self._window, self._backend, keep, protect, method)
+        compress_by_hand(self._window, self._rearranger, self._backend, keep, protect, method)
 
     @in_model_thread
     def move(self, shared: SharedContext) -> None:

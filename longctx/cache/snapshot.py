@@ -178,7 +178,7 @@ def read_header(path: Path) -> tuple[SnapshotHeader, NDArray[np.int32]]:
     return header, np.concatenate([tokens[:sinks], dropped, tokens[sinks + header.n_composite :]])
 
 
-def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool) -> Snapshot:
+def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True) -> Snapshot:
     """Read a snapshot and check every byte of it.
 
     Args:

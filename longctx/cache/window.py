@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
-from longctx.cache.compress import METHOD, NO_TOKEN, RECENT_SHARE, THINNED_SHARE, Choice, Composite
+from longctx.cache.compress import NO_TOKEN, RECENT_SHARE, THINNED_SHARE, Composite
+from longctx.cache.compressing import compress_text
 from longctx.cache.rearranger import Rearranger
-from longctx.errors import ContextOverflowError, UnsupportedModelError
+from longctx.errors import ContextOverflowError
 from longctx.rope import Groups
 from longctx.types import Progress, ProgressCallback
 
@@ -336,59 +337,13 @@ class Window:
         self.dropped.extend(gone)
         self.composite = composite.without_first(n_discard)
 
-    def compress(
-        self,
-        n_kept: int,
-        *,
-        n_recent: int,
-        shielded: NDArray[np.bool_] | None = None,
-        method: str = METHOD,
-    ) -> None:
-        """Keep ``n_kept`` cells: each layer and head the tokens that matter most to it.
-
-        Args:
-            n_kept: cells that are left, or as many as are kept whole.
-            n_recent: latest tokens that are kept whole, as the attention sinks are.
-            shielded: bool[n_tokens], tokens that every head keeps, now and later.
-            method: a name of :data:`longctx.cache.compress.SCORES`.
-
-        Raises:
-            UnsupportedModelError: the keys of this model cannot be moved; nothing was done.
-        """
-        started, n = time.monotonic(), self.n_tokens
-        begin = min(self.n_keep, n)
-        end = max(begin + self.composite.n_cells, n - max(1, n_recent))
-        whole = np.ones(n, dtype=np.bool_)
-        whole[begin:end] = False
-        if shielded is None:
-            shielded = np.zeros(n, dtype=np.bool_)
-        choice = Choice(
-            whole, n_kept, self.composite, first=begin, shielded=shielded & ~whole, method=method
-        )
-        n_kept = choice.n_kept
-        if n_kept >= n:
-            return
-        n_cells = n_kept - begin - (n - end)
-        gone = self.cells.tokens[begin + self.composite.n_cells : end]
-        tokens = [*self.cells.tokens[:begin], *[NO_TOKEN] * n_cells, *self.cells.tokens[end:]]
-        groups = self.groups_of(n_kept)
-        reason = self._rearranger.compress(choice, tokens, self.positions(n_kept, groups))
-        if reason is not None:
-            raise UnsupportedModelError(
-                f"the cache of {self._backend.info.name} cannot be compressed: {reason}. Open it "
-                "with overflow='slide', or with a quantised kv_type"
-            )
-        self.groups, self.composite = groups, choice.composite(n_cells)
-        self.dropped.extend(gone)
-        self.rescale_s += time.monotonic() - started
-
     def _make_room(self) -> None:
         """Be less than full."""
         n = self.n_tokens
         n_recent = self.largest // RECENT_SHARE
         n_thinned = (n - self.n_keep - n_recent) // THINNED_SHARE
         if self._backend.plan.compresses and n_thinned > 0:
-            self.compress(n - n_thinned, n_recent=n_recent)
+            compress_text(self, self._rearranger, n - n_thinned, n_recent=n_recent)
         if self.n_tokens == n:
             self.slide(max(1, self._discard))
 

@@ -240,6 +240,7 @@ def stream(
     methods: Methods = "none",
     target_ctx: Annotated[int, typer.Option(help="The window that slides, in tokens.")] = 2048,
     n_keep: Annotated[int, typer.Option(help="Attention sinks: first tokens that stay.")] = 4,
+    overflow: Annotated[str, typer.Option(help="slide, or compress.")] = "slide",
     stride: Annotated[int, typer.Option(help="Tokens of each point.")] = 512,
     file: File = None,
     seed: Seed = 0,
@@ -247,7 +248,7 @@ def stream(
     plot: Plot = None,
     html: Html = None,
 ) -> None:
-    """Perplexity along a text that slides through a window: flat is good.
+    """Perplexity along a text longer than its window, by far: flat is good.
 
     Example: `longctx eval stream --target-ctx 4096 --length 65536 --plot stream.png`
     """
@@ -261,7 +262,7 @@ def stream(
 
     measure_each(
         StreamResult, run, model, methods, target_ctx, shown=Shown(as_json, plot, html),
-        overflow="slide", n_keep=n_keep,
+        overflow=overflow, n_keep=n_keep,
     )  # fmt: skip
 
 

@@ -39,6 +39,11 @@ class Metrics:
             "Tokens that had slid out of the window of the last answer.",
             registry=self._registry,
         )
+        self._compressed = Gauge(
+            "longctx_compressed_tokens",
+            "Tokens of the last answer's text of which each head keeps a share.",
+            registry=self._registry,
+        )
         self._window = Gauge(
             "longctx_window_tokens", "Window of the last answer.", registry=self._registry
         )
@@ -71,6 +76,7 @@ class Metrics:
         self._window.set(window.n_ctx)
         self._scale.set(window.scale)
         self._dropped.set(window.dropped_tokens)
+        self._compressed.set(window.compressed_tokens)
 
     def embedded(self, n_tokens: int) -> None:
         """Count the tokens of texts that were turned into vectors."""

@@ -72,6 +72,7 @@ def test_an_empty_prompt_of_a_model_with_bos_is_its_bos(llm: LongContextLLM) -> 
         *(("grow", value) for value in (0, 1.5, "2", True)),
         *(("shrink", value) for value in (-1, 512.5, "2", True)),
         *(("slide", value) for value in (0, -1, 1.5, True)),
+        *(("compress", value) for value in (0, -0.5, 1.01, "half", True, float("nan"))),
         *(("pin", value) for value in (-1, 1.5, True)),
         ("save", 5),
         ("load", 5),

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from longctx import LongContextLLM
-from longctx.cli.eval import Shown, _measure
-from longctx.evaluate import RecallResult, recall
+from longctx.cli.measuring import Shown, measure_each
+from longctx.evaluate import CompressResult, RecallResult, recall
 from longctx.types import ProgressCallback
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 
-KINDS = ("perplexity", "recall", "passkey", "needle", "ruler", "stream")
+KINDS = ("perplexity", "recall", "passkey", "needle", "ruler", "stream", "compress")
 
 
 def test_help_teaches_every_measure() -> None:
@@ -53,6 +53,25 @@ def test_json_is_the_result(tiny_gguf: TinyGguf) -> None:
     assert (result.seed, result.length, len(result.facts)) == (3, 900, 4)
 
 
+def test_caches_of_several_types_and_texts_in_one_run(tiny_gguf: TinyGguf) -> None:
+    """Whole and compressed, on one axis of bytes."""
+    done = run(
+        "eval", "compress", str(tiny_gguf()), "--length", "1240", "--kinds", "sparse,code",
+        "--kv-types", "f16,q8_0", "--methods", "keydiff", "--keep", "50", "--json",
+    )  # fmt: skip
+    shown = [CompressResult.model_validate(each) for each in json.loads(done.stdout)["results"]]
+    asked = [("f16", "sparse"), ("f16", "code"), ("q8_0", "sparse"), ("q8_0", "code")]
+    assert [(each.subject.kv_type_k, each.kind) for each in shown] == asked
+    for each in shown:
+        whole, half = each.scores
+        assert (whole.method, half.method, half.keep) == ("whole", "keydiff", 0.5)
+        assert half.cells == -(-whole.cells // 2)
+        assert half.n_bytes < 0.55 * whole.n_bytes
+    assert shown[2].scores[0].n_bytes < 0.6 * shown[0].scores[0].n_bytes
+    table = CompressResult.table(shown)
+    assert table.count("keydiff") == 4
+
+
 def test_a_page_of_several_measures(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """Each measure can write a page; those that printed JSON can share one."""
     page, saved = tmp_path / "page.html", []
@@ -84,7 +103,7 @@ def test_an_interrupted_run_shows_what_it_has(
 
     path = str(tiny_gguf(n_ctx_train=512))
     with pytest.raises(KeyboardInterrupt):
-        _measure(RecallResult, measure, path, "ntk,linear,yarn", 1024, shown=Shown())
+        measure_each(RecallResult, measure, path, "ntk,linear,yarn", 1024, shown=Shown())
     shown = capsys.readouterr()
     assert "stopped" in shown.err
     assert "ntk s=2" in shown.out

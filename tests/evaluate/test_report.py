@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 
 from longctx import LongContextLLM, RequestError
 from longctx.evaluate import (
+    CompressResult,
     EvaluationRun,
     NeedleResult,
     PasskeyResult,
@@ -20,6 +21,7 @@ from longctx.evaluate import (
     RecallResult,
     RulerResult,
     StreamResult,
+    compress,
     load_run,
     needle,
     passkey,
@@ -44,8 +46,9 @@ def runs() -> list[EvaluationRun]:
         made += [passkey(llm, [256], depths=[0, 1], trials=1)]
         made += [needle(llm, [256], depths=[0.5], trials=1)]
         made += [ruler(llm, [1000], tasks=["niah_single"], samples=1)]
+        made.append(compress(llm, 320, kind="dense", keeps=[0.5]))
     with LongContextLLM(TINY, 256, overflow="slide", reserve_output=1, n_threads=1) as llm:
-        made.append(stream(llm, 512, stride=128))
+        made.insert(-1, stream(llm, 512, stride=128))
     return [EvaluationRun.of([result], command=COMMAND) for result in made]
 
 
@@ -60,6 +63,7 @@ def page(runs: list[EvaluationRun], tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_json_of_a_run_is_read_back(runs: list[EvaluationRun], tmp_path: Path) -> None:
     """Every kind comes back as its own class, equal to what was written."""
     kinds = [PerplexityResult, RecallResult, PasskeyResult, NeedleResult, RulerResult, StreamResult]
+    kinds.append(CompressResult)
     for run, kind in zip(runs, kinds, strict=True):
         file = tmp_path / f"{run.measure}.json"
         file.write_text(run.model_dump_json())

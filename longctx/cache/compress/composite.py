@@ -19,7 +19,7 @@ NO_TOKEN = -1
 RECENT_TOKENS = 256
 """Latest tokens that are kept whole, at most, of a text compressed by hand."""
 RECENT_SHARE = 4
-"""One token in so many is among the latest, which are kept whole."""
+"""Of the cells that are left, one in so many is among the latest, which stay whole."""
 THINNED_SHARE = 4
 """A full window that compresses gives up one cell in so many of the others at a time."""
 

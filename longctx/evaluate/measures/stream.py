@@ -1,4 +1,4 @@
-"""Perplexity along a stream many times as long as its window, which slides (StreamingLLM)."""
+"""Perplexity along a stream many times as long as its window, which slides or compresses."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ _WINDOWS = 4
 class StreamResult(PerplexityResult):
     """Perplexity of every stride of a stream. Lengths in tokens.
 
-    ``n_keep`` attention sinks stayed at the window's beginning while ``dropped_tokens`` slid out.
+    ``n_keep`` attention sinks stayed at the window's beginning while ``dropped_tokens`` slid out,
+    or ``compressed_tokens`` were thinned.
     """
 
     measure: ClassVar[str] = "stream"
 
     n_keep: int
     dropped_tokens: int
+    compressed_tokens: int = 0
 
     @property
     def label(self) -> str:
         """The subject's, its window and its sinks."""
-        sinks = f"{self.n_keep} sinks"
+        sinks = f"{self.n_keep} sinks" + (", compressed" if self.compressed_tokens else "")
         return f"{self.subject.label}, window {self.subject.n_ctx:,}, {sinks}"
 
 
@@ -54,7 +56,7 @@ def stream(
     breaks down as soon as the first tokens are gone (Xiao et al. 2024, figure 3).
 
     Args:
-        llm: the model, opened with ``overflow="slide"``.
+        llm: the model, opened with ``overflow="slide"`` or ``"compress"``.
         length: tokens of text; None is four windows.
         stride: tokens of each point.
         text: what to read; None is the Python reference.
@@ -62,12 +64,13 @@ def stream(
         on_progress: called after each batch.
 
     Raises:
-        RequestError: the window does not slide, or stride or length make no sense.
+        RequestError: the window neither slides nor compresses, or stride or length make no sense.
         DocumentError: the text is shorter than ``length``.
     """
-    if llm.plan.overflow != "slide":
+    if not llm.plan.is_endless:
         raise RequestError(
-            "a stream needs a window that slides; open the model with overflow='slide'"
+            "a stream needs a window without end; open the model with overflow='slide', or with "
+            "'compress'"
         )
     length = _WINDOWS * llm.target_ctx if length is None else whole("length", length, least=2)
     whole("stride", stride, least=2)
@@ -80,7 +83,7 @@ def stream(
         for begin in begins:
             piece = ids[begin : begin + stride]
             scores.append(session.nll(piece, on_progress=meter.prompt(len(piece))))
-        dropped_tokens = session.dropped_tokens
+        dropped_tokens, compressed = session.dropped_tokens, session.compressed_tokens
     return StreamResult(
         subject=Subject.of(llm),
         seed=seed,
@@ -91,4 +94,5 @@ def stream(
         perplexity=exp(float(np.concatenate(scores).mean())),
         n_keep=llm.plan.n_keep,
         dropped_tokens=dropped_tokens,
+        compressed_tokens=compressed,
     )

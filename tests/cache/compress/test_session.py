@@ -43,10 +43,10 @@ def test_a_share_of_the_cells_is_left(tiny_gguf: TinyGguf, kv_type: str) -> None
         assert (session.n_tokens, session.dropped_tokens) == (240, 0)
         assert session.text_ids == IDS[:400]
         assert session.tokens[:4] == tuple(IDS[:4])
-        assert session.tokens[-100:] == tuple(IDS[300:400])
-        assert set(session.tokens[4:-100]) == {-1}
-        assert session.compressed_tokens == 296
-        assert session.kept_share == pytest.approx(136 / 296)
+        assert session.tokens[-60:] == tuple(IDS[340:400])
+        assert set(session.tokens[4:-60]) == {-1}
+        assert session.compressed_tokens == 336
+        assert session.kept_share == pytest.approx(176 / 336)
         assert session.positions.tolist() == list(range(240))
         assert session.prefilled_again == 0
         session.feed(IDS[400:420])
@@ -191,7 +191,7 @@ def test_self_extend_turns_each_head_s_keys_by_its_own_positions(tiny_gguf: Tiny
         assert session.method == "self-extend"
         before = unrotated(session)
         session.compress(0.5, method="evenly")
-        kept = np.r_[0:4, np.sort(evenly_kept(4, 525, 346 - 175)), 525:700]
+        kept = np.r_[0:4, np.sort(evenly_kept(4, 613, 350 - 91)), 613:700]
         np.testing.assert_allclose(unrotated(session), before[:, kept], atol=0.02)
         session.feed(IDS[700:1200])
         assert session.prefilled_again == 0
@@ -240,11 +240,11 @@ def test_cut_within_what_is_whole_and_below_it(tiny_gguf: TinyGguf) -> None:
         composite = exported(session)
         session.feed(IDS[500:520])
         session.truncate(200)
-        session.truncate(150)
-        assert (session.text_ids, session.prefilled_again) == (IDS[:350], 0)
-        assert session.shared([*IDS[:350], 7]) == 350
-        assert session.match([*IDS[:340], 7]) == 340
-        session.feed(IDS[340:400])
+        session.truncate(170)
+        assert (session.text_ids, session.prefilled_again) == (IDS[:370], 0)
+        assert session.shared([*IDS[:370], 7]) == 370
+        assert session.match([*IDS[:360], 7]) == 360
+        session.feed(IDS[360:400])
         np.testing.assert_allclose(held(session)[0], _first_layer(composite, session), atol=0.02)
         session.truncate(60)
         assert (session.tokens, session.prefilled_again) == (tuple(IDS[:60]), 56)
@@ -269,10 +269,10 @@ def test_it_slides_composite_cells_first(tiny_gguf: TinyGguf) -> None:
         session.feed(IDS[:400])
         session.compress(0.5)
         session.slide(50)
-        assert (session.compressed_tokens, session.n_tokens) == (296, 150)
-        session.slide(60)
-        assert (session.compressed_tokens, session.dropped_tokens) == (0, 310)
-        assert session.tokens == (*IDS[:4], *IDS[314:400])
+        assert (session.compressed_tokens, session.n_tokens) == (346, 150)
+        session.slide(110)
+        assert (session.compressed_tokens, session.dropped_tokens) == (0, 360)
+        assert session.tokens == (*IDS[:4], *IDS[364:400])
         assert session.text_ids == IDS[:400]
 
 

@@ -27,11 +27,17 @@ export function showEmpty({ longctx, max_model_len: most }) {
   show(0, 0, elastic ? Math.min(trained, most) : most, trained);
 }
 
+/* Tokens of the text that have no cell of their own any more. */
+function missing({ dropped_tokens: dropped, compressed_tokens: thinned = 0, kept_share: share = 1 }) {
+  return dropped + Math.round(thinned * (1 - share));
+}
+
 /* After an answer. */
 export function showFill({ longctx }, { usage, report: { window } }) {
   $("state").textContent = how(window)
-    + (window.dropped_tokens ? `, ${n(window.dropped_tokens)} tokens dropped` : "");
-  show(Math.max(0, usage.prompt_tokens - window.dropped_tokens), usage.completion_tokens,
+    + (window.dropped_tokens ? `, ${n(window.dropped_tokens)} tokens dropped` : "")
+    + (window.compressed_tokens ? `, ${n(window.compressed_tokens)} tokens compressed` : "");
+  show(Math.max(0, usage.prompt_tokens - missing(window)), usage.completion_tokens,
     window.n_ctx, longctx.n_ctx_train);
 }
 
@@ -44,6 +50,7 @@ export function changes(window, before) {
     said.push(`It was ${how(before)}, it is ${how(window)}.`);
   }
   if (window.dropped_tokens) said.push(`${n(window.dropped_tokens)} of the oldest tokens were dropped.`);
+  if (window.compressed_tokens) said.push(`Of ${n(window.compressed_tokens)} of the oldest tokens ${(100 * window.kept_share).toFixed(0)} % are left.`);
   if (window.method_changed) said.push(window.method_changed);
   return said.join(" ");
 }
@@ -59,7 +66,7 @@ export function cost({ usage, report: { timings, window, finish_detail: detail }
   if (timings.decode_s > 0) parts[2] += ` at ${(usage.completion_tokens / timings.decode_s).toFixed(1)}/s`;
   const thought = usage.completion_tokens_details?.reasoning_tokens;
   if (thought) parts[2] += `, ${n(thought)} of them thoughts`;
-  const full = usage.total_tokens - window.dropped_tokens >= limit - 1;
+  const full = usage.total_tokens - missing(window) >= limit - 1;
   if (detail === "repetition") parts.push("cut, because it repeated itself");
   else if (finished === "length") {
     parts.push(full ? "no more room in the window" : `cut after ${n(usage.completion_tokens)} tokens`);
