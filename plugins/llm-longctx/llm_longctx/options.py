@@ -28,10 +28,14 @@ class DescribedOptions(llm.Options):
         default=None,
         description="elastic grows with the text; fixed is scaled at once",
     )
-    overflow: Literal["error", "slide"] | None = Field(
-        default=None, description="What a full window does: error, or slide to lose the oldest text"
+    overflow: Literal["error", "slide", "compress"] | None = Field(
+        default=None,
+        description="What a full window does: error, slide to lose the oldest text, or compress to "
+        "thin it",
     )
-    n_keep: int | None = Field(default=None, ge=0, description="Attention sinks, with slide")
+    n_keep: int | None = Field(
+        default=None, ge=0, description="Attention sinks, with slide or compress"
+    )
     method: str | None = Field(
         default=None,
         description="auto, none, linear, ntk, dynamic, ntk-by-parts, yarn or self-extend",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.cache.compress import SCORES, pooled, select
@@ -41,6 +41,7 @@ def test_heads_score_by_themselves() -> None:
     np.testing.assert_allclose(SCORES["keydiff"](KEYS)[:, 1:], alone, atol=1e-6)
 
 
+@settings(deadline=None)  # busy machines take their time
 @given(st.integers(0, 40), st.integers(1, 9))
 def test_pooling_is_the_mean_of_the_neighbours_there_are(n: int, width: int) -> None:
     """Against one loop."""
@@ -57,6 +58,7 @@ def test_even_tokens_leave_no_long_gap(n_kept: int) -> None:
     assert np.diff(np.r_[kept, 60]).max() <= 2 * 64 / n_kept
 
 
+@settings(deadline=None)  # busy machines take their time
 @given(st.data())
 def test_selection_keeps_what_is_protected_and_then_the_best(data: st.DataObject) -> None:
     """For each head: as many as were asked for, in order, nothing better left out."""

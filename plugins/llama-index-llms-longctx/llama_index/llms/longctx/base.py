@@ -77,7 +77,7 @@ class LongCtx(_Sampled):
     model: str | None = None
     target_ctx: int = 32_768
     window: Literal["elastic", "fixed"] = "elastic"
-    overflow: Literal["error", "slide"] = "error"
+    overflow: Literal["error", "slide", "compress"] = "error"
     method: str = "auto"
     kv_type: str = "auto"
     memory_limit: int | str | None = None
