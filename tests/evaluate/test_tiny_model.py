@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from longctx.evaluate import (
     PerplexityResult,
     RecallResult,
     RulerResult,
+    compress,
     needle,
     passkey,
     perplexity,
@@ -32,8 +33,10 @@ from longctx.evaluate import (
     ruler,
     stream,
 )
+from longctx.evaluate.measures.compress import TextKind
 from longctx.evaluate.prompts.ruler import TASKS
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
 Measure = Callable[..., EvaluationResult]
 
@@ -200,6 +203,26 @@ def test_a_stream_slides_past_its_window(tiny_gguf: TinyGguf, tmp_path: Path) ->
             stream(llm, stride=1)
 
 
+@pytest.mark.parametrize("kind", ["dense", "code"])
+def test_a_compressed_cache_beside_the_whole_one(kind: TextKind) -> None:
+    """One text, some shares of it, and what each head's own choice is worth."""
+    length = 480 if kind == "dense" else 1200
+    with LongContextLLM(TINY, 1400, method="none", window="fixed", n_threads=1) as llm:
+        result = compress(llm, length, kind=kind, keeps=[0.75, 0.4])
+    ways = [(score.method, score.keep) for score in result.scores]
+    assert ways == [
+        ("whole", 1.0), ("keydiff", 0.75), ("keydiff", 0.4), ("latest", 0.75), ("latest", 0.4),
+    ]  # fmt: skip
+    whole, most, some, *_, latest = result.scores
+    assert result.n_questions == (3 if kind == "dense" else 2)
+    assert most.n_bytes == pytest.approx(0.75 * whole.n_bytes, rel=0.01)
+    assert most.perplexity < 1.1 * whole.perplexity
+    if kind == "dense":
+        assert some.nats < latest.nats - 1  # of a window that slid, most facts are gone
+        assert most.nats < whole.nats + 0.3
+    assert "keydiff" in repr(result)
+
+
 NONSENSE: list[tuple[type[Exception], Measure]] = [
     (RequestError, lambda llm: perplexity(llm, 0)),
     (RequestError, lambda llm: perplexity(llm, 100.5)),
@@ -208,6 +231,11 @@ NONSENSE: list[tuple[type[Exception], Measure]] = [
     (RequestError, lambda llm: perplexity(llm, 100, marks=[50, 20])),
     (RequestError, lambda llm: perplexity(llm, 100, marks=[200])),
     (RequestError, lambda llm: perplexity(llm, 100, seed=-1)),
+    (RequestError, lambda llm: compress(llm, 480, kind=cast(Any, "rare"))),
+    (RequestError, lambda llm: compress(llm, 480, kind="dense", methods=["best"])),
+    (RequestError, lambda llm: compress(llm, 480, kind="dense", keeps=[75])),
+    (RequestError, lambda llm: compress(llm, 200, kind="dense")),
+    (ContextOverflowError, lambda llm: compress(llm, 5000)),
     (RequestError, lambda llm: perplexity(llm, 100, stride=50, context=50)),
     (ContextOverflowError, lambda llm: perplexity(llm, 5000)),
     (ContextOverflowError, lambda llm: perplexity(llm, 9000, context=5000)),

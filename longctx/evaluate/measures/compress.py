@@ -17,7 +17,7 @@ from longctx.evaluate.figures.tables import Table
 from longctx.evaluate.measures.progress import feed_along
 from longctx.evaluate.measures.result import EvaluationResult, Subject
 from longctx.evaluate.prompts.copying import Question, build_copying, python_sources
-from longctx.evaluate.prompts.recall import build_facts, build_recall_text
+from longctx.evaluate.prompts.recall import MAX_FACTS, build_facts, build_recall_text
 from longctx.evaluate.prompts.texts import stretch, text_ids
 from longctx.planner import kv_cache_bytes
 from longctx.progress import Meter
@@ -102,10 +102,10 @@ class CompressResult(EvaluationResult):
                 "method",
                 "kept",
                 "MiB",
-                "ppl",
-                "",
+                "perplexity",
+                "to whole",
                 "nats",
-                "",
+                "to whole",
                 "exact",
                 "of prefill",
             ),
@@ -200,11 +200,12 @@ def _material(
 ) -> tuple[Sequence[int], Sequence[int], Sequence[Question]]:
     """The text, what follows it, and what is asked about it."""
     filler = text_ids(llm, python_sources() if kind == "code" and text is None else text)
-    n_questions = length // _APART[kind]
     if kind in ("copy", "code"):
-        ids = stretch(filler, length + _SCORED, seed)
+        ids, n_questions = stretch(filler, length + _SCORED, seed), length // _APART[kind]
         return ids[:length], ids[length:], build_copying(ids[:length], n_questions, seed=seed)
-    facts = build_facts(llm.tokenize, min(n_questions, 100), seed=seed)
+    # Those that fall among the tokens behind the text are not asked for.
+    n_facts = min(round((length + _SCORED) / _APART[kind]), MAX_FACTS)
+    facts = build_facts(llm.tokenize, n_facts, seed=seed)
     laid_out = build_recall_text(filler, facts, length + _SCORED, seed=seed)
     told = [
         Question(fact.question, fact.answer, begin / length)

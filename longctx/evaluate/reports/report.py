@@ -33,6 +33,7 @@ _TITLES = {
     "needle": "Needle in a haystack",
     "ruler": "RULER",
     "stream": "Perplexity along a stream",
+    "compress": "What a compressed cache still knows",
 }
 
 
