@@ -258,18 +258,27 @@ def test_only_this_server_may_be_asked(browser: Browser, server: LiveServer) -> 
     assert refused == "connect-src"
 
 
-def test_what_was_dropped_is_told(browser: Browser, tiny_gguf: TinyGguf) -> None:
-    """A window that slides says how many tokens are gone."""
+@pytest.mark.parametrize(
+    ("overflow", "changed", "state"),
+    [
+        ("slide", "of the oldest tokens were dropped", "tokens dropped"),
+        ("compress", "of the oldest tokens", "tokens compressed"),
+    ],
+)
+def test_what_was_dropped_is_told(
+    browser: Browser, tiny_gguf: TinyGguf, overflow: str, changed: str, state: str
+) -> None:
+    """A window that slides says how many tokens are gone, one that compresses what is left."""
     with (
-        LongContextLLM(tiny_gguf(), 512, overflow="slide", reserve_output=16, n_threads=1) as llm,
+        LongContextLLM(tiny_gguf(), 512, overflow=overflow, reserve_output=16, n_threads=1) as llm,
         serving(llm) as live,
         Opened(browser, live.url) as page,
     ):
         say(page, "The first words. " * 8)
         for _ in range(2):
             say(page, "Many more words. " * 12)
-        expect(page.locator(".changed")).to_contain_text("of the oldest tokens were dropped")
-        expect(page.locator("#state")).to_contain_text("tokens dropped")
+        expect(page.locator(".changed")).to_contain_text(changed)
+        expect(page.locator("#state")).to_contain_text(state)
 
 
 def test_a_server_that_is_gone(browser: Browser, tiny_llm: LongContextLLM) -> None:
