@@ -217,7 +217,7 @@ class Window:
             self.n_exact = None
         if n >= self.n_tokens:
             return
-        kept, groups = self._text_of(np.arange(n)), self.groups_of(n)
+        kept, groups = self._text_of(self.cells.tokens[:n]), self.groups_of(n)
         if n and groups != self.groups:
             self._arrange(np.arange(n), groups)
         else:
@@ -347,10 +347,9 @@ class Window:
         if self.n_tokens == n:
             self.slide(max(1, self._discard))
 
-    def _text_of(self, kept: NDArray[np.intp]) -> list[int]:
-        """The token ids that some cells stand for; composite ones only all together."""
+    def _text_of(self, tokens: list[int]) -> list[int]:
+        """What cells with these tokens stand for; composite ones only all together."""
         begin, n_cells = self.n_keep, self.composite.n_cells
-        tokens = [self.cells.tokens[i] for i in kept]
         if not n_cells:
             return tokens
         if tokens[begin : begin + n_cells] == [NO_TOKEN] * n_cells:
@@ -378,7 +377,7 @@ class Window:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
         rope = self._rope_at(n_ctx) if n_ctx else self.cells.rope
-        text = self._text_of(kept)
+        text = self._text_of([self.cells.tokens[i] for i in kept])
         positions = self.positions(len(kept), groups)
         reason = self._rearranger.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
         self.groups = groups
