@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,3 +72,25 @@ def test_the_two_commands_come_first() -> None:
     order = ["# longctx", "docs/window.svg", "make demo ", "make test ", "```python", "## Compared"]
     places = [README.index(each) for each in order]
     assert all(a < b for a, b in pairwise(places))
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    """Its shell blocks, as printed and in order, in a folder of their own."""
+    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    named = {f"longctx {name}" for name in ("plan", "eval", "export")}
+    assert all(any(name in block for block in blocks) for name in named)
+    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+    ours = f"python() {{ '{sys.executable}' \"$@\"; }}\nlongctx() {{ python -c '{code}' \"$@\"; }}\n"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ours + "\n".join(blocks)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The pass key is 48213." in done.stdout
+    assert "llama-server" in done.stdout
+    assert (tmp_path / "served").is_dir()
