@@ -4,11 +4,11 @@ The tests' small model, trained on 512 tokens, with a window of 2,048 wanted, ea
 documentation says to ask for it (`n_ctx=2048`, `-c 2048 -np 1`, `target_ctx=2048`);
 llama-server also with the file's window overridden, and by the line that `longctx export` prints:
 
-- a pass key at the beginning of a chat of some 1,500 tokens, asked for at its end, by greedy decoding;
+- a pass key at the beginning of a chat of some 1,600 tokens, asked for at its end, greedily;
 - a chat longer than the window;
 - a chat with room for some tokens less than the answer that is asked for;
 - what `<|im_end|>` in a user's message becomes;
-- two conversations of some 400 tokens that alternate: tokens prefilled in the third and fourth call.
+- two conversations of some 400 tokens in turn: tokens prefilled in the third and fourth call.
 
     python benchmarks/elsewhere.py      # half a minute on one core
 """

@@ -81,7 +81,9 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     named = {f"longctx {name}" for name in ("plan", "eval", "export")}
     assert all(any(name in block for block in blocks) for name in named)
     code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
-    ours = f"python() {{ '{sys.executable}' \"$@\"; }}\nlongctx() {{ python -c '{code}' \"$@\"; }}\n"
+    ours = (
+        f"python() {{ '{sys.executable}' \"$@\"; }}\nlongctx() {{ python -c '{code}' \"$@\"; }}\n"
+    )
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", ours + "\n".join(blocks)],
         cwd=tmp_path,

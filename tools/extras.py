@@ -25,7 +25,7 @@ PURPOSES = {
     "server": "`longctx serve`",
     "ray": "replicas of the server, with Ray Serve",
 }
-_BLOCK = re.compile(r"(<!-- python -m tools\.extras -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- python -m tools\.extras -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def size(package: Distribution) -> int:
@@ -58,7 +58,7 @@ def table() -> str:
 def main() -> None:
     """Write the table between its marks."""
     text = PAGE.read_text("utf-8")
-    PAGE.write_text(_BLOCK.sub(lambda found: found[1] + table() + found[3], text), "utf-8")
+    PAGE.write_text(_BLOCK.sub(lambda found: found[1] + table() + "\n" + found[3], text), "utf-8")
 
 
 if __name__ == "__main__":

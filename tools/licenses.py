@@ -15,14 +15,14 @@ PAGE = Path(__file__).parents[1] / "docs" / "licenses.md"
 HEAD = """\
 # Licences
 
-longctx is Apache-2.0. It ships no code of others; pip installs what it needs beside it. Below is what that was
-when this page was made (`python -m tools.licenses`, on Linux), as the packages' own metadata say it. `make test`
-checks that nothing is missing here.
+longctx is Apache-2.0. It ships no code of others; pip installs what it needs beside it. Below is
+what that was when this page was made (`python -m tools.licenses`, on Linux), as the packages' own
+metadata say it. `make test` checks that nothing is missing here.
 
 The package contains a small model, `tiny-longctx`, which is our own and Apache-2.0
 (`tests/models/README.md` in the repository says how it was trained); the extra `demo` has
-SmolLM2-135M-Instruct (Apache-2.0), the extra `rag` all-MiniLM-L6-v2 (Apache-2.0). The models that you open have
-licences of their own.
+SmolLM2-135M-Instruct (Apache-2.0), the extra `rag` all-MiniLM-L6-v2 (Apache-2.0). The models that
+you open have licences of their own.
 
 | package | version | with | licence |
 | --- | --- | --- | --- |

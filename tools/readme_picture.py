@@ -1,9 +1,9 @@
 """Makes docs/window.svg, the README's picture: what a window past the trained one costs and keeps.
 
-The tests' small model, trained on 512 tokens, reads texts of up to 2,048 that it was not trained on:
-in the elastic window, with NTK-aware scaling and YaRN fixed at that size, and unscaled. Perplexity is that of the 256 tokens
-that end at each length; recall is the share of ten facts of the text so far that greedy decoding
-writes out. Means over the seeds.
+The tests' small model, trained on 512 tokens, reads texts of up to 2,048 that it was not trained
+on: in the elastic window, with NTK-aware scaling and YaRN fixed at that size, and unscaled.
+Perplexity is that of the 256 tokens that end at each length; recall is the share of ten facts of
+the text so far that greedy decoding writes out. Means over the seeds.
 
     python -m tools.readme_picture [--seeds 12] [--draw]   # two minutes of one core
 """

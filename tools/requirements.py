@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib  # Python 3.11 and newer: this is for us, not for users
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+import tomllib  # Python 3.11 and newer: this is for us, not for users
 from packaging.requirements import Requirement
 
 _PROJECT = Path(__file__).parents[1] / "pyproject.toml"

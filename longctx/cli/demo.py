@@ -99,7 +99,9 @@ def demo(
             answer = say(llm.stream_chat(messages, max_tokens=ANSWER_TOKENS), aloud=aloud)
             row["answer"] = answer.model_dump(mode="json")
     if as_json:
-        print_json({"plan": plan.model_dump(mode="json"), "question": reading.question, "trials": rows})
+        print_json(
+            {"plan": plan.model_dump(mode="json"), "question": reading.question, "trials": rows}
+        )
         return
     show_cost(answer)
     out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/dim]")

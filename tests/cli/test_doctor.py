@@ -35,7 +35,15 @@ def test_without_the_self_test() -> None:
     """A table for people; no model is loaded."""
     done = CliRunner().invoke(app, ["doctor", "--no-self-test"])
     assert done.exit_code == 0, done.output
-    for text in ("longctx", "llama.cpp", "backends", "OMP_WAIT_POLICY", "free of", "extra rag", "embeddings"):
+    for text in (
+        "longctx",
+        "llama.cpp",
+        "backends",
+        "OMP_WAIT_POLICY",
+        "free of",
+        "extra rag",
+        "embeddings",
+    ):
         assert text in done.output
     assert "prefill" not in done.output
 
