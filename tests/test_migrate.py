@@ -56,7 +56,7 @@ def test_arguments_of_llama_cpp_python_exist() -> None:
         known |= set(signature(getattr(Llama, name)).parameters)
     for theirs, _ours in rows("`llama_cpp.Llama`"):
         assert arguments(theirs) <= known, theirs
-        for method in re.findall(r"\bllm\.(\w+)\(", theirs):
+        for method in re.findall(r"`\.(\w+)\(", theirs):
             assert hasattr(Llama, method), theirs
 
 

@@ -84,7 +84,7 @@ def demo(
             path, target_ctx, method=tried, window=window, reserve_output=ANSWER_TOKENS
         ) as llm:
             messages, ids = _prompt(llm, reading)
-            row = {"scaling": label, "window": window}
+            row: dict[str, Any] = {"scaling": label, "window": window}
             row |= _score(llm, label, ids, reading.scored_tokens)
             rows.append(row)
             aloud = window == "elastic" and not as_json
