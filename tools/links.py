@@ -1,7 +1,7 @@
 """Lists the external links of README, documentation and release files, each with its pages.
 
-    python -m tools.links           # the list
-    python -m tools.links --check   # asks each for its head, and ends with 1 where one fails
+python -m tools.links           # the list
+python -m tools.links --check   # asks each for its head, and ends with 1 where one fails
 """
 
 from __future__ import annotations

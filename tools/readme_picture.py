@@ -66,7 +66,7 @@ def draw(figures: dict[str, dict[str, list[float]]], path: Path) -> None:
         options: dict[str, Any] = {"color": PALETTE[colour][0], "markersize": 4, "label": label}
         left.plot(MARKS, figures[label]["perplexity"], style, **options)
         right.plot(LENGTHS, [100 * share for share in figures[label]["exact"]], style, **options)
-    left.set(ylabel="perplexity (lower is better)", yscale="log", yticks=[10, 20, 40, 80])
+    left.set(ylabel="perplexity (lower is better)", yscale="log", yticks=[10, 15, 20, 25])
     left.set_yticks([], minor=True)
     left.yaxis.set_major_formatter("{x:.0f}")
     left.set_title("What the text costs to predict", loc="left")
