@@ -14,7 +14,6 @@ from rich.table import Table
 from longctx.cli.opening import ModelOption, model_path
 from longctx.cli.output import out, prefill_bar, print_json, say, show_cost, show_plan
 from longctx.errors import DocumentError, RequestError
-from longctx.packaged_model import tiny_model
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
@@ -62,6 +61,7 @@ def demo(
     `longctx demo --quick`
     """
     from longctx.llm import LongContextLLM
+    from longctx.packaged_model import tiny_model
     from longctx.planner import plan_context
 
     started = time.monotonic()
