@@ -27,7 +27,8 @@ from longctx.errors import LongCtxError
 app = typer.Typer(
     name="longctx",
     help="Give local GGUF models the context window you ask for.\n\n"
-    "Start with `longctx demo --quick`. Exit status: 0, 1 for an error (on stderr), 2 for wrong usage.",
+    "Start with `longctx demo --quick`. Exit status: 0, 1 for an error (on stderr), 2 for wrong "
+    "usage.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
