@@ -33,12 +33,15 @@ help:
 demo: $(DEMO)
 	$(BIN)/longctx demo $(ARGS)
 
+# Processes that share the tests, a file to each at a time: a file's tests share their models.
+WORKERS ?= 2
+
 # Options for pytest: make test ARGS="tests/rope -k yarn"
 test: $(DEV)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 test-all: $(DEV)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # `make test` skips these where Ray is not installed, and runs them where it is.
 test-ray: $(DEV)
@@ -50,7 +53,8 @@ plugins: $(DEV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	  $(foreach plugin,$(PLUGINS),-e "plugins/$(plugin)[test]")
 	for plugin in $(PLUGINS); do \
-	  (cd plugins/$$plugin && ../../$(BIN)/python -m pytest && ../../$(BIN)/mypy) || exit 1; \
+	  (cd plugins/$$plugin && ../../$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	    && ../../$(BIN)/mypy) || exit 1; \
 	done
 
 lint: $(DEV)
