@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 # What is said quotes paths and texts of the user's: :abc: in them is no emoji.
 out = Console(highlight=False, emoji=False)
-# What goes there are sentences with paths in them, which are to be copied whole: never broken by us.
+# Sentences with paths in them go there, which are to be copied whole: the terminal breaks lines.
 errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
