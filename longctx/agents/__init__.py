@@ -29,6 +29,7 @@ from longctx.agents.limits import AgentRunOptions
 from longctx.agents.mcp_tools import McpTools, mcp
 from longctx.agents.running import RunningCall, running_call
 from longctx.agents.store import ConversationInfo, ConversationStore
+from longctx.agents.toolbox import ToolLike, ToolSource
 from longctx.agents.tools import Tool, tool
 from longctx.types import ToolCall
 
@@ -52,8 +53,10 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolLike",
     "ToolProgress",
     "ToolResult",
+    "ToolSource",
     "WindowGrown",
     "WindowShrunk",
     "mcp",

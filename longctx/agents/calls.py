@@ -126,22 +126,25 @@ class Calls:
         if begun.deadline == float("inf"):
             self.cancellation.check()
             begun.outcome = self._made(self.tools[begun.call.name], begun.running)
-        while begun.outcome is None:
+        late: ToolError | None = None
+        while begun.outcome is None and late is None:
             self.cancellation.check()
             left = begun.deadline - time.monotonic()
             if left <= 0:
+                late = ToolError(f"{begun.call.name} did not return within {begun.limit_s:g} s")
                 begun.running.abandon()
-                late = f"{begun.call.name} did not return within {begun.limit_s:g} s"
-                begun.outcome = begun.outcome or ToolError(late)
                 break
             with suppress(Empty):
                 if (event := events.get(timeout=left)) is not None:
                     yield event
+        # Decided by now: a tool that is told that nobody waits may still say something.
+        outcome = late or begun.outcome
+        assert outcome is not None
         while not events.empty():
             if (event := events.get()) is not None:
                 yield event
         self.cancellation.check()
-        result = _as_result(begun.call, begun.outcome)
+        result = _as_result(begun.call, outcome)
         if self.finished is not None:
             self.finished(begun.call, result, (begun.ended or time.monotonic()) - begun.began)
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,8 +30,10 @@ from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
 if TYPE_CHECKING:
-    from longctx.agents import Agent, Event, Tool
+    from longctx.agents import Agent, ConfirmCall, Event, McpTools, ToolLike
     from longctx.llm import LongContextLLM
+
+_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 HELP = """\
 /context     what stands in the window, by section
@@ -50,6 +53,14 @@ def chat(
         list[Path] | None,
         typer.Option(help="A Python file with functions decorated with @tool; can be repeated."),
     ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND_OR_URL",
+            help="An MCP server whose tools the model may call, such as 'npx -y @scope/server' or "
+            "http://localhost:8000/mcp; can be repeated. What may change something is asked for.",
+        ),
+    ] = None,
     max_tokens: MaxTokensOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each answer, and /context, as a line of JSON.")
@@ -65,14 +76,15 @@ def chat(
     """
     from longctx.llm import LongContextLLM
 
-    functions = [function for file in tools or [] for function in load_tools(file)]
-    with LongContextLLM(model, **opening) as llm:
+    callable_: list[ToolLike] = [each for file in tools or [] for each in load_tools(file)]
+    with ExitStack() as servers, LongContextLLM(model, **opening) as llm:
+        callable_ += [servers.enter_context(_opened(address)) for address in mcp or []]
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
         options = conversation_options(llm.sampling_defaults, sampling)
         options |= {"thinking": thinking, "max_tokens": max_tokens}
-        talk = _Talk(llm, functions, text_of(system or ""), options, as_json=as_json)
+        talk = _Talk(llm, callable_, text_of(system or ""), options, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -80,6 +92,15 @@ def chat(
                 errors.print(str(error), markup=False, style="red")
             except KeyboardInterrupt:
                 errors.print("\n(stopped; this turn is forgotten)")
+
+
+def _opened(address: str) -> McpTools:
+    from longctx.agents import mcp
+
+    server = mcp(text_of(address), confirm="changes")
+    for refused in server.refused:
+        errors.print(f"{server.name}: {refused.name} is left out: {refused.reason}", markup=False)
+    return server
 
 
 def _read_line() -> str | None:
@@ -96,7 +117,7 @@ class _Talk:
     def __init__(
         self,
         llm: LongContextLLM,
-        tools: list[Tool],
+        tools: list[ToolLike],
         system: str,
         options: dict[str, Any],
         *,
@@ -156,10 +177,12 @@ def _show(events: Iterable[Event]) -> None:
     from longctx.agents import (
         CacheLost,
         Compacted,
+        ConfirmCall,
         Done,
         ReasoningDelta,
         TextDelta,
         ToolCall,
+        ToolProgress,
         ToolResult,
     )
 
@@ -179,6 +202,11 @@ def _show(events: Iterable[Event]) -> None:
             thoughts.show(event.text)
         elif isinstance(event, ToolCall):
             _note(f"→ {event.name} {event.arguments}")
+        elif isinstance(event, ConfirmCall):
+            _confirm(event)
+        elif isinstance(event, ToolProgress):
+            of = f" of {event.total:g}" if event.total else ""
+            _note(f"… {event.name}: {event.done:g}{of} {event.message}")
         elif isinstance(event, ToolResult):
             _note(f"← {event.text[:200]}")
         elif isinstance(event, Compacted):
@@ -193,5 +221,23 @@ def _show(events: Iterable[Event]) -> None:
                 _note(event.result.detail)
 
 
+def _confirm(asked: ConfirmCall) -> None:
+    """Let the user say whether a call is made; who pipes lines in, and cannot be asked, says no."""
+    if not sys.stdin.isatty():
+        asked.deny("nobody is there to allow it")
+        return
+    try:
+        said = input(f"call {asked.call.name}? [y/N, or why not] ").strip()
+    except EOFError:
+        said = ""
+    if said.lower() in ("y", "yes"):
+        asked.allow()
+    elif said.lower() not in ("", "n", "no"):
+        asked.deny(said)
+    else:
+        asked.deny()
+
+
 def _note(text: str) -> None:
+    text = _ESCAPES.sub("\ufffd", text)  # tools' words; a terminal would obey them
     out.print(text, markup=False, style="dim", soft_wrap=True)

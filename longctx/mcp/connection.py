@@ -7,27 +7,48 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from longctx.closing import Closing
 from longctx.errors import BackendError, LongCtxError, RemoteError, ToolError
 from longctx.mcp.remote import plain
 from longctx.mcp.transport import Address, Complaints, open_transport
+from longctx.types import first_problem
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
-    from anyio.from_thread import BlockingPortal, BlockingPortalProvider
+    from anyio.from_thread import BlockingPortal
     from mcp import Client
 
 T = TypeVar("T")
 _CLOSE_WAIT_S = 10.0
+_PING_WAIT_S = 2.0
 _LONGEST_ERROR = 500
 # What servers over HTTP say of a session that they no longer know: nothing was done then.
 _UNKNOWN_SESSION = "Session terminated"
 
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
-_provider: BlockingPortalProvider | None = None
+
+
+@dataclass
+class _Session:
+    """One that was opened; ``held`` is the task that keeps it, ``leave`` ends it."""
+
+    ended: bool = False
+    client: Any = None
+    leave: Callable[[], None] | None = None
+    held: Future[None] | None = None
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.ended = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can be asked."""
+        return not self.ended and self.held is not None and not self.held.done()
 
 
 class Connection(Closing):
@@ -62,15 +83,21 @@ class Connection(Closing):
         self._complaints = Complaints()
         self._lock = threading.RLock()
         self._closed = False
-        self._ended = True
-        self._session: tuple[Client, Callable[[], None], Future[None]] | None = None
+        self._late = False
+        self._session = _Session(ended=True)
         self._portal: BlockingPortal | None = None
+        self._thread = ExitStack()
         try:
             self._connected()
         except BaseException:
             self.close()
             raise
         _open.add(self)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the session goes on; if not, the next request opens another."""
+        return self._session.goes_on
 
     def request(
         self,
@@ -91,7 +118,7 @@ class Connection(Closing):
         try:
             return self._once(ask, on_begin)
         except _UnknownSessionError:
-            self._ended = True
+            self._session.end()
             return self._once(ask, on_begin)
 
     def close(self) -> None:
@@ -101,10 +128,9 @@ class Connection(Closing):
                 return
             self._closed = True
             self._leave()
-            portal, self._portal = self._portal, None
+            self._portal = None
         _open.discard(self)
-        if portal is not None:
-            _portals().__exit__(None, None, None)
+        self._thread.close()
 
     # Inside
 
@@ -113,79 +139,89 @@ class Connection(Closing):
         ask: Callable[[Client], Awaitable[T]],
         on_begin: Callable[[Callable[[], object]], object] | None,
     ) -> T:
-        client, portal = self._connected()
-        future = portal.start_task_soon(ask, client)
+        session, portal = self._answering()
+        future: Future[T] = portal.start_task_soon(ask, session.client)
         if on_begin is not None:
             on_begin(future.cancel)
         try:
             return future.result()
         except CancelledError:
-            if self._ended:
+            if not session.goes_on:
                 raise self._broken() from None
             raise ToolError(f"the call of {self._name} was cancelled") from None
         except Exception as error:
-            raise self._told(error) from error
+            raise self._told(error, session) from error
         except BaseException:  # Ctrl-C here
             future.cancel()
             raise
 
-    def _told(self, error: Exception) -> LongCtxError:
+    def _told(self, error: Exception, session: _Session) -> LongCtxError:
         """What went wrong, in our words."""
         from mcp import MCPError
-        from mcp.types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+        from mcp.types import REQUEST_TIMEOUT
         from pydantic import ValidationError
 
         if isinstance(error, LongCtxError):
             return error
-        if self._ended or (isinstance(error, MCPError) and error.code == CONNECTION_CLOSED):
-            self._ended = True
+        if not session.goes_on:  # servers use the code of a closed connection, too
             return self._broken()
         if isinstance(error, ValidationError):
-            return ToolError(f"{self._name} sent what is no answer ({_short(error)})")
+            wrong = _short(first_problem(error, "it"))
+            return ToolError(f"{self._name} sent what is no answer ({wrong})")
         if not isinstance(error, MCPError):
             return ToolError(f"the request to {self._name} failed ({_short(error)})")
         if error.code == REQUEST_TIMEOUT:
+            self._late = True
             return ToolError(f"{self._name} did not answer within {self._timeout_s:g} s")
         if error.message == _UNKNOWN_SESSION:
             return _UnknownSessionError(f"{self._name} does not know this session")
         return ToolError(f"{self._name} refused: {_short(error.message)}")
 
     def _broken(self) -> RemoteError:
-        said = str(self._complaints)
+        said = self._complaints.last()
         return RemoteError(
             f"{self._name} broke off, so it is not known what this call did; the next one opens "
             f"it again{_said(said)}"
         )
 
-    def _connected(self) -> tuple[Client, BlockingPortal]:
+    def _answering(self) -> tuple[_Session, BlockingPortal]:
+        """The session; a command that was late, and answers nothing else either, is begun anew."""
+        session, portal = self._connected()
+        if self._late and not self._address.is_url:
+            self._late = False
+            with suppress(Exception, CancelledError):
+                if not portal.call(_is_alive, session.client):
+                    session.end()
+        return self._connected()
+
+    def _connected(self) -> tuple[_Session, BlockingPortal]:
         with self._lock:
             if self._closed:
                 raise BackendError(f"{self._name} was closed; open it again with mcp(…)")
             if self._portal is None:
-                self._portal = _portals().__enter__()
-            if self._session is None or self._ended or self._session[2].done():
+                from anyio.from_thread import start_blocking_portal
+
+                # An event loop of its own: a server that floods it is in nobody else's way.
+                self._portal = self._thread.enter_context(start_blocking_portal())
+            if not self._session.goes_on:
                 self._leave()
                 self._session = self._enter(self._portal)
-            return self._session[0], self._portal
+            return self._session, self._portal
 
-    def _enter(self, portal: BlockingPortal) -> tuple[Client, Callable[[], None], Future[None]]:
+    def _enter(self, portal: BlockingPortal) -> _Session:
+        session = _Session()
         self._complaints = Complaints()
-
-        def end() -> None:
-            self._ended = True
-
-        self._ended = False
-        transport = open_transport(self._address, self._complaints, self._max_bytes, end)
+        transport = open_transport(self._address, self._complaints, self._max_bytes, session.end)
         try:
             held, (client, leave) = portal.start_task(self._hold, transport, name=self._name)
         except (Exception, CancelledError) as error:
-            self._ended = True
             why = _short(_cause(error))
             raise RemoteError(
                 f"the MCP server {self._address.text!r} cannot be opened ({why}); "
-                f"check the command or the address{_said(str(self._complaints))}"
+                f"check the command or the address{_said(self._complaints.last())}"
             ) from error
-        return client, leave, held
+        session.client, session.leave, session.held = client, leave, held
+        return session
 
     async def _hold(self, transport: Any, *, task_status: TaskStatus[Any]) -> None:
         """Keep a session open, in one task, as the SDK wants it."""
@@ -203,26 +239,32 @@ class Connection(Closing):
             raise TimeoutError(f"it did not answer within {self._connect_timeout_s:g} s")
 
     def _leave(self) -> None:
-        session, self._session, self._ended = self._session, None, True
-        if session is None or self._portal is None:
+        session = self._session
+        session.end()
+        if session.leave is None or session.held is None or self._portal is None:
             return
-        _, leave, held = session
         with suppress(Exception, CancelledError):
-            self._portal.call(leave)
-            held.result(_CLOSE_WAIT_S)
+            self._portal.call(session.leave)
+            session.held.result(_CLOSE_WAIT_S)
+
+
+async def _is_alive(client: Any) -> bool:
+    """Whether a server answers anything, be it that it knows no ping."""
+    import anyio
+    from mcp import MCPError
+    from mcp.types import REQUEST_TIMEOUT
+
+    with anyio.move_on_after(_PING_WAIT_S):
+        try:
+            await client.session.send_ping()
+        except MCPError as error:
+            return error.code != REQUEST_TIMEOUT
+        return True
+    return False
 
 
 class _UnknownSessionError(ToolError):
     """The server has forgotten the session, and did nothing."""
-
-
-def _portals() -> BlockingPortalProvider:
-    global _provider
-    if _provider is None:
-        from anyio.from_thread import BlockingPortalProvider
-
-        _provider = BlockingPortalProvider()
-    return _provider
 
 
 def _cause(error: BaseException) -> BaseException:

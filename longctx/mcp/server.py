@@ -95,6 +95,11 @@ class McpServer(Closing):
             max_bytes=2 * self.max_result_bytes,  # JSON has more than its text
         )
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the session goes on; where it broke, the next request opens another."""
+        return self._connection.is_up
+
     # Tools
 
     @cached_property
@@ -179,7 +184,8 @@ class McpServer(Closing):
         return self._taken(found, remote_resource)
 
     def read(self, uri: str) -> bytes:
-        """The bytes of a resource; text is UTF-8. ``DocumentQA.add_resources`` reads documents.
+        """The bytes of a resource; text is UTF-8. :func:`longctx.documents.load_resources`
+        makes documents of them.
 
         Raises:
             RemoteError: it broke off.

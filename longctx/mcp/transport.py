@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from mcp.client.stdio import StdioServerParameters
 
 logger = logging.getLogger("longctx.mcp")
+# The SDK logs what servers say wrong with a traceback; where nobody listens, it is not printed.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 _LAST_LINES = 5
 _LONGEST_LINE = 500
+_READ_WAIT_S = 0.5
 _HTTP_WAIT_S = 30.0
 
 
@@ -67,15 +70,20 @@ class Complaints:
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._reader: threading.Thread | None = None
 
-    def __str__(self) -> str:
+    def last(self) -> str:
+        """The lines, of a command that has ended; of one that has not, those that came so far."""
+        if self._reader is not None:
+            self._reader.join(_READ_WAIT_S)
         return "\n".join(self._lines)
 
     def open(self) -> IO[str]:
         """A file to be written to; it is read until it is closed."""
         reading, writing = os.pipe()
         lines = os.fdopen(reading, "r", encoding="utf-8", errors="replace")
-        threading.Thread(target=self._read, args=(lines,), name="mcp stderr", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        self._reader.start()
         return os.fdopen(writing, "w", encoding="utf-8")
 
     def _read(self, lines: IO[str]) -> None:
@@ -185,6 +193,7 @@ async def _started(parameters: StdioServerParameters, complaints: Complaints) ->
 
     with complaints.open() as errlog:
         async with stdio_client(parameters, errlog=errlog) as streams:  # type: ignore[arg-type]  # it takes a file
+            errlog.close()  # the command has its own: its end is the end
             yield streams
 
 
