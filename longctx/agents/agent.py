@@ -395,27 +395,26 @@ class Agent:
         self, begin: Callable[[], Conversation], limits: Limits, options: RunOptions
     ) -> Iterator[Event]:
         with self._queue.hold():
-            before = self._conversation
+            keep: Journal = (lambda _: self._watch.forget()) if limits.dry_run else self._keep
             trace = run_trace(self.tracer, self.llm, self.agent_name)
             self._cancellation = cancellation = Cancellation()
             events: list[StepEvent] = []
             try:
                 run = self._run(begin(), limits, options, cancellation, trace)
-                self._keep(run.conversation)
+                keep(run.conversation)
                 try:
                     with cancellation.within(limits.seconds):
                         for event in run.events():
-                            self._keep(run.conversation)
+                            keep(run.conversation)
                             events.append(event)
                             yield event
-                    self._keep(run.conversation.finish())
-                    result = result_of(run, events)
-                except RunStopped as stopped:
-                    result = stopped_result(run, events, stopped)
                 finally:
                     self._window = run.window
-                    if self._conversation.finished <= before.finished:
-                        self._keep(before if limits.dry_run else run.conversation)
+                    keep(run.conversation)
+                keep(run.conversation.finish())
+                result = result_of(run, events)
+            except RunStopped as stopped:
+                result = stopped_result(run, events, stopped)
             except BaseException as error:
                 trace.end(error)
                 raise

@@ -39,6 +39,8 @@ TOOLS += [
      "inputSchema": {"type": "object", "properties": {
          "text": {"type": "string", "description": TOKENS}}}},
 ]  # fmt: skip
+if "brief" in sys.argv:
+    TOOLS = [tool for tool in TOOLS if tool["name"] in ("good", "two\nlines")]
 if "malformed" in sys.argv:
     TOOLS.append({"name": "no_object", "description": "x", "inputSchema": {"type": "array"}})
 
