@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from longctx import arguments
 from longctx.agents import policies, saved
@@ -21,6 +21,7 @@ from longctx.agents.limits import AgentRunOptions, Limits
 from longctx.agents.loop import Run
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.results import last_result, result_of, stopped_result
+from longctx.agents.settings import AgentSettings, Background, Confirm
 from longctx.agents.sub_agent import agent_tool
 from longctx.agents.toolbox import ToolLike, tools_by_name
 from longctx.agents.tools import Tool, check_timeout
@@ -30,25 +31,9 @@ from longctx.agents.watch import CacheWatch
 from longctx.errors import RequestError, ToolError
 from longctx.options import RunOptions, tool_choice_of
 from longctx.protocols import ChatModel
-from longctx.types import Message, ToolCall, ToolSchema, WindowReport, as_messages
+from longctx.types import Message, ToolSchema, WindowReport, as_messages
 
-Background = Callable[[str], str]
 Journal = Callable[[Conversation], None]
-Confirm = Callable[[ToolCall], bool | str]
-
-
-class AgentSettings(TypedDict, total=False):
-    """What :class:`Agent` is set up with, besides model, tools, system prompt and policy."""
-
-    max_steps: int
-    tool_timeout_s: float | None
-    background: Background | None
-    read_back: bool
-    temperature: float | None
-    agent_name: str
-    confirm: Confirm | None
-    call_log: str | Path | None
-    tracer: Any
 
 
 class Agent:
@@ -133,7 +118,18 @@ class Agent:
         self.confirm = confirm
         self.call_log = None if call_log is None else CallLog(call_log)
         self.tracer = check_tracer(tracer)
-        self._given, self._read_back = tuple(tools), read_back
+        self._given = tuple(tools)
+        self._settings = AgentSettings(  # of forks
+            max_steps=max_steps,
+            tool_timeout_s=tool_timeout_s,
+            background=background,
+            read_back=read_back,
+            temperature=temperature,
+            agent_name=agent_name,
+            confirm=confirm,
+            call_log=call_log,
+            tracer=tracer,
+        )
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
@@ -248,21 +244,7 @@ class Agent:
 
         What both have in common is in the KV cache once. It writes to no store.
         """
-        other = Agent(
-            self.llm,
-            self._given,
-            None,
-            self.policy,
-            max_steps=self.max_steps,
-            tool_timeout_s=self.tool_timeout_s,
-            background=self.background,
-            read_back=self._read_back,
-            temperature=self.temperature,
-            agent_name=self.agent_name,
-            confirm=self.confirm,
-            call_log=None if self.call_log is None else self.call_log.path,
-            tracer=self.tracer,
-        )
+        other = Agent(self.llm, self._given, None, self.policy, **self._settings)
         other.go_on(self._conversation.without_unfinished())
         return other
 

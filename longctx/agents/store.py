@@ -12,10 +12,11 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
-from longctx.agents.agent import Agent, AgentSettings
+from longctx.agents.agent import Agent
 from longctx.agents.conversation import Conversation
 from longctx.agents.policies import Policy
 from longctx.agents.saved import AgentState, SavedAgent, parse
+from longctx.agents.settings import AgentSettings
 from longctx.agents.toolbox import ToolLike
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, SnapshotMismatchError

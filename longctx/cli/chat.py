@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,25 +14,22 @@ from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
     ThinkingOption,
-    Thoughts,
     closed_after,
     errors,
     out,
     prefill_bar,
     print_json_line,
-    show_cost,
     show_plan,
 )
+from longctx.cli.run_shown import show_run
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
 if TYPE_CHECKING:
-    from longctx.agents import Agent, ConfirmCall, Event, McpTools, ToolLike
+    from longctx.agents import Agent, McpTools, ToolLike
     from longctx.llm import LongContextLLM
-
-_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 HELP = """\
 /context     what stands in the window, by section
@@ -143,7 +139,7 @@ class _Talk:
                     print_json_line(self._agent.run(line, **options))
                 else:
                     with closed_after(self._agent.stream(line, **options)) as events:
-                        _show(events)
+                        show_run(events)
 
     def _command(self, name: str, argument: str) -> None:
         from longctx.agents import Agent
@@ -170,74 +166,3 @@ class _Talk:
             )
         else:
             errors.print(f"{name} {argument} is no command:\n{HELP}", markup=False)
-
-
-def _show(events: Iterable[Event]) -> None:
-    """Print a run as it comes, and what it cost."""
-    from longctx.agents import (
-        CacheLost,
-        Compacted,
-        ConfirmCall,
-        Done,
-        ReasoningDelta,
-        TextDelta,
-        ToolCall,
-        ToolProgress,
-        ToolResult,
-    )
-
-    said, thoughts = False, Thoughts()
-    for event in events:
-        if not isinstance(event, ReasoningDelta):
-            thoughts.end()
-        if isinstance(event, TextDelta):
-            out.print(event.text, end="", markup=False, soft_wrap=True)
-            out.file.flush()
-            said = True
-            continue
-        if said:
-            out.print()
-            said = False
-        if isinstance(event, ReasoningDelta):
-            thoughts.show(event.text)
-        elif isinstance(event, ToolCall):
-            _note(f"→ {event.name} {event.arguments}")
-        elif isinstance(event, ConfirmCall):
-            _confirm(event)
-        elif isinstance(event, ToolProgress):
-            of = f" of {event.total:g}" if event.total else ""
-            _note(f"… {event.name}: {event.done:g}{of} {event.message}")
-        elif isinstance(event, ToolResult):
-            _note(f"← {event.text[:200]}")
-        elif isinstance(event, Compacted):
-            tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
-            _note(f"{event.policy}: {tokens} ({event.detail})")
-        elif isinstance(event, CacheLost):
-            _note(f"prefilled again: {event.reason}")
-        elif isinstance(event, Done):
-            for step in event.result.steps[-1:]:
-                show_cost(step)
-            if event.result.detail:
-                _note(event.result.detail)
-
-
-def _confirm(asked: ConfirmCall) -> None:
-    """Let the user say whether a call is made; who pipes lines in, and cannot be asked, says no."""
-    if not sys.stdin.isatty():
-        asked.deny("nobody is there to allow it")
-        return
-    try:
-        said = input(f"call {asked.call.name}? [y/N, or why not] ").strip()
-    except EOFError:
-        said = ""
-    if said.lower() in ("y", "yes"):
-        asked.allow()
-    elif said.lower() not in ("", "n", "no"):
-        asked.deny(said)
-    else:
-        asked.deny()
-
-
-def _note(text: str) -> None:
-    text = _ESCAPES.sub("\ufffd", text)  # tools' words; a terminal would obey them
-    out.print(text, markup=False, style="dim", soft_wrap=True)
