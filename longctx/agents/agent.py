@@ -17,7 +17,7 @@ from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import AgentResult, Done, Event, StepEvent
-from longctx.agents.limits import AgentRunOptions, Limits
+from longctx.agents.limits import AgentRunOptions, Limits, checked_options
 from longctx.agents.loop import Run
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.results import last_result, result_of, stopped_result
@@ -29,7 +29,7 @@ from longctx.agents.traces import RunTrace, check_tracer, run_trace
 from longctx.agents.view import Transcript, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import RequestError, ToolError
-from longctx.options import RunOptions, tool_choice_of
+from longctx.options import RunOptions
 from longctx.protocols import ChatModel
 from longctx.types import Message, ToolSchema, WindowReport, as_messages
 
@@ -348,15 +348,8 @@ class Agent:
     # Inside
 
     def _options(self, options: AgentRunOptions) -> tuple[Limits, RunOptions]:
-        """The options of a run, checked; the agent's own where they say nothing."""
-        limits, given = Limits.split(options)
-        arguments.tool_choice(tool_choice_of(given), list(self._tools))
-        if given.get("response_schema") is not None:
-            arguments.json_schema(given["response_schema"])
-        given["max_tokens"] = arguments.max_tokens(given.get("max_tokens"))
-        if given.get("temperature") is None:
-            given["temperature"] = self.temperature
-        return limits, given
+        """The limits and options of a run, checked; the agent's own where they say nothing."""
+        return checked_options(options, list(self._tools), self.temperature)
 
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
@@ -413,12 +406,10 @@ class Agent:
         cancellation: Cancellation,
         trace: RunTrace,
     ) -> Run:
-        calls = Calls(self._tools, self.tool_timeout_s, cancellation, trace.tool)
-        if self.call_log is not None:
-            calls.finished = self.call_log.write
+        write = None if self.call_log is None else self.call_log.write
         return Run(
             llm=self.llm,
-            calls=calls,
+            calls=Calls(self._tools, self.tool_timeout_s, cancellation, trace.tool, write),
             schemas=self._schemas,
             policy=self.policy,
             max_steps=self.max_steps,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from longctx import arguments
 from longctx.errors import RequestError
-from longctx.options import RUN_OPTIONS, RunOptions, check_names
+from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 
 
 class AgentRunOptions(RunOptions, total=False):
@@ -36,22 +37,39 @@ class Limits:
     seconds: float | None = None
     dry_run: bool = False
 
-    @classmethod
-    def split(cls, given: AgentRunOptions) -> tuple[Limits, RunOptions]:
-        """The limits, and the options of each step.
 
-        Raises:
-            RequestError: an option is unknown, or a limit is none.
-        """
-        check_names(given, RUN_OPTIONS | _LIMITS, "of a run")
-        tokens, seconds = given.get("budget_tokens"), given.get("budget_s")
-        dry_run = given.get("dry_run") or False
-        if not isinstance(dry_run, bool):
-            raise RequestError(f"dry_run is {dry_run!r}; use True or False")
-        limits = cls(
-            tokens=None if tokens is None else arguments.whole("budget_tokens", tokens, least=1),
-            seconds=None if seconds is None else arguments.seconds("budget_s", seconds),
-            dry_run=dry_run,
-        )
-        rest: dict[str, Any] = {key: v for key, v in given.items() if key not in _LIMITS}
-        return limits, cast(RunOptions, rest)
+def checked_options(
+    options: AgentRunOptions, tools: Sequence[str], temperature: float
+) -> tuple[Limits, RunOptions]:
+    """Check what a run was asked with, before any work.
+
+    Args:
+        options: of the caller.
+        tools: names that may be called.
+        temperature: where they do not say.
+
+    Returns:
+        The limits, and the options of each step.
+
+    Raises:
+        RequestError: an option is unknown, or wrong.
+        ToolError: ``tool_choice`` names no tool.
+    """
+    check_names(options, RUN_OPTIONS | _LIMITS, "of a run")
+    tokens, seconds = options.get("budget_tokens"), options.get("budget_s")
+    dry_run = options.get("dry_run") or False
+    if not isinstance(dry_run, bool):
+        raise RequestError(f"dry_run is {dry_run!r}; use True or False")
+    limits = Limits(
+        tokens=None if tokens is None else arguments.whole("budget_tokens", tokens, least=1),
+        seconds=None if seconds is None else arguments.seconds("budget_s", seconds),
+        dry_run=dry_run,
+    )
+    given = cast(RunOptions, {key: v for key, v in options.items() if key not in _LIMITS})
+    arguments.tool_choice(tool_choice_of(given), tools)
+    if given.get("response_schema") is not None:
+        arguments.json_schema(given["response_schema"])
+    given["max_tokens"] = arguments.max_tokens(given.get("max_tokens"))
+    if given.get("temperature") is None:
+        given["temperature"] = temperature
+    return limits, given
