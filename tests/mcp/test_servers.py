@@ -138,6 +138,19 @@ def test_resources_are_documents(friendly: McpTools) -> None:
     assert qa.ask("Who bears the risk?").citations[0].doc_id == "notes://risk"
 
 
+def test_results_that_are_too_long(friendly: McpTools) -> None:
+    """Above a megabyte each is an error, however it comes, and what is shorter arrives whole."""
+    llm = ScriptedChatModel(
+        [call("much", n=1_100_000), call("much", n=3_000_000), call("much", n=200_000), ""],
+        target_ctx=99_999,
+    )
+    over, far_over, under = results(Agent(llm, tools=[friendly]))
+    assert "returned 1,100,000 bytes, more than the 1,048,576" in over.text
+    assert far_over.is_error
+    assert len(far_over.text) < 500
+    assert under.text == "x" * 200_000
+
+
 def test_prompts(friendly: McpTools) -> None:
     """They are messages, which an agent is told; what they have of special tokens is text."""
     (prompt,) = friendly.prompts()

@@ -20,6 +20,11 @@ def make(marks: Path) -> MCPServer[None]:
         return str(a + b)
 
     @server.tool()
+    def much(n: int) -> str:
+        """Say much."""
+        return "x" * n
+
+    @server.tool()
     def forget() -> str:
         """Delete everything."""
         (marks / "forgotten").touch()
