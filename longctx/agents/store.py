@@ -12,11 +12,12 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
-from longctx.agents.agent import Agent, AgentSettings
+from longctx.agents.agent import Agent
 from longctx.agents.conversation import Conversation
 from longctx.agents.policies import Policy
 from longctx.agents.saved import AgentState, SavedAgent, parse
-from longctx.agents.tools import Tool
+from longctx.agents.settings import AgentSettings
+from longctx.agents.toolbox import ToolLike
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, SnapshotMismatchError
 from longctx.protocols import ChatModel
@@ -87,7 +88,7 @@ class ConversationStore(Closing):
         self,
         name: str,
         llm: ChatModel,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         system: str | None = None,
         policy: Policy | None = None,
         **settings: Unpack[AgentSettings],
@@ -111,7 +112,7 @@ class ConversationStore(Closing):
         agent = Agent(llm, tools, None if saved else system, policy, **settings)
         if saved is not None:
             agent.take_up(saved, f"{self.path}, conversation {name!r}")
-        names = tuple(tool.name for tool in tools)
+        names = tuple(tool.name for tool in agent.tools)
         written: Sequence[Message] = saved.messages if saved else ()
 
         def journal(conversation: Conversation) -> None:

@@ -17,6 +17,7 @@ from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
 from longctx.cli.inspect import inspect
+from longctx.cli.mcp import mcp
 from longctx.cli.models import models
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, models, inspect, plan, export, calibrate, doctor):
+for command in (demo, chat, ask, serve, mcp, models, inspect, plan, export, calibrate, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 

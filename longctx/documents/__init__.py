@@ -28,6 +28,7 @@ from longctx.documents.load import load_document
 from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
 from longctx.documents.reranking import Reranker
+from longctx.documents.resources import LoadedResources, load_resources
 from longctx.documents.sources import SourceOptions
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "DocumentTokens",
     "Hit",
     "LoadedFolder",
+    "LoadedResources",
     "PackingReport",
     "Page",
     "Passage",
@@ -55,4 +57,5 @@ __all__ = [
     "Table",
     "load_document",
     "load_folder",
+    "load_resources",
 ]
