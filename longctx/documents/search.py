@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from longctx.documents.answer import Hit
 from longctx.documents.chunks import Chunk
-from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.entry import Entry
 from longctx.documents.languages import language_of
 from longctx.documents.library import Library
-from longctx.documents.ranking import Found, words_of
+from longctx.documents.ranking import Found
 from longctx.documents.reranking import Reranker, reranked
 from longctx.protocols import Embedder
 from longctx.recent import Recent
+from longctx.search.embedders import SentenceTransformersEmbedder
+from longctx.search.words import words_of
 from longctx.types import ProgressCallback
 
 MULTILINGUAL = "intfloat/multilingual-e5-small"
