@@ -11,18 +11,23 @@ from typing_extensions import TypedDict, Unpack
 
 from longctx import arguments
 from longctx.agents import policies, saved
+from longctx.agents.archive import Archive, Passage
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import AgentResult, Done, Event, StepEvent
 from longctx.agents.loop import Run
+from longctx.agents.names import RECALL
 from longctx.agents.read_back import read_result_tool
+from longctx.agents.recall import recall_tool
+from longctx.agents.recalling import BACKGROUND
 from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.view import Transcript, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import BackendError, RequestError, ToolError
 from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 from longctx.protocols import ChatModel
+from longctx.search.embedders import EmbedderLike, as_embedder
 from longctx.types import (
     Message,
     ToolSchema,
@@ -42,6 +47,7 @@ class AgentSettings(TypedDict, total=False):
     tool_timeout_s: float | None
     background: Background | None
     read_back: bool
+    embedder: EmbedderLike
     temperature: float
 
 
@@ -56,7 +62,7 @@ class Agent:
         llm: a :class:`longctx.LongContextLLM`, or anything that satisfies ``ChatModel``.
         tools: functions decorated with :func:`longctx.agents.tool`.
         system: the system prompt.
-        policy: what of the transcript the model is shown; None is ``policies.default()``, or,
+        policy: what of the transcript the model is shown; None is ``policies.archive()``, or,
             where the model's window slides, ``policies.clamp_results``.
         max_steps: completions in one run, at most.
         tool_timeout_s: how long a call may take where the tool does not say, in seconds; calls
@@ -64,8 +70,10 @@ class Agent:
         background: what changes from turn to turn (the date, memories, passages found for the
             user's words): called with the words, its text is put behind them into the same turn,
             so that nothing before it leaves the cache.
-        read_back: let the model call the built-in tool ``read_result`` where it has tools and a
-            policy other than ``policies.keep_everything``.
+        read_back: let the model call the built-in tools ``read_result`` and ``recall`` where it
+            has tools and a policy other than ``policies.keep_everything``.
+        embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
+            ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
         temperature: of sampling, where a run does not say; 0 is greedy.
 
     Raises:
@@ -99,6 +107,7 @@ class Agent:
         tool_timeout_s: float | None = 60.0,
         background: Background | None = None,
         read_back: bool = True,
+        embedder: EmbedderLike = None,
         temperature: float | None = 0.0,
     ) -> None:
         if policy is not None and not callable(policy):
@@ -114,6 +123,10 @@ class Agent:
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
+            # What slides out is still shown, as far as anyone can tell from here.
+            has_own = any(isinstance(tool, Tool) and tool.name == RECALL for tool in own)
+            if not has_own and not self._slides:
+                own.append(recall_tool(self._find))
         self._tools = _by_name(own)
         self._schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in own)
         self._conversation = Conversation()
@@ -126,6 +139,8 @@ class Agent:
         self._queue = CallQueue("Agent")
         # Told of every change; a ConversationStore writes it down.
         self.journal: Journal | None = None
+        # What finds earlier turns; a ConversationStore keeps it in its file.
+        self.archive = Archive(as_embedder(embedder) if embedder is not None else None)
 
     @property
     def transcript(self) -> Transcript:
@@ -283,11 +298,16 @@ class Agent:
             given["temperature"] = self.temperature
         return given
 
+    def _find(self, query: str, n: int) -> list[Passage]:
+        now = self._conversation
+        shown = [message.content for message in as_shown(now.transcript, now.shown)]
+        return self.archive.find(now.transcript, query, n, shown=shown)
+
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
             known = self.background(text)
             if known:
-                text = f"{text}\n\n<background>\n{known}\n</background>"
+                text = f"{text}{BACKGROUND}{known}\n</background>"
         if self.unfinished:
             self._watch.forget()
         message = Message(role="user", content=text)
@@ -310,6 +330,7 @@ class Agent:
                 slides=self._slides,
                 watch=self._watch,
                 counts=self._counts,
+                archive=self.archive,
                 conversation=begin(),
                 options=options,
                 window=self._window,
