@@ -16,7 +16,7 @@ from longctx.types import Message
 _IN_MEMORY = FileKind(0x6C636131, "archive of a conversation")
 _LOOKED_AT = 60
 """Passages that are ordered by who said them: many say the same, or stand in the window."""
-_HALF = 0.5
+_OWN, _ASKING = 0.75, 0.5
 """What a passage counts that the model said itself (it may have been wrong), or that asks."""
 
 
@@ -28,14 +28,15 @@ class Passage:
         turn: its number, from 1; a turn is a user's message and what followed.
         source: who said it: ``"user"``, ``"assistant"``, or the tool's name.
         text: as it was.
-        coverage: share of the query's words that it has, rare words counting more.
+        fit: share of the query's words that it has, rare words counting more; less for what the
+            model said itself, and for questions.
         similarity: to the query by meaning; 0 without an embedder.
     """
 
     turn: int
     source: str
     text: str
-    coverage: float
+    fit: float
     similarity: float
 
     def __str__(self) -> str:
@@ -80,16 +81,16 @@ class Archive:
             shown: texts that the model has before it; what stands in them is not found.
         """
         matches = [
-            (match, match.score * _weight(transcript[match.place], match.text))
+            (match, _weight(transcript[match.place], match.text))
             for match in self._held(transcript).find(query, _LOOKED_AT)
         ]
-        matches.sort(key=lambda pair: (-pair[1], -pair[0].place))
+        matches.sort(key=lambda pair: (-pair[0].score * pair[1], -pair[0].place))
         turns = list(turns_of(transcript))
         found: dict[str, Passage] = {}
-        for match, _ in matches:
+        for match, weight in matches:
             text = match.text.strip()
             if text not in found and not any(text in one for one in shown):
-                found[text] = _passage(match, transcript[match.place], turns[match.place])
+                found[text] = _passage(match, transcript[match.place], turns[match.place], weight)
                 if len(found) == n:
                     break
         return list(found.values())
@@ -124,10 +125,10 @@ def turns_of(transcript: Sequence[Message]) -> Iterator[int]:
 
 
 def _weight(message: Message, text: str) -> float:
-    own = _HALF if message.role == "assistant" else 1.0
-    return own * (_HALF if text.rstrip().endswith(("?", "\uff1f")) else 1.0)
+    own = _OWN if message.role == "assistant" else 1.0
+    return own * (_ASKING if text.rstrip().endswith(("?", "\uff1f")) else 1.0)
 
 
-def _passage(match: Match, message: Message, turn: int) -> Passage:
+def _passage(match: Match, message: Message, turn: int, weight: float) -> Passage:
     source = (message.name or "tool") if message.role == "tool" else message.role
-    return Passage(turn, source, match.text, match.coverage, match.similarity)
+    return Passage(turn, source, match.text, weight * match.coverage, match.similarity)

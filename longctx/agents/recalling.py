@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from longctx.agents.archive import turns_of
+from longctx.agents.archive import Passage, turns_of
+from longctx.agents.clipping import clip
 from longctx.agents.events import Recalled
 from longctx.agents.names import RECALL
 from longctx.agents.view import View
 from longctx.search.words import words_of
 from longctx.types import Message
 
-NOTE_SHARE = 1 / 8
-"""Of the room, for the lines about what left the window; they come out of the goal."""
+NOTE_SHARE, LOOK_UP_SHARE = 1 / 16, 1 / 8
+"""Of the room: for the lines about what left the window, which come out of the goal, and for what
+is put beside the words of one turn."""
 LINE_CHARACTERS = 60
 LOOK_UP_TOKENS = 160
-"""Most that is put beside the words of one turn; and no more than ``NOTE_SHARE`` of the room."""
-MIN_COVERAGE, MIN_SIMILARITY = 0.55, 0.5
+"""And no more than so many, in a window of any size."""
+MIN_FIT, MIN_SIMILARITY = 0.55, 0.5
 """A passage is put there unasked if it has so much of what the user's words ask about."""
 NEAR_BEST = 0.8
 LOOKED_AT, PASSAGES = 12, 3
+SHORT_WORDS = 32
+"""Who says more tells or pastes something, and asks in a sentence of it."""
+_QUESTION = re.compile(r"[^.!?\n]+[?\uff1f]")
 BACKGROUND = "\n\n<background>\n"
 """What :class:`~longctx.agents.Agent` puts between the user's words and its background."""
 
@@ -53,38 +59,58 @@ def look_up(view: View) -> View:
     """
     if view.archive is None or view.tools or not _is_asked(view):
         return view
-    newest = view.shown[-1]
     words = view.messages[-1].content
-    query = words.split(BACKGROUND)[0]
-    asked = set(words_of(query))
-    found = [
-        passage
-        for passage in view.archive.find(
-            view.transcript, query, LOOKED_AT, shown=[m.content for m in view.messages]
-        )
-        if not asked.issuperset(words_of(passage.text))  # the same question, asked before
-    ][:PASSAGES]
-    best = max((passage.coverage for passage in found), default=0.0)
-    found = [
-        passage
-        for passage in found
-        if passage.coverage >= max(MIN_COVERAGE, NEAR_BEST * best)
-        or passage.similarity >= MIN_SIMILARITY
-    ]
-    limit = min(LOOK_UP_TOKENS, int(NOTE_SHARE * view.room_tokens))
-    for n in range(len(found), 0, -1):
-        kept = sorted(found[:n], key=lambda passage: passage.turn)
-        text = "\n".join(["<recalled>", *map(str, kept), "</recalled>"])
-        if view.count(text) <= limit:
-            break
-    else:
+    found = _block(view, _asked_about(view, words))
+    if found is None:
         return view
+    text, turns = found
     after = view.with_text(len(view.shown) - 1, f"{text}\n\n{words}", "recalled")
     if after.tokens > view.room_tokens and _least(after) > view.room_tokens:
         return view
-    turns = tuple(passage.turn for passage in kept)
-    assert newest.index is not None  # a user's message
     return after.noting(Recalled(turns=turns, text=text, tokens=after.tokens - view.tokens))
+
+
+def _asked_about(view: View, words: str) -> list[Passage]:
+    """Passages that are near enough to be told unasked, the best first."""
+    assert view.archive is not None
+    query = _query(words.split(BACKGROUND)[0])
+    asked = set(words_of(query))
+    # Without the newest message, or the words that it asks with would be known ones.
+    said, shown = view.transcript[: view.shown[-1].index], [m.content for m in view.messages]
+    found = [
+        passage
+        for passage in view.archive.find(said, query, LOOKED_AT, shown=shown)
+        if not asked.issuperset(words_of(passage.text))  # the same question, asked before
+    ][:PASSAGES]
+    least = max([MIN_FIT, *(NEAR_BEST * passage.fit for passage in found)])
+    return [p for p in found if p.fit >= least or p.similarity >= MIN_SIMILARITY]
+
+
+def _query(words: str) -> str:
+    """What may be asked about: all of a few words, the questions of many."""
+    if len(words_of(words)) <= SHORT_WORDS:
+        return words
+    return " ".join(_QUESTION.findall(words))
+
+
+def _block(view: View, found: list[Passage]) -> tuple[str, tuple[int, ...]] | None:
+    """As many as there is room for, in the order of their turns; of one that is long, a part."""
+    limit = min(LOOK_UP_TOKENS, int(LOOK_UP_SHARE * view.room_tokens))
+    for n in range(len(found), 0, -1):
+        kept = sorted(found[:n], key=lambda passage: passage.turn)
+        text = _tagged(*map(str, kept))
+        if view.count(text) <= limit:
+            return text, tuple(passage.turn for passage in kept)
+    room = limit - view.count(_tagged())
+    if not found or room <= 0:
+        return None
+    best = str(found[0])
+    return _tagged(clip(best, room, view.count, str) or best), (found[0].turn,)
+
+
+def _tagged(*lines: str) -> str:
+    # Short: it is paid for in every turn that asks.
+    return "\n".join(["Recalled:", *lines])
 
 
 def _is_asked(view: View) -> bool:
@@ -105,12 +131,7 @@ def _noted(view: View) -> View:
     lines = list(_lines(view))
     if not lines:
         return view
-    found_by = (
-        f"{RECALL}(query) finds what was said there"
-        if view.can_recall
-        else "what the user asks about is put beside the question"
-    )
-    head = f"Earlier turns that are no longer shown whole; {found_by}:"
+    head = f"No longer shown{f'; {RECALL}(query) finds it' if view.can_recall else ''}:"
     room = int(NOTE_SHARE * view.room_tokens) - view.count(head)
     kept: list[str] = []
     for _, line in reversed(lines):

@@ -15,7 +15,7 @@ from longctx.search.database import Database, Row
 from longctx.search.embedders import SentenceTransformersEmbedder, identity_of, kept_or_computed
 from longctx.search.fusion import fused
 from longctx.search.vectors import VECTOR_TABLES, Vector, VectorTable
-from longctx.search.words import words_of
+from longctx.search.words import asks_little, words_of
 
 MAX_CHARACTERS = 400
 """Of a passage: what is found is shown whole, and a small window must bear a few."""
@@ -183,6 +183,8 @@ class PassageIndex:
         for word in list(dict.fromkeys(words_of(query)))[:_MAX_WORDS]:
             rows = self._database.rows("SELECT rowid FROM words WHERE words MATCH ?", [f'"{word}"'])
             having = [at[row] for (row,) in rows if row in at]
+            if not having and asks_little(word):
+                continue
             # BM25's weight: a word that few have says more.
             weight = math.log1p((len(ids) - len(having) + 0.5) / (len(having) + 0.5))
             whole += weight

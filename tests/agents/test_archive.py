@@ -18,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx import LongContextLLM
-from longctx.agents import Agent, Compacted, ConversationStore, Recalled, ToolResult, policies, tool
+from longctx.agents import Agent, ConversationStore, Recalled, ToolResult, policies, tool
 from longctx.agents.archive import Archive, text_of
 from longctx.agents.recall import NOTHING
 from longctx.agents.recalling import BACKGROUND
+from longctx.agents.saved import SavedAgent
+from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import transcripts, view_of
@@ -76,10 +78,10 @@ def test_whatever_is_no_longer_shown_is_found(said, room, goal):
         mark = f"m{place}x"
         found = view.archive.find(transcript, mark, 5, shown=shown)
         assert found == view.archive.find(transcript, mark, 5, shown=shown)
-        if not any(text_of(message) in text for text in shown):
+        (part,) = [p.strip() for p in passages_of(text_of(message)) if mark in p]
+        if not any(part in text for text in shown):
             (passage,) = [p for p in found if mark in p.text]
-            assert passage.text in message.content
-            assert passage.turn == turn
+            assert (passage.text.strip(), passage.turn) == (part, turn)
         # Nothing is told twice.
         assert not any(p.text in text for p in found for text in shown)
 
@@ -87,7 +89,7 @@ def test_whatever_is_no_longer_shown_is_found(said, room, goal):
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(said=transcripts(), room=st.integers(60, 900))
 def test_every_turn_that_left_has_a_line_or_is_counted(said, room):
-    """The list has an eighth of the room at most, and speaks of each number once."""
+    """The list has a sixteenth of the room at most, and speaks of each number once."""
     transcript, pinned = said
     view = view_of(transcript, pinned, room)
     after = policies.archive_oldest(replace(view, goal_tokens=room // 2))
@@ -100,10 +102,10 @@ def test_every_turn_that_left_has_a_line_or_is_counted(said, room):
     if not notes:
         # None was dropped, or there is no room for the lines.
         least = view.without([i for unit in view.units for i in unit])
-        assert not gone or least.tokens + room // 8 > room // 2
+        assert not gone or least.tokens + room // 16 + 20 > room // 2
         return
     (note,) = notes
-    assert view.llm.count(note) <= room // 8 + 40
+    assert view.llm.count(note) <= room // 16 + 20
     listed: set[int] = set()
     for line in note.splitlines()[2:-1]:
         first, _, last = line.split(":")[0].split(",")[0].partition(" to ")
@@ -117,7 +119,7 @@ def test_every_turn_that_left_has_a_line_or_is_counted(said, room):
 
 
 def test_what_is_asked_about_is_put_beside_the_words():
-    """The fact, its turn and no more, in the newest turn, so that the cache holds; told as event."""
+    """The fact, its turn and no more, in the newest turn, so that the cache holds."""
     agent, llm = talked(["My badge number is 4821.", "I have a dog called Rex."])
     before = agent.shown
     (event,) = recalled(agent, "What is the number of my badge?")
@@ -125,8 +127,7 @@ def test_what_is_asked_about_is_put_beside_the_words():
     asked = llm.calls[-1].messages
     assert asked[:-1] == before
     assert asked[-1].content == (
-        "<recalled>\n[turn 1] My badge number is 4821.\n</recalled>\n\n"
-        "What is the number of my badge?"
+        "Recalled:\n[turn 1] My badge number is 4821.\n\nWhat is the number of my badge?"
     )
     assert agent.transcript[-2].content == "What is the number of my badge?"
     assert agent.context.states["recalled"] == 1
@@ -139,7 +140,14 @@ def test_the_newest_version_is_there_with_the_older():
     agent, llm = talked(["My badge is 4821.", "I like tea.", "My badge is now 7733."])
     (event,) = recalled(agent, "What is my badge?")
     assert event.turns == (1, 3)
-    assert "[turn 3] My badge is now 7733.\n</recalled>" in llm.calls[-1].messages[-1].content
+    assert "[turn 3] My badge is now 7733.\n\nWhat" in llm.calls[-1].messages[-1].content
+
+
+def test_of_many_words_the_question_is_looked_up():
+    """What is pasted around it is not asked about."""
+    agent, _ = talked(["My badge number is 4821.", "The ferry to Juist sails at noon."])
+    (event,) = recalled(agent, f"{FILLER}. The ferry to Juist! What is my badge number? {FILLER}")
+    assert event.turns == (1,)
 
 
 @pytest.mark.parametrize("text", ["And what now?", f"7 {FILLER}", "Tell me a joke, please.", "雨?"])
@@ -155,7 +163,7 @@ def test_background_is_not_asked_about():
     (event,) = recalled(agent, "My badge number?")
     assert event.turns == (1,)
     said = llm.calls[-1].messages[-1].content
-    assert said.index("</recalled>") < said.index("My badge number?") < said.index(BACKGROUND)
+    assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex(BACKGROUND)
 
 
 def test_words_that_fill_the_window_stay_alone():
@@ -185,7 +193,7 @@ def test_a_model_with_tools_recalls():
     replies: list[Any] = []
     for name in "abcdefgh":
         replies += [ToolCall(id="1", name="read", arguments={"name": name}), f"Read {name}."]
-    llm = ScriptedChatModel([*replies, back, nothing, "It is aaa."], target_ctx=500)
+    llm = ScriptedChatModel([*replies, back, nothing, "It is aaa."], target_ctx=900)
     agent = Agent(llm, tools=[read], system="You read.")
     for name in "abcdefgh":
         agent.run(f"Read {name}.")
@@ -196,7 +204,7 @@ def test_a_model_with_tools_recalls():
     assert not any(isinstance(event, Recalled) for event in result.events)
     # What the tool returned is a copy, and not found beside the original.
     found = agent.archive.find(agent.transcript, "code of aaa", 9)
-    assert [p.source for p in found if "aaa" in p.text] == ["read"]
+    assert [p.source for p in found if "aaa is the code" in p.text] == ["read"]
 
 
 def test_a_tool_of_ones_own_called_recall_is_used():
@@ -214,13 +222,17 @@ def test_a_tool_of_ones_own_called_recall_is_used():
 
 # On a real model
 
+# So small a model says again what it said in the turns before: nothing, here.
+OK: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
+
 
 def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
-    """18 of 20 at least are known; so many tokens more are prefilled as their passages have."""
+    """18 of 20 at least are known; a tenth more is prefilled at most."""
     rng = random.Random(0)
-    prose = " ".join(topics["exceptions"].split())
+    prose = " ".join(" ".join(topics[name].split()) for name in ("exceptions", "types"))
     rooms = {room: f"{rng.randrange(10_000, 100_000)}" for room in rng.sample(range(1, 99), 20)}
-    facts = [f"The code of room {room} is {code}." for room, code in rooms.items()]
+    told = [f"The code of room {room} is {code}." for room, code in rooms.items()]
+    told += [prose[at : at + 300] for at in range(0, 12_000, 300)]
     old = policies.chain(policies.clamp_results, policies.when_full(policies.drop_oldest))
     prefilled, known = {}, {}
     for name, policy in {"old": old, "archive": None}.items():
@@ -229,30 +241,31 @@ def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
             ConversationStore(tmp_path / "chats.sqlite") as store,
         ):
             agent = store.open(name, llm, policy=policy)
-            for text in [*facts, *(prose[at : at + 500] for at in range(0, 12_000, 500))]:
-                agent.run(text, max_tokens=2)
-            n_compacted = sum(isinstance(c, Compacted) for c in agent.context.compacted)
-            assert n_compacted > 4
-            prefilled[name] = sum(_prefilled(agent, text) for text in ())
-            known[name] = _known(agent, rooms)
+            telling = sum(agent.run(t, **OK).usage.prefilled_tokens for t in told)
+            assert len(agent.context.compacted) > 4
+            known[name], answering = _known(agent, rooms)
+            prefilled[name] = telling + answering
     assert known["old"] == 0
     assert known["archive"] >= 18
+    assert prefilled["archive"] <= 1.1 * prefilled["old"]
     with (
         LongContextLLM(TINY, 1024, reserve_output=24, n_threads=1) as llm,
         ConversationStore(tmp_path / "chats.sqlite") as store,
     ):
-        assert _known(store.open("archive", llm), rooms) >= 18
+        assert _known(store.open("archive", llm), rooms)[0] >= 18
 
 
-def _prefilled(agent: Agent, text: str) -> int:
-    return agent.run(text, max_tokens=2).usage.prefilled_tokens
-
-
-def _known(agent: Agent, rooms: dict[int, str]) -> int:
-    return sum(
-        code in agent.run(f"What is the code of room {room}?", max_tokens=20).text
-        for room, code in rooms.items()
-    )
+def _known(agent: Agent, rooms: dict[int, str]) -> tuple[int, int]:
+    """How many codes the model says, and the tokens prefilled for it; of copies, for a model so
+    small repeats what it said to the question before."""
+    known = prefilled = 0
+    for room, code in rooms.items():
+        copy = Agent(agent.llm, policy=agent.policy)
+        copy.take_up(SavedAgent.of(agent.conversation, ()), "a copy")
+        result = copy.run(f"What is the code of room {room}?", max_tokens=20)
+        known += code in result.text
+        prefilled += result.usage.prefilled_tokens
+    return known, prefilled
 
 
 # A process that is killed
@@ -260,6 +273,7 @@ def _known(agent: Agent, rooms: dict[int, str]) -> int:
 CHILD = """
 import sys
 from longctx.agents import ConversationStore
+from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 
 llm = ScriptedChatModel(["Yes."] * 999, target_ctx=500)
@@ -293,8 +307,10 @@ def test_a_killed_process_finds_it_all(tmp_path: Path, after: int):
             if message.role == "user" and message.content.startswith("The"):
                 room = message.content.split()[4]
                 found = agent.archive.find(agent.transcript, f"code of {room}", 2, shown=shown)
-                assert message.content.strip() in [*(p.text.strip() for p in found), *shown], place
-        assert len(recalled(agent, "What is the code of room r0r?")) == 1
+                seen = [*(passage.text for passage in found), *shown]
+                assert any(message.content.strip() in text for text in seen), place
+        agent.run("What is the code of room r0r?")
+        assert any("room r0r is 0." in message.content for message in agent.shown)
 
 
 def test_a_deleted_conversation_leaves_no_word(tmp_path: Path):

@@ -45,7 +45,7 @@ def open_index(
 @settings(max_examples=40, deadline=None)
 @given(versions=st.lists(st.lists(TEXTS, max_size=5), min_size=1, max_size=5), data=st.data())
 def test_it_holds_what_it_was_told_last(versions: list[list[str]], data: st.DataObject) -> None:
-    """As one that never held anything else; also where another connection was told; twice is once."""
+    """As one that never held anything else, whichever connection was told; twice is once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "index.sqlite")
         indexes = [open_index(path), open_index(path)]
@@ -59,14 +59,11 @@ def test_it_holds_what_it_was_told_last(versions: list[list[str]], data: st.Data
         fresh.hold(versions[-1])
         again = open_index(path)
         again.hold(versions[-1])
-        for query in ("Bremen", "seller risk", "雨", "Москва", "snake_case 42", "nothing", "…"):
+        for query in ("Bremen", "seller risk", "雨", "Москва", "snake_case 42"):
             expected = fresh.find(query, 99)
             assert index.find(query, 99) == again.find(query, 99) == expected
-            if query != "nothing":
-                having = {p for p, t in enumerate(versions[-1]) if query.casefold() in t.casefold()}
-                assert having - {m.place for m in expected} <= (
-                    {*having} if query == "…" else set()
-                )
+            having = {p for p, t in enumerate(versions[-1]) if query.casefold() in t.casefold()}
+            assert having <= {match.place for match in expected}
         with sqlite3.connect(path) as db:
             n = sum(len(list(passages_of(text))) for text in versions[-1])
             assert db.execute("select count(*) from passages where owner = 'a'").fetchone() == (n,)
@@ -77,7 +74,8 @@ def test_it_holds_what_it_was_told_last(versions: list[list[str]], data: st.Data
         assert [m.place for m in other.find("rains", 9)] == [0]
 
 
-@given(text=st.text(max_size=900))
+@settings(max_examples=50, deadline=None)
+@given(text=st.text(max_size=300))
 def test_passages_are_the_text(text: str) -> None:
     """Nothing is lost, nothing twice, none is longer than is shown."""
     passages = list(passages_of(text, size=60))
