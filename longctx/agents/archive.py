@@ -124,9 +124,18 @@ def turns_of(transcript: Sequence[Message]) -> Iterator[int]:
         yield turn
 
 
+def is_told(role: str, text: str) -> bool:
+    """Whether a text says something that the model did not say itself, and does not only ask."""
+    return role in ("user", "tool") and not _is_question(text)
+
+
+def _is_question(text: str) -> bool:
+    return text.rstrip().endswith(("?", "\uff1f"))
+
+
 def _weight(message: Message, text: str) -> float:
     own = _OWN if message.role == "assistant" else 1.0
-    return own * (_ASKING if text.rstrip().endswith(("?", "\uff1f")) else 1.0)
+    return own * (_ASKING if _is_question(text) else 1.0)
 
 
 def _passage(match: Match, message: Message, turn: int, weight: float) -> Passage:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from longctx.agents.archive import Passage, turns_of
+from longctx.agents.archive import Passage, is_told, turns_of
 from longctx.agents.clipping import clip
 from longctx.agents.events import Recalled
 from longctx.agents.names import RECALL
@@ -23,6 +23,8 @@ LOOK_UP_TOKENS = 160
 MIN_FIT, MIN_SIMILARITY = 0.55, 0.5
 """A passage is put there unasked if it has so much of what the user's words ask about."""
 NEAR_BEST = 0.8
+SAME = 0.8
+"""Of the words of the shorter: "The code of room 7 is 4." and "The code of room 7 is now 5."."""
 LOOKED_AT, PASSAGES = 12, 3
 SHORT_WORDS = 32
 """Who says more tells or pastes something, and asks in a sentence of it."""
@@ -77,13 +79,25 @@ def _asked_about(view: View, words: str) -> list[Passage]:
     asked = set(words_of(query))
     # Without the newest message, or the words that it asks with would be known ones.
     said, shown = view.transcript[: view.shown[-1].index], [m.content for m in view.messages]
-    found = [
-        passage
-        for passage in view.archive.find(said, query, LOOKED_AT, shown=shown)
-        if not asked.issuperset(words_of(passage.text))  # the same question, asked before
-    ][:PASSAGES]
+    told = [set(words_of(m.content)) for m in view.messages[:-1] if is_told(m.role, m.content)]
+    found: list[Passage] = []
+    best_first = view.archive.find(said, query, LOOKED_AT, shown=shown)
+    for passage in best_first:
+        words_told = set(words_of(passage.text))
+        is_question = asked.issuperset(words_told)  # the same one, asked before
+        if not is_question and not any(_is_version(words_told, other, asked) for other in told):
+            found.append(passage)
+            told.append(words_told)
+    found = found[:PASSAGES]
     least = max([MIN_FIT, *(NEAR_BEST * passage.fit for passage in found)])
     return [p for p in found if p.fit >= least or p.similarity >= MIN_SIMILARITY]
+
+
+def _is_version(words: set[str], newer: set[str], asked: set[str]) -> bool:
+    """Whether a newer text says the same of the same, most likely with another value: a small
+    model that reads both takes either."""
+    same = len(words & newer) >= SAME * min(len(words), len(newer))
+    return same and words & asked <= newer
 
 
 def _query(words: str) -> str:
