@@ -41,6 +41,7 @@ POLICIES = {
         policies.when_full(policies.drop_superseded, policies.clear_results, policies.drop_oldest),
     ),
     "archive": policies.archive,
+    "archive, prepared": policies.archive,
     "summarising": policies.summarising,
 }
 
@@ -117,7 +118,9 @@ def passages(rng: random.Random) -> Iterator[str]:
     return (text[at : at + 200] for at in places)
 
 
-def talk(llm: LongContextLLM, policy: policies.Policy, turns: list[Turn]) -> Figures:
+def talk(
+    llm: LongContextLLM, policy: policies.Policy, turns: list[Turn], *, prepared: bool
+) -> Figures:
     """The whole conversation under a policy."""
     model = Metered(llm)
     agent = Agent(model, policy=policy)
@@ -130,6 +133,8 @@ def talk(llm: LongContextLLM, policy: policies.Policy, turns: list[Turn]) -> Fig
     for turn in turns:
         result = agent.run(turn.text, **ACKNOWLEDGED)
         by_turn.append(result.usage.prefilled_tokens)
+        if prepared:
+            agent.prepare()
         looked_up += sum(e.tokens for e in result.events if isinstance(e, Recalled))
         if not turn.distance:
             continue
@@ -198,7 +203,7 @@ def main() -> None:
         with LongContextLLM(
             path, target, reserve_output=24, n_threads=options.threads, seed=0
         ) as llm:
-            rows[name] = talk(llm, POLICIES[name](), turns)
+            rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
         print(table({name: rows[name]}), flush=True)
     print(table(rows))
     stem = f"agent_memory_{options.model}"

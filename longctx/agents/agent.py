@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,17 @@ from longctx.agents.archive import Archive, Passage
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
-from longctx.agents.events import AgentResult, Done, Event, StepEvent
+from longctx.agents.events import AgentResult, Compacted, Done, Event, StepEvent
 from longctx.agents.loop import Run
 from longctx.agents.names import RECALL
+from longctx.agents.preparing import compact_ahead, warm
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.recall import recall_tool
 from longctx.agents.recalling import BACKGROUND
 from longctx.agents.tools import Tool, check_timeout
-from longctx.agents.view import Transcript, as_shown, new_counts
+from longctx.agents.view import Transcript, View, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
-from longctx.errors import BackendError, RequestError, ToolError
+from longctx.errors import BackendError, LongCtxError, RequestError, ToolError
 from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.search.embedders import EmbedderLike, as_embedder
@@ -35,6 +39,8 @@ from longctx.types import (
     WindowReport,
     as_messages,
 )
+
+logger = logging.getLogger("longctx")
 
 Background = Callable[[str], str]
 Journal = Callable[[Conversation], None]
@@ -48,6 +54,7 @@ class AgentSettings(TypedDict, total=False):
     background: Background | None
     read_back: bool
     embedder: EmbedderLike
+    prepares: bool
     temperature: float
 
 
@@ -74,6 +81,7 @@ class Agent:
             has tools and a policy other than ``policies.keep_everything``.
         embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
             ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
+        prepares: call :meth:`prepare` in a thread after each run.
         temperature: of sampling, where a run does not say; 0 is greedy.
 
     Raises:
@@ -108,6 +116,7 @@ class Agent:
         background: Background | None = None,
         read_back: bool = True,
         embedder: EmbedderLike = None,
+        prepares: bool = False,
         temperature: float | None = 0.0,
     ) -> None:
         if policy is not None and not callable(policy):
@@ -119,6 +128,7 @@ class Agent:
         self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
+        self._prepares = prepares
         self.temperature = arguments.temperature(temperature)
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
@@ -215,6 +225,36 @@ class Agent:
             RequestError: there is no such run, or an argument is wrong.
         """
         return _result_of(self._work(self._interrupted, self._options(options)))
+
+    def prepare(self) -> tuple[Compacted, ...]:
+        """Compact now if the next turn would, and prefill what is left, while nobody waits.
+
+        A summary is written, too, beside whatever else the model is doing. A turn that begins
+        meanwhile waits for it, as it would have had to do it itself; one that needs more than an
+        eighth of the room may still compact.
+
+        Returns:
+            What was done; nothing where there is room enough.
+
+        Raises:
+            LongCtxError: the policy or the model failed; the conversation is as before.
+        """
+        with self._queue.hold():
+            now = self._conversation
+            if self._slides or self.unfinished:
+                return ()
+            view = View.of(
+                now.transcript, self.llm, shown=now.shown, tools=self._schemas, pinned=now.pinned,
+                counts=self._counts, archive=self.archive,
+            )  # fmt: skip
+            after = compact_ahead(view, self.policy)
+            if after.shown == view.shown:
+                return ()
+            done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
+            warm(after)
+            self._watch.forget()
+            self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
+            return done
 
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
         """Write the conversation as readable JSON, atomically.
@@ -347,7 +387,15 @@ class Agent:
                 self._keep(run.conversation)
             self._keep(run.conversation.finish())
             result = _result(run, events)
+        if self._prepares:
+            threading.Thread(target=self._prepare_aside, name="prepare", daemon=True).start()
         yield Done(result=result)
+
+    def _prepare_aside(self) -> None:
+        try:
+            self.prepare()
+        except LongCtxError as error:  # the next turn meets it again, where it can be told
+            logger.info("no room could be made for the next turn: %s", error)
 
     def _keep(self, conversation: Conversation) -> None:
         if conversation is not self._conversation:
