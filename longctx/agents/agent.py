@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from typing_extensions import TypedDict, Unpack
 
 from longctx import arguments
-from longctx.agents import policies, saved
+from longctx.agents import policies, report, saved
 from longctx.agents.archive import Archive, Passage
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.context import AgentContext, measure
@@ -129,6 +130,8 @@ class Agent:
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
         self._prepares = prepares
+        self._records: list[report.TurnRecord] = []
+        self._prepared: tuple[Compacted, ...] = ()
         self.temperature = arguments.temperature(temperature)
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
@@ -254,7 +257,23 @@ class Agent:
             warm(after)
             self._watch.forget()
             self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
+            self._prepared += done
             return done
+
+    def report(self, path: str | Path | None = None) -> str:
+        """The runs of this process as one page of HTML: tokens reused and prefilled, the window,
+        what was called, recalled and compacted.
+
+        Args:
+            path: a file to write it to as well.
+
+        Raises:
+            RequestError: the file is no .html, or cannot be written.
+        """
+        text = report.page(self._records, self.context)
+        if path is not None:
+            report.write(arguments.path("path", path), text)
+        return text
 
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
         """Write the conversation as readable JSON, atomically.
@@ -376,6 +395,8 @@ class Agent:
                 window=self._window,
             )
             events: list[StepEvent] = []
+            started = time.perf_counter()
+            said = [m.content for m in run.conversation.transcript if m.role == "user"]
             self._keep(run.conversation)
             try:
                 for event in run.events():
@@ -387,6 +408,10 @@ class Agent:
                 self._keep(run.conversation)
             self._keep(run.conversation.finish())
             result = _result(run, events)
+            seconds = time.perf_counter() - started
+            record = report.TurnRecord.of(len(said), said[-1], result, seconds, self._prepared)
+            self._records.append(record)
+            self._prepared = ()
         if self._prepares:
             threading.Thread(target=self._prepare_aside, name="prepare", daemon=True).start()
         yield Done(result=result)

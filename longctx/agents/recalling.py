@@ -20,7 +20,7 @@ is put beside the words of one turn."""
 LINE_CHARACTERS = 60
 LOOK_UP_TOKENS = 160
 """And no more than so many, in a window of any size."""
-MIN_FIT, MIN_SIMILARITY = 0.55, 0.5
+MIN_FIT, MIN_SIMILARITY = 0.55, 0.4
 """A passage is put there unasked if it has so much of what the user's words ask about."""
 NEAR_BEST = 0.8
 SAME = 0.8
