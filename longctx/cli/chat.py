@@ -158,6 +158,7 @@ def _show(events: Iterable[Event]) -> None:
         Compacted,
         Done,
         ReasoningDelta,
+        Recalled,
         TextDelta,
         ToolCall,
         ToolResult,
@@ -184,6 +185,8 @@ def _show(events: Iterable[Event]) -> None:
         elif isinstance(event, Compacted):
             tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
             _note(f"{event.policy}: {tokens} ({event.detail})")
+        elif isinstance(event, Recalled):
+            _note(event.text)
         elif isinstance(event, CacheLost):
             _note(f"prefilled again: {event.reason}")
         elif isinstance(event, Done):
