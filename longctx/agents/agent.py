@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Unpack
 
 from longctx import arguments
-from longctx.agents import policies, saved
+from longctx.agents import policies, report, saved
+from longctx.agents.archive import Archive, Passage
 from longctx.agents.call_log import CallLog
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.calls import Calls
 from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
-from longctx.agents.events import AgentResult, Done, Event, StepEvent
+from longctx.agents.events import AgentResult, Compacted, Done, Event, StepEvent
 from longctx.agents.limits import AgentRunOptions, Limits, checked_options
 from longctx.agents.loop import Run
+from longctx.agents.names import RECALL
+from longctx.agents.preparing import compact_ahead, warm
 from longctx.agents.read_back import read_result_tool
+from longctx.agents.recall import recall_tool
+from longctx.agents.recalling import BACKGROUND
 from longctx.agents.results import last_result, result_of, stopped_result
 from longctx.agents.settings import AgentSettings, Background, Confirm
 from longctx.agents.sub_agent import agent_tool
 from longctx.agents.toolbox import ToolLike, tools_by_name
 from longctx.agents.tools import Tool, check_timeout
 from longctx.agents.traces import RunTrace, check_tracer, run_trace
-from longctx.agents.view import Transcript, as_shown, new_counts
+from longctx.agents.view import Transcript, View, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
-from longctx.errors import RequestError, ToolError
+from longctx.errors import LongCtxError, RequestError, ToolError
 from longctx.options import RunOptions
 from longctx.protocols import ChatModel
+from longctx.search.embedders import EmbedderLike, as_embedder
 from longctx.types import Message, ToolSchema, WindowReport, as_messages
+
+logger = logging.getLogger("longctx")
 
 Journal = Callable[[Conversation], None]
 
@@ -48,7 +60,7 @@ class Agent:
         tools: functions decorated with :func:`longctx.agents.tool`, and servers
             (:func:`longctx.agents.mcp`).
         system: the system prompt.
-        policy: what of the transcript the model is shown; None is ``policies.default()``, or,
+        policy: what of the transcript the model is shown; None is ``policies.archive()``, or,
             where the model's window slides, ``policies.clamp_results``.
         max_steps: completions in one run, at most.
         tool_timeout_s: how long a call may take where the tool does not say, in seconds; calls
@@ -56,8 +68,11 @@ class Agent:
         background: what changes from turn to turn (the date, memories, passages found for the
             user's words): called with the words, its text is put behind them into the same turn,
             so that nothing before it leaves the cache.
-        read_back: let the model call the built-in tool ``read_result`` where it has tools and a
-            policy other than ``policies.keep_everything``.
+        read_back: let the model call the built-in tools ``read_result`` and ``recall`` where it
+            has tools and a policy other than ``policies.keep_everything``.
+        embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
+            ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
+        prepares: call :meth:`prepare` in a thread after each run.
         temperature: of sampling, where a run does not say; 0 is greedy.
         agent_name: what traces call it.
         confirm: asked before a tool is called that wants it (``@tool(confirm=True)``): True lets it
@@ -98,6 +113,8 @@ class Agent:
         tool_timeout_s: float | None = 60.0,
         background: Background | None = None,
         read_back: bool = True,
+        embedder: EmbedderLike = None,
+        prepares: bool = False,
         temperature: float | None = 0.0,
         agent_name: str = "agent",
         confirm: Confirm | None = None,
@@ -113,6 +130,9 @@ class Agent:
         self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
+        self._prepares = prepares
+        self._records: list[report.TurnRecord] = []
+        self._prepared: tuple[Compacted, ...] = ()
         self.temperature = arguments.temperature(temperature)
         self.agent_name = arguments.words("agent_name", agent_name)
         self.confirm = confirm
@@ -124,6 +144,8 @@ class Agent:
             tool_timeout_s=tool_timeout_s,
             background=background,
             read_back=read_back,
+            embedder=embedder,
+            prepares=prepares,
             temperature=temperature,
             agent_name=agent_name,
             confirm=confirm,
@@ -133,6 +155,9 @@ class Agent:
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
+            # What slides out is still shown, as far as anyone can tell from here.
+            if RECALL not in tools_by_name(tools) and not self._slides:
+                own.append(recall_tool(self._find))
         self._tools = tools_by_name(own)
         self._schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in self._tools.values())
         self._conversation = Conversation()
@@ -146,6 +171,8 @@ class Agent:
         self._cancellation: Cancellation | None = None
         # Told of every change; a ConversationStore writes it down.
         self.journal: Journal | None = None
+        # What finds earlier turns; a ConversationStore keeps it in its file.
+        self.archive = Archive(as_embedder(embedder) if embedder is not None else None)
 
     @property
     def transcript(self) -> Transcript:
@@ -272,6 +299,52 @@ class Agent:
         """
         return agent_tool(self, name, description, timeout_s=timeout_s, confirm=confirm)
 
+    def prepare(self) -> tuple[Compacted, ...]:
+        """Compact now if the next turn would, and prefill what is left, while nobody waits.
+
+        A summary is written, too, beside whatever else the model is doing. A turn that begins
+        meanwhile waits for it, as it would have had to do it itself; one that needs more than an
+        eighth of the room may still compact.
+
+        Returns:
+            What was done; nothing where there is room enough.
+
+        Raises:
+            LongCtxError: the policy or the model failed; the conversation is as before.
+        """
+        with self._queue.hold():
+            now = self._conversation
+            if self._slides or self.unfinished:
+                return ()
+            view = View.of(
+                now.transcript, self.llm, shown=now.shown, tools=self._schemas, pinned=now.pinned,
+                counts=self._counts, archive=self.archive,
+            )  # fmt: skip
+            after = compact_ahead(view, self.policy)
+            if after.shown == view.shown:
+                return ()
+            done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
+            warm(after)
+            self._watch.forget()
+            self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
+            self._prepared += done
+            return done
+
+    def report(self, path: str | Path | None = None) -> str:
+        """The runs of this process as one page of HTML: tokens reused and prefilled, the window,
+        what was called, recalled and compacted.
+
+        Args:
+            path: a file to write it to as well.
+
+        Raises:
+            RequestError: the file is no .html, or cannot be written.
+        """
+        text = report.page(self._records, self.context)
+        if path is not None:
+            report.write(arguments.path("path", path), text)
+        return text
+
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
         """Write the conversation as readable JSON, atomically.
 
@@ -351,11 +424,16 @@ class Agent:
         """The limits and options of a run, checked; the agent's own where they say nothing."""
         return checked_options(options, list(self._tools), self.temperature)
 
+    def _find(self, query: str, n: int) -> list[Passage]:
+        now = self._conversation
+        shown = [message.content for message in as_shown(now.transcript, now.shown)]
+        return self.archive.find(now.transcript, query, n, shown=shown)
+
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
             known = self.background(text)
             if known:
-                text = f"{text}\n\n<background>\n{known}\n</background>"
+                text = f"{text}{BACKGROUND}{known}\n</background>"
         if self.unfinished:
             self._watch.forget()
         message = Message(role="user", content=text)
@@ -374,6 +452,7 @@ class Agent:
             trace = run_trace(self.tracer, self.llm, self.agent_name)
             self._cancellation = cancellation = Cancellation()
             events: list[StepEvent] = []
+            started = time.perf_counter()
             try:
                 run = self._run(begin(), limits, options, cancellation, trace)
                 keep(run.conversation)
@@ -396,6 +475,9 @@ class Agent:
             finally:
                 self._cancellation = None
             trace.end(result)
+            self._note(run.conversation, result, time.perf_counter() - started)
+        if self._prepares:
+            threading.Thread(target=self._prepare_aside, name="prepare", daemon=True).start()
         yield Done(result=result)
 
     def _run(
@@ -416,6 +498,7 @@ class Agent:
             slides=self._slides,
             watch=self._watch,
             counts=self._counts,
+            archive=self.archive,
             conversation=conversation,
             options=options,
             cancellation=cancellation,
@@ -424,6 +507,19 @@ class Agent:
             trace=trace,
             window=self._window,
         )
+
+    def _note(self, conversation: Conversation, result: AgentResult, seconds: float) -> None:
+        """Keep a run for :meth:`report`."""
+        said = [m.content for m in conversation.transcript if m.role == "user"]
+        record = report.TurnRecord.of(len(said), said[-1], result, seconds, self._prepared)
+        self._records.append(record)
+        self._prepared = ()
+
+    def _prepare_aside(self) -> None:
+        try:
+            self.prepare()
+        except LongCtxError as error:  # the next turn meets it again, where it can be told
+            logger.info("no room could be made for the next turn: %s", error)
 
     def _keep(self, conversation: Conversation) -> None:
         if conversation is not self._conversation:

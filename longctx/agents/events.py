@@ -117,6 +117,17 @@ class Compacted(Frozen):
     detail: str = ""
 
 
+class Recalled(Frozen):
+    """Passages of earlier turns were put beside the user's words, as ``text`` has them.
+
+    ``turns`` are the numbers of those turns, ``tokens`` what it adds to the prompt.
+    """
+
+    turns: tuple[int, ...]
+    text: str
+    tokens: int
+
+
 class CacheLost(Frozen):
     """Tokens were prefilled again although the conversation only went on.
 
@@ -158,6 +169,7 @@ class AgentResult(Frozen):
         | WindowGrown
         | WindowShrunk
         | Compacted
+        | Recalled
         | CacheLost,
         ...,
     ]
@@ -181,6 +193,7 @@ StepEvent: TypeAlias = (
     | WindowGrown
     | WindowShrunk
     | Compacted
+    | Recalled
     | CacheLost
 )
 Event: TypeAlias = StepEvent | Done

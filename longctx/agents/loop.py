@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from longctx.agents.archive import Archive
 from longctx.agents.calls import Calls, failed
 from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.conversation import INTERRUPTED, Conversation
@@ -15,6 +16,7 @@ from longctx.agents.events import (
     Compacted,
     ConfirmCall,
     ReasoningDelta,
+    Recalled,
     StepEvent,
     StopReason,
     TextDelta,
@@ -57,6 +59,7 @@ class Run:
     slides: bool
     watch: CacheWatch
     counts: Counts
+    archive: Archive
     conversation: Conversation
     options: RunOptions
     cancellation: Cancellation
@@ -295,7 +298,7 @@ class Run:
 
     # The window
 
-    def _arrange(self) -> Iterator[Compacted]:
+    def _arrange(self) -> Iterator[Compacted | Recalled]:
         """Let the policy say what is shown from now on.
 
         Raises:
@@ -311,6 +314,7 @@ class Run:
             pinned=now.pinned,
             reserve_tokens=self.options.get("max_tokens"),
             counts=self.counts,
+            archive=self.archive,
         )
         after = self.policy(before)
         if after.shown != before.shown:
@@ -330,7 +334,10 @@ class Run:
         self.conversation = replace(
             self.conversation,
             shown=after.shown,
-            compacted=(*self.conversation.compacted, *log),
+            compacted=(
+                *self.conversation.compacted,
+                *(entry for entry in log if isinstance(entry, Compacted)),
+            ),
         )
         yield from log
 
@@ -363,9 +370,10 @@ def _cut(max_tokens: int | None) -> str:
 
 
 def _lost_from_cache(before: View, after: View) -> bool:
-    """Whether more changed than results that arrived just now and were clamped."""
-    kept = [shown for shown in after.shown if shown.state != "clamped"]
-    held = {shown.index for shown in after.shown if shown.state == "clamped"}
+    """Whether more changed than what arrived just now: clamped results, words with passages."""
+    arrived = ("clamped", "recalled")
+    kept = [shown for shown in after.shown if shown.state not in arrived]
+    held = {shown.index for shown in after.shown if shown.state in arrived}
     return kept != [shown for shown in before.shown if shown.index not in held]
 
 

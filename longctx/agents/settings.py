@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import TypedDict
 
+from longctx.search.embedders import EmbedderLike
 from longctx.types import ToolCall
 
 Background: TypeAlias = Callable[[str], str]
@@ -21,6 +22,8 @@ class AgentSettings(TypedDict, total=False):
     tool_timeout_s: float | None
     background: Background | None
     read_back: bool
+    embedder: EmbedderLike
+    prepares: bool
     temperature: float | None
     agent_name: str
     confirm: Confirm | None

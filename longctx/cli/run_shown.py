@@ -24,6 +24,7 @@ def show_run(events: Iterable[Event]) -> None:
         ConfirmCall,
         Done,
         ReasoningDelta,
+        Recalled,
         TextDelta,
         ToolCall,
         ToolProgress,
@@ -56,6 +57,8 @@ def show_run(events: Iterable[Event]) -> None:
         elif isinstance(event, Compacted):
             tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
             _note(f"{event.policy}: {tokens} ({event.detail})")
+        elif isinstance(event, Recalled):
+            _note(event.text)
         elif isinstance(event, CacheLost):
             _note(f"prefilled again: {event.reason}")
         elif isinstance(event, Done):

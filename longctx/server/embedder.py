@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.documents.embedders import load_sentence_transformer
 from longctx.errors import ContextOverflowError
+from longctx.search.embedders import load_sentence_transformer
 
 PACKAGED = "packaged"
 """The word for the model that ships as a package."""
