@@ -104,7 +104,7 @@ def test_while_answers_have_the_cells_nothing_is_composed(
     monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", 1)
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
         alone = llm.chat(asking(*TEXTS), max_tokens=4).text
-        with llm.stream("the cat sat on the mat " * 200, max_tokens=300) as stream:
+        with llm.stream("the cat sat on the mat " * 70, max_tokens=300) as stream:
             next(stream)
             done = llm.compose(asking(*TEXTS), TEXTS)
             assert done.prefilled_tokens == done.attached_tokens == 0
