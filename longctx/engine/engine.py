@@ -225,7 +225,10 @@ class Engine:
             )
         except CacheFullError:
             # Answers have the cells. Nobody can wait for them here, in the thread that writes the
-            # answers: the prompt is prefilled when its own answer finds room.
+            # answers: the prompt is prefilled when its own answer finds room, and nothing of it was
+            # attached until then.
+            for session in picked:
+                session.truncate(0)
             return Composed(prefilled_tokens=0, attached_tokens=0)
         finally:
             for session in picked:
