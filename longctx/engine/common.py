@@ -8,11 +8,8 @@ from typing import TypeAlias
 from longctx._native import CacheFullError
 from longctx.backends import Backend
 from longctx.cache.shared import Lease, OwnContexts, SharedContext
+from longctx.planner import N_SEQUENCES
 from longctx.rope import RopeConfig
-
-N_SEQUENCES = 32
-"""Conversations in a common context, answering or kept; each costs a row of logits."""
-
 
 Relieve: TypeAlias = Callable[[SharedContext, Callable[[], bool]], SharedContext | None]
 """Lets others leave a full context until there are cells enough; or gives another context."""
