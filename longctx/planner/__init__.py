@@ -2,9 +2,12 @@
 
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
+    CELLS_APART,
+    N_SEQUENCES,
     KvType,
     MemoryEstimate,
     estimate_memory,
+    holds_sequences,
     largest_window,
     padded,
 )
@@ -15,6 +18,8 @@ from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
+    "CELLS_APART",
+    "N_SEQUENCES",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -24,6 +29,7 @@ __all__ = [
     "SelfExtendConfig",
     "TrialResult",
     "estimate_memory",
+    "holds_sequences",
     "largest_window",
     "padded",
     "plan_context",
