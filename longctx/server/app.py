@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from longctx.server.error_replies import install
 from longctx.server.guard import Guard
 from longctx.server.llama.routes import llama_routes
 from longctx.server.metrics import CountRequests, Metrics
+from longctx.server.model_pool import ModelPool
 from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
@@ -34,17 +36,18 @@ from longctx.server.worker import ModelWorker
 
 
 def create_app(
-    llm: ServedModel,
+    llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
 ) -> FastAPI:
-    """The ASGI application over a model, which stays its caller's to close.
+    """The ASGI application over a model, or several; they stay their caller's to close.
 
     ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, and its
     ``metrics``, :class:`~longctx.server.metrics.Metrics`.
 
     Args:
-        llm: the model; other threads may use it too.
+        llm: the model, which other threads may use too; or several
+            (:class:`~longctx.server.ModelPool`).
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``, used by this application alone; None has none.
     """
@@ -53,12 +56,14 @@ def create_app(
     worker = ModelWorker(max_waiting=n, timeout_s=timeout_s)
     embeddings = EmbeddingWorker(embedder, max_waiting=n, timeout_s=timeout_s) if embedder else None
     metrics = Metrics(lambda: len(worker))
-    service = Service(llm, settings, worker, metrics, embedder)
+    models = llm if isinstance(llm, ModelPool) else ModelPool.holding(llm, _name(llm, settings))
+    service = Service(models, settings, worker, metrics, embedder)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         yield
         worker.close()
+        await models.stop()
         if embeddings is not None:
             await embeddings.close()
 
@@ -94,3 +99,9 @@ def create_app(
         )
     install(app)
     return app
+
+
+def _name(llm: ServedModel, settings: ServerSettings) -> str:
+    """What clients call a model that is served alone."""
+    own = re.sub(r"[^A-Za-z0-9._-]+", "-", llm.info.name).strip("-")
+    return settings.model_id or own or "model"

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.server.embedder import TextEmbedder
-from longctx.server.errors import queue_full, timed_out
+from longctx.server.errors import queue_full
+from longctx.server.time_limit import in_time
 
 _BATCH = 32  # between batches it notices that its client is gone, or its time is up
 T = TypeVar("T")
@@ -44,9 +45,7 @@ class EmbeddingWorker:
             raise queue_full(self._n_asked - 1, self._max_waiting, retry_s=1)
         self._n_asked += 1
         try:
-            return await asyncio.wait_for(self._embed(texts), self._timeout_s)
-        except asyncio.TimeoutError:
-            raise timed_out(self._timeout_s, "send fewer texts at a time") from None
+            return await in_time(self._embed(texts), self._timeout_s, "send fewer texts at a time")
         finally:
             self._n_asked -= 1
 

@@ -10,6 +10,7 @@ import uvicorn
 from longctx.errors import LongCtxError
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
+from longctx.server.model_pool import ModelPool
 from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
@@ -18,7 +19,7 @@ class Server(uvicorn.Server):
     """uvicorn, with an orderly end: what is not answered in time is told so.
 
     Args:
-        llm: the model, which stays its caller's to close.
+        llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
         host: an address of this machine.
@@ -28,7 +29,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        llm: ServedModel,
+        llm: ServedModel | ModelPool,
         settings: ServerSettings,
         embedder: TextEmbedder | None = None,
         *,
@@ -60,7 +61,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    llm: ServedModel,
+    llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
     *,
@@ -73,7 +74,7 @@ def serve(
     raised again for whoever handled it before; after SIGINT this returns.
 
     Args:
-        llm: the model, which stays its caller's to close.
+        llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
         host: an address of this machine; the default is reached from this machine alone.

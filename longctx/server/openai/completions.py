@@ -20,7 +20,7 @@ def completion_routes(service: Service) -> APIRouter:
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         asked = body.each_choice(body.asked())
-        form = ChatFormat(service.model_id, asked, include_usage=body.include_usage)
+        form = ChatFormat(service.model_id(body.model), asked, include_usage=body.include_usage)
         return await service.answer_all(request, asked, form)
 
     @router.post("/completions", responses=answers(TextCompletion))
@@ -28,20 +28,21 @@ def completion_routes(service: Service) -> APIRouter:
         """Continue plain text, without a chat template."""
         asked = body.asked()
         form = TextFormat(
-            service.model_id,
+            service.model_id(body.model),
             asked,
             body.n_choices,
             include_usage=body.include_usage,
-            echoes=[_said(service, each) for each in asked] if body.echo else (),
+            echoes=[await _said(service, each) for each in asked] if body.echo else (),
         )
         return await service.answer_all(request, asked, form)
 
     return router
 
 
-def _said(service: Service, asked: Asked) -> str:
+async def _said(service: Service, asked: Asked) -> str:
     """A prompt as text."""
-    if isinstance(asked.text, str):
-        return asked.text
-    assert isinstance(asked.text, list)  # conversations have another route
-    return service.llm.detokenize(asked.text)
+    ids = asked.text
+    if isinstance(ids, str):
+        return ids
+    assert isinstance(ids, list)  # conversations have another route
+    return await service.using(asked.model, lambda llm: llm.detokenize(ids))

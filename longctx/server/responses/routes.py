@@ -21,7 +21,7 @@ from longctx.server.responses.format import ResponseFormat
 from longctx.server.responses.items import ITEM, Item, Reference, messages_of
 from longctx.server.responses.requests import ConversationRequest, ResponseRequest
 from longctx.server.responses.store import ResponseStore
-from longctx.server.service import Service, answers
+from longctx.server.service import Service, answers, n_tokens_of
 from longctx.types import Completion, Message
 
 
@@ -47,7 +47,7 @@ def response_routes(service: Service, store: ResponseStore) -> APIRouter:
                 store.keep(written, listed, _continued(turns, result.message))
 
         form = ResponseFormat(
-            _draft(service.model_id, body, instance),
+            _draft(service.model_id(body.model), body, instance),
             instance=instance,
             summarised=body.wants_summary,
             keep=keep,
@@ -57,8 +57,9 @@ def response_routes(service: Service, store: ResponseStore) -> APIRouter:
     @router.post("/responses/input_tokens")
     async def count_input_tokens(body: ConversationRequest) -> InputTokens:
         """Count what an answer would read, template and tools included."""
-        prompt = await service.prompt(body.asked(turns_of(body, _resolved(body.items, store))))
-        return {"object": "response.input_tokens", "input_tokens": prompt.n_tokens}
+        asked = body.asked(turns_of(body, _resolved(body.items, store)))
+        n_tokens = await service.prompted(asked, n_tokens_of)
+        return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
     @router.get("/responses/{response_id}")
     async def response(response_id: str) -> ResponseDocument:
