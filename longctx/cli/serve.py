@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,16 +12,15 @@ import psutil
 import typer
 from pydantic import ValidationError
 
-from longctx.cli.opening import OPENING, ModelOrDemo, opens_model
-from longctx.cli.output import errors, show_plan
+from longctx.cli.opening import opens_model
+from longctx.cli.output import errors
 from longctx.cli.sampling import takes_sampling
+from longctx.cli.served import Named, Opening
 from longctx.errors import RequestError
 from longctx.types import first_problem
 
 if TYPE_CHECKING:
-    from longctx.llm import LongContextLLM
-    from longctx.server import ServedModel, ServerSettings
-    from longctx.server.relay import RelayedModel
+    from longctx.server import ModelPool, ServedModel, ServerSettings
 
 T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,12 +33,28 @@ _SAMPLING = (
 @opens_model
 @partial(takes_sampling, note=_SAMPLING)
 def serve(
-    model: ModelOrDemo = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[[NAME=]MODEL]...",
+            help="A GGUF file, hf:OWNER/REPO[:QUANTIZATION], or ollama:NAME. Several are each "
+            "opened at its first request, by their NAMEs, or those of their files. Default: the "
+            "demo model.",
+        ),
+    ] = None,
+    max_models: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most models that are open at once; the least recently used make way. Default: "
+            "as many as the memory bears.",
+        ),
+    ] = None,
     base_url: Annotated[
         str | None,
         typer.Option(
             help="Serve the model of another server, such as http://gpu:8000/v1, in place of a "
-            "file; MODEL is then its name there."
+            "file; a MODEL is then its name there."
         ),
     ] = None,
     base_key: Annotated[
@@ -114,6 +128,9 @@ def serve(
     from longctx.server import ServerSettings, TextEmbedder
     from longctx.server import serve as run
 
+    named = [Named.of(text) for text in models or ()]
+    if len(named) > 1 and model_id is not None:
+        raise RequestError("--model-id is of one model; write NAME=MODEL for each of several")
     names = tuple(allowed_host or ())
     if not names and host in _LOOPBACK:
         names = _LOOPBACK
@@ -124,7 +141,7 @@ def serve(
         )
     settings = _checked(
         ServerSettings,
-        model_id=model_id,
+        model_id=model_id or (named[0].name if len(named) == 1 else None),
         strict_model=strict_model,
         api_key=api_key or None,
         allowed_hosts=names,
@@ -144,15 +161,15 @@ def serve(
         errors.print(f"embedder {vectors.id}: {format_bytes(n_bytes)} of memory", markup=False)
     if "memory_limit" in opening:  # it is for both
         opening["memory_limit"] = max(1, resolve_memory_limit(opening["memory_limit"])[0] - n_bytes)
-    with ExitStack() as stack:
-        llm: ServedModel
-        if base_url is None:
-            llm = stack.enter_context(_local(model, opening, verbose=verbose))
-            show_plan(llm.plan)
-        else:
-            llm = stack.enter_context(_remote(base_url, model, base_key, opening))
-            errors.print(str(llm), markup=False)
-        run(llm, settings, vectors, host=host, port=port)
+    how = Opening(opening, verbose=verbose, base_url=base_url, base_key=base_key)
+    served: ServedModel | ModelPool
+    if len(named) > 1:
+        served = how.several(named, max_models)
+        errors.print(f"each opens at its first request: {', '.join(served.names)}", markup=False)
+    else:
+        served = how.one(named[0].model if named else None)
+    with served:
+        run(served, settings, vectors, host=host, port=port)
 
 
 def _with_memory(load: Callable[[], T]) -> tuple[T, int]:
@@ -161,26 +178,6 @@ def _with_memory(load: Callable[[], T]) -> tuple[T, int]:
     before = process.memory_info().rss
     loaded = load()
     return loaded, max(0, process.memory_info().rss - before)
-
-
-def _local(model: str | None, opening: dict[str, Any], *, verbose: bool) -> LongContextLLM:
-    from longctx.llm import LongContextLLM
-
-    return LongContextLLM(model, verbose=verbose, **opening)
-
-
-def _remote(
-    base_url: str, model: str | None, api_key: str | None, opening: dict[str, Any]
-) -> RelayedModel:
-    """Its window is that server's, or less; how it is opened was decided there."""
-    from longctx.server.relay import RelayedModel
-
-    chosen = {key: value for key, value in opening.items() if value != OPENING[key].default}
-    taken = {key: chosen.pop(key) for key in ("target_ctx", "reserve_output") if key in chosen}
-    if chosen:
-        named = ", ".join(f"--{OPENING[key].name.replace('_', '-')}" for key in sorted(chosen))
-        raise RequestError(f"{named}: with --base-url that is decided where the model is served")
-    return RelayedModel.connect(base_url, model, api_key=api_key, **taken)
 
 
 def _checked(kind: type[ServerSettings], **given: Any) -> ServerSettings:

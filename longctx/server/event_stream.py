@@ -20,7 +20,7 @@ from longctx.server.worker import Job
 from longctx.stream import Event
 from longctx.types import Chunk, Completion, Progress
 
-_ALIVE_S = 5.0
+ALIVE_S = 5.0
 
 
 class EventStream(StreamingResponse):
@@ -59,7 +59,7 @@ async def _frames(
     answers: Answers, form: ChoicesFormat, done: Callable[[Completion], None]
 ) -> AsyncIterator[str]:
     try:
-        while (jobs := await answers.jobs(_ALIVE_S)) is None:
+        while (jobs := await answers.jobs(ALIVE_S)) is None:
             yield ": the model is being opened\n\n"
     except Exception as error:
         for frame in (*form.opening(None), *form.failure(as_api_error(error))):

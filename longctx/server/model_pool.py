@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from longctx.closing import Closing
 from longctx.errors import BackendError, RequestError
@@ -33,6 +33,7 @@ class ModelPool(Closing):
         memory_limit: what those that are open may take together: bytes, a text such as
             ``"6GiB"``, or None for what is free now, less a margin.
         max_open: how many may be open; None leaves it to the memory.
+        announce: called with a line when one is opened, is closed, or cannot be opened.
 
     Raises:
         RequestError: two have one name, or ``max_open`` is no number from 1.
@@ -45,6 +46,7 @@ class ModelPool(Closing):
         *,
         memory_limit: int | str | None = None,
         max_open: int | None = None,
+        announce: Callable[[str], None] = logger.info,
     ) -> None:
         check_sources(sources)
         if max_open is not None and max_open < 1:
@@ -52,6 +54,7 @@ class ModelPool(Closing):
         self._entries = {source.name: ModelEntry(source) for source in sources}
         self._limit = resolve_memory_limit(memory_limit)[0]
         self._max_open = max_open
+        self._announce = announce
         self._line: deque[ModelEntry] = deque()
         self._opener: asyncio.Task[None] | None = None
         self._given_back = asyncio.Event()
@@ -142,12 +145,13 @@ class ModelPool(Closing):
         except Exception as error:
             told = _cannot_open(entry.source.name, error)
             entry.error = told.message
+            self._announce(told.message)
             entry.fail(told)
         finally:
             entry.is_loading = False
 
     def _open_now(self, entry: ModelEntry, prepared: Prepared) -> None:
-        logger.info("opens %s: %s", entry.source.name, format_bytes(prepared.n_bytes))
+        self._announce(f"opening {entry.source.name}: {format_bytes(prepared.n_bytes)}")
         llm = prepared.open()
         with self._lock:
             if not self._is_closed:
@@ -180,7 +184,7 @@ class ModelPool(Closing):
 
     async def _close(self, entry: ModelEntry) -> None:
         llm, entry.llm, entry.is_leaving = entry.llm, None, False
-        logger.info("closes %s", entry.source.name)
+        self._announce(f"closing {entry.source.name}")
         if llm is not None:
             await asyncio.to_thread(llm.close)
         if entry.is_awaited:

@@ -68,17 +68,18 @@ class ModelSource:
         return cls(name, prepare, target_ctx)
 
     @classmethod
-    def of_server(cls, name: str, base_url: str, **options: Any) -> ModelSource:
-        """A model of another server, by its name there.
+    def of_server(cls, name: str, base_url: str, model: str, **options: Any) -> ModelSource:
+        """A model of another server.
 
         Args:
-            name: that it has there, and clients give.
+            name: that clients give.
             base_url: of that server.
+            model: its name there.
             options: of :class:`longctx.RemoteLLM`.
         """
         return cls(
             name,
-            lambda _: Prepared(0, lambda: RelayedModel.connect(base_url, name, **options)),
+            lambda _: Prepared(0, lambda: RelayedModel.connect(base_url, model, **options)),
             options.get("target_ctx"),
         )
 
