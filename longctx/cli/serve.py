@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import psutil
 import typer
@@ -22,7 +21,6 @@ from longctx.types import first_problem
 if TYPE_CHECKING:
     from longctx.server import ModelPool, ServedModel, ServerSettings
 
-T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SAMPLING = (
     "Requests say how their answers are drawn. What they leave out is as the options of sampling "
@@ -110,6 +108,13 @@ def serve(
             "or name. Default: none."
         ),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            help="Also serve /v1/rerank: the folder or name of a CrossEncoder of "
+            "sentence-transformers. Default: none."
+        ),
+    ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log what llama.cpp says.")
@@ -125,7 +130,7 @@ def serve(
     """
     from longctx.model_info import format_bytes
     from longctx.planner.memory_limit import resolve_memory_limit
-    from longctx.server import ServerSettings, TextEmbedder
+    from longctx.server import ServerSettings, TextEmbedder, TextReranker
     from longctx.server import serve as run
 
     named = [Named.of(text) for text in models or ()]
@@ -155,11 +160,14 @@ def serve(
     )
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    vectors, n_bytes = None, 0
-    if embedder is not None:
-        vectors, n_bytes = _with_memory(lambda: TextEmbedder(embedder))
-        errors.print(f"embedder {vectors.id}: {format_bytes(n_bytes)} of memory", markup=False)
-    if "memory_limit" in opening:  # it is for both
+    before = _held()
+    vectors = TextEmbedder(embedder) if embedder is not None else None
+    ranker = TextReranker(reranker) if reranker is not None else None
+    n_bytes = max(0, _held() - before)  # torch and all
+    if vectors is not None or ranker is not None:
+        ids = " and ".join(each.id for each in (vectors, ranker) if each is not None)
+        errors.print(f"beside the model {ids}: {format_bytes(n_bytes)} of memory", markup=False)
+    if "memory_limit" in opening:  # it is for all
         opening["memory_limit"] = max(1, resolve_memory_limit(opening["memory_limit"])[0] - n_bytes)
     how = Opening(opening, verbose=verbose, base_url=base_url, base_key=base_key)
     served: ServedModel | ModelPool
@@ -169,15 +177,12 @@ def serve(
     else:
         served = how.one(named[0].model if named else None)
     with served:
-        run(served, settings, vectors, host=host, port=port)
+        run(served, settings, vectors, ranker, host=host, port=port)
 
 
-def _with_memory(load: Callable[[], T]) -> tuple[T, int]:
-    """What is loaded, and by how many bytes the process has grown: torch and all."""
-    process = psutil.Process()
-    before = process.memory_info().rss
-    loaded = load()
-    return loaded, max(0, process.memory_info().rss - before)
+def _held() -> int:
+    """Bytes of memory that the process has."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _checked(kind: type[ServerSettings], **given: Any) -> ServerSettings:

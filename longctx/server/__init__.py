@@ -21,6 +21,7 @@ from longctx.server.embedder import TextEmbedder
 from longctx.server.model_pool import ModelPool
 from longctx.server.model_source import ModelSource
 from longctx.server.relay import RelayedModel
+from longctx.server.rerank.model import TextReranker
 from longctx.server.run import Server, serve
 from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
@@ -33,6 +34,7 @@ __all__ = [
     "Server",
     "ServerSettings",
     "TextEmbedder",
+    "TextReranker",
     "create_app",
     "serve",
 ]

@@ -26,6 +26,8 @@ from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
 from longctx.server.origins import origins_pattern
 from longctx.server.page.routes import page_routes
+from longctx.server.rerank.model import RerankWorker, TextReranker
+from longctx.server.rerank.routes import rerank_routes
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
 from longctx.server.served import ServedModel
@@ -39,6 +41,7 @@ def create_app(
     llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
 ) -> FastAPI:
     """The ASGI application over a model, or several; they stay their caller's to close.
 
@@ -50,22 +53,25 @@ def create_app(
             (:class:`~longctx.server.ModelPool`).
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``, used by this application alone; None has none.
+        reranker: of ``/v1/rerank``, likewise.
     """
     settings = settings or ServerSettings()
     n, timeout_s = settings.max_waiting, settings.timeout_s
     worker = ModelWorker(max_waiting=n, timeout_s=timeout_s)
     embeddings = EmbeddingWorker(embedder, max_waiting=n, timeout_s=timeout_s) if embedder else None
+    ranker = RerankWorker(reranker, max_waiting=n, timeout_s=timeout_s) if reranker else None
     metrics = Metrics(lambda: len(worker))
     models = llm if isinstance(llm, ModelPool) else ModelPool.holding(llm, _name(llm, settings))
-    service = Service(models, settings, worker, metrics, embedder)
+    service = Service(models, settings, worker, metrics, embedder, reranker)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         yield
         worker.close()
         await models.stop()
-        if embeddings is not None:
-            await embeddings.close()
+        for beside in (embeddings, ranker):
+            if beside is not None:
+                await beside.close()
 
     app = FastAPI(
         title="longctx",
@@ -80,6 +86,7 @@ def create_app(
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
+    app.include_router(rerank_routes(service, ranker))
     app.include_router(response_routes(service, kept))
     app.include_router(message_routes(service))
     app.include_router(model_routes(service))

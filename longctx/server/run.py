@@ -11,6 +11,7 @@ from longctx.errors import LongCtxError
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
 from longctx.server.model_pool import ModelPool
+from longctx.server.rerank.model import TextReranker
 from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
@@ -22,6 +23,7 @@ class Server(uvicorn.Server):
         llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
+        reranker: of ``/v1/rerank``; None has none.
         host: an address of this machine.
         port: of TCP; 0 takes a free one.
         log_level: of uvicorn.
@@ -32,12 +34,13 @@ class Server(uvicorn.Server):
         llm: ServedModel | ModelPool,
         settings: ServerSettings,
         embedder: TextEmbedder | None = None,
+        reranker: TextReranker | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         log_level: str = "info",
     ) -> None:
-        self._app = create_app(llm, settings, embedder)
+        self._app = create_app(llm, settings, embedder, reranker)
         self._grace_s = settings.grace_s
         config = uvicorn.Config(
             self._app,
@@ -64,6 +67,7 @@ def serve(
     llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -77,13 +81,15 @@ def serve(
         llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
+        reranker: of ``/v1/rerank``; None has none.
         host: an address of this machine; the default is reached from this machine alone.
         port: of TCP; 0 takes a free one.
 
     Raises:
         LongCtxError: it cannot listen there.
     """
-    server = Server(llm, settings or ServerSettings(), embedder, host=host, port=port)
+    chosen = settings or ServerSettings()
+    server = Server(llm, chosen, embedder, reranker, host=host, port=port)
     try:
         server.run()
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from longctx.server.errors import ApiError
 from longctx.server.event_stream import EventStream
 from longctx.server.metrics import Metrics
 from longctx.server.model_pool import ModelPool
+from longctx.server.rerank.model import TextReranker
 from longctx.server.served import ServedModel, ServedPrompt
 from longctx.server.settings import ServerSettings
 from longctx.server.time_limit import in_time
@@ -44,6 +45,7 @@ class Service:
     worker: ModelWorker
     metrics: Metrics
     embedder: TextEmbedder | None = None
+    reranker: TextReranker | None = None
     started: int = field(default_factory=lambda: int(time.time()))
 
     def model_id(self, name: str | None) -> str:
@@ -68,9 +70,8 @@ class Service:
             return ()
         is_strict = self.settings.strict_model if is_strict is None else is_strict
         # One that is here and does something else does not stand in for it.
-        is_here = name in self.models.names or (
-            self.embedder is not None and name == self.embedder.id
-        )
+        beside = [each.id for each in (self.embedder, self.reranker) if each is not None]
+        is_here = name in (*self.models.names, *beside)
         if not (is_strict or is_here):
             return (f"there is no model {name!r:.100} here, and {known[0]!r} answered",)
         names = " and ".join(map(repr, known[:20]))

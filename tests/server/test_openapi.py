@@ -43,6 +43,7 @@ ROUTES = [
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{model_id}", "GET"),
+    ("/v1/rerank", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/responses/input_tokens", "POST"),
     ("/v1/responses/{response_id}", "GET"),

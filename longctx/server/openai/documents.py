@@ -223,7 +223,7 @@ class ModelDocument(TypedDict):
 
 
 class ModelList(TypedDict):
-    """The models that answer, and the embedder if there is one."""
+    """The models that answer, and the embedder and the reranker if there are."""
 
     object: Literal["list"]
     data: list[ModelDocument]

@@ -17,7 +17,7 @@ def model_routes(service: Service) -> APIRouter:
 
     @router.get("/models")
     async def models() -> ModelList:
-        """The models that answer, open or not, and the embedder if there is one."""
+        """The models that answer, open or not, and what is beside them."""
         return {"object": "list", "data": _describe(service)}
 
     @router.get("/models/{model_id:path}")
@@ -34,7 +34,6 @@ def _describe(service: Service) -> list[ModelDocument]:
     """OpenAI's members, vLLM's ``max_model_len``, llama-server's ``status``, and the plan's under
     ``longctx``, with how conversations are sampled, and what bounds an answer that names no bound.
     """
-    embedder = service.embedder
 
     def document(
         name: str, window: int | None, status: ModelStatus, more: dict[str, Any]
@@ -58,9 +57,11 @@ def _describe(service: Service) -> list[ModelDocument]:
         )
         for entry in service.models.entries
     ]
-    if embedder is not None:
+    if (embedder := service.embedder) is not None:
         more = {"dimensions": embedder.n_dimensions}
         models.append(document(embedder.id, embedder.max_tokens, {"value": "loaded"}, more))
+    if (reranker := service.reranker) is not None:
+        models.append(document(reranker.id, reranker.max_tokens, {"value": "loaded"}, {}))
     return models
 
 
