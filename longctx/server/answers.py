@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from longctx.server.lease import Lease
 from longctx.server.worker import Job
@@ -21,6 +21,19 @@ class Answers:
     def __init__(self, begun: asyncio.Future[list[Job]], lease: Lease) -> None:
         self._begun = begun
         self._lease = lease
+        self._error: Exception | None = None
+        self._watchers: list[Callable[[], None]] = []
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Call this when they are done, or given up."""
+        self._watchers.append(call)
+
+    def end(self, error: Exception) -> None:
+        """Give them up, and let their reader know why."""
+        self._error = error
+        for job in self._accepted():
+            job.end(error)
+        self._begun.cancel()
 
     @property
     def is_model_open(self) -> bool:
@@ -36,6 +49,8 @@ class Answers:
         """
         try:
             await asyncio.wait((self._begun,), timeout=within_s)
+            if self._error is not None:
+                raise self._error
             return self._begun.result() if self._begun.done() else None
         except BaseException:
             self.close()
@@ -53,7 +68,13 @@ class Answers:
     def close(self) -> None:
         """Give them up; harmless when they are done. Idempotent."""
         self._begun.cancel()
-        if self._begun.done() and not self._begun.cancelled() and not self._begun.exception():
-            for job in self._begun.result():
-                job.cancel()
+        for job in self._accepted():
+            job.cancel()
         self._lease.release()
+        while self._watchers:
+            self._watchers.pop()()
+
+    def _accepted(self) -> Sequence[Job]:
+        begun = self._begun
+        is_begun = begun.done() and not begun.cancelled() and begun.exception() is None
+        return begun.result() if is_begun else ()

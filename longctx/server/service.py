@@ -83,14 +83,30 @@ class Service:
             param="model",
         )
 
-    async def answer(self, request: Request, asked: Asked, form: AnswerFormat) -> Response:
-        """Queue an answer and send it, whole or as a stream; raises as :meth:`answer_all`."""
-        return await self.answer_all(request, [asked], OneAnswer(form))
+    async def answer(
+        self,
+        request: Request,
+        asked: Asked,
+        form: AnswerFormat,
+        watch: Callable[[Answers], None] | None = None,
+    ) -> Response:
+        """Queue an answer and send it, whole or as a stream; as :meth:`answer_all`."""
+        return await self.answer_all(request, [asked], OneAnswer(form), watch)
 
     async def answer_all(
-        self, request: Request, asked: Sequence[Asked], form: ChoicesFormat
+        self,
+        request: Request,
+        asked: Sequence[Asked],
+        form: ChoicesFormat,
+        watch: Callable[[Answers], None] | None = None,
     ) -> Response:
         """Queue answers and send them as one, whole or as a stream.
+
+        Args:
+            request: its client is listened to: one that leaves ends them.
+            asked: what is to be answered, by one model.
+            form: how it is written.
+            watch: gets what is under way.
 
         Raises:
             ApiError: there is no such model, or it cannot be opened; the queue is full, or the
@@ -102,6 +118,8 @@ class Service:
         lease = self.models.lease(name)
         starts = [partial(lease.run, partial(self._start, each)) for each in asked]
         answers = Answers(asyncio.ensure_future(self.worker.submit_all(starts)), lease)
+        if watch is not None:
+            watch(answers)
         if asked[0].stream:
             # A refusal has its status; where opening the model takes long, the stream begins
             # before, and says so.

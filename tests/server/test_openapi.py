@@ -48,6 +48,7 @@ ROUTES = [
     ("/v1/responses/input_tokens", "POST"),
     ("/v1/responses/{response_id}", "GET"),
     ("/v1/responses/{response_id}", "DELETE"),
+    ("/v1/responses/{response_id}/cancel", "POST"),
     ("/v1/responses/{response_id}/input_items", "GET"),
 ]
 # A description cannot say that two fields exclude each other, or that a prompt must fit.
