@@ -17,6 +17,7 @@ from longctx.server.embedder import TextEmbedder
 from longctx.server.embeddings import EmbeddingWorker
 from longctx.server.error_replies import install
 from longctx.server.guard import Guard
+from longctx.server.llama.completion import native_routes
 from longctx.server.llama.routes import llama_routes
 from longctx.server.metrics import CountRequests, Metrics
 from longctx.server.model_pool import ModelPool
@@ -91,6 +92,7 @@ def create_app(
     app.include_router(message_routes(service))
     app.include_router(model_routes(service))
     app.include_router(llama_routes(service))
+    app.include_router(native_routes(service))
     app.include_router(about_routes(service))
     app.include_router(page_routes(service))
     app.add_middleware(Guard, settings=settings)

@@ -26,6 +26,7 @@ def fuzzed(tiny_llm: LongContextLLM) -> Iterator[LiveServer]:
 ROUTES = [
     ("/", "GET"),
     ("/apply-template", "POST"),
+    ("/completion", "POST"),
     ("/detokenize", "POST"),
     ("/health", "GET"),
     ("/metrics", "GET"),
