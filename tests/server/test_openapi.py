@@ -38,6 +38,7 @@ ROUTES = [
     ("/slots", "GET"),
     ("/tokenize", "POST"),
     ("/v1/chat/completions", "POST"),
+    ("/v1/chat/completions/input_tokens", "POST"),
     ("/v1/completions", "POST"),
     ("/v1/embeddings", "POST"),
     ("/v1/messages", "POST"),

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from longctx.server.asked import Asked
-from longctx.server.openai.documents import ChatCompletion, TextCompletion
+from longctx.server.openai.documents import ChatCompletion, InputTokens, TextCompletion
 from longctx.server.openai.formats import ChatFormat, TextFormat
 from longctx.server.openai.requests import ChatRequest, CompletionRequest
-from longctx.server.service import Service, answers
+from longctx.server.service import Service, answers, n_tokens_of
 
 
 def completion_routes(service: Service) -> APIRouter:
@@ -22,6 +22,12 @@ def completion_routes(service: Service) -> APIRouter:
         asked = body.each_choice(body.asked())
         form = ChatFormat(service.model_id(body.model), asked, include_usage=body.include_usage)
         return await service.answer_all(request, asked, form)
+
+    @router.post("/chat/completions/input_tokens")
+    async def count_input_tokens(body: ChatRequest) -> InputTokens:
+        """Count what an answer would read, template and tools included."""
+        n_tokens = await service.prompted(body.asked(), n_tokens_of)
+        return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
     @router.post("/completions", responses=answers(TextCompletion))
     async def completions(body: CompletionRequest, request: Request) -> Response:

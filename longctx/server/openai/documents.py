@@ -145,11 +145,19 @@ class TextChoice(TypedDict):
 
 
 class Head(TypedDict):
-    """What every document of one answer begins with."""
+    """What every document of one answer begins with; the fingerprint is of what runs the model."""
 
     id: str
     created: int
     model: str
+    system_fingerprint: str
+
+
+class InputTokens(TypedDict):
+    """What an answer would read."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
 
 
 class ChatCompletion(Head):
