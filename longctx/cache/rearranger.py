@@ -56,6 +56,7 @@ class Rearranger:
             the empty cache is the one asked for.
 
         Raises:
+            CacheFullError: others have filled the cells; everything is as it was.
             BackendError: no memory for the new context; everything is as it was.
         """
         cells = self._cells
@@ -71,7 +72,7 @@ class Rearranger:
                 return None
         reason = self._rotator.obstacle(old_rope, rope, moves=moves) if tokens and rotates else None
         state = cells.export() if tokens and reason is None else None
-        cells.enter(n_ctx, rope, state)
+        cells.enter(n_ctx, rope, state, n_tokens=len(tokens))
         if state is not None:
             state = self._rotated(state, old_rope, old_positions, kept, positions)
             cells.fill(state, tokens, positions)
@@ -99,7 +100,7 @@ class Rearranger:
             return reason
         state = cells.export()
         thinned = self._rotator.thin(state, rope, cells.positions, positions, choose)
-        cells.enter(cells.n_ctx, rope, state)
+        cells.enter(cells.n_ctx, rope, state, n_tokens=len(tokens))
         cells.fill(thinned, tokens, positions)
         return None
 

@@ -3,9 +3,12 @@
 from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
+    CELLS_APART,
+    N_SEQUENCES,
     KvType,
     MemoryEstimate,
     estimate_memory,
+    holds_sequences,
     kv_cache_bytes,
     largest_window,
     padded,
@@ -17,7 +20,9 @@ from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
+    "CELLS_APART",
     "DEFAULT_SINKS",
+    "N_SEQUENCES",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -28,6 +33,7 @@ __all__ = [
     "TrialResult",
     "compression_obstacle",
     "estimate_memory",
+    "holds_sequences",
     "kv_cache_bytes",
     "largest_window",
     "padded",
