@@ -20,6 +20,7 @@ from machine import save
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what is measured is what the tests check
 from longctx._native import Model
 from longctx.grammar import TokenTable
+from longctx.tokens import SpecialTokens
 from tests.chat.families import Family, may_write
 from tests.support.llama_cpp_chat_cases import ChatCase, read_cases
 from tests.support.llama_cpp_models import CHAT_CASES, models_folder
@@ -28,11 +29,13 @@ SIGNS = {True: "yes", False: "no", None: "—"}
 HEAD = "| template | calls begin with | one read | two read | written | llama.cpp's | reasoning |"
 
 
-def row(family: Family, model: Model, tokens: TokenTable, cases: list[ChatCase]) -> dict[str, Any]:
+def row(
+    family: Family, model: Model, tokens: TokenTable, special: SpecialTokens, cases: list[ChatCase]
+) -> dict[str, Any]:
     """What is measured of one."""
     style = family.style
     right = [family.reads_case(case)[0] for case in cases]
-    written = [may_write(family, model, tokens, n) for n in (1, 2)]
+    written = [may_write(family, model, tokens, special, n) for n in (1, 2)]
     begins = style.calls.begins
     if not begins and not family.template.traits.supports_tools:
         begins = ("in words",)
@@ -70,7 +73,8 @@ def main() -> None:
         if case.calls:
             cases[case.template].append(case)
     paths = sorted(folder.glob("*.jinja"))
-    rows = [row(Family(path), model, tokens, cases[path.name]) for path in paths]
+    special = SpecialTokens.of(model)
+    rows = [row(Family(path), model, tokens, special, cases[path.name]) for path in paths]
     print(table(rows))
     for key in ("one", "two", "written"):
         found = [result[key] for result in rows]

@@ -161,6 +161,11 @@ class Model:
         self._check_token(token)
         return TokenAttr(int(lib.llama_vocab_get_attr(self._vocab, token)))
 
+    def tokens_with(self, attributes: TokenAttr) -> list[int]:
+        """The ids of all tokens that have one of these attributes, in their order."""
+        vocab, attr_of, wanted = self._vocab, lib.llama_vocab_get_attr, int(attributes)
+        return [token for token in range(self.n_vocab) if attr_of(vocab, token) & wanted]
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends a message (EOT) or the text (EOS)."""
         self._check_token(token)

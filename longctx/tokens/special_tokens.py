@@ -11,7 +11,7 @@ from longctx._native import TokenAttr
 from longctx.tokens.vocabulary import Vocabulary
 
 _CONTROL = int(TokenAttr.CONTROL | TokenAttr.UNKNOWN)  # ints: enum arithmetic is slow
-_SPECIAL = _CONTROL | int(TokenAttr.USER_DEFINED)
+_SPECIAL = TokenAttr.CONTROL | TokenAttr.UNKNOWN | TokenAttr.USER_DEFINED
 _LSTRIP, _RSTRIP = int(TokenAttr.LSTRIP), int(TokenAttr.RSTRIP)
 # What C's isspace() accepts, which llama.cpp strips beside LSTRIP and RSTRIP tokens.
 _C_SPACE = " \t\n\v\f\r"
@@ -68,13 +68,14 @@ class SpecialTokens:
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> SpecialTokens:
         """Collect the tokens that are CONTROL, USER_DEFINED or UNKNOWN."""
-        found = []
-        for token in range(vocabulary.n_vocab):
-            attr = vocabulary.token_attr(token)
-            if int(attr) & _SPECIAL:
-                text = vocabulary.token_text(token).decode("utf-8", "replace")
-                found.append(SpecialToken(token, text, attr))
-        return cls(found)
+        return cls(
+            SpecialToken(
+                token,
+                vocabulary.token_text(token).decode("utf-8", "replace"),
+                vocabulary.token_attr(token),
+            )
+            for token in vocabulary.tokens_with(_SPECIAL)
+        )
 
     def occurrences(self, text: str) -> Iterator[tuple[int, SpecialToken]]:
         """Yield every place where a token's text stands, overlapping ones too."""

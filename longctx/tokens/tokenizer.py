@@ -69,6 +69,10 @@ class ModelTokenizer:
         """The attributes of a token."""
         return self._model.token_attr(token)
 
+    def tokens_with(self, attributes: TokenAttr) -> list[int]:
+        """The ids of all tokens that have one of these attributes."""
+        return self._model.tokens_with(attributes)
+
     def encode(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:

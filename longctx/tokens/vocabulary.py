@@ -33,6 +33,9 @@ class Vocabulary(Protocol):
     def token_attr(self, token: int) -> TokenAttr:
         """The attributes of a token."""
 
+    def tokens_with(self, attributes: TokenAttr) -> list[int]:
+        """The ids of all tokens that have one of these attributes, in their order."""
+
     def encode(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:

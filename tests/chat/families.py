@@ -96,7 +96,9 @@ def _loaded(text: str) -> Any:
         return text
 
 
-def may_write(family: Family, model: Model, tokens: TokenTable, n: int) -> bool | None:
+def may_write(
+    family: Family, model: Model, tokens: TokenTable, special: SpecialTokens, n: int
+) -> bool | None:
     """Whether so many of its own calls are what the grammar lets through."""
     text = family.rendered()[n - 1]
     if not text or family.style.channels:
@@ -107,7 +109,7 @@ def may_write(family: Family, model: Model, tokens: TokenTable, n: int) -> bool 
     text = text[: text.rindex(end) + len(end)] if end in text else text
     head = shape.section if shape.section.strip() else shape.opening
     text = head[: len(head) - len(head.lstrip())] + text.strip()
-    grammar = call_grammar(shape, PROBE_TOOLS, SpecialTokens.of(model).partition)
+    grammar = call_grammar(shape, PROBE_TOOLS, special.partition)
     matcher = grammar.start(tokens)
     try:
         for token in model.encode(text, parse_special=True):

@@ -8,6 +8,7 @@ import pytest
 
 from longctx._native import Model
 from longctx.grammar import TokenTable
+from longctx.tokens import SpecialTokens
 from tests.chat.families import Family, counted, may_write
 from tests.support.llama_cpp_chat_cases import read_cases
 from tests.support.llama_cpp_models import CHAT_CASES
@@ -35,7 +36,10 @@ def test_own_calls_may_be_written(
     """The grammar of calls lets through what the template writes; two format JSON otherwise."""
     model: Model = vocabulary("qwen2")
     tokens = TokenTable(model)
-    results = {name: may_write(family, model, tokens, n) for name, family in families.items()}
+    special = SpecialTokens.of(model)
+    results = {
+        name: may_write(family, model, tokens, special, n) for name, family in families.items()
+    }
     refused = {name for name, result in results.items() if result is False}
     assert refused <= {"CohereForAI-c4ai-command-r-plus-tool_use.jinja"}
     assert counted(list(results.values()))[True] >= (55 if n == 1 else 50)

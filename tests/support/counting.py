@@ -28,6 +28,10 @@ class CountingVocabulary:
         """The model's."""
         return self._model.token_attr(token)
 
+    def tokens_with(self, attributes: TokenAttr) -> list[int]:
+        """The model's."""
+        return self._model.tokens_with(attributes)
+
     def encode(
         self, text: str, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:
