@@ -21,10 +21,12 @@ Outputs = Literal["none", "last", "all"]
 class Cells:
     """What stands in the cache, kept true through every change, failure and Ctrl-C.
 
-    llama.cpp keeps no token ids, and tells of positions only the first and the last, so this is the
-    record of both. After every method, and after every error in one, ``tokens`` and ``positions``
-    are what the sequence holds, positions never fall from one token to the next (several tokens
-    may share one), and ``rope`` is what the keys were rotated under.
+    llama.cpp keeps no token ids and does not know that keys were moved, so this is the record of
+    both. A token's cell has its index for a position, which drives nothing but the causal mask and
+    the sliding windows; what a layer without such a window sees is where the key was rotated to.
+    After every method, and after every error in one, ``tokens`` is what the sequence holds,
+    ``positions`` where their keys stand (they never fall from one token to the next, several may
+    share one, and the last ones are indices), and ``rope`` is what they were rotated under.
 
     Args:
         backend: the model.
@@ -89,7 +91,7 @@ class Cells:
     @property
     def next_position(self) -> int:
         """Where the next token will stand."""
-        return int(self.positions[-1]) + 1 if self.tokens else 0
+        return len(self.tokens)
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -183,22 +185,20 @@ class Cells:
     def cut(self, n: int) -> None:
         """Keep the first ``n`` tokens, or fewer: as many as the cache can be cut to.
 
-        Tokens that share a position go together. Recurrent layers, and sliding-window layers
-        that have forgotten what the new end needs, leave nothing.
+        Recurrent layers, and sliding-window layers that have forgotten what the new end needs,
+        leave nothing.
         """
         if n >= len(self.tokens):
             return
         self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
-        # llama.cpp removes by position, and under Self-Extend several tokens have one: none of
-        # those that share the first one's to go can stay.
-        kept = int(np.searchsorted(self.positions, self.positions[n])) if n else 0
-        reached = kept and context.remove(int(self.positions[n]), seq_id=sequence)
-        if not reached or not self._reaches_back(kept):
+        # Asked before, for a sliding cache that lost all its cells has no first one to tell of.
+        reached = n and self._reaches_back(n) and context.remove(n, seq_id=sequence)
+        if not reached:
             # A recurrent state has no earlier one to go back to; the caller prefills it again.
             context.remove(0, seq_id=sequence)
-            kept = 0
-        self._keep(kept)
+            n = 0
+        self._keep(n)
 
     def _reaches_back(self, n: int) -> bool:
         """Whether sliding-window layers still hold what token ``n`` will look at."""
