@@ -82,7 +82,7 @@ class LlamaCppBackend:
 
         Sliding caches and recurrent states take their full size once for each.
         """
-        return set(self.info.layer_kinds) <= {"full", "mla", "none"}
+        return not self.info.forgets
 
     @property
     def attends_on_cpu(self) -> bool:

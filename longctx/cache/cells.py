@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
+from longctx.cache.checkpoints import EVERY, Checkpoints
 from longctx.cache.shared import Contexts, Lease, OwnContexts, SharedContext
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
@@ -51,6 +53,8 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
+        self.checkpoints = Checkpoints()
+        self._n_last_batch = 1
         self._lease = lease or contexts.lease(n_ctx, rope)
 
     @property
@@ -118,6 +122,7 @@ class Cells:
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
+        self._keep_state(len(ids))
         n, first, lease = len(self.tokens), self.next_position, self._lease
         # The batch overwrites everybody's logits, also where it fails half-way.
         lease.shared.logits_of = {}
@@ -146,6 +151,8 @@ class Cells:
         shared = pieces[0][0].shared
         ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
+        for cells, ids, _ in pieces:
+            cells._keep_state(len(ids))
         try:
             rows = shared.context.decode_parts(
                 [
@@ -186,7 +193,7 @@ class Cells:
         """Keep the first ``n`` tokens, or fewer: as many as the cache can be cut to.
 
         Recurrent layers, and sliding-window layers that have forgotten what the new end needs,
-        leave nothing.
+        go back to the last checkpoint before it.
         """
         if n >= len(self.tokens):
             return
@@ -194,11 +201,35 @@ class Cells:
         context, sequence = self._lease.context, self._lease.sequence
         # Asked before, for a sliding cache that lost all its cells has no first one to tell of.
         reached = n and self._reaches_back(n) and context.remove(n, seq_id=sequence)
-        if not reached:
-            # A recurrent state has no earlier one to go back to; the caller prefills it again.
-            context.remove(0, seq_id=sequence)
-            n = 0
-        self._keep(n)
+        self._keep(n if reached else self._restore(n))
+
+    def _restore(self, n: int) -> int:
+        """Go back to the last checkpoint within the first ``n`` tokens; how many it has."""
+        context, sequence = self._lease.context, self._lease.sequence
+        checkpoint = self.checkpoints.at_most(n)
+        if checkpoint is not None:
+            with suppress(BackendError):  # the caller has the tokens, and prefills them again
+                context.set_state(checkpoint.state, sequence, partial=True)
+                if context.remove(checkpoint.n_tokens, seq_id=sequence):
+                    return checkpoint.n_tokens
+        context.remove(0, seq_id=sequence)
+        return 0
+
+    def _keep_state(self, n_batch: int) -> None:
+        """Before a batch: keep a checkpoint where somebody may want to come back to.
+
+        That is where text that is read begins, behind an answer; where it ends, and an answer
+        begins that may be asked for again; and now and then in a long one.
+        """
+        n = len(self.tokens)
+        if not n or not self._backend.info.forgets:
+            return
+        begins_or_ends = (n_batch > 1) != (self._n_last_batch > 1)
+        self._n_last_batch = n_batch
+        since = n - self.checkpoints.last
+        if since and (begins_or_ends or since >= EVERY):
+            state = self._lease.context.get_state(self._lease.sequence, partial=True)
+            self.checkpoints.add(n, state)
 
     def _reaches_back(self, n: int) -> bool:
         """Whether sliding-window layers still hold what token ``n`` will look at."""
@@ -223,6 +254,7 @@ class Cells:
         """Forget all tokens but the first ``n``."""
         del self.tokens[n:]
         self.positions = self.positions[:n]
+        self.checkpoints.keep(n)
         if self._lease.is_held:
             self._lease.keep_cells(n)
 
@@ -353,6 +385,7 @@ class Cells:
         lease = self._lease.fork()
         twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
         tokens, positions = list(self.tokens), self.positions.copy()
+        twin.checkpoints = self.checkpoints.copy()
         if lease is not None:
             twin.tokens, twin.positions = tokens, positions
         elif tokens:

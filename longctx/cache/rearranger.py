@@ -77,8 +77,11 @@ class Rearranger:
         if tokens and rotates:
             reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
         state = cells.export() if tokens and reason is None else None
+        checkpoints = cells.checkpoints.copy()
         cells.enter(n_ctx, rope, state)
         if state is not None:
+            if not relabels:  # they are of layers whose keys stay as they are
+                cells.checkpoints = checkpoints
             state = self._rotated(state, old_rope, old_positions, kept, positions)
             cells.fill(state, tokens, positions)
         return reason

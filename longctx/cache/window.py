@@ -136,6 +136,7 @@ class Window:
         while begin < n:
             self.admit(1)
             end = min(n, begin + min(self.room, scored or n))
+            end -= self.comes_alone(n - begin, end - begin) and not scored
             outputs: Outputs = "all" if scored else "last" if end == n else "none"
             self.cells.decode(ids[begin:end], outputs)
             yield begin, end
@@ -150,6 +151,14 @@ class Window:
         if self.far is not None:
             limits.append(self.far.stage(n + 1).n_tokens - n)
         return min(limits)
+
+    def comes_alone(self, n_pending: int, n_batch: int) -> bool:
+        """Whether the last token of a text should have a batch to itself.
+
+        Where layers forget, a checkpoint is kept before it: to predict what follows a text that
+        was cut back to where it ends, its last token is decoded again.
+        """
+        return 1 < n_pending == n_batch and self._backend.info.forgets
 
     def append(self, token: int) -> None:
         """Decode one token."""

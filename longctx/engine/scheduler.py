@@ -295,6 +295,8 @@ class Scheduler:
         assert session is not None  # it is active
         try:
             limit = session.admit(limit)
+            n_pending = writing.n_pending
+            limit -= session.window.comes_alone(n_pending, min(n_pending, limit))
         except Exception as error:
             self._fail(writing, error)
             return None

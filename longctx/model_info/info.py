@@ -140,6 +140,11 @@ class ModelInfo(Frozen):
         return tuple(layer.kind for layer in self.layers)
 
     @property
+    def forgets(self) -> bool:
+        """Whether some layers keep less than the whole text: a sliding window, or a state."""
+        return any(layer.kind == "sliding" or layer.state_elements for layer in self.layers)
+
+    @property
     def trained_freq_scale(self) -> float:
         """The ``rope_freq_scale`` that the file was trained with: 1 / s, 1 where unscaled."""
         return 1 / self.rope_scaling.factor if self.rope_scaling else 1.0

@@ -2,6 +2,8 @@
 
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
+    CHECKPOINTS,
+    CHECKPOINTS_BYTES,
     KvType,
     MemoryEstimate,
     estimate_memory,
@@ -15,6 +17,8 @@ from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
+    "CHECKPOINTS",
+    "CHECKPOINTS_BYTES",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
