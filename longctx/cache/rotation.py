@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from longctx.backends import Backend
 from longctx.cache.state import CacheLayout, KeyRows, StateShape, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
-from longctx.model_info import Layer, turning_obstacle
+from longctx.model_info import Layer
 from longctx.rope import RopeConfig, Rotation
 
 _PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
@@ -59,7 +59,7 @@ class KeyRotator:
             moves: whether they shall stand at other positions, too.
             relabels: whether their cells shall, too, as where tokens before them are dropped.
         """
-        reason = turning_obstacle(self._backend.info)
+        reason = self._backend.info.turning_obstacle
         if reason is None and relabels:
             reason = self._relabelling_obstacle()
         if reason is not None:
@@ -192,7 +192,12 @@ class KeyRotator:
         return _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)
 
     def _lone_state(self, rope: RopeConfig, position: int) -> NDArray[np.uint8]:
-        context = self._backend.open(256, rope, n_outputs=1)
+        info, n_ctx = self._backend.info, 256
+        scaling, long_factors = info.rope_scaling, info.frequency_factors_long
+        if scaling and scaling.original_ctx and long_factors == rope.frequency_factors is not None:
+            # Of a LongRoPE file llama.cpp takes the long factors where the window is a long one.
+            n_ctx = max(n_ctx, scaling.original_ctx + 1)
+        context = self._backend.open(n_ctx, rope, n_outputs=1)
         try:
             context.decode([1], position, outputs="none")
             return context.get_state()

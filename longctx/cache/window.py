@@ -153,12 +153,12 @@ class Window:
         return min(limits)
 
     def comes_alone(self, n_pending: int, n_batch: int) -> bool:
-        """Whether the last token of a text should have a batch to itself.
+        """Whether the last of so many tokens should not be in a batch that has room for them.
 
         Where layers forget, a checkpoint is kept before it: to predict what follows a text that
         was cut back to where it ends, its last token is decoded again.
         """
-        return 1 < n_pending == n_batch and self._backend.info.forgets
+        return 1 < n_pending <= n_batch and self._backend.info.forgets
 
     def append(self, token: int) -> None:
         """Decode one token."""

@@ -295,8 +295,8 @@ class Scheduler:
         assert session is not None  # it is active
         try:
             limit = session.admit(limit)
-            n_pending = writing.n_pending
-            limit -= session.window.comes_alone(n_pending, min(n_pending, limit))
+            if (n_pending := writing.n_pending) and session.window.comes_alone(n_pending, limit):
+                limit = n_pending - 1
         except Exception as error:
             self._fail(writing, error)
             return None

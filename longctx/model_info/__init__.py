@@ -5,7 +5,6 @@ from longctx.model_info.info import ModelInfo, RopeScaling
 from longctx.model_info.layers import Layer
 from longctx.model_info.longrope import longrope_obstacle
 from longctx.model_info.tables import format_bytes, format_table
-from longctx.model_info.turning import turning_obstacle
 
 __all__ = [
     "Adapter",
@@ -16,5 +15,4 @@ __all__ = [
     "format_table",
     "longrope_obstacle",
     "read_adapter",
-    "turning_obstacle",
 ]

@@ -21,7 +21,7 @@ from longctx.model_info.sampling import read_sampling
 from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
 from longctx.model_info.tables import format_bytes, format_table
-from longctx.model_info.turning import still_pairs
+from longctx.model_info.turning import still_pairs, turning_obstacle
 from longctx.types import Frozen
 
 
@@ -52,7 +52,8 @@ class ModelInfo(Frozen):
     scaling, see ``rope_scaling``). ``n_head``, ``n_head_kv``, ``head_dim``, ``n_ff`` are the
     largest over the layers, which ``layers`` lists. ``n_rot`` is the number of dimensions that
     rotate, ``rope_freq_base`` that of the layers that see the whole window; ``still_pairs`` are
-    pairs of those dimensions that M-RoPE does not turn on text. ``n_inner`` is the
+    pairs of those dimensions that M-RoPE does not turn on text, and ``turning_obstacle`` says why
+    cached keys cannot be moved, None where they can. ``n_inner`` is the
     width of the recurrent layers, 0 where there are none.
     ``frequency_factors`` (and the short and long ones of longrope) divide the frequencies,
     float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
@@ -84,6 +85,7 @@ class ModelInfo(Frozen):
     frequency_factors_short: tuple[float, ...] | None
     frequency_factors_long: tuple[float, ...] | None
     still_pairs: tuple[int, ...] = ()
+    turning_obstacle: str | None = None
     sliding_window: int | None
     layers: tuple[Layer, ...]
     weights_type: str
@@ -181,12 +183,20 @@ class ModelInfo(Frozen):
             ("weights", f"{format_bytes(self.weights_bytes)}, mostly {self.weights_type}"),
             ("vocabulary", f"{self.n_vocab:,} tokens"),
             ("scaling reaches", _REACH[self.scaling_support]),
+            ("a larger window", self._growth_row()),
             *([("sampling", self.sampling_line)] if self.sampling else []),
             *(("note", note) for note in self.notes),
         ]
         return format_table(self.name, rows)
 
     __str__ = __repr__
+
+    def _growth_row(self) -> str:
+        if self.scaling_support == "none":
+            return "is read as it is: there is nothing to scale"
+        if self.turning_obstacle is not None:
+            return f"costs a second prefill: {self.turning_obstacle}"
+        return "keeps the cached keys, which are re-rotated"
 
     def _rope_row(self) -> str:
         if self.rope_type == "none":
@@ -270,6 +280,7 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         frequency_factors_short=header.read_f32("rope_factors_short.weight"),
         frequency_factors_long=header.read_f32("rope_factors_long.weight"),
         still_pairs=still_pairs(architecture, rope_type, _sections(keys), n_rot),
+        turning_obstacle=turning_obstacle(architecture, rope_type),
         sliding_window=window,
         layers=layers,
         weights_type=_main_type(headers),

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from longctx.model_info.architectures import INDEXED, INTERLEAVED_MROPE
-
-if TYPE_CHECKING:
-    from longctx.model_info.info import ModelInfo
+from longctx.model_info.architectures import INDEXED, INTERLEAVED_MROPE, RopeType
 
 
-def turning_obstacle(info: ModelInfo) -> str | None:
+def turning_obstacle(architecture: str, rope_type: RopeType) -> str | None:
     """Why no cached key of a model can be re-rotated; None if they can.
 
     What is said here is known from the file; what llama.cpp does with it is proved on the model
     itself before the first move.
     """
-    if info.rope_type == "none":
+    if rope_type == "none":
         return "it has no RoPE"
-    if info.architecture in INDEXED:
+    if architecture in INDEXED:
         return "its sparse attention keeps a second cache, for an indexer"
     return None
 
 
 def still_pairs(
-    architecture: str, rope_type: str, sections: Sequence[int], n_rot: int
+    architecture: str, rope_type: RopeType, sections: Sequence[int], n_rot: int
 ) -> tuple[int, ...]:
     """Pairs of a key's rotary dimensions that M-RoPE does not turn on text.
 

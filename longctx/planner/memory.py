@@ -47,8 +47,8 @@ class MemoryEstimate(Frozen):
     ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
     Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
     reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
-    those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for layers
-    that cannot go back to an earlier one.
+    those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for
+    layers that cannot go back to an earlier one.
     """
 
     weights_bytes: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from longctx.errors import PlanError, UnsupportedModelError
-from longctx.model_info import ModelInfo, turning_obstacle
+from longctx.model_info import ModelInfo
 from longctx.planner.context_plan import PlanMethod
 from longctx.planner.memory import CELL_PADDING, KvType
 from longctx.planner.profile import Profile, ProfileParameters, find_profile
@@ -137,7 +137,7 @@ def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...])
     )
     how = (
         "each growth prefills the text again"
-        if turning_obstacle(info)
+        if info.turning_obstacle
         else "the cached keys are re-rotated, nothing is prefilled again"
     )
     return (
@@ -172,7 +172,7 @@ def doubts(
                 f"{sliding} of {info.n_layer} layers slide over {info.sliding_window:,} tokens and "
                 "keep their own RoPE: scaling does not affect them."
             )
-        if (obstacle := turning_obstacle(info)) is not None:
+        if (obstacle := info.turning_obstacle) is not None:
             found.append(
                 f"Cached keys of this model cannot be re-rotated, because {obstacle}: growing the "
                 "window costs a second prefill."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longctx.errors import PlanError, UnsupportedModelError
-from longctx.model_info import ModelInfo, turning_obstacle
+from longctx.model_info import ModelInfo
 from longctx.planner.profile import ProfileParameters
 from longctx.rope import SelfExtendConfig
 
@@ -22,7 +22,7 @@ def self_extend_obstacle(
     """
     if info.scaling_support == "none":
         return "no layer that sees the whole window has RoPE"
-    if (obstacle := turning_obstacle(info)) is not None:
+    if (obstacle := info.turning_obstacle) is not None:
         return obstacle
     if _block(info) < _GROUP or info.n_ctx_train * 3 // 4 < 2 * _block(info):
         return f"its trained window of {info.n_ctx_train:,} tokens is too short for blocks"

@@ -5,32 +5,14 @@ Each function takes the model and the layer's index: hybrids have layers of two 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+
+from tests.support.tiny_model import TinyModel
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-class Dimensions(Protocol):
-    """What is read of a :class:`tests.support.tiny_gguf.TinyModel`."""
-
-    @property
-    def n_embd(self) -> int: ...
-    @property
-    def n_head(self) -> int: ...
-    @property
-    def n_head_kv(self) -> int: ...
-    @property
-    def head_dim(self) -> int: ...
-    @property
-    def n_rot(self) -> int: ...
-    @property
-    def n_ff(self) -> int: ...
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
-
-
-def _attention(model: Dimensions, *, gated: bool = False) -> Shapes:
+def _attention(model: TinyModel, *, gated: bool = False) -> Shapes:
     n_q, n_kv = model.n_head * model.head_dim, model.n_head_kv * model.head_dim
     return {
         "attn_q.weight": (n_q * (1 + gated), model.n_embd),
@@ -40,11 +22,11 @@ def _attention(model: Dimensions, *, gated: bool = False) -> Shapes:
     }
 
 
-def _head_norms(model: Dimensions) -> Shapes:
+def _head_norms(model: TinyModel) -> Shapes:
     return {"attn_q_norm.weight": (model.head_dim,), "attn_k_norm.weight": (model.head_dim,)}
 
 
-def _feed_forward(model: Dimensions) -> Shapes:
+def _feed_forward(model: TinyModel) -> Shapes:
     return {
         "ffn_gate.weight": (model.n_ff, model.n_embd),
         "ffn_up.weight": (model.n_ff, model.n_embd),
@@ -52,11 +34,11 @@ def _feed_forward(model: Dimensions) -> Shapes:
     }
 
 
-def _norms(model: Dimensions) -> Shapes:
+def _norms(model: TinyModel) -> Shapes:
     return {"attn_norm.weight": (model.n_embd,), "ffn_norm.weight": (model.n_embd,)}
 
 
-def _deepseek2(model: Dimensions, _: int) -> Shapes:
+def _deepseek2(model: TinyModel, _: int) -> Shapes:
     """Multi-head latent attention: one compressed row a token, of which n_rot dims are rotated."""
     key = "deepseek2.attention."
     q_rank, kv_rank = model.metadata[f"{key}q_lora_rank"], model.metadata[f"{key}kv_lora_rank"]
@@ -75,11 +57,11 @@ def _deepseek2(model: Dimensions, _: int) -> Shapes:
     }
 
 
-def _state_space(architecture: str, model: Dimensions, *names: str) -> tuple[int, ...]:
+def _state_space(architecture: str, model: TinyModel, *names: str) -> tuple[int, ...]:
     return tuple(model.metadata[f"{architecture}.ssm.{name}"] for name in names)
 
 
-def _mamba(model: Dimensions, _: int) -> Shapes:
+def _mamba(model: TinyModel, _: int) -> Shapes:
     d_conv, d_inner, d_state, dt_rank = _state_space(
         "mamba", model, "conv_kernel", "inner_size", "state_size", "time_step_rank"
     )
@@ -97,7 +79,7 @@ def _mamba(model: Dimensions, _: int) -> Shapes:
     }
 
 
-def _mamba2(architecture: str, model: Dimensions) -> Shapes:
+def _mamba2(architecture: str, model: TinyModel) -> Shapes:
     d_conv, d_inner, d_state, n_heads, n_groups = _state_space(
         architecture, model,
         "conv_kernel", "inner_size", "state_size", "time_step_rank", "group_count",
@@ -115,14 +97,14 @@ def _mamba2(architecture: str, model: Dimensions) -> Shapes:
     }
 
 
-def _granite_hybrid(model: Dimensions, i: int) -> Shapes:
+def _granite_hybrid(model: TinyModel, i: int) -> Shapes:
     """A state in some layers, attention in the others; the file lists heads a layer."""
     attends = model.metadata["granitehybrid.attention.head_count_kv"][i]
     mixer = _attention(model) if attends else _mamba2("granitehybrid", model)
     return {**_norms(model), **_feed_forward(model), **mixer}
 
 
-def _lfm2(model: Dimensions, i: int) -> Shapes:
+def _lfm2(model: TinyModel, i: int) -> Shapes:
     """A short convolution in some layers, attention in the others."""
     mixer = {**_attention(model), **_head_norms(model)}
     if not model.metadata["lfm2.attention.head_count_kv"][i]:
@@ -134,7 +116,7 @@ def _lfm2(model: Dimensions, i: int) -> Shapes:
     return {**_norms(model), **_feed_forward(model), **mixer}
 
 
-def _qwen35(model: Dimensions, i: int) -> Shapes:
+def _qwen35(model: TinyModel, i: int) -> Shapes:
     """A gated delta net in three layers of four, gated attention with IM-RoPE in the fourth."""
     mixer = {**_attention(model, gated=True), **_head_norms(model)}
     if (i + 1) % 4:
@@ -157,11 +139,11 @@ def _qwen35(model: Dimensions, i: int) -> Shapes:
     return {**norms, **_feed_forward(model), **mixer}
 
 
-def _qwen3vl(model: Dimensions, _: int) -> Shapes:
+def _qwen3vl(model: TinyModel, _: int) -> Shapes:
     return {**_norms(model), **_attention(model), **_head_norms(model), **_feed_forward(model)}
 
 
-def _olmo2(model: Dimensions, _: int) -> Shapes:
+def _olmo2(model: TinyModel, _: int) -> Shapes:
     """Norms behind each half of a layer, and over all heads at once."""
     return {
         **_attention(model),
@@ -173,7 +155,7 @@ def _olmo2(model: Dimensions, _: int) -> Shapes:
     }
 
 
-def _gpt_oss(model: Dimensions, _: int) -> Shapes:
+def _gpt_oss(model: TinyModel, _: int) -> Shapes:
     """Experts with biases, and a sink that each head may attend to."""
     n_experts = model.metadata["gpt-oss.expert_count"]
     n_ff = model.metadata["gpt-oss.expert_feed_forward_length"]
@@ -194,7 +176,7 @@ def _gpt_oss(model: Dimensions, _: int) -> Shapes:
     }
 
 
-SPECIAL_LAYERS: dict[str, Callable[[Dimensions, int], Shapes]] = {
+SPECIAL_LAYERS: dict[str, Callable[[TinyModel, int], Shapes]] = {
     "deepseek2": _deepseek2,
     "gpt-oss": _gpt_oss,
     "granitehybrid": _granite_hybrid,
