@@ -235,7 +235,7 @@ class Cells:
         """Whether sliding-window layers still hold what token ``n`` will look at."""
         window = self._backend.info.sliding_window
         first = self._lease.context.first_position(self._lease.sequence)
-        return window is None or first <= max(0, n - window)
+        return window is None or first <= max(0, n - window + 1)  # it looks at itself, too
 
     # The record
 
