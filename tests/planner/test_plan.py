@@ -62,6 +62,7 @@ def test_an_elastic_window_extends_itself(smollm: ModelInfo, tiny_gguf: TinyGguf
     assert "as trained up to 8,192 tokens, then 16,384 tokens" in p.reasons[-1]
     for architecture in ("gemma3", "qwen2vl", "deepseek2"):
         assert plan(tiny_gguf(architecture), 2048).method == "self-extend"
+    assert any("keys of the 2 layers" in r for r in plan(tiny_gguf("gemma3"), 2048).reasons)
     far = plan(tiny_gguf(n_ctx_train=512), 32_768)
     assert far.method == FALLBACK
     assert any("of 512 tokens reaches 16,767 with it" in text for text in far.reasons)
