@@ -3,7 +3,7 @@
 Only the global layers' keys move (docs/architectures.md). One text with numbered facts in it is
 prefilled to where Self-Extend would begin, which every way computes alike, and saved; each way then
 reads on from there to the mark. As in ``elastic_study.py`` twenty facts are asked for and the 512
-tokens before the mark's end are scored.
+tokens before the mark's end are scored. The control reads only the last tokens, in a fixed window.
 
     python benchmarks/sliding_layers.py gemma-3-270m.gguf [--mark 40960] [--ways self-extend none]
 """
@@ -29,15 +29,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--mark", type=int, default=40_960)
-    parser.add_argument("--ways", nargs="+", default=["self-extend", "none", "yarn"], choices=WAYS)
+    parser.add_argument("--ways", nargs="*", default=["self-extend", "none", "yarn"], choices=WAYS)
+    parser.add_argument("--control", type=int, default=8192, help="tokens that the control reads")
     options = parser.parse_args()
-    figures = {}
+    figures = {"control": control(options.model, options.mark, options.control)}
+    print(figures, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder) / "prefix.session"
         for way in options.ways:
             figures[way] = measured(options.model, way, options.mark, prefix)
             print(way, figures[way], flush=True)
     save("sliding_layers", {"mark": options.mark, "ways": figures})
+
+
+def control(model: str, mark: int, n_ctx: int) -> dict[str, float]:
+    """Perplexity before the mark with nothing but the last tokens before it."""
+    with LongContextLLM(model, n_ctx, reserve_output=16) as llm:
+        ids, _ = build(llm, [mark], every=mark // 80)
+        begin = mark - MARGIN
+        session = llm.session()
+        session.feed(ids[begin + SCORED - n_ctx : begin])
+        nll = session.nll(ids[begin : begin + SCORED])
+        return {"n_ctx": n_ctx, "perplexity": exp(float(nll.mean()))}
 
 
 def measured(model: str, way: str, mark: int, prefix: Path) -> dict[str, float]:
