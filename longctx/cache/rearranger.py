@@ -162,7 +162,7 @@ class Rearranger:
     ) -> NDArray[np.uint8]:
         """Some of a state's tokens, rotated to where they shall stand under the RoPE here.
 
-        The cells of the first gets ``first`` for a position, and so on.
+        The cell of the first gets ``first`` for a position, and so on.
         """
         rope, old_kept = self._cells.rope, old_positions[kept]
         rotates = rope != old_rope or not np.array_equal(old_kept, positions)

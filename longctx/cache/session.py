@@ -372,7 +372,8 @@ class Session(Closing):
         """Keep the first ``n`` tokens.
 
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
-        that have forgotten what the new end needs), the kept tokens are prefilled again.
+        that have forgotten what the new end needs), the kept tokens behind the last checkpoint
+        before it are prefilled again.
 
         Raises:
             RequestError: ``n`` is no whole number from 0.
