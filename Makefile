@@ -28,16 +28,20 @@ help:
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
 	@echo "make clean     remove .venv, caches and build outputs"
 
-# Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'"
+# Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'", or
+# ARGS=--quick, which takes ten seconds on the tiny model of the package.
 demo: $(DEMO)
 	$(BIN)/longctx demo $(ARGS)
 
+# Processes that share the tests, a file to each at a time: a file's tests share their models.
+WORKERS ?= 2
+
 # Options for pytest: make test ARGS="tests/rope -k yarn"
 test: $(DEV)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 test-all: $(DEV)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # `make test` skips these where Ray is not installed, and runs them where it is.
 test-ray: $(DEV)
@@ -49,7 +53,8 @@ plugins: $(DEV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	  $(foreach plugin,$(PLUGINS),-e "plugins/$(plugin)[test]")
 	for plugin in $(PLUGINS); do \
-	  (cd plugins/$$plugin && ../../$(BIN)/python -m pytest && ../../$(BIN)/mypy) || exit 1; \
+	  (cd plugins/$$plugin && ../../$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	    && ../../$(BIN)/mypy) || exit 1; \
 	done
 
 lint: $(DEV)
@@ -87,7 +92,8 @@ $(DEMO): EXTRAS := demo
 $(DEV): EXTRAS := demo,dev
 $(DEMO) $(DEV): pyproject.toml | $(BIN)/python
 	@$(BIN)/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('llama_cpp') is None)" \
-	  || echo "Installing; llama.cpp is built from source, which takes about five minutes."
+	  || $(BIN)/python -c "import os; n = os.cpu_count() or 1; print('Installing; llama.cpp is built', \
+	    f'from source: ten minutes of one core, so about {max(1, round(10 / n))} here ({n} cores).')"
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[$(EXTRAS)]"
 	@touch $@
 

@@ -218,8 +218,8 @@ def report(way: str, turn: int, row: Figures) -> None:
 def recall(trials: int, threads: int) -> list[Figures]:
     """Found again or not, by policy and moment."""
     ways = {
-        "default": (policies.default, False),
-        "default, fact pinned": (policies.default, True),
+        "archive (default)": (policies.archive, False),
+        "archive, fact pinned": (policies.archive, True),
         "drop_oldest only": (lambda: policies.when_full(policies.drop_oldest), False),
     }
     prose = " ".join(topics["exceptions"].split())

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 
 from longctx.documents import Document, load_document
-from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.library import Library
 from longctx.documents.search import Search
+from longctx.search.embedders import SentenceTransformersEmbedder
 
 HERE = Path(__file__).parent
 

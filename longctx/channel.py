@@ -84,6 +84,10 @@ class Channel(Generic[T]):
         """Give up; the worker learns of it before its next batch. Idempotent, never waits."""
         self._cancelled = True
 
+    def wake(self) -> None:
+        """Let a reader that waits in another thread stop waiting: it gets :class:`Cancelled`."""
+        self.fail(Cancelled())
+
     @property
     def has_events(self) -> bool:
         """Whether :meth:`receive` would not have to wait."""

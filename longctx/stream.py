@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, TypeAlias
 
-from longctx.channel import Channel
+from longctx.channel import Cancelled, Channel
 from longctx.closing import Closing
 from longctx.errors import BackendError
 from longctx.types import Chunk, Completion, Progress, ProgressCallback
@@ -27,6 +27,9 @@ class Source(Protocol):
 
     def cancel(self) -> None:
         """Let the answer end unfinished; never waits."""
+
+    def wake(self) -> None:
+        """Let a reader that waits in another thread get :class:`~longctx.channel.Cancelled`."""
 
 
 class Stream(Closing, Iterator[Chunk]):
@@ -74,6 +77,9 @@ class Stream(Closing, Iterator[Chunk]):
             while not self._ended:
                 if chunk := self._taken(self._source.receive()):
                     return chunk
+        except Cancelled:
+            if not self._closed:
+                raise
         except BaseException:
             self.close()
             raise
@@ -95,9 +101,14 @@ class Stream(Closing, Iterator[Chunk]):
         return self._result
 
     def close(self) -> None:
-        """Give up what has not been written yet. Idempotent, never waits."""
-        self._closed = True
-        self._source.cancel()
+        """Give up what has not been written yet; who reads in another thread is at its end.
+
+        Idempotent, never waits.
+        """
+        if not self._ended:
+            self._closed = True
+            self._source.cancel()
+            self._source.wake()
 
     def __del__(self) -> None:
         # A loop that was left: nobody can read on.
@@ -110,6 +121,10 @@ class Stream(Closing, Iterator[Chunk]):
             return None
         try:
             event = await self._source.areceive()
+        except Cancelled:
+            if not self._closed:
+                raise
+            return None
         except BaseException:
             # The caller's own exception (a timeout, a cancelled scope) stays what it is.
             self.close()

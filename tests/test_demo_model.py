@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from longctx import demo_model
+from longctx._native import quantize
 from longctx.errors import BackendError, MissingExtraError, ModelFileError
 from longctx.model_info import ModelInfo
-from longctx.packaged_model import fast_copy
+from longctx.packaged_model import fast_copy, tiny_model
 from tests.conftest import TinyGguf
+from tests.models import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,10 @@ def test_failures_are_typed_and_leave_nothing(tmp_path: Path, cache_folder: Path
     cache_folder.write_text("a file in the way")
     with pytest.raises(ModelFileError, match="XDG_CACHE_HOME"):
         fast_copy(broken)
+
+
+def test_the_tiny_model_is_that_of_the_tests(tmp_path: Path) -> None:
+    """What ships is its Q8_0 copy, made again here, and no more than 2 MB."""
+    quantize(TINY, tmp_path / "again.gguf", "q8_0")
+    assert (tmp_path / "again.gguf").read_bytes() == tiny_model().read_bytes()
+    assert tiny_model().stat().st_size < 2_000_000

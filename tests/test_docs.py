@@ -43,7 +43,7 @@ def test_commands_in_the_docs_exist() -> None:
                     name = words.pop(0)
                     assert name in command.commands, f"{page.name}: longctx {line}"
                     command = command.commands[name]
-                known = {option for p in command.params for option in p.opts}
+                known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
                 for option in (word for word in words if re.fullmatch("--[a-z-]+", word)):
                     assert option in known, f"{page.name}: longctx {line}: {option}"
                 seen += 1

@@ -18,7 +18,6 @@ import pytest
 
 from longctx import LongContextLLM, LongCtxError, RequestError
 from longctx.agents import Agent
-from longctx.documents.vectors import VectorCache
 from longctx.evaluate.figures.plots import Curve, curves_figure, write_figure
 from longctx.files import (
     cache_folder,
@@ -31,6 +30,7 @@ from longctx.files import (
     write_whole,
 )
 from longctx.planner import Profile
+from longctx.search.vectors import VectorCache
 from longctx.testing import ScriptedChatModel
 from tests.models import TINY
 

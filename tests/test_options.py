@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from longctx import LongContextLLM
-from longctx.agents import Agent
+from longctx.agents import Agent, AgentRunOptions
 from longctx.cli.ask import ask
 from longctx.cli.chat import chat
 from longctx.documents import AskOptions, DocumentQA
@@ -24,7 +24,6 @@ from longctx.options import (
     SAMPLING_OPTIONS,
     AnswerOptions,
     ChatOptions,
-    RunOptions,
     SamplingOptions,
     described,
 )
@@ -45,7 +44,7 @@ TAKES: list[tuple[Any, Any]] = [
     *((getattr(ChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
     (BatchChatModel.chat_batch, ChatOptions),
     *((getattr(ScriptedChatModel, n), ChatOptions) for n in ("chat", "stream_chat")),
-    *((getattr(Agent, n), RunOptions) for n in ("run", "stream", "resume")),
+    *((getattr(Agent, n), AgentRunOptions) for n in ("run", "stream", "resume")),
     *((getattr(DocumentQA, n), AskOptions) for n in ("ask", "stream", "aask")),
     (LongContextLLM.__init__, PlanOptions),
     (plan_context, PlanOptions),

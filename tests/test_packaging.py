@@ -13,9 +13,8 @@ def test_metadata() -> None:
     package = distribution("longctx-sdk")
     assert package.version == longctx.__version__
     assert package.metadata["Requires-Python"] == ">=3.10"
-    assert {"demo", "dev", "eval", "hub", "rag", "ray", "remote", "server"} <= set(
-        package.metadata.get_all("Provides-Extra") or ()
-    )
+    extras = {"demo", "dev", "eval", "hub", "mcp", "otel", "rag", "ray", "remote", "server"}
+    assert extras <= set(package.metadata.get_all("Provides-Extra") or ())
     (script,) = [e for e in entry_points(group="console_scripts") if e.name == "longctx"]
     assert script.load() is not None
 

@@ -11,6 +11,7 @@ from longctx._native.bias import biased_tokens
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
 from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
+    backend_names,
     build_id,
     captured_log,
     cpu_features,
@@ -32,6 +33,7 @@ __all__ = [
     "Part",
     "Sampler",
     "TokenAttr",
+    "backend_names",
     "biased_tokens",
     "build_id",
     "captured_log",

@@ -23,6 +23,7 @@ from llama_cpp import llama_cpp as lib
 from longctx.errors import BackendError
 
 __all__ = [
+    "backend_names",
     "build_id",
     "captured_log",
     "cpu_features",
@@ -89,10 +90,19 @@ def build_id() -> str:
     return f"llama-cpp-python {llama_cpp.__version__} {text}".strip()
 
 
+def backend_names() -> tuple[str, ...]:
+    """What this build computes with, such as ``CPU``, ``CUDA``, ``Metal`` or ``Vulkan``."""
+    return tuple(re.findall(r"(?:^|\| )(\w+) : ", _system_info()))
+
+
 def cpu_features() -> tuple[str, ...]:
     """What this build makes of the processor, such as ``AVX2`` and ``OPENMP``, as it says."""
-    text = (lib.llama_print_system_info() or b"").decode("utf-8", "replace")
-    return tuple(re.findall(r"(\w+) = 1\b", text))
+    return tuple(re.findall(r"(\w+) = 1\b", _system_info()))
+
+
+def _system_info() -> str:
+    """Each backend's name, a colon, and its features: ``CPU : AVX2 = 1 | OPENMP = 1 |``."""
+    return (lib.llama_print_system_info() or b"").decode("utf-8", "replace")
 
 
 def supports_gpu_offload() -> bool:

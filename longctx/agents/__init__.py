@@ -9,20 +9,28 @@ They know :class:`longctx.protocols.ChatModel` and nothing below it.
 
 from longctx.agents import policies
 from longctx.agents.agent import Agent
+from longctx.agents.call_log import CallLog, LoggedCall
 from longctx.agents.context import AgentContext
 from longctx.agents.events import (
     AgentResult,
     CacheLost,
     Compacted,
+    ConfirmCall,
     Done,
     Event,
     ReasoningDelta,
+    Recalled,
     TextDelta,
+    ToolProgress,
     ToolResult,
     WindowGrown,
     WindowShrunk,
 )
+from longctx.agents.limits import AgentRunOptions
+from longctx.agents.mcp_tools import McpTools, mcp
+from longctx.agents.running import RunningCall, running_call
 from longctx.agents.store import ConversationInfo, ConversationStore
+from longctx.agents.toolbox import ToolLike, ToolSource
 from longctx.agents.tools import Tool, tool
 from longctx.types import ToolCall
 
@@ -30,19 +38,31 @@ __all__ = [
     "Agent",
     "AgentContext",
     "AgentResult",
+    "AgentRunOptions",
     "CacheLost",
+    "CallLog",
     "Compacted",
+    "ConfirmCall",
     "ConversationInfo",
     "ConversationStore",
     "Done",
     "Event",
+    "LoggedCall",
+    "McpTools",
     "ReasoningDelta",
+    "Recalled",
+    "RunningCall",
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolLike",
+    "ToolProgress",
     "ToolResult",
+    "ToolSource",
     "WindowGrown",
     "WindowShrunk",
+    "mcp",
     "policies",
+    "running_call",
     "tool",
 ]

@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from longctx import arguments
-from longctx.agents import policies, saved
+from longctx.agents import policies, report, saved
+from longctx.agents.archive import Archive, Passage
+from longctx.agents.call_log import CallLog
 from longctx.agents.call_queue import CallQueue
+from longctx.agents.calls import Calls
+from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
-from longctx.agents.events import AgentResult, Done, Event, StepEvent
+from longctx.agents.events import AgentResult, Compacted, Done, Event, StepEvent
+from longctx.agents.limits import AgentRunOptions, Limits, checked_options
 from longctx.agents.loop import Run
+from longctx.agents.names import RECALL
+from longctx.agents.preparing import compact_ahead, warm
 from longctx.agents.read_back import read_result_tool
+from longctx.agents.recall import recall_tool
+from longctx.agents.recalling import BACKGROUND
+from longctx.agents.results import last_result, result_of, stopped_result
+from longctx.agents.settings import AgentSettings, Background, Confirm
+from longctx.agents.sub_agent import agent_tool
+from longctx.agents.toolbox import ToolLike, tools_by_name
 from longctx.agents.tools import Tool, check_timeout
-from longctx.agents.view import Transcript, as_shown, new_counts
+from longctx.agents.traces import RunTrace, check_tracer, run_trace
+from longctx.agents.view import Transcript, View, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
-from longctx.errors import BackendError, RequestError, ToolError
-from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
+from longctx.errors import LongCtxError, RequestError, ToolError
+from longctx.options import RunOptions
 from longctx.protocols import ChatModel
-from longctx.types import (
-    Message,
-    ToolSchema,
-    Usage,
-    WindowReport,
-    as_messages,
-)
+from longctx.search.embedders import EmbedderLike, as_embedder
+from longctx.types import Message, ToolSchema, WindowReport, as_messages
 
-Background = Callable[[str], str]
+logger = logging.getLogger("longctx")
+
 Journal = Callable[[Conversation], None]
-
-
-class AgentSettings(TypedDict, total=False):
-    """What :class:`Agent` is set up with, besides model, tools, system prompt and policy."""
-
-    max_steps: int
-    tool_timeout_s: float | None
-    background: Background | None
-    read_back: bool
-    temperature: float
 
 
 class Agent:
@@ -54,9 +57,10 @@ class Agent:
 
     Args:
         llm: a :class:`longctx.LongContextLLM`, or anything that satisfies ``ChatModel``.
-        tools: functions decorated with :func:`longctx.agents.tool`.
+        tools: functions decorated with :func:`longctx.agents.tool`, and servers
+            (:func:`longctx.agents.mcp`).
         system: the system prompt.
-        policy: what of the transcript the model is shown; None is ``policies.default()``, or,
+        policy: what of the transcript the model is shown; None is ``policies.archive()``, or,
             where the model's window slides, ``policies.clamp_results``.
         max_steps: completions in one run, at most.
         tool_timeout_s: how long a call may take where the tool does not say, in seconds; calls
@@ -64,9 +68,19 @@ class Agent:
         background: what changes from turn to turn (the date, memories, passages found for the
             user's words): called with the words, its text is put behind them into the same turn,
             so that nothing before it leaves the cache.
-        read_back: let the model call the built-in tool ``read_result`` where it has tools and a
-            policy other than ``policies.keep_everything``.
+        read_back: let the model call the built-in tools ``read_result`` and ``recall`` where it
+            has tools and a policy other than ``policies.keep_everything``.
+        embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
+            ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
+        prepares: call :meth:`prepare` in a thread after each run.
         temperature: of sampling, where a run does not say; 0 is greedy.
+        agent_name: what traces call it.
+        confirm: asked before a tool is called that wants it (``@tool(confirm=True)``): True lets it
+            be called; False, or a text that says why not, does not. None leaves that to who reads
+            the stream (:class:`~longctx.agents.events.ConfirmCall`).
+        call_log: a file to which every call is added when it has ended, with its arguments and its
+            result, as a line of JSON; :class:`~longctx.agents.CallLog` reads it.
+        tracer: makes OpenTelemetry's spans of runs (extra ``otel``); True is the program's own.
 
     Raises:
         ToolError: a tool is none, or two have one name.
@@ -91,7 +105,7 @@ class Agent:
     def __init__(
         self,
         llm: ChatModel,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         system: str | None = None,
         policy: policies.Policy | None = None,
         *,
@@ -99,7 +113,13 @@ class Agent:
         tool_timeout_s: float | None = 60.0,
         background: Background | None = None,
         read_back: bool = True,
+        embedder: EmbedderLike = None,
+        prepares: bool = False,
         temperature: float | None = 0.0,
+        agent_name: str = "agent",
+        confirm: Confirm | None = None,
+        call_log: str | Path | None = None,
+        tracer: Any = None,
     ) -> None:
         if policy is not None and not callable(policy):
             raise RequestError(f"{policy!r} is no policy; pass a function of a View, or None")
@@ -110,12 +130,36 @@ class Agent:
         self.max_steps = arguments.whole("max_steps", max_steps, least=1)
         self.tool_timeout_s = check_timeout(tool_timeout_s)
         self.background = background
+        self._prepares = prepares
+        self._records: list[report.TurnRecord] = []
+        self._prepared: tuple[Compacted, ...] = ()
         self.temperature = arguments.temperature(temperature)
+        self.agent_name = arguments.words("agent_name", agent_name)
+        self.confirm = confirm
+        self.call_log = None if call_log is None else CallLog(call_log)
+        self.tracer = check_tracer(tracer)
+        self._given = tuple(tools)
+        self._settings = AgentSettings(  # of forks
+            max_steps=max_steps,
+            tool_timeout_s=tool_timeout_s,
+            background=background,
+            read_back=read_back,
+            embedder=embedder,
+            prepares=prepares,
+            temperature=temperature,
+            agent_name=agent_name,
+            confirm=confirm,
+            call_log=call_log,
+            tracer=tracer,
+        )
         own = list(tools)
         if own and read_back and self.policy is not policies.keep_everything:
             own.append(read_result_tool(lambda: self._conversation.transcript))
-        self._tools = _by_name(own)
-        self._schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in own)
+            # What slides out is still shown, as far as anyone can tell from here.
+            if RECALL not in tools_by_name(tools) and not self._slides:
+                own.append(recall_tool(self._find))
+        self._tools = tools_by_name(own)
+        self._schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in self._tools.values())
         self._conversation = Conversation()
         if system:
             (message,) = as_messages([{"role": "system", "content": system}])
@@ -124,8 +168,11 @@ class Agent:
         self._watch = CacheWatch()
         self._counts = new_counts()
         self._queue = CallQueue("Agent")
+        self._cancellation: Cancellation | None = None
         # Told of every change; a ConversationStore writes it down.
         self.journal: Journal | None = None
+        # What finds earlier turns; a ConversationStore keeps it in its file.
+        self.archive = Archive(as_embedder(embedder) if embedder is not None else None)
 
     @property
     def transcript(self) -> Transcript:
@@ -146,6 +193,11 @@ class Agent:
         return as_shown(now.transcript, now.shown)
 
     @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What the model may call, built-in tools included."""
+        return tuple(self._tools.values())
+
+    @property
     def conversation(self) -> Conversation:
         """The whole state: transcript, what is shown, what is pinned, what was compacted."""
         return self._conversation
@@ -156,12 +208,14 @@ class Agent:
         conversation = self._conversation.without_unfinished()
         return measure(self.llm, conversation, self._schemas, self._window)
 
-    def run(self, text: str, *, pin: bool = False, **options: Unpack[RunOptions]) -> AgentResult:
+    def run(
+        self, text: str, *, pin: bool = False, **options: Unpack[AgentRunOptions]
+    ) -> AgentResult:
         """Say something, and let the agent work until it answers; arguments as :meth:`stream`."""
-        return _result_of(self.stream(text, pin=pin, **options))
+        return last_result(self.stream(text, pin=pin, **options))
 
     def stream(
-        self, text: str, *, pin: bool = False, **options: Unpack[RunOptions]
+        self, text: str, *, pin: bool = False, **options: Unpack[AgentRunOptions]
     ) -> Iterator[Event]:
         """Say something, and watch the agent work; :class:`Done` comes last.
 
@@ -173,7 +227,8 @@ class Agent:
         Args:
             text: the user's turn.
             pin: never drop this turn's words and answer, whatever the policy.
-            options: see :class:`longctx.options.RunOptions`; they hold for each completion.
+            options: see :class:`longctx.options.RunOptions`; they hold for each completion. And
+                the limits of :class:`longctx.agents.AgentRunOptions`, which hold for the run.
                 ``tool_choice`` is of the first step: ``"required"`` or a tool's name makes it
                 begin with a call; the steps after it are ``"auto"``, and ``"none"`` when a call
                 has brought the same result twice. ``"none"`` from the caller holds for all.
@@ -188,9 +243,9 @@ class Agent:
             BackendError: this thread is still reading a stream of the same agent.
         """
         text = arguments.words("the text", text)
-        return self._work(lambda: self._told(text, pin), self._options(options))
+        return self._work(lambda: self._told(text, pin), *self._options(options))
 
-    def resume(self, **options: Unpack[RunOptions]) -> AgentResult:
+    def resume(self, **options: Unpack[AgentRunOptions]) -> AgentResult:
         """Go on with a run that stopped in the middle, from its last complete step.
 
         A call whose result was lost is not made again; the model is told so. Options as
@@ -199,7 +254,96 @@ class Agent:
         Raises:
             RequestError: there is no such run, or an argument is wrong.
         """
-        return _result_of(self._work(self._interrupted, self._options(options)))
+        return last_result(self._work(self._interrupted, *self._options(options)))
+
+    def cancel(self) -> None:
+        """End the run that is under way, at once, from any thread; where there is none, do nothing.
+
+        The model stops after the token or batch it is at, tools are told that nobody waits, and the
+        run's result says ``"cancelled"``. The conversation is as before; :meth:`resume` goes on.
+        """
+        cancellation = self._cancellation
+        if cancellation is not None:
+            cancellation.cancel("cancelled", "the run was cancelled; resume() goes on with it")
+
+    def fork(self) -> Agent:
+        """Another agent that goes on from here, with the same tools; this one is not changed.
+
+        What both have in common is in the KV cache once. It writes to no store.
+        """
+        other = Agent(self.llm, self._given, None, self.policy, **self._settings)
+        other.go_on(self._conversation.without_unfinished())
+        return other
+
+    def as_tool(
+        self,
+        name: str,
+        description: str,
+        *,
+        timeout_s: float | None = None,
+        confirm: bool = False,
+    ) -> Tool:
+        """A tool by which another agent hands this one a task, and is told its answer.
+
+        Each task goes to a fork, with a window of its own; those of one step run side by side. What
+        the fork did along the way is not shown to the other agent.
+
+        Args:
+            name: of the tool.
+            description: what it is good for, for the other agent's model.
+            timeout_s: how long a task may take; None is the other agent's limit for tools.
+            confirm: whether somebody must allow each task.
+
+        Raises:
+            ToolError: name or description is none.
+        """
+        return agent_tool(self, name, description, timeout_s=timeout_s, confirm=confirm)
+
+    def prepare(self) -> tuple[Compacted, ...]:
+        """Compact now if the next turn would, and prefill what is left, while nobody waits.
+
+        A summary is written, too, beside whatever else the model is doing. A turn that begins
+        meanwhile waits for it, as it would have had to do it itself; one that needs more than an
+        eighth of the room may still compact.
+
+        Returns:
+            What was done; nothing where there is room enough.
+
+        Raises:
+            LongCtxError: the policy or the model failed; the conversation is as before.
+        """
+        with self._queue.hold():
+            now = self._conversation
+            if self._slides or self.unfinished:
+                return ()
+            view = View.of(
+                now.transcript, self.llm, shown=now.shown, tools=self._schemas, pinned=now.pinned,
+                counts=self._counts, archive=self.archive,
+            )  # fmt: skip
+            after = compact_ahead(view, self.policy)
+            if after.shown == view.shown:
+                return ()
+            done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
+            warm(after)
+            self._watch.forget()
+            self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
+            self._prepared += done
+            return done
+
+    def report(self, path: str | Path | None = None) -> str:
+        """The runs of this process as one page of HTML: tokens reused and prefilled, the window,
+        what was called, recalled and compacted.
+
+        Args:
+            path: a file to write it to as well.
+
+        Raises:
+            RequestError: the file is no .html, or cannot be written.
+        """
+        text = report.page(self._records, self.context)
+        if path is not None:
+            report.write(arguments.path("path", path), text)
+        return text
 
     def save(self, path: str | Path, *, keep_cache: bool = True) -> None:
         """Write the conversation as readable JSON, atomically.
@@ -223,7 +367,7 @@ class Agent:
         cls,
         path: str | Path,
         llm: ChatModel,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         policy: policies.Policy | None = None,
         **settings: Unpack[AgentSettings],
     ) -> Agent:
@@ -262,8 +406,12 @@ class Agent:
                 f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
                 "passed; pass them in tools=[...], or take them out of the file's 'tools'"
             )
+        self.go_on(state.conversation())
+
+    def go_on(self, conversation: Conversation) -> None:
+        """Put a conversation in place of this one; its tools are not looked at."""
         with self._queue.hold():
-            self._conversation = state.conversation()
+            self._conversation = conversation
             self._watch.forget()
             self._window = None
 
@@ -272,22 +420,20 @@ class Agent:
 
     # Inside
 
-    def _options(self, given: RunOptions) -> RunOptions:
-        """The options of a run, checked; the agent's own where they say nothing."""
-        check_names(given, RUN_OPTIONS, "of a run")
-        arguments.tool_choice(tool_choice_of(given), list(self._tools))
-        if given.get("response_schema") is not None:
-            arguments.json_schema(given["response_schema"])
-        given["max_tokens"] = arguments.max_tokens(given.get("max_tokens"))
-        if given.get("temperature") is None:
-            given["temperature"] = self.temperature
-        return given
+    def _options(self, options: AgentRunOptions) -> tuple[Limits, RunOptions]:
+        """The limits and options of a run, checked; the agent's own where they say nothing."""
+        return checked_options(options, list(self._tools), self.temperature)
+
+    def _find(self, query: str, n: int) -> list[Passage]:
+        now = self._conversation
+        shown = [message.content for message in as_shown(now.transcript, now.shown)]
+        return self.archive.find(now.transcript, query, n, shown=shown)
 
     def _told(self, text: str, pin: bool) -> Conversation:
         if self.background is not None:
             known = self.background(text)
             if known:
-                text = f"{text}\n\n<background>\n{known}\n</background>"
+                text = f"{text}{BACKGROUND}{known}\n</background>"
         if self.unfinished:
             self._watch.forget()
         message = Message(role="user", content=text)
@@ -298,82 +444,85 @@ class Agent:
             raise RequestError("there is no unfinished run to resume; say something with run()")
         return self._conversation
 
-    def _work(self, begin: Callable[[], Conversation], options: RunOptions) -> Iterator[Event]:
+    def _work(
+        self, begin: Callable[[], Conversation], limits: Limits, options: RunOptions
+    ) -> Iterator[Event]:
         with self._queue.hold():
-            run = Run(
-                llm=self.llm,
-                tools=self._tools,
-                schemas=self._schemas,
-                policy=self.policy,
-                max_steps=self.max_steps,
-                tool_timeout_s=self.tool_timeout_s,
-                slides=self._slides,
-                watch=self._watch,
-                counts=self._counts,
-                conversation=begin(),
-                options=options,
-                window=self._window,
-            )
+            keep: Journal = (lambda _: self._watch.forget()) if limits.dry_run else self._keep
+            trace = run_trace(self.tracer, self.llm, self.agent_name)
+            self._cancellation = cancellation = Cancellation()
             events: list[StepEvent] = []
-            self._keep(run.conversation)
+            started = time.perf_counter()
             try:
-                for event in run.events():
-                    self._keep(run.conversation)
-                    events.append(event)
-                    yield event
+                run = self._run(begin(), limits, options, cancellation, trace)
+                keep(run.conversation)
+                try:
+                    with cancellation.within(limits.seconds):
+                        for event in run.events():
+                            keep(run.conversation)
+                            events.append(event)
+                            yield event
+                finally:
+                    self._window = run.window
+                    keep(run.conversation)
+                keep(run.conversation.finish())
+                result = result_of(run, events)
+            except RunStopped as stopped:
+                result = stopped_result(run, events, stopped)
+            except BaseException as error:
+                trace.end(error)
+                raise
             finally:
-                self._window = run.window
-                self._keep(run.conversation)
-            self._keep(run.conversation.finish())
-            result = _result(run, events)
+                self._cancellation = None
+            trace.end(result)
+            self._note(run.conversation, result, time.perf_counter() - started)
+        if self._prepares:
+            threading.Thread(target=self._prepare_aside, name="prepare", daemon=True).start()
         yield Done(result=result)
+
+    def _run(
+        self,
+        conversation: Conversation,
+        limits: Limits,
+        options: RunOptions,
+        cancellation: Cancellation,
+        trace: RunTrace,
+    ) -> Run:
+        write = None if self.call_log is None else self.call_log.write
+        return Run(
+            llm=self.llm,
+            calls=Calls(self._tools, self.tool_timeout_s, cancellation, trace.tool, write),
+            schemas=self._schemas,
+            policy=self.policy,
+            max_steps=self.max_steps,
+            slides=self._slides,
+            watch=self._watch,
+            counts=self._counts,
+            archive=self.archive,
+            conversation=conversation,
+            options=options,
+            cancellation=cancellation,
+            limits=limits,
+            confirm=self.confirm,
+            trace=trace,
+            window=self._window,
+        )
+
+    def _note(self, conversation: Conversation, result: AgentResult, seconds: float) -> None:
+        """Keep a run for :meth:`report`."""
+        said = [m.content for m in conversation.transcript if m.role == "user"]
+        record = report.TurnRecord.of(len(said), said[-1], result, seconds, self._prepared)
+        self._records.append(record)
+        self._prepared = ()
+
+    def _prepare_aside(self) -> None:
+        try:
+            self.prepare()
+        except LongCtxError as error:  # the next turn meets it again, where it can be told
+            logger.info("no room could be made for the next turn: %s", error)
 
     def _keep(self, conversation: Conversation) -> None:
         if conversation is not self._conversation:
             self._conversation = conversation
             if self.journal is not None:
                 self.journal(conversation)
-
-
-def _result_of(events: Iterator[Event]) -> AgentResult:
-    return next(event.result for event in events if isinstance(event, Done))
-
-
-def _result(run: Run, events: Sequence[StepEvent]) -> AgentResult:
-    last = run.conversation.transcript[-1]
-    text = last.content if last.role == "assistant" and not last.tool_calls else ""
-    by_schema = run.options.get("response_schema") is not None and run.stop_reason == "answer"
-    return AgentResult(
-        text=text,
-        reasoning=last.reasoning if last.role == "assistant" else "",
-        stop_reason=run.stop_reason,
-        detail=run.detail,
-        steps=tuple(run.steps),
-        usage=_sum(step.usage for step in run.steps),
-        events=tuple(events),
-        value=_parsed(text) if by_schema and run.steps else None,
-    )
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BackendError(
-            f"the model did not hold its answer to response_schema ({error}): {text[:80]!r}"
-        ) from error
-
-
-def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
-    named: dict[str, Tool] = {}
-    for tool in tools:
-        if not isinstance(tool, Tool):
-            raise ToolError(f"{tool!r} is no tool; decorate the function with @tool")
-        if tool.name in named:
-            raise ToolError(f"two tools are named {tool.name!r}; rename one of the functions")
-        named[tool.name] = tool
-    return named
-
-
-def _sum(usages: Iterable[Usage]) -> Usage:
-    return sum(usages, Usage())

@@ -5,87 +5,167 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
-from longctx.agents.events import ToolResult
+from longctx.agents.cancelling import Cancellation
+from longctx.agents.events import ToolProgress, ToolResult
+from longctx.agents.running import CURRENT, RunningCall
 from longctx.agents.tools import Tool
 from longctx.errors import ToolError
 from longctx.types import ToolCall
 
+Around = Callable[[ToolCall], AbstractContextManager[object]]
+"""Entered in the tool's thread, around the call; what the tool raises passes through it."""
 
-def run_calls(
-    tools: Mapping[str, Tool], calls: Sequence[ToolCall], timeout_s: float | None
-) -> list[ToolResult]:
-    """Run the calls of one step, each in a thread of its own; return their results in order.
+_MOST_UNREAD = 1000
+"""Events that wait to be read; a tool that tells more is not heard."""
 
-    What goes wrong in a tool is for the model to read and not for the caller; Ctrl-C is for the
-    caller. A thread cannot be killed: a tool that takes too long is left alone, and does not
-    keep the program from ending.
 
-    Args:
+@dataclass
+class _Begun:
+    """A call under way; ``outcome`` is its text, or what it raised."""
+
+    call: ToolCall
+    running: RunningCall
+    deadline: float
+    limit_s: float
+    began: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+    outcome: str | BaseException | None = None
+
+
+@dataclass
+class Calls:
+    """How the calls of a run are made.
+
+    Attributes:
         tools: by name.
-        calls: of one step.
         timeout_s: for tools that have none of their own; None waits for ever, and such a tool
             runs in the caller's thread.
+        cancellation: of the run.
+        around: put around every call that is made.
+        finished: told of every call that was made: its result, and the seconds that it took.
     """
-    begun = [_begin(tools, call, timeout_s) for call in calls]
-    return [_result(call, finish) for call, finish in zip(calls, begun, strict=True)]
 
+    tools: Mapping[str, Tool]
+    timeout_s: float | None
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    around: Around | None = None
+    finished: Callable[[ToolCall, ToolResult, float], None] | None = None
 
-def _begin(tools: Mapping[str, Tool], call: ToolCall, timeout_s: float | None) -> Callable[[], str]:
-    tool = tools.get(call.name)
-    if tool is None:
-        known = ", ".join(tools) or "none"
-        return _raiser(ToolError(f"there is no tool {call.name!r}; the tools are: {known}"))
-    limit_s = timeout_s if tool.timeout_s is None else tool.timeout_s
-    if limit_s is None:
-        return lambda: tool.call(call.arguments)
-    return _in_thread(tool, call, limit_s)
+    def run(self, calls: Sequence[ToolCall]) -> Generator[ToolProgress, None, list[ToolResult]]:
+        """Run the calls of one step, each in a thread of its own; return results in their order.
 
+        What goes wrong in a tool is for the model to read and not for the caller; Ctrl-C is for
+        the caller. A thread cannot be killed: a tool that takes too long is told that nobody
+        waits (:class:`RunningCall`), and does not keep the program from ending.
 
-def _raiser(error: Exception) -> Callable[[], str]:
-    def finish() -> str:
-        raise error
+        Raises:
+            RunStopped: the run was cancelled.
+        """
+        events: SimpleQueue[ToolProgress | None] = SimpleQueue()
 
-    return finish
+        def wake() -> None:
+            events.put(None)
 
-
-def _in_thread(tool: Tool, call: ToolCall, limit_s: float) -> Callable[[], str]:
-    future: Future[str] = Future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
+        begun = [self._begin(call, events) for call in calls]
+        done = False
         try:
-            future.set_result(context.run(tool.call, call.arguments))
+            with self.cancellation.wakes(wake):
+                results = []
+                for one in begun:
+                    results.append((yield from self._result(one, events)))
+            done = True
+            return results
+        finally:
+            if not done:
+                for one in begun:
+                    one.running.abandon()
+
+    def _begin(self, call: ToolCall, events: SimpleQueue[ToolProgress | None]) -> _Begun:
+        running = RunningCall(
+            call, lambda event: events.put(event) if events.qsize() < _MOST_UNREAD else None
+        )
+        tool = self.tools.get(call.name)
+        limit_s = self.timeout_s if tool is None or tool.timeout_s is None else tool.timeout_s
+        now = time.monotonic()
+        if tool is None:
+            known = ", ".join(self.tools) or "none"
+            missing = ToolError(f"there is no tool {call.name!r}; the tools are: {known}")
+            return _Begun(call, running, now, 0.0, outcome=missing)
+        if limit_s is None:
+            return _Begun(call, running, float("inf"), 0.0)
+        begun = _Begun(call, running, now + limit_s, limit_s)
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            outcome = context.run(self._made, tool, running)
+            begun.ended = time.monotonic()
+            begun.outcome = outcome
+            events.put(None)
+
+        threading.Thread(target=work, name=f"tool {tool.name}", daemon=True).start()
+        return begun
+
+    def _made(self, tool: Tool, running: RunningCall) -> str | BaseException:
+        token = CURRENT.set(running)
+        try:
+            with self.around(running.call) if self.around else nullcontext():
+                return tool.call(running.call.arguments)
         except BaseException as error:
-            future.set_exception(error)
+            return error
+        finally:
+            CURRENT.reset(token)
 
-    threading.Thread(target=work, name=f"tool {tool.name}", daemon=True).start()
-    deadline = time.monotonic() + limit_s
+    def _result(
+        self, begun: _Begun, events: SimpleQueue[ToolProgress | None]
+    ) -> Generator[ToolProgress, None, ToolResult]:
+        if begun.deadline == float("inf"):
+            self.cancellation.check()
+            begun.outcome = self._made(self.tools[begun.call.name], begun.running)
+        late: ToolError | None = None
+        while begun.outcome is None and late is None:
+            self.cancellation.check()
+            left = begun.deadline - time.monotonic()
+            if left <= 0:
+                late = ToolError(f"{begun.call.name} did not return within {begun.limit_s:g} s")
+                begun.running.abandon()
+                break
+            with suppress(Empty):
+                if (event := events.get(timeout=left)) is not None:
+                    yield event
+        # Decided by now: a tool that is told that nobody waits may still say something.
+        outcome = late or begun.outcome
+        assert outcome is not None
+        while not events.empty():
+            if (event := events.get()) is not None:
+                yield event
+        self.cancellation.check()
+        result = _as_result(begun.call, outcome)
+        if self.finished is not None:
+            self.finished(begun.call, result, (begun.ended or time.monotonic()) - begun.began)
+        return result
 
-    def finish() -> str:
-        try:
-            return future.result(max(0.0, deadline - time.monotonic()))
-        except FutureTimeout:
-            if future.done():  # the tool's own TimeoutError
-                raise
-            raise ToolError(f"{tool.name} did not return within {limit_s:g} s") from None
 
-    return finish
+def _as_result(call: ToolCall, outcome: str | BaseException) -> ToolResult:
+    if isinstance(outcome, str):
+        return ToolResult(call_id=call.id, name=call.name, text=outcome)
+    return failed(call, outcome)
 
 
-def _result(call: ToolCall, finish: Callable[[], str]) -> ToolResult:
-    try:
-        return ToolResult(call_id=call.id, name=call.name, text=finish())
-    except ToolError as error:
-        text = f"Error: {error}"
-    except Exception as error:
-        text = f"Error: {type(error).__name__}: {error}"
-    return ToolResult(call_id=call.id, name=call.name, text=_writable(text), is_error=True)
+def failed(call: ToolCall, error: BaseException) -> ToolResult:
+    """What the model is told of a call that failed.
 
-
-def _writable(text: str) -> str:
-    """An exception's message may hold what no file can: lone surrogates."""
-    return text.encode("utf-8", "replace").decode()
+    Raises:
+        BaseException: it is no ``Exception``, and so the caller's.
+    """
+    if not isinstance(error, Exception):
+        raise error
+    kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
+    text = f"Error: {kind}{error}"
+    # An exception's message may hold what no file can: lone surrogates.
+    text = text.encode("utf-8", "replace").decode()
+    return ToolResult(call_id=call.id, name=call.name, text=text, is_error=True)

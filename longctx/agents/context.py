@@ -20,7 +20,8 @@ class AgentContext(Frozen):
     next step would prefill with an empty cache. ``n_ctx``, ``scale`` and ``method`` are those of
     the window as of the last completion (before the first: None, 1.0, ``"none"``). ``messages``
     counts the transcript, ``shown_messages`` what of it the model sees; ``states`` counts the
-    results that are ``clamped``, ``superseded`` or ``cleared``; ``compacted`` is what policies did,
+    results that are ``clamped``, ``superseded`` or ``cleared``, and the user's words that passages
+    were put beside (``recalled``); ``compacted`` is what policies did,
     in order.
     """
 
@@ -85,7 +86,7 @@ def measure(
         shown_messages=sum(s.index is not None for s in conversation.shown),
         states={
             state: states.count(state)
-            for state in ("clamped", "superseded", "cleared")
+            for state in ("clamped", "superseded", "cleared", "recalled")
             if state in states
         },
         compacted=conversation.compacted,

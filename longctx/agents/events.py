@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
+from pydantic import PrivateAttr
+
 from longctx.types import Completion, Frozen, ToolCall, Usage
 
-StopReason: TypeAlias = Literal["answer", "length", "step_limit", "repeated_call"]
+StopReason: TypeAlias = Literal[
+    "answer", "length", "step_limit", "repeated_call", "budget", "cancelled", "dry_run"
+]
 
 
 class TextDelta(Frozen):
@@ -36,6 +40,50 @@ class ToolResult(Frozen):
     text: str
     is_error: bool = False
     clamped: bool = False
+
+
+class ToolProgress(Frozen):
+    """How far a call is, as its tool tells it: ``done`` of ``total``, where that is known."""
+
+    call_id: str
+    name: str
+    done: float
+    total: float | None = None
+    message: str = ""
+
+
+class ConfirmCall(Frozen):
+    """A call that somebody must allow before it is made (``@tool(confirm=True)``).
+
+    Answer it before reading on: with :meth:`allow` or :meth:`deny`. A call that nobody answered for
+    is not made. In a saved event ``call`` is all that is left.
+    """
+
+    call: ToolCall
+    _answer: bool = PrivateAttr(default=False)
+    _reason: str = PrivateAttr(default="nobody was asked")
+
+    def allow(self) -> None:
+        """Let it be made."""
+        self._answer = True
+
+    def deny(self, reason: str = "the user said no") -> None:
+        """Let it not be made.
+
+        Args:
+            reason: what the model is told.
+        """
+        self._answer, self._reason = False, reason
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it was allowed."""
+        return self._answer
+
+    @property
+    def reason(self) -> str:
+        """Why it was not."""
+        return self._reason
 
 
 class WindowGrown(Frozen):
@@ -69,6 +117,17 @@ class Compacted(Frozen):
     detail: str = ""
 
 
+class Recalled(Frozen):
+    """Passages of earlier turns were put beside the user's words, as ``text`` has them.
+
+    ``turns`` are the numbers of those turns, ``tokens`` what it adds to the prompt.
+    """
+
+    turns: tuple[int, ...]
+    text: str
+    tokens: int
+
+
 class CacheLost(Frozen):
     """Tokens were prefilled again although the conversation only went on.
 
@@ -85,7 +144,9 @@ class AgentResult(Frozen):
 
     ``stop_reason``: ``"answer"`` when the model ended by itself; ``"length"`` when ``max_tokens``,
     or the end of the window, cut its text; ``"step_limit"`` when it still wanted tools after the
-    last step; ``"repeated_call"`` when the same call brought the same result for the third time.
+    last step; ``"repeated_call"`` when the same call brought the same result for the third time;
+    ``"budget"`` and ``"cancelled"`` when a limit of the run, or ``Agent.cancel``, ended it, and
+    ``Agent.resume`` goes on; ``"dry_run"`` when the model called in a run that does nothing.
     ``detail`` says so in words (empty for an answer). ``text`` is the model's last text, and empty
     where it ended in a call; ``reasoning`` is what it thought before it. ``value`` is the text as
     JSON, where a ``response_schema`` was asked for and the text is whole. ``steps`` are the model's
@@ -103,9 +164,12 @@ class AgentResult(Frozen):
         | ReasoningDelta
         | ToolCall
         | ToolResult
+        | ToolProgress
+        | ConfirmCall
         | WindowGrown
         | WindowShrunk
         | Compacted
+        | Recalled
         | CacheLost,
         ...,
     ]
@@ -124,9 +188,12 @@ StepEvent: TypeAlias = (
     | ReasoningDelta
     | ToolCall
     | ToolResult
+    | ToolProgress
+    | ConfirmCall
     | WindowGrown
     | WindowShrunk
     | Compacted
+    | Recalled
     | CacheLost
 )
 Event: TypeAlias = StepEvent | Done

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from longctx.agents.calls import run_calls
+from longctx.agents.archive import Archive
+from longctx.agents.calls import Calls, failed
+from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.conversation import INTERRUPTED, Conversation
 from longctx.agents.events import (
     Compacted,
+    ConfirmCall,
     ReasoningDelta,
+    Recalled,
     StepEvent,
     StopReason,
     TextDelta,
@@ -20,12 +24,13 @@ from longctx.agents.events import (
     WindowGrown,
     WindowShrunk,
 )
+from longctx.agents.limits import Limits
 from longctx.agents.policies import Policy, difference, name_of
-from longctx.agents.tools import Tool
+from longctx.agents.traces import RunTrace, Untraced
 from longctx.agents.validity import check_view
 from longctx.agents.view import Counts, View
 from longctx.agents.watch import CacheWatch
-from longctx.errors import ContextOverflowError
+from longctx.errors import ContextOverflowError, ToolError
 from longctx.options import ChatOptions, RunOptions, ToolChoice, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
@@ -47,16 +52,20 @@ class Run:
     """The state of one run; ``conversation`` ends with what the model is to answer."""
 
     llm: ChatModel
-    tools: Mapping[str, Tool]
+    calls: Calls
     schemas: Sequence[ToolSchema]
     policy: Policy
     max_steps: int
-    tool_timeout_s: float | None
     slides: bool
     watch: CacheWatch
     counts: Counts
+    archive: Archive
     conversation: Conversation
     options: RunOptions
+    cancellation: Cancellation
+    limits: Limits = field(default_factory=Limits)
+    confirm: Callable[[ToolCall], bool | str] | None = None
+    trace: RunTrace = field(default_factory=Untraced)
     window: WindowReport | None = None
     steps: list[Completion] = field(default_factory=list)
     stop_reason: StopReason = "answer"
@@ -65,7 +74,11 @@ class Run:
     _arranged: View | None = None
 
     def events(self) -> Iterator[StepEvent]:
-        """Work until the model answers or a limit stops it; each event as it happens."""
+        """Work until the model answers or a limit stops it; each event as it happens.
+
+        Raises:
+            RunStopped: it was cancelled, its budget is used up, or it does nothing but look.
+        """
         yield from self._answer_open_calls()
         yield from self._arrange()
         if self.conversation.transcript[-1].role == "assistant":
@@ -80,6 +93,9 @@ class Run:
                 elif completion.finish_reason == "length":
                     self._stop("length", _cut(self.options.get("max_tokens")))
                 return
+            if self.limits.dry_run:
+                yield from completion.tool_calls
+                raise RunStopped("dry_run", self._would_call(completion.tool_calls))
             repeats = 0
             for call, result in (yield from self._call(completion.tool_calls)):
                 arguments = json.dumps(call.arguments, sort_keys=True)
@@ -123,20 +139,28 @@ class Run:
         self, tool_choice: ToolChoice, schema: Any
     ) -> Generator[StepEvent, None, Completion]:
         assert self._arranged is not None  # before each step
+        self.cancellation.check()
         prompt = self._arranged.prompt
+        max_tokens, capped = self._room()
         options = ChatOptions(
             {
                 **self.options,
                 "tools": self.schemas or None,
                 "tool_choice": tool_choice,
                 "response_schema": schema,
+                "max_tokens": max_tokens,
             }
         )
         held: list[str] = []
         # Words that are no JSON are told once a call follows them: without one they do not count.
         aloud = schema is None or not self.schemas
-        with self.llm.stream_chat(prompt, **options) as stream:
+        with (
+            self.trace.step(max_tokens) as noted,
+            self.llm.stream_chat(prompt, **options) as stream,
+            self.cancellation.wakes(stream.close),
+        ):
             for chunk in stream:
+                self.cancellation.check()
                 if chunk.reasoning:
                     yield ReasoningDelta(text=chunk.reasoning)
                 if chunk.text:
@@ -147,7 +171,9 @@ class Run:
                 if aloud and held:
                     yield TextDelta(text="".join(held))
                     held.clear()
+            self.cancellation.check()
             completion = stream.result
+            noted(completion)
             # Of a model that tells its calls at the end; or of a number, by the schema.
             if held and (completion.tool_calls or _is_json(completion.text)):
                 yield TextDelta(text="".join(held))
@@ -157,7 +183,34 @@ class Run:
         self._avoidable = ""
         if lost is not None:
             yield lost
+        if capped and completion.finish_reason == "length" and not completion.finish_detail:
+            raise self._used_up()
         return completion
+
+    def _room(self) -> tuple[int | None, bool]:
+        """Tokens that the next step may write, and whether the budget says so.
+
+        Raises:
+            RunStopped: there are none.
+        """
+        asked = self.options.get("max_tokens")
+        if self.limits.tokens is None:
+            return asked, False
+        left = self.limits.tokens - sum(
+            step.usage.prefilled_tokens + step.usage.completion_tokens for step in self.steps
+        )
+        if left <= 0:
+            raise self._used_up()
+        room = self.llm.target_ctx - self._arranged.tokens if self._arranged else left
+        if left >= (room if asked is None else asked):
+            return asked, False
+        return left, True
+
+    def _used_up(self) -> RunStopped:
+        return RunStopped(
+            "budget",
+            f"the run has used up budget_tokens={self.limits.tokens}; resume() goes on with it",
+        )
 
     def _window_events(self, completion: Completion) -> Iterator[StepEvent]:
         old, now = self.window, completion.window
@@ -183,9 +236,36 @@ class Run:
         self, calls: Sequence[ToolCall]
     ) -> Generator[StepEvent, None, list[tuple[ToolCall, ToolResult]]]:
         yield from calls
-        results = run_calls(self.tools, calls, self.tool_timeout_s)
+        denied: dict[str, ToolResult] = {}
+        for call in calls:
+            tool = self.calls.tools.get(call.name)
+            if tool is not None and tool.confirm:
+                asked = ConfirmCall(call=call)
+                if self.confirm is not None:
+                    _answer(asked, self.confirm(call))
+                yield asked
+                if not asked.is_allowed:
+                    why = ToolError(f"{call.name} was not called: {asked.reason}")
+                    denied[call.id] = failed(call, why)
+        self.cancellation.check()
+        made = iter((yield from self.calls.run([c for c in calls if c.id not in denied])))
+        results = [denied.get(call.id) or next(made) for call in calls]
         yield from self._take(results)
         return list(zip(calls, results, strict=True))
+
+    def _would_call(self, calls: Sequence[ToolCall]) -> str:
+        """What a dry run found."""
+        said = []
+        for call in calls:
+            tool, wrong = self.calls.tools.get(call.name), ""
+            try:
+                if tool is None:
+                    raise ToolError(f"there is no tool {call.name!r}")
+                tool.check(call.arguments)
+            except ToolError as error:
+                wrong = f" ({error})"
+            said.append(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)}){wrong}")
+        return f"nothing was called; the model would call {', '.join(said)}"
 
     def _answer_open_calls(self) -> Iterator[StepEvent]:
         """Of a run that was interrupted: nobody knows what became of its calls."""
@@ -218,7 +298,7 @@ class Run:
 
     # The window
 
-    def _arrange(self) -> Iterator[Compacted]:
+    def _arrange(self) -> Iterator[Compacted | Recalled]:
         """Let the policy say what is shown from now on.
 
         Raises:
@@ -234,6 +314,7 @@ class Run:
             pinned=now.pinned,
             reserve_tokens=self.options.get("max_tokens"),
             counts=self.counts,
+            archive=self.archive,
         )
         after = self.policy(before)
         if after.shown != before.shown:
@@ -253,12 +334,25 @@ class Run:
         self.conversation = replace(
             self.conversation,
             shown=after.shown,
-            compacted=(*self.conversation.compacted, *log),
+            compacted=(
+                *self.conversation.compacted,
+                *(entry for entry in log if isinstance(entry, Compacted)),
+            ),
         )
         yield from log
 
     def _stop(self, reason: StopReason, detail: str) -> None:
         self.stop_reason, self.detail = reason, detail
+
+
+def _answer(asked: ConfirmCall, said: bool | str) -> None:
+    """A function answers True, False, or why not."""
+    if said is True:
+        asked.allow()
+    elif isinstance(said, str) and said:
+        asked.deny(said)
+    else:
+        asked.deny()
 
 
 def _is_json(text: str) -> bool:
@@ -276,9 +370,10 @@ def _cut(max_tokens: int | None) -> str:
 
 
 def _lost_from_cache(before: View, after: View) -> bool:
-    """Whether more changed than results that arrived just now and were clamped."""
-    kept = [shown for shown in after.shown if shown.state != "clamped"]
-    held = {shown.index for shown in after.shown if shown.state == "clamped"}
+    """Whether more changed than what arrived just now: clamped results, words with passages."""
+    arrived = ("clamped", "recalled")
+    kept = [shown for shown in after.shown if shown.state not in arrived]
+    held = {shown.index for shown in after.shown if shown.state in arrived}
     return kept != [shown for shown in before.shown if shown.index not in held]
 
 

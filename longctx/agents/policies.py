@@ -26,8 +26,10 @@ from functools import partial, reduce
 from typing import TypeAlias
 
 from longctx.agents.clipping import clip
+from longctx.agents.names import READ_RESULT
+from longctx.agents.recalling import archive_oldest, look_up
 from longctx.agents.summary import summarise_oldest
-from longctx.agents.view import READ_RESULT, Shown, State, Transcript, View
+from longctx.agents.view import Shown, State, Transcript, View
 from longctx.arguments import real
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "Shown",
     "Transcript",
     "View",
+    "archive",
+    "archive_oldest",
     "chain",
     "clamp_results",
     "clear_results",
@@ -42,6 +46,7 @@ __all__ = [
     "drop_oldest",
     "drop_superseded",
     "keep_everything",
+    "look_up",
     "summarise_oldest",
     "summarising",
     "when_full",
@@ -155,16 +160,24 @@ def when_full(*policies: Policy, trigger: float = 1.0, goal: float = 0.6) -> Pol
 
 
 def default() -> Policy:
-    """The policy of an agent that names none.
+    """The policy of an agent that names none: :func:`archive`."""
+    return archive()
+
+
+def archive() -> Policy:
+    """What leaves the window is found again.
 
     Oversized results are clamped on arrival. When the window is full, superseded results go,
-    then old ones but the last three, then the oldest turns, down to 60 % of the room.
+    then old ones but the last three, then the oldest turns, down to 60 % of the room; a line
+    about each stays. The model finds what it needs of them with ``recall``, or, where it has no
+    tools, what the user's words ask about is put beside them.
     """
-    return chain(clamp_results, when_full(drop_superseded, clear_results, drop_oldest))
+    make_room = when_full(drop_superseded, clear_results, archive_oldest)
+    return chain(clamp_results, make_room, look_up, make_room)
 
 
 def summarising() -> Policy:
-    """As :func:`default`, but the model sums up the oldest turns before they are dropped.
+    """As :func:`archive`, but the model sums up the oldest turns, and none is found again.
 
     Small models sum up badly: try it with yours before you rely on it.
     """
@@ -183,7 +196,7 @@ def difference(before: View, after: View) -> str:
     """Say what a policy took out."""
     held = {shown.index: shown.state for shown in before.shown}
     kept = {shown.index: shown.state for shown in after.shown}
-    parts = []
+    parts: list[str] = []
     gone = len(held.keys() - kept.keys())
     if gone:
         parts.append(f"{gone} messages no longer shown")

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
-from longctx.agents.view import READ_RESULT, Shown
+from longctx.agents.names import BUILT_IN
+from longctx.agents.view import Shown
 from longctx.errors import LongCtxError, SnapshotMismatchError
 from longctx.files import must_be_file, write_whole
 from longctx.types import Frozen, Message, Messages, first_problem
@@ -42,10 +43,10 @@ class SavedAgent(AgentState):
 
     @classmethod
     def of(cls, conversation: Conversation, tools: tuple[str, ...]) -> SavedAgent:
-        """What is to be saved; the built-in tool comes back by itself."""
+        """What is to be saved; the built-in tools come back by themselves."""
         everything = tuple(Shown(index=i) for i in range(len(conversation.transcript)))
         return cls(
-            tools=tuple(name for name in tools if name != READ_RESULT),
+            tools=tuple(name for name in tools if name not in BUILT_IN),
             shown=None if conversation.shown == everything else conversation.shown,
             pinned=tuple(sorted(conversation.pinned)),
             finished=conversation.finished,

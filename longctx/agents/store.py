@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import takewhile
 from pathlib import Path
 
 from typing_extensions import Unpack
 
-from longctx.agents.agent import Agent, AgentSettings
+from longctx.agents.agent import Agent
+from longctx.agents.archive import Archive
 from longctx.agents.conversation import Conversation
 from longctx.agents.policies import Policy
 from longctx.agents.saved import AgentState, SavedAgent, parse
-from longctx.agents.tools import Tool
+from longctx.agents.settings import AgentSettings
+from longctx.agents.toolbox import ToolLike
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, SnapshotMismatchError
 from longctx.protocols import ChatModel
+from longctx.search.database import Database, FileKind
+from longctx.search.passages import PassageIndex
 from longctx.types import Frozen, Message
 
-VERSION = 1
-_TABLES = """
-create table if not exists conversations (
-    name text primary key, state text not null, begun text not null, updated text not null
-) strict;
-create table if not exists messages (
-    conversation text not null references conversations(name) on delete cascade,
-    place integer not null, message text not null,
-    primary key (conversation, place)
-) strict, without rowid;
-"""
-_WAIT_S = 30.0
+_KIND = FileKind(
+    1, "file of conversations", "user_version", error=LongCtxError, mismatch=SnapshotMismatchError
+)
+_TABLES = (
+    """create table conversations (
+        name text primary key, state text not null, begun text not null, updated text not null
+    ) strict""",
+    """create table messages (
+        conversation text not null references conversations(name) on delete cascade,
+        place integer not null, message text not null,
+        primary key (conversation, place)
+    ) strict, without rowid""",
+)
 
 
 class ConversationInfo(Frozen):
@@ -72,22 +74,16 @@ class ConversationStore(Closing):
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self._lock = threading.RLock()
-        with self._translated():
-            self._db = sqlite3.connect(
-                self.path, timeout=_WAIT_S, check_same_thread=False, isolation_level=None
-            )
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
+        self._database = Database(Path(path), _TABLES, _KIND)
+        self._database.rows("pragma foreign_keys = on")
+        # The last message is on disk also when the machine stops.
+        self._database.rows("pragma synchronous = full")
 
     def open(
         self,
         name: str,
         llm: ChatModel,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         system: str | None = None,
         policy: Policy | None = None,
         **settings: Unpack[AgentSettings],
@@ -111,7 +107,7 @@ class ConversationStore(Closing):
         agent = Agent(llm, tools, None if saved else system, policy, **settings)
         if saved is not None:
             agent.take_up(saved, f"{self.path}, conversation {name!r}")
-        names = tuple(tool.name for tool in tools)
+        names = tuple(tool.name for tool in agent.tools)
         written: Sequence[Message] = saved.messages if saved else ()
 
         def journal(conversation: Conversation) -> None:
@@ -122,6 +118,8 @@ class ConversationStore(Closing):
         if saved is None:
             journal(agent.conversation)
         agent.journal = journal
+        embedder = agent.archive.embedder
+        agent.archive = Archive(embedder, PassageIndex(self._database, name, embedder))
         return agent
 
     def list(self) -> list[ConversationInfo]:
@@ -131,53 +129,35 @@ class ConversationStore(Closing):
             "(select count(*) from messages where conversation = name) "
             "from conversations order by updated desc, name"
         )
-        with self._lock, self._translated():
-            rows = self._db.execute(query).fetchall()
         return [
             ConversationInfo(
                 name=name, begun=begun, updated=updated, messages=n, unfinished=finished < n
             )
-            for name, begun, updated, finished, n in rows
+            for name, begun, updated, finished, n in self._database.rows(query)
         ]
 
     def delete(self, name: str) -> None:
         """Forget a conversation, if there is one of this name."""
-        with self._transaction() as db:
-            db.execute("delete from conversations where name = ?", (name,))
+        with self._database.writing():
+            self._database.rows("delete from conversations where name = ?", [name])
+            PassageIndex(self._database, name).forget()
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        with self._lock:
-            self._db.close()
+        self._database.close()
 
     # Inside
 
-    def _prepare(self) -> None:
-        with self._translated():
-            self._db.execute("pragma foreign_keys = on")
-            self._db.execute("pragma journal_mode = wal")
-            (version,) = self._db.execute("pragma user_version").fetchone()
-            (tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
-        if version != VERSION and (version or tables):
-            raise SnapshotMismatchError(
-                f"{self.path} holds no conversations of version {VERSION} (its user_version is "
-                f"{version}); use another file, or the longctx that made this one"
-            )
-        with self._translated():
-            self._db.executescript(f"{_TABLES} pragma user_version = {VERSION};")
-
     def _read(self, name: str) -> SavedAgent | None:
-        with self._lock, self._translated():
-            found = self._db.execute(
-                "select state from conversations where name = ?", (name,)
-            ).fetchone()
-            rows = self._db.execute(
-                "select message from messages where conversation = ? order by place", (name,)
-            ).fetchall()
-        if found is None:
+        with self._database.reading():
+            states = self._database.rows("select state from conversations where name = ?", [name])
+            rows = self._database.rows(
+                "select message from messages where conversation = ? order by place", [name]
+            )
+        if not states:
             return None
         source = f"{self.path}, conversation {name!r},"
-        state = parse(AgentState, found[0], source)
+        state = parse(AgentState, states[0][0], source)
         messages = tuple(parse(Message, message, source) for (message,) in rows)
         return SavedAgent(**dict(state), messages=messages)
 
@@ -187,40 +167,22 @@ class ConversationStore(Closing):
         same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
         now = datetime.now(timezone.utc).isoformat()
         state = saved.model_dump_json(exclude={"messages"}, exclude_none=True)
-        with self._transaction() as db:
-            db.execute(
+        with self._database.writing():
+            self._database.rows(
                 "insert into conversations values (?, ?, ?, ?) on conflict (name) "
                 "do update set state = excluded.state, updated = excluded.updated",
-                (name, state, now, now),
+                [name, state, now, now],
             )
             held = "select count(*) from messages where conversation = ?"
-            if db.execute(held, (name,)).fetchone()[0] < same:
+            if self._database.rows(held, [name])[0][0] < same:
                 same = 0  # deleted in the meantime
-            db.execute("delete from messages where conversation = ? and place >= ?", (name, same))
-            rows = [
-                (name, place, message.model_dump_json(exclude_defaults=True))
-                for place, message in enumerate(saved.messages[same:], same)
-            ]
-            db.executemany("insert into messages values (?, ?, ?)", rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, ValueError) as error:  # ValueError: a null byte in the path
-            kind = SnapshotMismatchError if "not a database" in str(error) else LongCtxError
-            raise kind(
-                f"the conversations in {self.path} cannot be read or written ({error}); check "
-                "that the file is an SQLite file in a folder that can be written"
-            ) from error
+            self._database.rows(
+                "delete from messages where conversation = ? and place >= ?", [name, same]
+            )
+            self._database.run_many(
+                "insert into messages values (?, ?, ?)",
+                [
+                    (name, place, message.model_dump_json(exclude_defaults=True))
+                    for place, message in enumerate(saved.messages[same:], same)
+                ],
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
 import inspect
 import re
@@ -16,7 +17,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, PydanticSerializationError, to_json
 
 from longctx import arguments
-from longctx.errors import ToolError
+from longctx.errors import RequestError, ToolError
 from longctx.types import problems
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -31,17 +32,25 @@ class Tool:
         parameters: JSON schema of the arguments, from the annotations (pydantic's reading:
             ``Annotated[int, Field(ge=1, description="...")]`` works).
         timeout_s: how long a call of an agent may take, in seconds; None is the agent's own.
+        confirm: whether somebody must allow each call of an agent.
 
     Make one with :func:`tool`.
     """
 
-    def __init__(self, function: Callable[..., Any], *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        timeout_s: float | None = None,
+        confirm: bool = False,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.name = _name_of(function)
         self.description = _description_of(function, self.name)
         self._function = function
         self._arguments = _arguments_of(function, self.name)
         self.timeout_s = check_timeout(timeout_s)
+        self.confirm = _is_flag("confirm", confirm)
         self.parameters: dict[str, Any] = _without_titles(self._arguments.json_schema())
 
     @property
@@ -69,16 +78,34 @@ class Tool:
             ToolError: the arguments do not fit the schema, or the result cannot be put in words.
             Exception: whatever the function raises.
         """
+        args, kwargs = self._validated(arguments)
+        result = self._function(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = _run_coroutine(result)
+        return _as_text(self.name, result)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Validate what a model gave, and run nothing.
+
+        Raises:
+            ToolError: the arguments do not fit the schema.
+        """
+        self._validated(arguments)
+
+    def renamed(self, name: str) -> Tool:
+        """The same tool under another name."""
+        other = copy.copy(self)
+        other.name = name
+        return other
+
+    def _validated(self, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
         if not isinstance(arguments, Mapping):
             raise ToolError(f"arguments of {self.name} are a dict, not {arguments!r}")
         try:
             args, kwargs = self._arguments.validate_python(ArgsKwargs((), dict(arguments)))
         except ValidationError as error:
             raise ToolError(_explain(self, error)) from error
-        result = self._function(*args, **kwargs)
-        if inspect.iscoroutine(result):
-            result = _run_coroutine(result)
-        return _as_text(self.name, result)
+        return args, kwargs
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r}, {self.description!r})"
@@ -87,17 +114,28 @@ class Tool:
 @overload
 def tool(function: Callable[..., Any]) -> Tool: ...
 @overload
-def tool(*, timeout_s: float) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
-    function: Callable[..., Any] | None = None, *, timeout_s: float | None = None
+    *, timeout_s: float | None = None, confirm: bool = False
+) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    timeout_s: float | None = None,
+    confirm: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Let a model call a function; plain or ``async``; ``@tool`` or ``@tool(timeout_s=5)``.
 
     Every parameter needs a type, the function a docstring: they are all that the model sees.
 
+    Args:
+        function: what is called.
+        timeout_s: how long a call may take, in seconds; None is the agent's own.
+        confirm: make an agent ask before each call
+            (:class:`~longctx.agents.events.ConfirmCall`).
+
     Raises:
         ToolError: the function cannot be described to a model.
-        RequestError: ``timeout_s`` is no time.
+        RequestError: ``timeout_s`` is no time, or ``confirm`` neither True nor False.
 
     Examples:
         >>> @tool
@@ -110,9 +148,9 @@ def tool(
         5
     """
     timeout_s = check_timeout(timeout_s)
-    if function is None and timeout_s is not None:
-        return functools.partial(Tool, timeout_s=timeout_s)
-    return Tool(cast(Any, function), timeout_s=timeout_s)
+    if function is None and (timeout_s is not None or _is_flag("confirm", confirm)):
+        return functools.partial(Tool, timeout_s=timeout_s, confirm=confirm)
+    return Tool(cast(Any, function), timeout_s=timeout_s, confirm=confirm)
 
 
 def check_timeout(timeout_s: float | None) -> float | None:
@@ -122,6 +160,12 @@ def check_timeout(timeout_s: float | None) -> float | None:
         RequestError: it is not above 0.
     """
     return None if timeout_s is None else arguments.seconds("timeout_s", timeout_s)
+
+
+def _is_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise RequestError(f"{name} is {value!r}; use True or False")
+    return value
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from longctx.agents.view import View
+from longctx.agents.view import Shown, View
 from longctx.errors import TemplateError
 from longctx.types import Message
 
@@ -31,7 +31,7 @@ def _problem(before: View, after: View) -> str | None:
     places = [shown.index for shown in after.shown if shown.index is not None]
     if any(a >= b for a, b in pairwise(places)):
         return "changed the order of messages, or shows one twice"
-    whole = {shown.index for shown in after.shown if shown.content is None}
+    whole = {shown.index for shown in after.shown if _is_in_full(after, shown)}
     for place in _must_stay(before):
         if place not in whole:
             role = before.transcript[place].role
@@ -40,6 +40,12 @@ def _problem(before: View, after: View) -> str | None:
     if behind_system and behind_system[0].role != "user":
         return f"lets the conversation begin with {behind_system[0].role}, not with the user"
     return _pairing(after.messages)
+
+
+def _is_in_full(view: View, shown: Shown) -> bool:
+    if shown.state == "recalled" and shown.index is not None:
+        return view.transcript[shown.index].content in (shown.content or "")
+    return shown.content is None
 
 
 def _must_stay(view: View) -> list[int]:

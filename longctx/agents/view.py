@@ -8,20 +8,20 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
-from longctx.agents.events import Compacted
+from longctx.agents.archive import Archive
+from longctx.agents.events import Compacted, Recalled
+from longctx.agents.names import READ_RESULT, RECALL
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import ChatModel
 from longctx.recent import Recent
 from longctx.types import Frozen, Message, Role, ToolCall, ToolSchema
 
-State: TypeAlias = Literal["whole", "clamped", "superseded", "cleared", "summary"]
+State: TypeAlias = Literal["whole", "clamped", "superseded", "cleared", "summary", "recalled"]
 Transcript: TypeAlias = tuple[Message, ...]
 """System message (if any) first, then turns, oldest first; nothing is ever taken out of it."""
 
-READ_RESULT = "read_result"
-"""Name of the built-in tool that shows what was taken out of a result."""
-UNDERSTOOD = "I have read the summary."
-"""What the model says to a summary: many templates refuse two user messages in a row."""
+UNDERSTOOD = "I have read it."
+"""What the model says to a summary or a list: many templates refuse two user messages in a row."""
 COUNTED_CHARACTERS = 4_000_000
 """Of texts whose counts an agent keeps: each step asks about the same results again."""
 
@@ -39,8 +39,10 @@ def new_counts() -> Counts:
 class Shown(Frozen):
     """One message as the model is shown it.
 
-    ``index`` is its place in the transcript, None for a summary and its acknowledgement, whose
-    ``role`` is given. ``content`` is the text shown instead of the transcript's (None: as it is).
+    ``index`` is its place in the transcript, None for a summary (or a list of what was dropped) and
+    its acknowledgement, whose ``role`` is given. ``recalled`` is a user's message with passages of
+    earlier turns before its words. ``content`` is the text shown instead of the transcript's
+    (None: as it is).
     """
 
     index: int | None = None
@@ -66,6 +68,7 @@ class View:
         before: what was shown when compaction began, and stands in the KV cache.
         log: what policies have done so far.
         counts: of texts, kept from view to view.
+        archive: finds what is no longer shown; None where nothing can be looked up.
     """
 
     transcript: Transcript
@@ -76,8 +79,9 @@ class View:
     tools: tuple[ToolSchema, ...] = ()
     pinned: frozenset[int] = frozenset()
     before: tuple[Shown, ...] = ()
-    log: tuple[Compacted, ...] = field(default=(), compare=False)
+    log: tuple[Compacted | Recalled, ...] = field(default=(), compare=False)
     counts: Counts = field(default_factory=new_counts, compare=False, repr=False)
+    archive: Archive | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -90,6 +94,7 @@ class View:
         pinned: Collection[int] = (),
         reserve_tokens: int | None = None,
         counts: Counts | None = None,
+        archive: Archive | None = None,
     ) -> View:
         """View a transcript.
 
@@ -101,6 +106,7 @@ class View:
             pinned: places of user messages whose turn is never dropped.
             reserve_tokens: room for the answer; None is the model's ``reserve_output``.
             counts: those that are known already.
+            archive: finds what is no longer shown.
         """
         reserve = llm.reserve_output if reserve_tokens is None else reserve_tokens
         room = max(0, llm.target_ctx - reserve)
@@ -115,6 +121,7 @@ class View:
             tuple(tools),
             frozenset(pinned),
             counts=new_counts() if counts is None else counts,
+            archive=archive,
         )
 
     # What there is
@@ -150,7 +157,12 @@ class View:
     @property
     def can_read_back(self) -> bool:
         """Whether the model can ask for what was taken out of a result."""
-        return any(tool["function"]["name"] == READ_RESULT for tool in self.tools)
+        return self._has(READ_RESULT)
+
+    @property
+    def can_recall(self) -> bool:
+        """Whether the model can look for what is no longer shown."""
+        return self._has(RECALL)
 
     @cached_property
     def turns(self) -> tuple[range, ...]:
@@ -215,7 +227,7 @@ class View:
         return self._showing((*self.shown[:position], changed, *self.shown[position + 1 :]))
 
     def with_summary(self, text: str, positions: Collection[int]) -> View:
-        """Drop messages, and an older summary, for a summary behind the system prompt."""
+        """Drop messages, and an older summary or list, for one behind the system prompt."""
         gone = {i for i, shown in enumerate(self.shown) if shown.state == "summary"}
         rest = self.without(gone | set(positions)).shown
         summary = (
@@ -252,9 +264,16 @@ class View:
         entry = Compacted(
             policy=policy, tokens_before=tokens_before, tokens_after=self.tokens, detail=detail
         )
+        return self.noting(entry)
+
+    def noting(self, entry: Compacted | Recalled) -> View:
+        """Note what is to be told as an event."""
         return self._with(log=(*self.log, entry))
 
     # Inside
+
+    def _has(self, name: str) -> bool:
+        return any(tool["function"]["name"] == name for tool in self.tools)
 
     def _showing(self, shown: tuple[Shown, ...]) -> View:
         return self if shown == self.shown else replace(self, shown=shown)

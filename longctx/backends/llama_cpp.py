@@ -12,7 +12,7 @@ from longctx._native import Context, ContextParams, LoraAdapter, Model, supports
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.threads import DecodeThreads, default_threads
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan, padded
+from longctx.planner import ContextPlan, holds_sequences, padded
 from longctx.rope import RopeConfig
 
 logger = logging.getLogger("longctx")
@@ -82,7 +82,7 @@ class LlamaCppBackend:
 
         Sliding caches and recurrent states take their full size once for each.
         """
-        return not self.info.forgets
+        return holds_sequences(self.info)
 
     @property
     def attends_on_cpu(self) -> bool:

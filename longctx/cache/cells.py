@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
 from longctx.cache.checkpoints import EVERY, Checkpoints
-from longctx.cache.shared import Contexts, Lease, OwnContexts, SharedContext
+from longctx.cache.shared import Contexts, Lease, SharedContext
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
@@ -116,8 +116,8 @@ class Cells:
             # A cache of our own has cells for its whole window: full is then a fault to report.
             if not self._lease.shared.shares_cells:
                 raise
-            # Others have filled the cache that this sequence shares with them.
-            self._move_out()
+            shared, n = self._lease.shared, len(ids)
+            self._find_cells(len(self.tokens) + n, lambda: shared.has_free_cells(n))
             self._decode(ids, outputs)
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
@@ -270,17 +270,12 @@ class Cells:
         """Put a state in the empty sequence: these tokens, there.
 
         Raises:
+            CacheFullError: others have filled the cells; the sequence is empty.
             BackendError: llama.cpp refuses it; the sequence is empty.
         """
+        self._find_cells_for(len(tokens))
         self._lease.forget_logits()
-        try:
-            self._lease.context.set_state(state, self._lease.sequence)
-        except BackendError:
-            if not self._lease.shared.shares_cells:
-                raise
-            # What was freed is not enough: other sequences stand in those cells, too.
-            self._move_out()
-            self._lease.context.set_state(state, self._lease.sequence)
+        self._lease.context.set_state(state, self._lease.sequence)
         self._add(tokens, positions)
 
     @property
@@ -298,8 +293,11 @@ class Cells:
         sequence beside, whose cells this one then takes as well; none is copied.
 
         Raises:
+            CacheFullError: others have filled the cells; nothing was appended.
             BackendError: llama.cpp refuses it; nothing was appended.
         """
+        full, n = self._lease.shared, len(tokens)
+        self._find_cells(len(self.tokens) + n, lambda: full.has_free_cells(n))
         lease = self._lease
         beside = lease.shared.lease()
         try:
@@ -312,20 +310,27 @@ class Cells:
 
     # The context
 
-    def enter(self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None) -> None:
+    def enter(
+        self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None, *, n_tokens: int
+    ) -> None:
         """Stand in an empty sequence of this size and RoPE.
 
         Args:
             n_ctx: cells that it may take.
             rope: the positional encoding.
             backup: the state of what stands here; None gives it up, whatever comes.
+            n_tokens: tokens that it will be filled with.
 
         Raises:
+            CacheFullError: others have filled the cells; everything is as it was.
             BackendError: no memory for the new context; what there is a backup of is back, unless
                 there is no memory for the old one either: then nothing is left, nor a cache.
         """
         self._lease.forget_logits()
         if self._fits(n_ctx, rope):
+            # Before anything is given up: what is freed may not be enough, for other sequences
+            # stand in those cells, too.
+            self._find_cells_for(n_tokens)
             self._lease.context.remove(0, seq_id=self._lease.sequence)
         else:
             self._exchange(n_ctx, rope, backup)
@@ -376,9 +381,23 @@ class Cells:
         self._lease = lease
         self._lease.fill_cells(len(self.tokens))
 
-    def _move_out(self) -> None:
-        """Leave a cache that others have filled, for one of our own."""
-        self.move(OwnContexts(self._backend, self.n_outputs).lease(self.n_ctx, self.rope))
+    def _find_cells_for(self, n_tokens: int) -> None:
+        """Have cells for a text of ``n_tokens`` in place of what stands here."""
+        shared, sequence = self._lease.shared, self._lease.sequence
+        self._find_cells(n_tokens, lambda: shared.has_cells_for(sequence, n_tokens))
+
+    def _find_cells(self, n_tokens: int, are_enough: Callable[[], bool]) -> None:
+        """Where others have filled the cells, let them make room, or move.
+
+        Raises:
+            CacheFullError: neither can be; everything is as it was.
+        """
+        shared = self._lease.shared
+        if not shared.shares_cells or are_enough():
+            return
+        place = self._contexts.make_cells(shared, self.n_ctx, n_tokens, are_enough)
+        if place is not None:
+            self.move(place)
 
     def fork(self) -> Cells:
         """Copy the sequence: within the context where that can, else into one of its own."""

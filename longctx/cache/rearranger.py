@@ -59,6 +59,7 @@ class Rearranger:
             the empty cache is the one asked for.
 
         Raises:
+            CacheFullError: others have filled the cells; everything is as it was.
             BackendError: no memory for the new context; everything is as it was.
         """
         cells = self._cells
@@ -78,7 +79,7 @@ class Rearranger:
             reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
         state = cells.export() if tokens and reason is None else None
         checkpoints = cells.checkpoints.copy()
-        cells.enter(n_ctx, rope, state)
+        cells.enter(n_ctx, rope, state, n_tokens=len(tokens))
         if state is not None:
             if not relabels:  # they are of layers whose keys stay as they are
                 cells.checkpoints = checkpoints

@@ -21,11 +21,11 @@ from longctx.cache.rearranger import Rearranger
 from longctx.cache.rotation import KeyRotator
 from longctx.cache.saving import load_text, save_text
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
+from longctx.cache.standing import Standing
 from longctx.cache.window import Window, WindowOwner
 from longctx.closing import Closing
 from longctx.errors import BackendError, RequestError
 from longctx.model_thread import ModelThread, in_model_thread
-from longctx.rope import RopeConfig
 from longctx.types import ProgressCallback
 
 
@@ -36,7 +36,7 @@ class SessionOwner(WindowOwner, Protocol):
         """Called with each fork."""
 
 
-class Session(Closing):
+class Session(Standing, Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
@@ -68,114 +68,20 @@ class Session(Closing):
         cells: Cells | None = None,
     ) -> None:
         plan, first = backend.plan, backend.plan.first_window
-        self._backend = backend
-        self._rotator = rotator
-        self._encode = encode
-        self.thread = thread
-        self._owner = owner
-        self._cells = cells or Cells(
+        cells = cells or Cells(
             backend,
             OwnContexts(backend, 1) if contexts is None else contexts,
             n_ctx=first,
             rope=plan.rope_at(first),
         )
-        self._rearranger = Rearranger(self._cells, rotator)
-        self._window = Window(backend, self._cells, self._rearranger, owner)
+        self._rearranger = Rearranger(cells, rotator)
+        super().__init__(Window(backend, cells, self._rearranger, owner), backend.info.n_ctx_train)
+        self._backend = backend
+        self._rotator = rotator
+        self._encode = encode
+        self.thread = thread
+        self._owner = owner
         self._predictions = Predictions(backend, self._window)
-
-    # Where it stands
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """The token ids in the cache, in order."""
-        return tuple(self._cells.tokens)
-
-    @property
-    def text_ids(self) -> list[int]:
-        """The token ids of the whole text, those that slid out of the window included."""
-        sinks = self._window.n_keep if self._window.dropped else 0
-        return [*self._cells.tokens[:sinks], *self._window.dropped, *self._cells.tokens[sinks:]]
-
-    @property
-    def window(self) -> Window:
-        """The window that the text stands in."""
-        return self._window
-
-    @property
-    def rescale_s(self) -> float:
-        """Seconds spent so far on growing, shrinking, compressing and sliding."""
-        return self._window.rescale_s
-
-    @property
-    def prefilled_again(self) -> int:
-        """Tokens prefilled a second time so far, where keys could not be kept or re-rotated."""
-        return self._window.prefilled_again
-
-    @property
-    def fallback(self) -> str | None:
-        """Why the window last changed by a second prefill; None if it never did."""
-        return self._window.fallback
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it still has a cache."""
-        return self._cells.is_open
-
-    @property
-    def is_stitched(self) -> bool:
-        """Whether it holds attached text, which is not what a prefill would have made."""
-        return self._window.n_exact is not None
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens in the cache."""
-        return len(self._cells.tokens)
-
-    @property
-    def n_ctx(self) -> int:
-        """The window in tokens."""
-        return self._cells.n_ctx
-
-    @property
-    def rope(self) -> RopeConfig:
-        """The positional encoding of the window."""
-        return self._cells.rope
-
-    @property
-    def positions(self) -> NDArray[np.int32]:
-        """int32[n_tokens]: where each token's key stands, from the first one's 0 on."""
-        positions = self._cells.positions
-        return positions - positions[:1]
-
-    @property
-    def dropped_tokens(self) -> int:
-        """Tokens of the text that slid out of the window, behind the attention sinks."""
-        return len(self._window.dropped)
-
-    @property
-    def method(self) -> str:
-        """What stretches the window just now: the method, or none."""
-        return "self-extend" if self._window.groups else self.rope.method
-
-    @property
-    def scale(self) -> float:
-        """s of the window just now; with Self-Extend, tokens over the trained window."""
-        if self._window.groups:
-            return max(1.0, self.n_ctx / self._backend.info.n_ctx_train)
-        return self.rope.scale
-
-    @property
-    def n_keep(self) -> int:
-        """Attention sinks, in tokens: what :meth:`slide` keeps at the front."""
-        return self._window.n_keep
-
-    def pin(self, n_tokens: int) -> None:
-        """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
-
-        Raises:
-            ContextOverflowError: they would leave less than half of the largest window.
-        """
-        self._window.pin(whole("n_tokens", n_tokens, least=0))
 
     # Text in
 
@@ -303,22 +209,15 @@ class Session(Closing):
         """
         Cells.decode_beside([(session.window.cells, ids, n) for session, ids, n in pieces])
 
-    @property
-    def room(self) -> int:
-        """Tokens that may come before the window must grow, slide or compress."""
-        return self._window.room
-
-    @property
-    def sequence(self) -> int:
-        """Which sequence of :attr:`shared_context` it is."""
-        return self._cells.sequence
-
-    @property
-    def shared_context(self) -> SharedContext:
-        """The context that it stands in, with others or alone."""
-        return self._cells.shared
-
     # The window
+
+    def pin(self, n_tokens: int) -> None:
+        """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
+
+        Raises:
+            ContextOverflowError: they would leave less than half of the largest window.
+        """
+        self._window.pin(whole("n_tokens", n_tokens, least=0))
 
     @in_model_thread
     def admit(self, n_most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -50,15 +51,16 @@ class SharedContext:
     @property
     def n_used_cells(self) -> int:
         """Cells in which some sequence stands; one that several share counts once."""
-        if len(self.labels) < 2:
-            return sum(map(len, self.labels.values()))
-        return len(np.unique(np.concatenate(list(self.labels.values()))))
+        return _n_distinct(list(self.labels.values()))
 
     def has_free_cells(self, n: int) -> bool:
         """Whether no sequence stands in ``n`` cells."""
-        free = self.context.n_ctx - n
-        # Counting what is shared sorts everything; mostly there is room even if nothing is.
-        return sum(map(len, self.labels.values())) <= free or self.n_used_cells <= free
+        return _are_within(list(self.labels.values()), self.context.n_ctx - n)
+
+    def has_cells_for(self, sequence: int, n: int) -> bool:
+        """Whether a sequence, emptied, could be filled with ``n`` tokens."""
+        others = [labels for other, labels in self.labels.items() if other != sequence]
+        return _are_within(others, self.context.n_ctx - n)
 
     @property
     def is_taken(self) -> bool:
@@ -186,14 +188,42 @@ class Lease:
             self._shared = None
 
 
+def _n_distinct(labels: list[Labels]) -> int:
+    return len(np.unique(np.concatenate(labels))) if len(labels) > 1 else sum(map(len, labels))
+
+
+def _are_within(labels: list[Labels], n: int) -> bool:
+    # Counting what is shared sorts everything; mostly there is room even if nothing is.
+    return sum(map(len, labels)) <= n or _n_distinct(labels) <= n
+
+
 class Contexts(Protocol):
-    """Where a text finds a cache of some size and RoPE."""
+    """Where a text finds a cache of some size and RoPE, and another when others fill that."""
 
     def lease(self, n_ctx: int, rope: RopeConfig) -> Lease:
         """An empty sequence that may have ``n_ctx`` cells.
 
         Raises:
             BackendError: llama.cpp cannot allocate it.
+        """
+
+    def make_cells(
+        self, full: SharedContext, n_ctx: int, n_tokens: int, are_enough: Callable[[], bool], /
+    ) -> Lease | None:
+        """Let a text that stands in a full context find cells, there or elsewhere.
+
+        Args:
+            full: where it stands, and others too.
+            n_ctx: cells that it may have.
+            n_tokens: cells that it needs in all.
+            are_enough: whether it finds them where it stands by now.
+
+        Returns:
+            An empty sequence to move to; None where there are enough now.
+
+        Raises:
+            CacheFullError: there is no place for it until others end.
+            BackendError: llama.cpp cannot allocate another context.
         """
 
 
@@ -213,3 +243,9 @@ class OwnContexts:
         """Open a context."""
         context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
         return Lease(SharedContext(context, rope))
+
+    def make_cells(
+        self, full: SharedContext, n_ctx: int, _n_tokens: int, _are_enough: Callable[[], bool], /
+    ) -> Lease | None:
+        """A context of the text's own, as large as the one that its forks have filled."""
+        return self.lease(n_ctx, full.rope)

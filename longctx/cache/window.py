@@ -320,6 +320,20 @@ class Window:
         """The groups of Self-Extend for so many tokens; none without it."""
         return self.far.stage(n_tokens).groups if self.far is not None else ()
 
+    def stays(self, n_kept: int, n_tokens: int) -> bool:
+        """Whether a text that is cut back and then grows keeps the cells that it is left.
+
+        Where it slides, or its oldest tokens move closer together, all of it is put into cells
+        anew: into others, as long as a fork stands in these too.
+
+        Args:
+            n_kept: tokens that it is cut back to.
+            n_tokens: tokens that it grows to.
+        """
+        if n_tokens > self.largest:
+            return False
+        return self.groups == self.groups_of(n_kept) == self.groups_of(n_tokens)
+
     def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
         """Where keys stand under these groups, the last one's at its index: int32[n_tokens].
 

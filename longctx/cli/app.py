@@ -17,6 +17,7 @@ from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
 from longctx.cli.inspect import inspect
+from longctx.cli.mcp import mcp
 from longctx.cli.models import models
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
@@ -27,12 +28,13 @@ from longctx.errors import LongCtxError
 app = typer.Typer(
     name="longctx",
     help="Give local GGUF models the context window you ask for.\n\n"
-    "Start with `longctx demo`. Exit status: 0, 1 for an error (on stderr), 2 for wrong usage.",
+    "Start with `longctx demo --quick`. Exit status: 0, 1 for an error (on stderr), 2 for wrong "
+    "usage.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, models, inspect, plan, export, calibrate, doctor):
+for command in (demo, chat, ask, serve, mcp, models, inspect, plan, export, calibrate, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 

@@ -121,7 +121,7 @@ def ask(
             budget_tokens=budget,
             path=library,
         )
-        _add_all(documents, list(named_files(files)))
+        add_all(documents, list(named_files(files)))
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -168,7 +168,7 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
     return answer
 
 
-def _add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
+def add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
     """Take files in; one of several that cannot be read is left out, and said."""
     unread: list[LongCtxError] = []
     for named in files:

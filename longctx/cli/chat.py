@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,22 +14,21 @@ from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
     ThinkingOption,
-    Thoughts,
     closed_after,
     errors,
     out,
     prefill_bar,
     print_json_line,
-    show_cost,
     show_plan,
 )
+from longctx.cli.run_shown import show_run
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 from longctx.cli.tool_file import load_tools
 from longctx.errors import LongCtxError
 
 if TYPE_CHECKING:
-    from longctx.agents import Agent, Event, Tool
+    from longctx.agents import Agent, McpTools, ToolLike
     from longctx.llm import LongContextLLM
 
 HELP = """\
@@ -50,6 +49,14 @@ def chat(
         list[Path] | None,
         typer.Option(help="A Python file with functions decorated with @tool; can be repeated."),
     ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND_OR_URL",
+            help="An MCP server whose tools the model may call, such as 'npx -y @scope/server' or "
+            "http://localhost:8000/mcp; can be repeated. What may change something is asked for.",
+        ),
+    ] = None,
     max_tokens: MaxTokensOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each answer, and /context, as a line of JSON.")
@@ -65,14 +72,15 @@ def chat(
     """
     from longctx.llm import LongContextLLM
 
-    functions = [function for file in tools or [] for function in load_tools(file)]
-    with LongContextLLM(model, **opening) as llm:
+    callable_: list[ToolLike] = [each for file in tools or [] for each in load_tools(file)]
+    with ExitStack() as servers, LongContextLLM(model, **opening) as llm:
+        callable_ += [servers.enter_context(_opened(address)) for address in mcp or []]
         if sys.stdin.isatty() and not as_json:
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
         options = conversation_options(llm.sampling_defaults, sampling)
         options |= {"thinking": thinking, "max_tokens": max_tokens}
-        talk = _Talk(llm, functions, text_of(system or ""), options, as_json=as_json)
+        talk = _Talk(llm, callable_, text_of(system or ""), options, as_json=as_json)
         while (line := _read_line()) is not None:
             try:
                 talk.take(line.strip())
@@ -80,6 +88,15 @@ def chat(
                 errors.print(str(error), markup=False, style="red")
             except KeyboardInterrupt:
                 errors.print("\n(stopped; this turn is forgotten)")
+
+
+def _opened(address: str) -> McpTools:
+    from longctx.agents import mcp
+
+    server = mcp(text_of(address), confirm="changes")
+    for refused in server.refused:
+        errors.print(f"{server.name}: {refused.name} is left out: {refused.reason}", markup=False)
+    return server
 
 
 def _read_line() -> str | None:
@@ -96,7 +113,7 @@ class _Talk:
     def __init__(
         self,
         llm: LongContextLLM,
-        tools: list[Tool],
+        tools: list[ToolLike],
         system: str,
         options: dict[str, Any],
         *,
@@ -122,7 +139,7 @@ class _Talk:
                     print_json_line(self._agent.run(line, **options))
                 else:
                     with closed_after(self._agent.stream(line, **options)) as events:
-                        _show(events)
+                        show_run(events)
 
     def _command(self, name: str, argument: str) -> None:
         from longctx.agents import Agent
@@ -149,49 +166,3 @@ class _Talk:
             )
         else:
             errors.print(f"{name} {argument} is no command:\n{HELP}", markup=False)
-
-
-def _show(events: Iterable[Event]) -> None:
-    """Print a run as it comes, and what it cost."""
-    from longctx.agents import (
-        CacheLost,
-        Compacted,
-        Done,
-        ReasoningDelta,
-        TextDelta,
-        ToolCall,
-        ToolResult,
-    )
-
-    said, thoughts = False, Thoughts()
-    for event in events:
-        if not isinstance(event, ReasoningDelta):
-            thoughts.end()
-        if isinstance(event, TextDelta):
-            out.print(event.text, end="", markup=False, soft_wrap=True)
-            out.file.flush()
-            said = True
-            continue
-        if said:
-            out.print()
-            said = False
-        if isinstance(event, ReasoningDelta):
-            thoughts.show(event.text)
-        elif isinstance(event, ToolCall):
-            _note(f"→ {event.name} {event.arguments}")
-        elif isinstance(event, ToolResult):
-            _note(f"← {event.text[:200]}")
-        elif isinstance(event, Compacted):
-            tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
-            _note(f"{event.policy}: {tokens} ({event.detail})")
-        elif isinstance(event, CacheLost):
-            _note(f"prefilled again: {event.reason}")
-        elif isinstance(event, Done):
-            for step in event.result.steps[-1:]:
-                show_cost(step)
-            if event.result.detail:
-                _note(event.result.detail)
-
-
-def _note(text: str) -> None:
-    out.print(text, markup=False, style="dim", soft_wrap=True)

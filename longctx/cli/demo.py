@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,21 +13,37 @@ from rich.table import Table
 
 from longctx.cli.opening import ModelOption, model_path
 from longctx.cli.output import out, prefill_bar, print_json, say, show_cost, show_plan
-from longctx.errors import DocumentError
+from longctx.errors import DocumentError, RequestError
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
     from longctx.types import Messages
 
-SCORED_TOKENS = 512
-DOCUMENT_TOKENS = 12_288
 ANSWER_TOKENS = 64
 # Answered some 10,000 tokens into the text; without it the model talks of JavaScript.
 QUESTION = "What is the name of the null object?"
+PASS_KEY = "48213"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What is read and asked; ``document_tokens`` None is all of the text."""
+
+    text: str
+    question: str
+    document_tokens: int | None
+    scored_tokens: int = 512
 
 
 def demo(
-    target_ctx: Annotated[int, typer.Option(help="The window wanted, in tokens.")] = 16_384,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="On the tiny model of the package, which takes ten seconds."),
+    ] = False,
+    target_ctx: Annotated[
+        int | None,
+        typer.Option(help="The window wanted, in tokens. Default: 16384, with --quick 2048."),
+    ] = None,
     method: Annotated[str, typer.Option(help="As in `longctx plan`.")] = "ntk",
     file: Annotated[
         str | None, typer.Option(help="A text of your own instead of the Python reference.")
@@ -39,17 +56,20 @@ def demo(
 
     Measures the perplexity of the document's last 512 tokens without scaling, with a method that
     holds from the first token, and in the elastic window, which begins unscaled and grows with
-    the text; and asks each a question about it. Takes some six minutes on two cores. Example:
-    `longctx demo`
+    the text; and asks each a question about it. Takes some six minutes on two cores, or seconds
+    with a model of 1.6 MB that finds a number again, and knows nothing else. Example:
+    `longctx demo --quick`
     """
-    from longctx.documents import load_document
-    from longctx.evaluate import python_reference
     from longctx.llm import LongContextLLM
+    from longctx.packaged_model import tiny_model
     from longctx.planner import plan_context
 
     started = time.monotonic()
-    path = model_path(model, target_ctx)
-    text = load_document(file).text if file else python_reference()
+    if quick and (model or file or question != QUESTION):
+        raise RequestError("--quick has a model, a text and a question of its own: leave yours out")
+    target_ctx = target_ctx or (2_048 if quick else 16_384)
+    path = tiny_model() if quick else model_path(model, target_ctx)
+    reading = _quick_reading() if quick else _reading(file, question)
     plan = plan_context(path, target_ctx, method=method, reserve_output=ANSWER_TOKENS)
     if not as_json:
         show_plan(plan)
@@ -63,13 +83,14 @@ def demo(
         with LongContextLLM(
             path, target_ctx, method=tried, window=window, reserve_output=ANSWER_TOKENS
         ) as llm:
-            messages, ids = _prompt(llm, text, question, cut=file is None)
-            row = {"scaling": label, "window": window, **_score(llm, label, ids)}
+            messages, ids = _prompt(llm, reading)
+            row: dict[str, Any] = {"scaling": label, "window": window}
+            row |= _score(llm, label, ids, reading.scored_tokens)
             rows.append(row)
             aloud = window == "elastic" and not as_json
             if aloud:
-                _show_table(rows, llm.info.n_ctx_train)
-                out.print(f"\n[bold]{escape(question)}[/bold]")
+                _show_table(rows, llm.info.n_ctx_train, reading.scored_tokens)
+                out.print(f"\n[bold]{escape(reading.question)}[/bold]")
                 for other in rows[:-1]:
                     answered = " ".join(other["answer"]["text"].split())
                     out.print(f"{other['scaling']}: {answered}", markup=False, style="dim")
@@ -78,27 +99,45 @@ def demo(
             answer = say(llm.stream_chat(messages, max_tokens=ANSWER_TOKENS), aloud=aloud)
             row["answer"] = answer.model_dump(mode="json")
     if as_json:
-        print_json({"plan": plan.model_dump(mode="json"), "question": question, "trials": rows})
+        print_json(
+            {"plan": plan.model_dump(mode="json"), "question": reading.question, "trials": rows}
+        )
         return
     show_cost(answer)
     out.print(f"[dim]{time.monotonic() - started:.0f} s in all[/dim]")
 
 
-def _prompt(
-    llm: LongContextLLM, text: str, question: str, *, cut: bool
-) -> tuple[Messages, list[int]]:
+def _reading(file: str | None, question: str) -> _Reading:
+    from longctx.documents import load_document
+    from longctx.evaluate import python_reference
+
+    if file:
+        return _Reading(load_document(file).text, question, None)
+    return _Reading(python_reference(), question, 12_288)
+
+
+def _quick_reading() -> _Reading:
+    """A number three trained windows before its question, and prose between them."""
+    from longctx.evaluate import python_reference
+
+    stated = f"The pass key is {PASS_KEY}. Remember it. {PASS_KEY} is the pass key."
+    return _Reading(f"{stated}\n\n{python_reference()}", "What is the pass key?", 1_536, 256)
+
+
+def _prompt(llm: LongContextLLM, reading: _Reading) -> tuple[Messages, list[int]]:
     """Build the conversation, and the ids of its part up to the document's end."""
-    if cut:
-        text = _first_tokens(llm, text, DOCUMENT_TOKENS)
+    text = reading.text
+    if reading.document_tokens:
+        text = _first_tokens(llm, text, reading.document_tokens)
     n_tokens = llm.count(text)
-    needed = llm.info.n_ctx_train + SCORED_TOKENS
+    needed = llm.info.n_ctx_train + reading.scored_tokens
     if n_tokens < needed:
         raise DocumentError(
             f"the document is {n_tokens:,} tokens and the model was trained on "
             f"{llm.info.n_ctx_train:,}: it needs no scaling, so there is nothing to show. "
             f"Pass a --file of at least {needed:,} tokens; 12,000 and more show most."
         )
-    messages = [{"role": "user", "content": f"{text}\n\n{question}"}]
+    messages = [{"role": "user", "content": f"{text}\n\n{reading.question}"}]
     whole = llm.prompt_ids(messages)
     llm.plan.check_answer(len(whole), ANSWER_TOKENS)
     bare = llm.prompt_ids([{"role": "user", "content": text}])
@@ -113,7 +152,7 @@ def _first_tokens(llm: LongContextLLM, text: str, n_tokens: int) -> str:
     return text[: end if end > 0 else len(text)]
 
 
-def _score(llm: LongContextLLM, label: str, ids: list[int]) -> dict[str, Any]:
+def _score(llm: LongContextLLM, label: str, ids: list[int], n_scored: int) -> dict[str, Any]:
     begun = time.monotonic()
     with prefill_bar(label) as progress:
         scores = llm.score(ids, on_progress=progress)
@@ -121,15 +160,15 @@ def _score(llm: LongContextLLM, label: str, ids: list[int]) -> dict[str, Any]:
         "method": llm.plan.method,
         "rope_freq_base": llm.plan.rope.freq_base,
         "tokens": len(ids),
-        "perplexity": exp(float(scores[-SCORED_TOKENS:].mean())),
+        "perplexity": exp(float(scores[-n_scored:].mean())),
         "seconds": time.monotonic() - begun,
     }
 
 
-def _show_table(rows: list[dict[str, Any]], n_ctx_train: int) -> None:
+def _show_table(rows: list[dict[str, Any]], n_ctx_train: int, n_scored: int) -> None:
     table = Table(
         "scaling", "rope_freq_base", "read", "perplexity", "took",
-        title=f"The same text, and its last {SCORED_TOKENS} tokens' perplexity; "
+        title=f"The same text, and its last {n_scored} tokens' perplexity; "
         f"trained on {n_ctx_train:,}",
         title_justify="left",
     )  # fmt: skip

@@ -60,6 +60,7 @@ def _show(report: DoctorReport) -> None:
     native = report.llama_cpp
     row("llama.cpp", escape(native.build) if native else "[red]does not load[/red]")
     if native:
+        row("backends", escape(", ".join(native.backends)))
         row("", escape(", ".join(native.cpu_features)))
         row("GPU", "supported" if native.gpu_offload else "not supported by this build")
     policy = f"OMP_WAIT_POLICY {escape(report.omp_wait_policy)}"

@@ -95,9 +95,7 @@ OPENING = {
     "chat_template": Parameter(
         "chat_template", Parameter.KEYWORD_ONLY, default=None, annotation=TemplateOption
     ),
-    "n_threads": _option(
-        "threads", int | None, "Of llama.cpp. Default: what the machine bears.", min=1
-    ),
+    "n_threads": _option("threads", int | None, "Threads of llama.cpp. Default: measured.", min=1),
     "n_gpu_layers": _option("gpu_layers", int, "Layers to place on the GPU, -1 for all.", 0),
     "cache_dir": _option(
         "cache_dir",

@@ -39,7 +39,8 @@ T = TypeVar("T")
 
 # What is said quotes paths and texts of the user's: :abc: in them is no emoji.
 out = Console(highlight=False, emoji=False)
-errors = Console(stderr=True, highlight=False, emoji=False)
+# Sentences with paths in them go there, which are to be copied whole: the terminal breaks lines.
+errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import psutil
 import typer
 from pydantic import ValidationError
 
-from longctx.cli.opening import OPENING, ModelOrDemo, opens_model
-from longctx.cli.output import errors, show_plan
+from longctx.cli.opening import opens_model
+from longctx.cli.output import errors
 from longctx.cli.sampling import takes_sampling
+from longctx.cli.served import Named, Opening
 from longctx.errors import RequestError
 from longctx.types import first_problem
 
 if TYPE_CHECKING:
-    from longctx.llm import LongContextLLM
-    from longctx.server import ServedModel, ServerSettings
-    from longctx.server.relay import RelayedModel
+    from longctx.server import ModelPool, ServedModel, ServerSettings
 
-T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SAMPLING = (
     "Requests say how their answers are drawn. What they leave out is as the options of sampling "
@@ -35,12 +31,28 @@ _SAMPLING = (
 @opens_model
 @partial(takes_sampling, note=_SAMPLING)
 def serve(
-    model: ModelOrDemo = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[[NAME=]MODEL]...",
+            help="A GGUF file, hf:OWNER/REPO[:QUANTIZATION], or ollama:NAME. Several are each "
+            "opened at its first request, by their NAMEs, or those of their files. Default: the "
+            "demo model.",
+        ),
+    ] = None,
+    max_models: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most models that are open at once; the least recently used make way. Default: "
+            "as many as the memory bears.",
+        ),
+    ] = None,
     base_url: Annotated[
         str | None,
         typer.Option(
             help="Serve the model of another server, such as http://gpu:8000/v1, in place of a "
-            "file; MODEL is then its name there."
+            "file; a MODEL is then its name there."
         ),
     ] = None,
     base_key: Annotated[
@@ -96,6 +108,13 @@ def serve(
             "or name. Default: none."
         ),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            help="Also serve /v1/rerank: the folder or name of a CrossEncoder of "
+            "sentence-transformers. Default: none."
+        ),
+    ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Largest request, in bytes.")] = 32 * 2**20,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log what llama.cpp says.")
@@ -111,9 +130,12 @@ def serve(
     """
     from longctx.model_info import format_bytes
     from longctx.planner.memory_limit import resolve_memory_limit
-    from longctx.server import ServerSettings, TextEmbedder
+    from longctx.server import ServerSettings, TextEmbedder, TextReranker
     from longctx.server import serve as run
 
+    named = [Named.of(text) for text in models or ()]
+    if len(named) > 1 and model_id is not None:
+        raise RequestError("--model-id is of one model; write NAME=MODEL for each of several")
     names = tuple(allowed_host or ())
     if not names and host in _LOOPBACK:
         names = _LOOPBACK
@@ -124,7 +146,7 @@ def serve(
         )
     settings = _checked(
         ServerSettings,
-        model_id=model_id,
+        model_id=model_id or (named[0].name if len(named) == 1 else None),
         strict_model=strict_model,
         api_key=api_key or None,
         allowed_hosts=names,
@@ -138,49 +160,29 @@ def serve(
     )
     # After its grace the server raises the signal again; the model is closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    vectors, n_bytes = None, 0
-    if embedder is not None:
-        vectors, n_bytes = _with_memory(lambda: TextEmbedder(embedder))
-        errors.print(f"embedder {vectors.id}: {format_bytes(n_bytes)} of memory", markup=False)
-    if "memory_limit" in opening:  # it is for both
+    before = _held()
+    vectors = TextEmbedder(embedder) if embedder is not None else None
+    ranker = TextReranker(reranker) if reranker is not None else None
+    n_bytes = max(0, _held() - before)  # torch and all
+    if vectors is not None or ranker is not None:
+        ids = " and ".join(each.id for each in (vectors, ranker) if each is not None)
+        errors.print(f"beside the model {ids}: {format_bytes(n_bytes)} of memory", markup=False)
+    if "memory_limit" in opening:  # it is for all
         opening["memory_limit"] = max(1, resolve_memory_limit(opening["memory_limit"])[0] - n_bytes)
-    with ExitStack() as stack:
-        llm: ServedModel
-        if base_url is None:
-            llm = stack.enter_context(_local(model, opening, verbose=verbose))
-            show_plan(llm.plan)
-        else:
-            llm = stack.enter_context(_remote(base_url, model, base_key, opening))
-            errors.print(str(llm), markup=False)
-        run(llm, settings, vectors, host=host, port=port)
+    how = Opening(opening, verbose=verbose, base_url=base_url, base_key=base_key)
+    served: ServedModel | ModelPool
+    if len(named) > 1:
+        served = how.several(named, max_models)
+        errors.print(f"each opens at its first request: {', '.join(served.names)}", markup=False)
+    else:
+        served = how.one(named[0].model if named else None)
+    with served:
+        run(served, settings, vectors, ranker, host=host, port=port)
 
 
-def _with_memory(load: Callable[[], T]) -> tuple[T, int]:
-    """What is loaded, and by how many bytes the process has grown: torch and all."""
-    process = psutil.Process()
-    before = process.memory_info().rss
-    loaded = load()
-    return loaded, max(0, process.memory_info().rss - before)
-
-
-def _local(model: str | None, opening: dict[str, Any], *, verbose: bool) -> LongContextLLM:
-    from longctx.llm import LongContextLLM
-
-    return LongContextLLM(model, verbose=verbose, **opening)
-
-
-def _remote(
-    base_url: str, model: str | None, api_key: str | None, opening: dict[str, Any]
-) -> RelayedModel:
-    """Its window is that server's, or less; how it is opened was decided there."""
-    from longctx.server.relay import RelayedModel
-
-    chosen = {key: value for key, value in opening.items() if value != OPENING[key].default}
-    taken = {key: chosen.pop(key) for key in ("target_ctx", "reserve_output") if key in chosen}
-    if chosen:
-        named = ", ".join(f"--{OPENING[key].name.replace('_', '-')}" for key in sorted(chosen))
-        raise RequestError(f"{named}: with --base-url that is decided where the model is served")
-    return RelayedModel.connect(base_url, model, api_key=api_key, **taken)
+def _held() -> int:
+    """Bytes of memory that the process has."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def _checked(kind: type[ServerSettings], **given: Any) -> ServerSettings:

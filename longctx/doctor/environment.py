@@ -60,7 +60,12 @@ def _load_llama_cpp() -> tuple[LlamaCpp | None, Check]:
     """Load the library: what else is wrong with it, it says itself."""
     name = "llama.cpp loads"
     try:
-        from longctx._native import build_id, cpu_features, supports_gpu_offload
+        from longctx._native import (
+            backend_names,
+            build_id,
+            cpu_features,
+            supports_gpu_offload,
+        )
     except Exception as error:  # a missing symbol, a wrong processor, a broken build
         return None, Check(
             name=name,
@@ -69,7 +74,10 @@ def _load_llama_cpp() -> tuple[LlamaCpp | None, Check]:
             "--force-reinstall --no-cache-dir llama-cpp-python (needs a C++ compiler)",
         )
     found = LlamaCpp(
-        build=build_id(), cpu_features=cpu_features(), gpu_offload=supports_gpu_offload()
+        build=build_id(),
+        backends=backend_names(),
+        cpu_features=cpu_features(),
+        gpu_offload=supports_gpu_offload(),
     )
     detail = "GPUs are supported; n_gpu_layers=-1 uses one" if found.gpu_offload else _GPU
     return found, Check(name=name, status="ok", detail=detail)

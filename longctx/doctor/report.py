@@ -49,6 +49,7 @@ class LlamaCpp(Frozen):
     """The llama.cpp that was loaded: its build, what it uses of the processor, and of a GPU."""
 
     build: str
+    backends: tuple[str, ...]
     cpu_features: tuple[str, ...]
     gpu_offload: bool
 

@@ -22,13 +22,14 @@ from longctx.documents.answer import (
 from longctx.documents.answer_stream import AnswerStream
 from longctx.documents.choice import Strategy
 from longctx.documents.document import Document, Page, Section, Table
-from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.folder import AddedFolder, LoadedFolder, Skipped, load_folder
 from longctx.documents.load import load_document
 from longctx.documents.options import AskOptions
 from longctx.documents.qa import DocumentQA
 from longctx.documents.reranking import Reranker
+from longctx.documents.resources import LoadedResources, load_resources
 from longctx.documents.sources import SourceOptions
+from longctx.search.embedders import SentenceTransformersEmbedder
 
 __all__ = [
     "AddedFolder",
@@ -42,6 +43,7 @@ __all__ = [
     "DocumentTokens",
     "Hit",
     "LoadedFolder",
+    "LoadedResources",
     "PackingReport",
     "Page",
     "Passage",
@@ -55,4 +57,5 @@ __all__ = [
     "Table",
     "load_document",
     "load_folder",
+    "load_resources",
 ]

@@ -14,16 +14,16 @@ import numpy as np
 
 from longctx.documents.chunks import CHUNK_TOKENS, Chunk, chunks_of
 from longctx.documents.document import Document
-from longctx.documents.embedders import SentenceTransformersEmbedder, identity_of
 from longctx.documents.entry import Entry, mark_of
 from longctx.documents.holdings import Holdings
 from longctx.documents.layout import document_block
 from longctx.documents.library_file import Cut, LibraryFile
 from longctx.documents.ranking import Found, Ranking
 from longctx.documents.shelf import Incoming, Put, Shelf
-from longctx.documents.vectors import Vector, VectorsInMemory, VectorStore
 from longctx.files import hash_parts
 from longctx.protocols import Embedder
+from longctx.search.embedders import SentenceTransformersEmbedder, identity_of
+from longctx.search.vectors import Vector, VectorsInMemory, VectorStore
 from longctx.types import Progress, ProgressCallback
 
 Count: TypeAlias = Callable[[str], int]

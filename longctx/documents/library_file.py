@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longctx.documents.chunks import Chunk
-from longctx.documents.database import Database, Row
 from longctx.documents.document import Document
 from longctx.documents.entry import Entry
-from longctx.documents.vectors import VECTOR_TABLES, VectorTable, text_key
 from longctx.errors import RequestError
+from longctx.search.database import Database, FileKind, Row
+from longctx.search.vectors import VECTOR_TABLES, VectorTable, text_key
 
-_KIND = 0x6C636C31
+_KIND = FileKind(0x6C636C31)
 _SCHEMA = (
     """CREATE TABLE documents (
         number INTEGER PRIMARY KEY, revision INTEGER NOT NULL, doc_id TEXT NOT NULL UNIQUE,

@@ -17,7 +17,6 @@ from longctx.documents.answered import Answered
 from longctx.documents.asking import Asking
 from longctx.documents.choice import Strategy, check_strategy
 from longctx.documents.document import Document
-from longctx.documents.embedders import as_embedder
 from longctx.documents.entry import Entry
 from longctx.documents.filters import Where, picks
 from longctx.documents.folder import AddedFolder, load_folder
@@ -40,6 +39,7 @@ from longctx.errors import DocumentError, RequestError
 from longctx.options import SAMPLING_OPTIONS, SamplingOptions, check_names
 from longctx.protocols import ChatModel, ComposingModel
 from longctx.sampling import Sampling
+from longctx.search.embedders import as_embedder
 from longctx.types import ProgressCallback
 
 Order = Literal["document", "edges"]

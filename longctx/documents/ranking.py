@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,16 +12,11 @@ from numpy.typing import NDArray
 from longctx.documents.chunks import Chunk
 from longctx.errors import MissingExtraError
 from longctx.protocols import Embedder
+from longctx.search.fusion import fused
+from longctx.search.words import words_of
 
 if TYPE_CHECKING:
     from bm25s import BM25
-
-RRF_K = 60
-"""The constant of reciprocal rank fusion that Cormack et al. (2009) found best."""
-
-# Chinese, Japanese and Korean part no words: each character is one.
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Ranking:
         self._chunks = chunks
         self._vectors = vectors
         self._embedder = embedder
-        self._words = _bm25([words_of(chunk.searchable) for chunk in chunks])
+        self._words = _bm25([_counted(chunk.searchable) for chunk in chunks])
 
     def best_first(self, question: str) -> list[Found]:
         """All chunks, the best first: reciprocal rank fusion of cosine similarity and BM25.
@@ -67,8 +61,8 @@ class Ranking:
         and Büttcher 2009); one that shares no word with the question has no rank by words.
         """
         meaning = self._vectors @ self._embedder.embed([question])[0]
-        words = np.asarray(self._words.get_scores(words_of(question)), dtype=np.float32)
-        score = 1 / (RRF_K + _ranks(meaning)) + np.where(words > 0, 1 / (RRF_K + _ranks(words)), 0)
+        words = np.asarray(self._words.get_scores(_counted(question)), dtype=np.float32)
+        score = fused(meaning, words)
         return [
             Found(self._chunks[i], float(score[i]), float(meaning[i]))
             for i in np.argsort(-score, kind="stable")
@@ -87,12 +81,6 @@ def _bm25(texts: list[list[str]]) -> BM25:
     return index
 
 
-def words_of(text: str) -> list[str]:
-    """What BM25 counts: words without capitals, and single characters where none are parted."""
+def _counted(text: str) -> list[str]:
     # A word of its own for texts without any: the library takes no empty list.
-    return _WORD.findall(text.casefold()) or ["\n"]
-
-
-def _ranks(scores: NDArray[np.float32]) -> NDArray[np.intp]:
-    """1 for the highest score; equal scores have the same rank."""
-    return 1 + np.searchsorted(np.sort(-scores), -scores, side="left")
+    return words_of(text) or ["\n"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longctx.documents.ranking import Found
 from longctx.errors import MissingExtraError, RequestError
@@ -67,7 +68,7 @@ class CrossEncoderReranker:
     def score(self, question: str, passages: Sequence[str]) -> Sequence[float]:
         """The model's own scores."""
         if isinstance(self._model, str | Path):
-            self._model = _load(self._model)
+            self._model = load_cross_encoder(self._model)
         pairs = [(question, passage) for passage in passages]
         return list(self._model.predict(pairs, show_progress_bar=False))
 
@@ -87,21 +88,40 @@ def reranked(reranker: Reranker, question: str, found: Sequence[Found]) -> list[
         RequestError: the reranker did not return one finite number for each.
     """
     again, others = found[:RERANKED], found[RERANKED:]
-    given = reranker.score(question, [one.chunk.searchable for one in again])
-    try:
-        scores = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"the reranker returned no numbers ({error})") from error
-    if scores.shape != (len(again),) or not np.isfinite(scores).all():
-        raise RequestError(
-            f"the reranker returned an array of shape {scores.shape} for {len(again)} passages; "
-            "it must return one finite number for each"
-        )
+    scores = scores_of(reranker, question, [one.chunk.searchable for one in again])
     best_first = np.argsort(-scores, kind="stable")
     return [replace(again[i], score=float(scores[i])) for i in best_first] + list(others)
 
 
-def _load(model: str | Path) -> Any:
+def scores_of(reranker: Reranker, question: str, passages: Sequence[str]) -> NDArray[np.float64]:
+    """One number for each passage.
+
+    Raises:
+        RequestError: the reranker did not return one finite number for each.
+    """
+    given = reranker.score(question, passages)
+    try:
+        scores = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"the reranker returned no numbers ({error})") from error
+    if scores.shape != (len(passages),) or not np.isfinite(scores).all():
+        raise RequestError(
+            f"the reranker returned an array of shape {scores.shape} for {len(passages)} passages; "
+            "it must return one finite number for each"
+        )
+    return scores
+
+
+def load_cross_encoder(model: str | Path) -> Any:
+    """Load a ``CrossEncoder`` of sentence-transformers on the CPU.
+
+    Args:
+        model: its folder, or a name that sentence-transformers knows (which it may download).
+
+    Raises:
+        RequestError: the model cannot be loaded.
+        MissingExtraError: sentence-transformers is not installed.
+    """
     try:
         from sentence_transformers import CrossEncoder
     except ImportError as error:

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from longctx.documents.answer import Hit
 from longctx.documents.chunks import Chunk
-from longctx.documents.embedders import SentenceTransformersEmbedder
 from longctx.documents.entry import Entry
 from longctx.documents.languages import language_of
 from longctx.documents.library import Library
-from longctx.documents.ranking import Found, words_of
+from longctx.documents.ranking import Found
 from longctx.documents.reranking import Reranker, reranked
 from longctx.protocols import Embedder
 from longctx.recent import Recent
+from longctx.search.embedders import SentenceTransformersEmbedder
+from longctx.search.words import ASKING, LONG, words_of
 from longctx.types import ProgressCallback
 
 MULTILINGUAL = "intfloat/multilingual-e5-small"
@@ -32,13 +33,7 @@ _KEPT_BYTES = 1 << 24  # of their vectors
 # Documents whose language is looked at: they tell what a library is written in.
 _MOST_LANGUAGES = 100
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
-# A question asks about its longer words but these; and two words are the same by their beginnings.
-_LONG, _BEGINNING = 4, 5
-_ASKING = frozenset({
-    "what", "when", "where", "which", "that", "this", "with", "from", "have", "much", "many",
-    "long", "there", "must", "will", "they", "them", "been", "being", "into", "some", "than",
-    "then", "would", "could", "should", "about", "does",
-})  # fmt: skip
+_BEGINNING = 5  # two words are the same by so many letters
 # Models that were trained on many languages say so by their names.
 _MULTILINGUAL = re.compile(r"multilingual|\be5|bge-m3|labse|xlm|distiluse|jina-embeddings-v3", re.I)
 
@@ -149,7 +144,7 @@ def _is_strange(query: str, found: Sequence[Found]) -> bool:
     """Whether most of what an English question asks about is named nowhere. A vague one ("Where
     is it?") is not strange, though no sentence is near it."""
     asked = {
-        word[:_BEGINNING] for word in words_of(query) if len(word) >= _LONG and word not in _ASKING
+        word[:_BEGINNING] for word in words_of(query) if len(word) >= LONG and word not in ASKING
     }
     named = {word[:_BEGINNING] for one in found for word in words_of(one.chunk.searchable)}
     return len(asked - named) * 2 >= max(1, len(asked))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+from longctx._native import CacheFullError
 from longctx.backends import Backend
 from longctx.cache.shared import Lease, OwnContexts, SharedContext
+from longctx.planner import N_SEQUENCES
 from longctx.rope import RopeConfig
 
-N_SEQUENCES = 32
-"""Conversations in a common context, answering or kept; each costs a row of logits."""
+Relieve: TypeAlias = Callable[[SharedContext, Callable[[], bool]], SharedContext | None]
+"""Lets others leave a full context until there are cells enough; or gives another context."""
+
+
+def _nobody_goes(_full: SharedContext, _are_enough: Callable[[], bool]) -> None:
+    return None
 
 
 class CommonContexts:
@@ -32,6 +41,11 @@ class CommonContexts:
         self._rope = plan.rope_at(self.first_window)
         self.n_ctx = max(step for step in plan.steps if plan.rope_at(step) == self._rope)
         self._contexts: list[SharedContext] = []
+        self._relieve: Relieve = _nobody_goes
+
+    def when_full(self, relieve: Relieve) -> None:
+        """Ask this for cells where texts that are kept may make way for others."""
+        self._relieve = relieve
 
     @property
     def rope(self) -> RopeConfig:
@@ -82,6 +96,7 @@ class CommonContexts:
         """Take a sequence where most cells are free, or open a context that is the text's own.
 
         Raises:
+            CacheFullError: others have all sequences.
             BackendError: llama.cpp cannot allocate it.
         """
         if not self.holds(n_ctx, rope):
@@ -91,10 +106,37 @@ class CommonContexts:
         if not free and not self._contexts:
             free = [self.open()]
         if not free:
-            return self._own.lease(n_ctx, rope)
+            raise CacheFullError(
+                f"{len(self._contexts) * N_SEQUENCES} texts are under way, and no more can be; "
+                "ask again when one has ended"
+            )
         # A text should grow where it stands: moving later takes a copy of it.
         emptiest = min(free, key=lambda shared: shared.n_used_cells)
         return emptiest.lease()
+
+    def make_cells(
+        self, full: SharedContext, n_ctx: int, n_tokens: int, are_enough: Callable[[], bool], /
+    ) -> Lease | None:
+        """Cells for a text in a full context; in a context of its own only where it had one.
+
+        A common context has the memory that the plan gives all texts: whoever finds no cells there
+        waits, and is given none besides.
+
+        Raises:
+            CacheFullError: nobody can make way now.
+            BackendError: llama.cpp cannot allocate another context.
+        """
+        if not full.is_common:
+            return self._own.make_cells(full, n_ctx, n_tokens, are_enough)
+        place = self.place_for(n_tokens, besides=full) or self._relieve(full, are_enough)
+        if place is not None:
+            return place.lease()
+        if are_enough():
+            return None
+        raise CacheFullError(
+            f"others have the cells of the KV cache of {full.context.n_ctx} tokens, and a text of "
+            f"{n_tokens} finds none; ask again when they have ended, or plan a larger target_ctx"
+        )
 
     def close_empty(self) -> None:
         """Free the contexts in which nothing stands, but for the first."""

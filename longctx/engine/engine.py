@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import Model
+from longctx._native import CacheFullError, Model
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyRotator, Session, snapshot_key
 from longctx.cache.cells import Ids
@@ -223,6 +223,13 @@ class Engine:
                 recompute=recompute,
                 on_progress=on_progress,
             )
+        except CacheFullError:
+            # Answers have the cells. Nobody can wait for them here, in the thread that writes the
+            # answers: the prompt is prefilled when its own answer finds room, and nothing of it was
+            # attached until then.
+            for session in picked:
+                session.truncate(0)
+            return Composed(prefilled_tokens=0, attached_tokens=0)
         finally:
             for session in picked:
                 self._pool.give_back(session)
@@ -237,7 +244,7 @@ class Engine:
 
     def load_text(self, path: Path) -> list[int]:
         """Take a saved session into the pool; its whole text."""
-        session = self._new_session()
+        session = self._open_beside()
         try:
             session.load(path)
         except BaseException:
@@ -252,9 +259,10 @@ class Engine:
         )
 
     def _open_beside(self) -> Session:
-        """For passages: an empty session that no prompt is answered in."""
+        """An empty session that no prompt is answered in."""
         if not self._common.is_for_all:
             self._pool.make_room(self._plan.first_window)
+        self._pool.make_place(0)
         return self._new_session()
 
     def _context_bytes(self, n_ctx: int) -> int:

@@ -71,6 +71,7 @@ class SessionPool:
         self._lent: weakref.WeakSet[Session] = weakref.WeakSet()
         # Tokens of a session that are in the folder: what is new since then is worth a file or not.
         self._saved: dict[Session, int] = {}
+        common.when_full(self._relieve)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -96,14 +97,13 @@ class SessionPool:
         must = must or not self._in_use  # nobody would ever end, and make way
         session = self._saved_session(ids, n_more, must) or self._live_session(ids, n_more)
         if session is None:
-            if not self._make_place(len(ids) + n_more) and not must:
+            if not self.make_place(len(ids) + n_more) and not must:
                 return None
             session = self._open()
         # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
-        needed = len(ids) - session.shared(ids) + n_more
         try:
-            if self.make_cells(session, needed) or must:
+            if self._make_cells(session, session.shared(ids), len(ids) + n_more) or must:
                 return session
         except BaseException:  # llama.cpp had no memory; it must not stay in use for that
             self.give_back(session)
@@ -130,12 +130,22 @@ class SessionPool:
         self._in_use.discard(session)
         self._evict(session)
 
-    def make_cells(self, session: Session, needed: int) -> bool:
-        """Let a session have cells for more tokens, where it does not yet; False if it cannot."""
+    def _make_cells(self, session: Session, n_kept: int, n_tokens: int) -> bool:
+        """Let a session have cells to grow to ``n_tokens``, where it does not yet; False if it
+        cannot. It has ``n_kept`` of them, and shares those perhaps."""
         shared = session.shared_context
-        if not shared.is_common or shared.has_free_cells(min(needed, shared.context.n_ctx)):
+        n_tokens = min(n_tokens, shared.context.n_ctx)
+        needed = n_tokens - n_kept
+
+        def are_enough() -> bool:
+            # What moves cannot stay in cells that others stand in, too.
+            if session.window.stays(n_kept, n_tokens):
+                return shared.has_free_cells(needed)
+            return shared.has_cells_for(session.sequence, n_tokens)
+
+        if not shared.is_common or are_enough():
             return True
-        return self.free_cells(session, needed)
+        return self._move_or_evict(session, session.n_tokens + needed, are_enough)
 
     def free_cells(self, session: Session, needed: int) -> bool:
         """Where a session's context is full: let it move to another, or idle ones go.
@@ -144,18 +154,29 @@ class SessionPool:
             False where that does not bring cells for so many more tokens.
         """
         shared = session.shared_context
-        whole = min(session.n_tokens + needed, shared.context.n_ctx)
+        needed = min(needed, shared.context.n_ctx)
+        return self._move_or_evict(
+            session, session.n_tokens + needed, lambda: shared.has_free_cells(needed)
+        )
+
+    def _move_or_evict(
+        self, session: Session, n_tokens: int, are_enough: Callable[[], bool]
+    ) -> bool:
         # Moving copies a text, evicting gives one up: it moves as long as there is a place.
-        place = self._common.place_for(whole, besides=shared)
-        if place is None and self._may_open_common():
-            place = self._common.open()
+        shared = session.shared_context
+        whole = min(n_tokens, shared.context.n_ctx)
+        place = self._common.place_for(whole, besides=shared) or self._relieve(shared, are_enough)
         if place is not None:
             session.move(place)
-            return True
-        while self._evict_idle(shared):
-            if shared.has_free_cells(min(needed, shared.context.n_ctx)):
-                return True
-        return False
+        return place is not None or are_enough()
+
+    def _relieve(self, full: SharedContext, are_enough: Callable[[], bool]) -> SharedContext | None:
+        """Open one more common context, or let idle sessions leave a full one."""
+        if self._may_open_common():
+            return self._common.open()
+        while not are_enough() and self._evict_idle(full):
+            pass
+        return None
 
     def settle(self, session: Session, n_more: int) -> bool:
         """Bring a session that was prefilled apart to where texts stay, with cells for more.
@@ -167,7 +188,7 @@ class SessionPool:
         is_idle = session not in self._in_use
         self._in_use.add(session)  # it shall not make way for itself
         try:
-            place = self._common.place_for(whole) if self._make_place(whole) else None
+            place = self._common.place_for(whole) if self.make_place(whole) else None
             if place is not None:
                 session.move(place)
         finally:
@@ -190,9 +211,10 @@ class SessionPool:
         path, stored = self._store.best(ids)
         if path is None or stored < self.shared(ids) + MIN_TOKENS:
             return None
-        if not self._make_place(len(ids) + n_more) and not must:
+        if not self.make_place(len(ids) + n_more) and not must:
             return None
         session = self._open()
+        self._in_use.add(session)  # or it might make way for what it is filled with
         try:
             session.load(path)
         except LongCtxError as error:
@@ -233,8 +255,8 @@ class SessionPool:
 
     # Room
 
-    def _make_place(self, n_tokens: int) -> bool:
-        """Let a new session find a context with cells for so many tokens."""
+    def make_place(self, n_tokens: int) -> bool:
+        """Let a new session find a context with cells for so many tokens; False if it cannot."""
         if not self._common.is_for_all:
             return self._may_open_own()
         n_tokens = min(n_tokens, self._common.n_ctx)

@@ -148,6 +148,14 @@ class Scheduler:
         self._active.append(writing)
         try:
             writing.begin(session, self._model, self._tokens)
+        except CacheFullError:
+            # What was found of its prompt finds no cells where it must stand now: it goes, and the
+            # answer begins without it when there is room.
+            logger.info("an answer waits: others have the cells of what is cached of its prompt")
+            self._active.remove(writing)
+            self._pool.drop(session)
+            writing.session = None
+            self._waiting.appendleft(writing)
         except Exception as error:
             # begin() may have failed before it took the session, and _fail must give it back.
             writing.session = session
@@ -245,14 +253,18 @@ class Scheduler:
         return [decoding, apart] if apart else [decoding]
 
     def _batch(self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int) -> None:
-        pieces = self._pieces(shared, writings, n_prefill)
-        if not pieces:
-            return
+        pieces: list[Piece] = []
         try:
-            pieces = self._decode(shared, pieces)
+            pieces = self._pieces(shared, writings, n_prefill)
+            if pieces:
+                pieces = self._decode(shared, pieces)
         except CacheFullError as error:
-            # Nothing was appended, so the same pieces come again in the next round.
-            self._make_cells(pieces, error)
+            # Where there are no pieces, a window found no place for the whole of its text.
+            n_tokens = sum(len(ids) for _, ids in pieces) or shared.context.n_ctx
+            # Nothing was appended, so the same pieces come again. At once: whoever makes way now
+            # would take its cells again before the next round.
+            if self._make_cells(shared, n_tokens, error):
+                self._batch(shared, writings, n_prefill)
             return
         except BackendError as error:
             for writing, _ in pieces:
@@ -290,13 +302,19 @@ class Scheduler:
         return pieces
 
     def _piece(self, writing: Writing, limit: int, shared: SharedContext) -> Piece | None:
-        """What one answer gets of a batch; None where its window moved elsewhere for it."""
+        """What one answer gets of a batch; None where its window moved elsewhere for it.
+
+        Raises:
+            CacheFullError: others have the cells that its window takes now.
+        """
         session = writing.session
         assert session is not None  # it is active
         try:
             limit = session.admit(limit)
             if (n_pending := writing.n_pending) and session.window.comes_alone(n_pending, limit):
                 limit = n_pending - 1
+        except CacheFullError:
+            raise
         except Exception as error:
             self._fail(writing, error)
             return None
@@ -354,24 +372,23 @@ class Scheduler:
             ]
         )
 
-    def _make_cells(self, pieces: Sequence[Piece], error: CacheFullError) -> None:
+    def _make_cells(self, shared: SharedContext, n_tokens: int, error: CacheFullError) -> bool:
         """No cell is free: the answer that began last moves, or an idle session goes, or that
-        answer waits again."""
+        answer waits again; whether it made way for others."""
+        here = [writing for writing in self._active if _stands_in(writing, shared)]
         # By age, which never changes: the oldest always goes on, and no two can push each other
         # out again and again.
-        youngest = max((w for w, _ in pieces), key=lambda w: w.asked)
+        youngest = max(here, key=lambda w: w.asked)
         session = youngest.session
         assert session is not None  # it is active
-        n_tokens = sum(len(ids) for _, ids in pieces)
-        if session.shared_context.is_common and self._pool.free_cells(session, n_tokens):
-            return
-        shared = session.shared_context
-        n_others = sum(_stands_in(writing, shared) for writing in self._active) - 1
+        if shared.is_common and self._pool.free_cells(session, n_tokens):
+            return False
+        n_others = len(here) - 1
         if self._staging.holds(session):  # it is to go where all others are
             n_others = len(self._active) - 1
         if not n_others:  # nobody could ever make way for it
             self._fail(youngest, error)
-            return
+            return False
         logger.info(
             "an answer of %d tokens waits: %d others have the cells of the KV cache",
             len(youngest.ids), n_others,
@@ -381,6 +398,7 @@ class Scheduler:
         self._active.remove(youngest)
         self._pool.drop(youngest.pause())
         self._waiting.appendleft(youngest)
+        return True
 
 
 def _stands_in(writing: Writing, shared: SharedContext) -> bool:

@@ -14,8 +14,9 @@ from longctx.backends import Backend
 from longctx.cache import Session
 from longctx.cache.shared import SharedContext
 from longctx.engine.common import CommonContexts
+from longctx.planner import CELLS_APART
 
-CELLS = 2048
+CELLS = CELLS_APART
 """Of the context: longer prompts are prefilled in place, where their own cells are the most."""
 N_SEQUENCES = 2
 """Prompts in it at once: the one that came first, and a shorter one that overtakes it."""

@@ -2,11 +2,14 @@
 
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
+    CELLS_APART,
     CHECKPOINTS,
     CHECKPOINTS_BYTES,
+    N_SEQUENCES,
     KvType,
     MemoryEstimate,
     estimate_memory,
+    holds_sequences,
     largest_window,
     padded,
 )
@@ -17,8 +20,10 @@ from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
 __all__ = [
+    "CELLS_APART",
     "CHECKPOINTS",
     "CHECKPOINTS_BYTES",
+    "N_SEQUENCES",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -28,6 +33,7 @@ __all__ = [
     "SelfExtendConfig",
     "TrialResult",
     "estimate_memory",
+    "holds_sequences",
     "largest_window",
     "padded",
     "plan_context",

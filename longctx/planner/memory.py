@@ -26,6 +26,12 @@ _KV_BLOCKS: dict[str, tuple[int, int]] = {
     "q4_0": (32, 18),
 }
 _N_UBATCH = 512  # what our contexts ask for
+N_SEQUENCES = 32
+"""Conversations in a context that they share, answering or kept; each costs a row of logits."""
+CELLS_APART = 2048
+"""Of a small context in which prompts are prefilled while others are answered (docs/engine.md)."""
+RUNTIME_BYTES = 120 * 2**20
+"""Python, its libraries, and what requests on their way take; measured with `longctx serve`."""
 CELL_PADDING = 256
 """llama.cpp rounds windows and sliding caches up to multiples of this many tokens."""
 
@@ -48,7 +54,9 @@ class MemoryEstimate(Frozen):
     Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
     reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
     those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for
-    layers that cannot go back to an earlier one.
+    layers that cannot go back to an earlier one. ``beside_bytes`` are taken when many are answered
+    at once, if the limit bears it: a small context for prompts, and logits for each. No window is
+    refused for them.
     """
 
     weights_bytes: int
@@ -57,6 +65,7 @@ class MemoryEstimate(Frozen):
     limit_bytes: int
     adapters_bytes: int = 0
     checkpoints_bytes: int = 0
+    beside_bytes: int = 0
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
@@ -68,6 +77,12 @@ class MemoryEstimate(Frozen):
     def text_bytes(self) -> int:
         """What one text takes besides."""
         return self.kv_bytes + self.checkpoints_bytes + self.compute_bytes
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def resident_bytes(self) -> int:
+        """What the process holds in all when it is busy, Python and its libraries included."""
+        return self.total_bytes + self.beside_bytes + RUNTIME_BYTES
 
     @property
     def fixed_bytes(self) -> int:
@@ -99,6 +114,7 @@ class MemoryEstimate(Frozen):
                 ),
                 ("compute", format_bytes(self.compute_bytes)),
                 ("total", format_bytes(self.total_bytes)),
+                ("the process", format_bytes(self.resident_bytes)),
                 ("limit", format_bytes(self.limit_bytes)),
             ],
         )
@@ -131,7 +147,24 @@ def estimate_memory(
         limit_bytes=limit_bytes,
         adapters_bytes=sum(adapter.n_bytes for adapter in adapters),
         checkpoints_bytes=checkpoints_bytes(info, kv_type),
+        beside_bytes=_beside_bytes(info, n_ctx, kv_type),
     )
+
+
+def holds_sequences(info: ModelInfo) -> bool:
+    """Whether a cache can hold several sequences at no cost but their cells.
+
+    Sliding caches and recurrent states take their full size once for each.
+    """
+    return not info.forgets
+
+
+def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
+    if not holds_sequences(info):
+        return 0
+    n_apart = padded(min(CELLS_APART, n_ctx))
+    apart = kv_cache_bytes(info, n_apart, kv_type) + compute_bytes(info, n_apart)
+    return apart + N_SEQUENCES * 4 * info.n_vocab
 
 
 def largest_window(

@@ -10,6 +10,7 @@ from longctx.errors import PlanError
 from longctx.model_info import Adapter, ModelInfo, format_bytes, read_adapter
 from longctx.planner.context_plan import ContextPlan, rope_for_window
 from longctx.planner.memory import (
+    RUNTIME_BYTES,
     KvType,
     MemoryEstimate,
     can_quantize_kv,
@@ -110,6 +111,20 @@ _QUANTIZED_COST = {
 }
 
 
+def _resident(memory: MemoryEstimate) -> str:
+    beside = "."
+    if memory.beside_bytes:
+        beside = (
+            f", and {format_bytes(memory.beside_bytes)} for logits and a small context when many "
+            "are answered at once on a CPU. When they fill the window, a second one of its size "
+            "is opened, if the limit bears it."
+        )
+    return (
+        f"The process will hold some {format_bytes(memory.resident_bytes)}: "
+        f"{format_bytes(RUNTIME_BYTES)} more for Python and its libraries{beside}"
+    )
+
+
 def _choose_kv_type(
     info: ModelInfo,
     adapters: tuple[Adapter, ...],
@@ -139,6 +154,7 @@ def _choose_kv_type(
                 f"{kv} keys and values, {why}: they make {memory} of {format_bytes(limit)} "
                 f"({limit_source}){''.join(refused)}.{_QUANTIZED_COST.get(kv, '')}"
             )
+            reasons.append(_resident(memory))
             return kv, memory
         refused.append(f"; {kv} would make {format_bytes(memory.total_bytes)}")
     largest = largest_window(

@@ -25,6 +25,7 @@ from longctx.options import (
 from longctx.progress import Meter
 from longctx.prompt import Prompt, tools_of
 from longctx.recent import Recent
+from longctx.remote.choice import check_choice
 from longctx.remote.connection import Connection, ServerEvents
 from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
@@ -261,14 +262,16 @@ class RemoteLLM(Closing):
     def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """Answer a conversation; options and errors as :meth:`longctx.LongContextLLM.chat`.
 
-        The server holds calls to their tools and answers to their schema as far as it can.
+        The server holds calls to their tools and answers to their schema as far as it can. A call
+        that had to be made (``tool_choice``) and was not is an error, after its words were
+        streamed.
 
         A last message of the assistant's is the server's to read: ``longctx serve`` and
         llama-server continue it, others open a new message.
 
         Raises:
             ContextOverflowError: prompt and answer do not fit the window.
-            ToolError: the model called a tool with what is no JSON.
+            ToolError: the model called a tool with what is no JSON, or none where it had to.
             RequestError: an option is unknown or out of its range.
             RemoteError: the server is away, busy, or refuses.
         """
@@ -398,7 +401,9 @@ class RemoteLLM(Closing):
         try:
             answer = hear(self._connection, events, path, body, channel)
             usage = answer.usage or self._counted(count(), answer)
-            channel.finish(Chunk(result=answer.completion(usage, self.target_ctx)))
+            result = answer.completion(usage, self.target_ctx)
+            check_choice(result, body, self._connection.root)
+            channel.finish(Chunk(result=result))
         except Cancelled:
             pass
         except BaseException as error:  # it is the reader's, whatever it is

@@ -18,17 +18,23 @@ except ImportError as error:
 
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
+from longctx.server.model_pool import ModelPool
+from longctx.server.model_source import ModelSource
 from longctx.server.relay import RelayedModel
+from longctx.server.rerank.model import TextReranker
 from longctx.server.run import Server, serve
 from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
 __all__ = [
+    "ModelPool",
+    "ModelSource",
     "RelayedModel",
     "ServedModel",
     "Server",
     "ServerSettings",
     "TextEmbedder",
+    "TextReranker",
     "create_app",
     "serve",
 ]

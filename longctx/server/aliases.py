@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_OF_V1 = frozenset({"chat", "completions", "embeddings", "messages", "models", "responses"})
-_HEALTH = "/v1/health"
+_OF_V1 = frozenset(
+    {"chat", "completions", "embeddings", "messages", "models", "rerank", "responses"}
+)
+_RERANK = "/v1/rerank"
+_OTHER = {
+    "/v1/health": "/health",
+    "/v2/rerank": _RERANK,  # Cohere's
+    "/v1/reranking": _RERANK,  # llama-server's
+    "/reranking": _RERANK,
+}
 
 
 class Aliases:
@@ -37,7 +45,7 @@ class Aliases:
 
 
 def _own(path: str) -> str:
-    if path == _HEALTH:
-        return "/health"
+    if path in _OTHER:
+        return _OTHER[path]
     first = path.lstrip("/").partition("/")[0]
     return f"/v1{path}" if first in _OF_V1 else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,14 +17,18 @@ from longctx.server.embedder import TextEmbedder
 from longctx.server.embeddings import EmbeddingWorker
 from longctx.server.error_replies import install
 from longctx.server.guard import Guard
+from longctx.server.llama.completion import native_routes
 from longctx.server.llama.routes import llama_routes
 from longctx.server.metrics import CountRequests, Metrics
+from longctx.server.model_pool import ModelPool
 from longctx.server.openai.completions import completion_routes
 from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
 from longctx.server.origins import origins_pattern
 from longctx.server.page.routes import page_routes
+from longctx.server.rerank.model import RerankWorker, TextReranker
+from longctx.server.rerank.routes import rerank_routes
 from longctx.server.responses.routes import response_routes
 from longctx.server.responses.store import ResponseStore
 from longctx.server.served import ServedModel
@@ -34,33 +39,40 @@ from longctx.server.worker import ModelWorker
 
 
 def create_app(
-    llm: ServedModel,
+    llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
 ) -> FastAPI:
-    """The ASGI application over a model, which stays its caller's to close.
+    """The ASGI application over a model, or several; they stay their caller's to close.
 
     ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, and its
     ``metrics``, :class:`~longctx.server.metrics.Metrics`.
 
     Args:
-        llm: the model; other threads may use it too.
+        llm: the model, which other threads may use too; or several
+            (:class:`~longctx.server.ModelPool`).
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``, used by this application alone; None has none.
+        reranker: of ``/v1/rerank``, likewise.
     """
     settings = settings or ServerSettings()
     n, timeout_s = settings.max_waiting, settings.timeout_s
     worker = ModelWorker(max_waiting=n, timeout_s=timeout_s)
     embeddings = EmbeddingWorker(embedder, max_waiting=n, timeout_s=timeout_s) if embedder else None
+    ranker = RerankWorker(reranker, max_waiting=n, timeout_s=timeout_s) if reranker else None
     metrics = Metrics(lambda: len(worker))
-    service = Service(llm, settings, worker, metrics, embedder)
+    models = llm if isinstance(llm, ModelPool) else ModelPool.holding(llm, _name(llm, settings))
+    service = Service(models, settings, worker, metrics, embedder, reranker)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         yield
         worker.close()
-        if embeddings is not None:
-            await embeddings.close()
+        await models.stop()
+        for beside in (embeddings, ranker):
+            if beside is not None:
+                await beside.close()
 
     app = FastAPI(
         title="longctx",
@@ -75,10 +87,12 @@ def create_app(
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
+    app.include_router(rerank_routes(service, ranker))
     app.include_router(response_routes(service, kept))
     app.include_router(message_routes(service))
     app.include_router(model_routes(service))
     app.include_router(llama_routes(service))
+    app.include_router(native_routes(service))
     app.include_router(about_routes(service))
     app.include_router(page_routes(service))
     app.add_middleware(Guard, settings=settings)
@@ -94,3 +108,9 @@ def create_app(
         )
     install(app)
     return app
+
+
+def _name(llm: ServedModel, settings: ServerSettings) -> str:
+    """What clients call a model that is served alone."""
+    own = re.sub(r"[^A-Za-z0-9._-]+", "-", llm.info.name).strip("-")
+    return settings.model_id or own or "model"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.documents.embedders import load_sentence_transformer
 from longctx.errors import ContextOverflowError
+from longctx.search.embedders import load_sentence_transformer
 
 PACKAGED = "packaged"
 """The word for the model that ships as a package."""
@@ -32,7 +32,7 @@ class TextEmbedder:
     def __init__(self, model: str | Path = PACKAGED) -> None:
         own = model != PACKAGED
         self._model = load_sentence_transformer(model if own else None)
-        self.id = "all-MiniLM-L6-v2" if not own else _name(model)
+        self.id = "all-MiniLM-L6-v2" if not own else model_name(model)
         self.n_dimensions = int(self._model.encode([" "], show_progress_bar=False).shape[1])
         length = self._model.max_seq_length
         self.max_tokens = None if length is None else int(length)
@@ -65,7 +65,7 @@ class TextEmbedder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _name(model: str | Path) -> str:
-    """A folder's own name; any other name as it is."""
+def model_name(model: str | Path) -> str:
+    """What clients call it: a folder's own name; any other name as it is."""
     path = Path(model)
     return path.resolve().name if path.is_dir() else str(model)

@@ -1,24 +1,19 @@
-"""The embedder's thread, and who waits for it."""
+"""Texts to vectors, in a thread of their own."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx.server.embedder import TextEmbedder
-from longctx.server.errors import queue_full, timed_out
-
-_BATCH = 32  # between batches it notices that its client is gone, or its time is up
-T = TypeVar("T")
+from longctx.server.side_thread import BATCH, SideThread
 
 
-class EmbeddingWorker:
-    """The embedder's thread: requests take turns batch by batch, and how many wait is bounded.
+class EmbeddingWorker(SideThread):
+    """The embedder's thread.
 
     Args:
         embedder: the model.
@@ -27,11 +22,8 @@ class EmbeddingWorker:
     """
 
     def __init__(self, embedder: TextEmbedder, *, max_waiting: int, timeout_s: float) -> None:
+        super().__init__(max_waiting=max_waiting, timeout_s=timeout_s)
         self.embedder = embedder
-        self._max_waiting = max_waiting
-        self._timeout_s = timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="longctx-embedder")
-        self._n_asked = 0
 
     async def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """Return float32[len(texts), n_dimensions], and how many tokens the texts are.
@@ -40,25 +32,12 @@ class EmbeddingWorker:
             ApiError: the queue is full (429), or the time is up (504).
             ContextOverflowError: a text is longer than the embedder reads.
         """
-        if self._n_asked > self._max_waiting:
-            raise queue_full(self._n_asked - 1, self._max_waiting, retry_s=1)
-        self._n_asked += 1
-        try:
-            return await asyncio.wait_for(self._embed(texts), self._timeout_s)
-        except asyncio.TimeoutError:
-            raise timed_out(self._timeout_s, "send fewer texts at a time") from None
-        finally:
-            self._n_asked -= 1
-
-    async def close(self) -> None:
-        """Wait for the batch under way."""
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        return await self.answer(lambda: self._embed(texts))
 
     async def _embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
-        n_tokens = sum(await self._run(self.embedder.count, texts))
-        starts = range(0, len(texts), _BATCH)
-        rows = [await self._run(self.embedder.embed, texts[i : i + _BATCH]) for i in starts]
+        n_tokens = sum(await self.run(partial(self.embedder.count, texts)))
+        rows = [
+            await self.run(partial(self.embedder.embed, texts[i : i + BATCH]))
+            for i in range(0, len(texts), BATCH)
+        ]
         return np.concatenate(rows), n_tokens
-
-    async def _run(self, do: Callable[[Sequence[str]], T], texts: Sequence[str]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, do, texts)

@@ -1,6 +1,7 @@
 """Answers as server-sent events (WHATWG HTML, section 9.2).
 
 How far the prefill has come is told in comments, which clients pass over: ``: prefill 512/2048``.
+So is it that the model is still being opened, every few seconds.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from longctx.server.answer_format import ChoicesFormat
+from longctx.server.answers import Answers
 from longctx.server.errors import as_api_error
 from longctx.server.pieces import untold_calls
 from longctx.server.worker import Job
 from longctx.stream import Event
 from longctx.types import Chunk, Completion, Progress
 
+ALIVE_S = 5.0
+
 
 class EventStream(StreamingResponse):
-    """Streams jobs side by side, and gives them up when the client is gone.
+    """Streams answers side by side, and gives them up when the client is gone.
 
     Args:
-        jobs: what is answered.
+        answers: what is answered, perhaps by a model that is still being opened.
         form: how it is written.
         done: called with each result.
         headers: to send along.
@@ -31,30 +35,36 @@ class EventStream(StreamingResponse):
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        answers: Answers,
         form: ChoicesFormat,
         done: Callable[[Completion], None],
         headers: Mapping[str, str],
     ) -> None:
         super().__init__(
-            _frames(jobs, form, done),
+            _frames(answers, form, done),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers},
         )
-        self._jobs = jobs
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Starlette cancels this when the client disconnects."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            for job in self._jobs:
-                job.cancel()
+            self._answers.close()
 
 
 async def _frames(
-    jobs: Sequence[Job], form: ChoicesFormat, done: Callable[[Completion], None]
+    answers: Answers, form: ChoicesFormat, done: Callable[[Completion], None]
 ) -> AsyncIterator[str]:
+    try:
+        while (jobs := await answers.jobs(ALIVE_S)) is None:
+            yield ": the model is being opened\n\n"
+    except Exception as error:
+        for frame in (*form.opening(None), *form.failure(as_api_error(error))):
+            yield frame
+        return
     told: list[list[str]] = [[] for _ in jobs]
     results: dict[int, Completion] = {}
     for frame in form.opening(jobs[0].n_prompt):

@@ -30,7 +30,7 @@ class Metrics:
         )
         self._tokens = Counter(
             "longctx_tokens",
-            "Tokens: cached (of a prompt, reused), prefilled, generated, embedded.",
+            "Tokens: cached (of a prompt, reused), prefilled, generated, embedded, reranked.",
             ("kind",),
             registry=self._registry,
         )
@@ -75,6 +75,10 @@ class Metrics:
     def embedded(self, n_tokens: int) -> None:
         """Count the tokens of texts that were turned into vectors."""
         self._tokens.labels("embedded").inc(n_tokens)
+
+    def reranked(self, n_tokens: int) -> None:
+        """Count the tokens of texts that were put in order."""
+        self._tokens.labels("reranked").inc(n_tokens)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -10,6 +10,8 @@ import uvicorn
 from longctx.errors import LongCtxError
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
+from longctx.server.model_pool import ModelPool
+from longctx.server.rerank.model import TextReranker
 from longctx.server.served import ServedModel
 from longctx.server.settings import ServerSettings
 
@@ -18,9 +20,10 @@ class Server(uvicorn.Server):
     """uvicorn, with an orderly end: what is not answered in time is told so.
 
     Args:
-        llm: the model, which stays its caller's to close.
+        llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
+        reranker: of ``/v1/rerank``; None has none.
         host: an address of this machine.
         port: of TCP; 0 takes a free one.
         log_level: of uvicorn.
@@ -28,15 +31,16 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        llm: ServedModel,
+        llm: ServedModel | ModelPool,
         settings: ServerSettings,
         embedder: TextEmbedder | None = None,
+        reranker: TextReranker | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         log_level: str = "info",
     ) -> None:
-        self._app = create_app(llm, settings, embedder)
+        self._app = create_app(llm, settings, embedder, reranker)
         self._grace_s = settings.grace_s
         config = uvicorn.Config(
             self._app,
@@ -60,9 +64,10 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    llm: ServedModel,
+    llm: ServedModel | ModelPool,
     settings: ServerSettings | None = None,
     embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -73,16 +78,18 @@ def serve(
     raised again for whoever handled it before; after SIGINT this returns.
 
     Args:
-        llm: the model, which stays its caller's to close.
+        llm: the model, or several; they stay their caller's to close.
         settings: who may ask, how much, for how long.
         embedder: of ``/v1/embeddings``; None has none.
+        reranker: of ``/v1/rerank``; None has none.
         host: an address of this machine; the default is reached from this machine alone.
         port: of TCP; 0 takes a free one.
 
     Raises:
         LongCtxError: it cannot listen there.
     """
-    server = Server(llm, settings or ServerSettings(), embedder, host=host, port=port)
+    chosen = settings or ServerSettings()
+    server = Server(llm, chosen, embedder, reranker, host=host, port=port)
     try:
         server.run()
     except KeyboardInterrupt:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from longctx.server.errors import ApiError, queue_full, timed_out
+from longctx.server.time_limit import in_time
 from longctx.stream import Event, Stream
 from longctx.types import Chunk, Completion
 
@@ -28,8 +29,8 @@ class Begun:
     n_prompt: int | None = None
 
 
-Start: TypeAlias = Callable[[], Begun]
-"""Checks a request and begins its answer."""
+Start: TypeAlias = Callable[[], Awaitable[Begun]]
+"""Checks a request and begins its answer, as soon as its model is open."""
 
 
 class Job:
@@ -76,7 +77,7 @@ class Job:
                 return
 
     async def _next(self) -> Event:
-        assert self._stream is not None  # submit() has given it
+        assert self._stream is not None  # submit_all() has given it
         if self._error is not None:
             raise self._error
         self._reading = asyncio.ensure_future(self._stream.receive())
@@ -131,49 +132,40 @@ class ModelWorker:
         """Answers under way and waiting."""
         return len(self._jobs)
 
-    async def submit(self, start: Start) -> Job:
-        """Check a request at once, and begin its answer.
-
-        Raises:
-            ApiError: there are too many already (429, with ``Retry-After``).
-            LongCtxError: ``start`` refused the request.
-        """
-        if len(self._jobs) > self._max_waiting:
-            retry_s = max(1, math.ceil(self._mean_s))
-            raise queue_full(len(self._jobs) - 1, self._max_waiting, retry_s=retry_s)
-        job = Job(self._timeout_s, self._ended)
-        self._jobs.add(job)
-        try:
-            # Rendering and tokenising a long text takes a while; others are served meanwhile.
-            job.read(await asyncio.to_thread(start))
-        except BaseException:
-            job.cancel()
-            raise
-        return job
-
     async def submit_all(self, starts: Sequence[Start]) -> list[Job]:
-        """Several that belong together: all of them, or none.
+        """Check requests that belong together, and begin their answers: all of them, or none.
 
         Raises:
-            ApiError: there are too many already (429), or ever (400).
+            ApiError: there are too many already (429, with ``Retry-After``), or ever (400), or
+                the time is up (504).
             LongCtxError: one was refused.
         """
-        if len(starts) > self._max_waiting + 1:
-            raise ApiError(
-                400,
-                f"the request asks for {len(starts)} answers, and at most {self._max_waiting + 1} "
-                "may be under way here; ask for fewer at a time, or start the server with a "
-                "larger --max-waiting",
-                code="invalid_value",
-            )
-        jobs: list[Job] = []
+        jobs = self._places(len(starts))
         try:
-            for start in starts:
-                jobs.append(await self.submit(start))
+            for job, start in zip(jobs, starts, strict=True):
+                remedy = "ask again when the model is open"
+                begun = await in_time(start(), self._timeout_s, remedy, passed_s=job.age_s)
+                job.read(begun)
         except BaseException:
             for job in jobs:
                 job.cancel()
             raise
+        return jobs
+
+    def _places(self, n: int) -> list[Job]:
+        if n > self._max_waiting + 1:
+            raise ApiError(
+                400,
+                f"the request asks for {n} answers, and at most {self._max_waiting + 1} may be "
+                "under way here; ask for fewer at a time, or start the server with a larger "
+                "--max-waiting",
+                code="invalid_value",
+            )
+        if len(self._jobs) + n > self._max_waiting + 1:
+            retry_s = max(1, math.ceil(self._mean_s))
+            raise queue_full(len(self._jobs) - 1, self._max_waiting, retry_s=retry_s)
+        jobs = [Job(self._timeout_s, self._ended) for _ in range(n)]
+        self._jobs.update(jobs)
         return jobs
 
     def end_all(self) -> None:

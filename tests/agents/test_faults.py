@@ -263,7 +263,7 @@ def test_many_conversations_in_one_file(tmp_path: Path):
         assert again.conversation == agent.conversation
         assert again.context.compacted
         again.run("and now")
-        assert again.llm.calls[0].messages[1].content == "otto 0"
+        assert "otto 0" in [m.content for m in again.llm.calls[0].messages]
         store.delete("otto")
         assert [info.name for info in store.list()] == ["anna"]
         assert store.open("otto", ScriptedChatModel([])).transcript == ()

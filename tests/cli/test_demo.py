@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longctx.cli.demo import QUESTION
+from longctx.cli.demo import PASS_KEY, QUESTION
 from longctx.evaluate import python_reference
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
@@ -83,3 +83,20 @@ def test_the_default_answer_stands_in_the_default_document() -> None:
     assert 'exactly one null object, named "None"' in words or (
         "exactly one null object, named ``None``" in words
     )
+
+
+def test_quick_shows_it_on_the_tiny_model() -> None:
+    """Past its training the model finds the number in the elastic window, and not without."""
+    shown = json.loads(run("demo", "--quick", "--json").stdout)
+    none, _ntk, elastic = shown["trials"]
+    assert elastic["tokens"] == none["tokens"] > 2 * 512
+    assert elastic["perplexity"] < none["perplexity"] / 2
+    assert PASS_KEY in elastic["answer"]["text"]
+    assert PASS_KEY not in none["answer"]["text"]
+
+
+def test_quick_has_a_model_of_its_own(tiny_gguf: TinyGguf) -> None:
+    """Another one beside it is a mistake that is named."""
+    done = run("demo", "--quick", "--model", str(tiny_gguf()), ok=False)
+    assert done.returncode == 1
+    assert "leave yours out" in done.stderr

@@ -21,6 +21,7 @@ def test_the_whole_of_it_in_a_process_of_its_own() -> None:
     report = json.loads(run("doctor", "--json").stdout)
     assert report["ok"] is True
     assert report["packages"]["llama-cpp-python"] in report["llama_cpp"]["build"]
+    assert "CPU" in report["llama_cpp"]["backends"]
     assert report["omp_wait_policy"] == "passive"
     assert 0 < report["memory_available_bytes"] < report["memory_total_bytes"]
     steps = {check["name"]: check for check in report["checks"] if check["seconds"] is not None}
@@ -34,7 +35,15 @@ def test_without_the_self_test() -> None:
     """A table for people; no model is loaded."""
     done = CliRunner().invoke(app, ["doctor", "--no-self-test"])
     assert done.exit_code == 0, done.output
-    for text in ("longctx", "llama.cpp", "OMP_WAIT_POLICY", "free of", "extra rag", "embeddings"):
+    for text in (
+        "longctx",
+        "llama.cpp",
+        "backends",
+        "OMP_WAIT_POLICY",
+        "free of",
+        "extra rag",
+        "embeddings",
+    ):
         assert text in done.output
     assert "prefill" not in done.output
 

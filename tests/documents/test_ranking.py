@@ -9,9 +9,9 @@ import pytest
 
 from longctx.documents import Document
 from longctx.documents.chunks import Chunk
-from longctx.documents.embedders import as_embedder
 from longctx.documents.ranking import Found, Ranking
 from longctx.errors import MissingExtraError
+from longctx.search.embedders import as_embedder
 
 TEXTS = ["the ship sails on Monday", "Die Sonne scheint", "invoice 4711 is open", "\u2014"]
 

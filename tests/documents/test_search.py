@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sentence_transformers import CrossEncoder
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from longctx.documents import DocumentQA
 from longctx.documents.search import MIN_RELEVANCE, MULTILINGUAL
 from longctx.errors import RequestError
 from longctx.testing import ScriptedChatModel
+from tests.support.cross_encoder import write_cross_encoder
 
 LEASE = """The landlord lets the flat on the second floor of 14 Mill Lane in Hull to Maria Keller.
 The rent is 1,150 pounds a month, due on the third working day. Heating is paid by the tenant.
@@ -109,18 +107,8 @@ def test_any_reranker_orders_what_was_found(kind):
 
 
 def test_a_cross_encoder_of_sentence_transformers(tmp_path):
-    """Given as a model, and as its folder: the same order. It is a small one with random weights,
-    for none ships as a package: what it prefers means nothing."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(1500)), "code", "room"]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    torch.manual_seed(1)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = BertConfig(vocab_size=len(words), intermediate_size=32, num_labels=1, **sizes)
-    BertForSequenceClassification(config).save_pretrained(tmp_path)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=128
-    ).save_pretrained(tmp_path)
+    """Given as a model, and as its folder: the same order."""
+    write_cross_encoder(tmp_path)
     model = CrossEncoder(str(tmp_path), device="cpu")
     by_model = rooms(reranker=model).search("code of room 3", limit=40)
     assert by_model == rooms(reranker=tmp_path).search("code of room 3", limit=40)

@@ -97,6 +97,21 @@ def test_the_disk_keeps_only_what_was_prefilled(tiny_gguf: TinyGguf, tmp_path: P
         assert any(folder.rglob("*.session")) is not composed
 
 
+def test_while_answers_have_the_cells_nothing_is_composed(
+    tiny_gguf: TinyGguf, monkeypatch: Any
+) -> None:
+    """Nobody can wait in the thread that writes the answers; the chat itself does."""
+    monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", 1)
+    with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
+        alone = llm.chat(asking(*TEXTS), max_tokens=4).text
+        with llm.stream("the cat sat on the mat " * 70, max_tokens=300) as stream:
+            next(stream)
+            done = llm.compose(asking(*TEXTS), TEXTS)
+            assert done.prefilled_tokens == done.attached_tokens == 0
+            assert llm.engine.n_answers == 1
+        assert llm.chat(asking(*TEXTS), max_tokens=4).text == alone
+
+
 def test_a_passage_longer_than_the_trained_window_is_left(tiny_gguf: TinyGguf) -> None:
     """Alone it would be scaled, and its keys no longer its own."""
     with opened(tiny_gguf("llama", n_ctx_train=512), 2048, method="self-extend") as llm:

@@ -15,6 +15,8 @@ import anyio
 import pytest
 
 from longctx import BackendError, LongContextLLM, Progress
+from longctx.channel import Channel
+from longctx.stream import Stream
 from tests.models import TINY
 
 ASK = [{"role": "user", "content": "hello"}]
@@ -256,6 +258,39 @@ def test_a_stream_that_was_closed_has_no_result(llm: LongContextLLM) -> None:
     assert list(stream) == []
     with pytest.raises(BackendError, match="closed before its end"):
         _ = stream.result
+
+
+@pytest.mark.parametrize("loop", [False, True], ids=["in a thread", "in an event loop"])
+def test_a_stream_that_another_thread_closes_is_at_its_end(llm: LongContextLLM, loop: bool) -> None:
+    """Its reader comes to an end, and the model is free."""
+    stream = llm.stream_chat(ASK, **ENDLESS)
+    assert next(stream).text is not None
+    closer = threading.Timer(0.05, stream.close)
+    closer.start()
+
+    async def read() -> int:
+        n = 0
+        while await stream.receive() is not None:
+            n += 1
+        return n
+
+    n = asyncio.run(read()) if loop else sum(1 for _ in stream)
+    assert 0 < n < 1200
+    with pytest.raises(BackendError, match="closed before its end"):
+        _ = stream.result
+    wait_until_idle(llm)
+    assert llm.chat(ASK, max_tokens=2).text is not None
+
+
+def test_a_reader_that_waits_is_woken() -> None:
+    """Where no more pieces come: the reader of a channel that nobody writes to."""
+    channel: Channel[Any] = Channel()
+    stream = Stream(channel)
+    closer = threading.Timer(0.05, stream.close)
+    closer.start()
+    assert list(stream) == []
+    stream.close()
+    assert list(stream) == []
 
 
 def test_a_stream_that_is_dropped_gives_its_answer_up(llm: LongContextLLM) -> None:

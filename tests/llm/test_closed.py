@@ -140,8 +140,12 @@ def qa_calls(qa: DocumentQA, folder: Path) -> dict[str, Call | None]:
 def agent_calls(agent: Agent, llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
     """Every public name of an agent over a model."""
     return {
+        "as_tool": None,
+        "cancel": None,
         "context": lambda: agent.context,
         "conversation": None,
+        "fork": lambda: agent.fork().run("hello"),
+        "go_on": None,
         "load": lambda: Agent.load(folder / "agent.json", llm).run("hello"),
         "resume": None,
         "run": lambda: agent.run("hello"),
@@ -149,6 +153,7 @@ def agent_calls(agent: Agent, llm: LongContextLLM, folder: Path) -> dict[str, Ca
         "shown": None,
         "stream": lambda: list(agent.stream("hello")),
         "take_up": None,
+        "tools": None,
         "transcript": None,
         "unfinished": None,
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import TinyGguf
 
 N_VOCAB = 131_072
@@ -28,3 +30,26 @@ def test_scoring_by_hand_with_a_large_vocabulary(tiny_gguf: TinyGguf) -> None:
     command = [sys.executable, "-c", SCORE, str(model)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(run.stdout) < 80
+
+
+BUSY = """
+import sys
+from pydoc_data.topics import topics
+import psutil
+import longctx.server.app
+from longctx import LongContextLLM
+
+with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1) as llm:
+    texts = [topics[name][:600] for name in sorted(topics) if len(topics[name]) > 600][:7]
+    llm.chat_batch([[{"role": "user", "content": text}] for text in texts], max_tokens=4)
+    print(psutil.Process().memory_info().rss, llm.plan.memory.resident_bytes)
+"""
+
+
+def test_a_busy_process_holds_what_its_plan_says(tiny_gguf: TinyGguf) -> None:
+    """Python, a cache, and the small one in which prompts are prefilled beside answers."""
+    model = tiny_gguf("llama", n_layer=8, n_head_kv=8, n_head=8, n_embd=256, n_ctx_train=8192)
+    command = [sys.executable, "-c", BUSY, str(model)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    resident, planned = map(int, run.stdout.split())
+    assert resident == pytest.approx(planned, rel=0.15)

@@ -21,6 +21,7 @@ from tests.support.llama_server import llama_server, running
 TEMPLATE = Path(__file__).parents[1] / "support" / "hermes.jinja"
 N_CTX = 16_384
 CALL: Any = {"id": "1", "name": "weather", "arguments": {"city": "Rome"}}
+CLOCK_BY_NAME: Any = {"type": "function", "function": {"name": "clock"}}
 CALLED: list[Any] = [
     *QUESTION,
     {"role": "assistant", "tool_calls": [CALL]},
@@ -144,6 +145,20 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(
     assert caught.value.n_ctx == N_CTX
     assert caught.value.needed > N_CTX
     assert last_task(url) == before
+
+
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "clock"}}]
+)
+def test_words_in_place_of_a_call_are_an_error(there: RemoteLLM, choice: Any) -> None:
+    """The real server lets them pass, without a word of its own."""
+    clock: Any = {
+        "type": "function",
+        "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}},
+    }
+    asked: Any = [{"role": "user", "content": "What is the capital of France?"}]
+    with pytest.raises(ToolError, match="does not hold answers to tool_choice"):
+        there.chat(asked, tools=[WEATHER, clock], tool_choice=choice, max_tokens=24)
 
 
 def test_a_template_without_tools_is_an_error(here: LongContextLLM, tmp_path: Path) -> None:

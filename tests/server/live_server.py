@@ -12,7 +12,7 @@ import httpx
 from openai import OpenAI
 
 from longctx import LongContextLLM
-from longctx.server import Server, ServerSettings, TextEmbedder
+from longctx.server import Server, ServerSettings, TextEmbedder, TextReranker
 
 BRIEF: dict[str, Any] = {"max_tokens": 16, "sampling": {"temperature": 0}}
 """Noise has no end, and tests want the same answer twice."""
@@ -52,11 +52,14 @@ class LiveServer:
 
 @contextmanager
 def serving(
-    llm: object, embedder: TextEmbedder | None = None, **settings: Any
+    llm: object,
+    embedder: TextEmbedder | None = None,
+    reranker: TextReranker | None = None,
+    **settings: Any,
 ) -> Iterator[LiveServer]:
     """Serve a model on a free port; on the way out stop as SIGTERM would."""
     chosen = ServerSettings(**{**BRIEF, **settings})
-    server = Server(cast(LongContextLLM, llm), chosen, embedder, log_level="warning")
+    server = Server(cast(LongContextLLM, llm), chosen, embedder, reranker, log_level="warning")
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -52,6 +52,9 @@ def test_a_conversation_is_tokenized_as_it_would_be_prefilled(
     ).usage
     assert usage is not None
     assert told["count"] == len(told["tokens"]) == usage.prompt_tokens
+    asked = {"messages": QUESTION, "tools": tools}
+    counted = httpx.post(f"{server.url}/v1/chat/completions/input_tokens", json=asked).json()
+    assert counted["input_tokens"] == usage.prompt_tokens
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from openai import BadRequestError, NotFoundError, OpenAI
 from tokenizers import Tokenizer
 
 from longctx import LongContextLLM
-from longctx.documents.embedders import as_embedder
+from longctx.search.embedders import as_embedder
 from longctx.server import TextEmbedder
 from longctx.server.embeddings import EmbeddingWorker
 from longctx.server.errors import ApiError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -100,3 +101,36 @@ def test_a_key_is_asked_for_by_every_name(tiny_llm: LongContextLLM) -> None:
         assert httpx.get(f"{live.url}/v1/health").status_code == 200
         refused = httpx.post(f"{live.url}/messages", json={})
     assert refused.json()["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize("prompt", ["Once upon a time", None])
+def test_a_text_is_continued_in_llama_servers_shape(
+    server: LiveServer, tiny_llm: LongContextLLM, prompt: str | None
+) -> None:
+    """Whole and streamed, of a text and of its ids: as in Python, and how it ended."""
+    text = "Once upon a time"
+    own = tiny_llm.generate(text if prompt else tiny_llm.tokenize(text), max_tokens=6)
+    asked = {"prompt": prompt or tiny_llm.tokenize(text), "n_predict": 6, "cache_prompt": True}
+    with server.http() as http:
+        told = http.post("/completion", json=asked).json()
+        lines = http.post("/completion", json={**asked, "stream": True}).text.split("\n\n")
+    assert told["content"] == own.text
+    assert (told["stop_type"], told["tokens_predicted"]) == ("limit", 6)
+    timings = told["timings"]
+    assert timings["cache_n"] + timings["prompt_n"] == told["tokens_evaluated"]
+    assert told["tokens_evaluated"] == own.usage.prompt_tokens
+    *pieces, last = (json.loads(line.removeprefix("data: ")) for line in lines if line[:1] == "d")
+    assert "".join(piece["content"] for piece in pieces) == told["content"]
+    assert (last["stop"], last["content"], last["stop_type"]) == (True, "", "limit")
+
+
+def test_what_ended_a_text(server: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """A word of ``stop``; and what is more than one answer is refused."""
+    text = tiny_llm.generate("Once upon a time", max_tokens=12).text
+    word = text[len(text) // 2 :][:3]
+    asked = {"prompt": "Once upon a time", "n_predict": 12, "stop": [word]}
+    with server.http() as http:
+        told = http.post("/completion", json=asked).json()
+        assert (told["stop_type"], told["stopping_word"]) == ("word", word)
+        for more in ({"n": 2}, {"prompt": ["a", "b"]}, {"echo": True}, {"logprobs": 1}):
+            assert http.post("/completion", json={**asked, **more}).status_code == 400

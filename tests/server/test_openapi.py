@@ -26,6 +26,7 @@ def fuzzed(tiny_llm: LongContextLLM) -> Iterator[LiveServer]:
 ROUTES = [
     ("/", "GET"),
     ("/apply-template", "POST"),
+    ("/completion", "POST"),
     ("/detokenize", "POST"),
     ("/health", "GET"),
     ("/metrics", "GET"),
@@ -37,16 +38,19 @@ ROUTES = [
     ("/slots", "GET"),
     ("/tokenize", "POST"),
     ("/v1/chat/completions", "POST"),
+    ("/v1/chat/completions/input_tokens", "POST"),
     ("/v1/completions", "POST"),
     ("/v1/embeddings", "POST"),
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{model_id}", "GET"),
+    ("/v1/rerank", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/responses/input_tokens", "POST"),
     ("/v1/responses/{response_id}", "GET"),
     ("/v1/responses/{response_id}", "DELETE"),
+    ("/v1/responses/{response_id}/cancel", "POST"),
     ("/v1/responses/{response_id}/input_items", "GET"),
 ]
 # A description cannot say that two fields exclude each other, or that a prompt must fit.

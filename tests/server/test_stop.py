@@ -16,7 +16,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from longctx.cli.app import app
+from longctx.cli.served import Named
 from tests.conftest import TinyGguf
 
 CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
@@ -32,10 +35,10 @@ LONG: Any = {
 
 
 @contextmanager
-def _served(model: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def _served(*options: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and its address, once it listens."""
     with subprocess.Popen(
-        [*COMMAND, str(model), *OPTIONS, *options], stderr=PIPE, stdout=PIPE, text=True
+        [*COMMAND, *map(str, options), *OPTIONS], stderr=PIPE, stdout=PIPE, text=True
     ) as process:
         try:
             assert process.stderr is not None
@@ -123,6 +126,57 @@ def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_several_models(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """By their names; each is opened when it is asked for, and closed at the end."""
+    models = (f"small={tiny_gguf()}", tiny_gguf(seed=7), tmp_path / "gone.gguf")
+    options = ("--max-models", "1", "--memory", "1GiB", "--reserve-output", "16")
+    with _served(*models, *options) as (process, url):
+        listed = httpx.get(f"{url}/v1/models").json()["data"]
+        names = [model["id"] for model in listed]
+        assert names == ["small", tiny_gguf(seed=7).stem, "gone"]
+        assert {model["status"]["value"] for model in listed} == {"unloaded"}
+        turn = {"messages": [{"role": "user", "content": "Hi"}]}
+        statuses = [
+            httpx.post(f"{url}/v1/chat/completions", json={**turn, "model": name}, timeout=60)
+            for name in names
+        ]
+        assert [reply.status_code for reply in statuses] == [200, 200, 503]
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "closing small" in said
+    assert "'gone' cannot be opened" in " ".join(said.split())
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--model-id", "mine"), "NAME=MODEL"),
+        (("--adapter", "x.gguf"), "--adapter is of one model"),
+        (("c/a.gguf",), "two models are called 'a'"),
+        (("--base-url", "http://127.0.0.1:9", "--threads", "2"), "--threads"),
+    ],
+)
+def test_what_several_models_cannot_have(options: tuple[str, ...], why: str) -> None:
+    """Said before anything is opened."""
+    done = CliRunner().invoke(app, ["serve", "a.gguf", "b.gguf", *options, "--port", "0"])
+    assert done.exit_code == 1
+    assert why in str(done.exception)
+
+
+def test_names_on_the_command_line(tmp_path: Path) -> None:
+    """NAME=MODEL where there is such a mark, unless a file is called so."""
+    odd = tmp_path / "a=b.gguf"
+    odd.touch()
+    named = {
+        "a.gguf": "a", "x/y-00001-of-00002.gguf": "y", "my.name=x/a.gguf": "my.name",
+        "hf:owner/repo:Q4_K_M": "owner/repo:Q4_K_M", "ollama:llama3:8b": "llama3:8b",
+        "big=hf:owner/repo": "big", str(odd): "a=b",
+    }  # fmt: skip
+    assert {text: Named.of(text).own_name for text in named} == named
 
 
 def test_the_key_comes_from_the_environment_and_is_not_shown(tiny_gguf: TinyGguf) -> None:

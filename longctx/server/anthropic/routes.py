@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from longctx.server.anthropic.documents import ERRORS, MessageDocument, TokenCount
 from longctx.server.anthropic.format import MessageFormat
 from longctx.server.anthropic.requests import CountRequest, MessagesRequest
-from longctx.server.service import Service, answers
+from longctx.server.service import Service, answers, n_tokens_of
 
 
 def message_routes(service: Service) -> APIRouter:
@@ -19,11 +19,13 @@ def message_routes(service: Service) -> APIRouter:
     async def messages(body: MessagesRequest, request: Request) -> Response:
         """Answer a conversation."""
         asked = body.asked()
-        return await service.answer(request, asked, MessageFormat(service.model_id, asked))
+        return await service.answer(
+            request, asked, MessageFormat(service.model_id(body.model), asked)
+        )
 
     @router.post("/messages/count_tokens")
     async def count_tokens(body: CountRequest) -> TokenCount:
         """Count what an answer would read, template and tools included."""
-        return {"input_tokens": (await service.prompt(body.asked())).n_tokens}
+        return {"input_tokens": await service.prompted(body.asked(), n_tokens_of)}
 
     return router

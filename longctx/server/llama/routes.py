@@ -2,69 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter
 
 from longctx import __version__
 from longctx.server.llama.documents import Content, Prompt, Props, Slot, Tokens
 from longctx.server.llama.requests import DetokenizeRequest, TemplateRequest, TokenizeRequest
-from longctx.server.served import ServedPrompt
+from longctx.server.served import ServedModel, ServedPrompt
 from longctx.server.service import Service
 
 
 def llama_routes(service: Service) -> APIRouter:
-    """Routes that run no model."""
+    """Routes that write nothing."""
     router = APIRouter()
-    llm = service.llm
 
     @router.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        if body.messages is None:
-            service.check_model(body.model)
-            ids = await asyncio.to_thread(llm.tokenize, body.content or "")
+        if body.messages is not None:
+            ids = await service.prompted(body.asked(), _ids_of)
         else:
-            ids = await asyncio.to_thread(_ids_of, await service.prompt(body.asked()))
-        return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": ids}
+            ids = await service.using(body.model, lambda llm: llm.tokenize(body.content or ""))
+        n_ctx = await service.using(body.model, _window_of)
+        return {"count": len(ids), "max_model_len": n_ctx, "tokens": ids}
 
     @router.post("/detokenize")
     async def detokenize(body: DetokenizeRequest) -> Content:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
-        service.check_model(body.model)
-        return {"content": await asyncio.to_thread(llm.detokenize, body.tokens)}
+        return {"content": await service.using(body.model, lambda llm: llm.detokenize(body.tokens))}
 
     @router.post("/apply-template")
     async def apply_template(body: TemplateRequest) -> Prompt:
         """The text that a conversation comes to, tools and the beginning of the answer included."""
-        return {"prompt": await asyncio.to_thread(_text_of, await service.prompt(body.asked()))}
+        return {"prompt": await service.prompted(body.asked(), _text_of)}
 
     @router.get("/props")
-    async def props() -> Props:
-        """The model, its window and its template."""
-        return {
-            "model_alias": service.model_id,
-            "model_path": service.model_id,
-            "default_generation_settings": {
-                "n_ctx": llm.target_ctx,
-                "params": dict(llm.sampling_defaults),
-            },
-            "total_slots": _n_slots(service),
-            "chat_template": llm.chat_template,
-            "modalities": {"vision": False, "audio": False},
-            "build_info": f"longctx {__version__}",
-        }
+    async def props(model: str | None = None) -> Props:
+        """A model, its window and its template."""
+        name = service.model_id(model)
+
+        def look(llm: ServedModel) -> Props:
+            return {
+                "model_alias": name,
+                "model_path": name,
+                "default_generation_settings": {
+                    "n_ctx": llm.target_ctx,
+                    "params": dict(llm.sampling_defaults),
+                },
+                "total_slots": _n_slots(service),
+                "chat_template": llm.chat_template,
+                "modalities": {"vision": False, "audio": False},
+                "build_info": f"longctx {__version__}",
+            }
+
+        return await service.using(model, look)
 
     @router.get("/slots")
-    async def slots() -> list[Slot]:
+    async def slots(model: str | None = None) -> list[Slot]:
         """Which answers are under way."""
-        n_busy = len(service.worker)
+        n_busy, n_ctx = len(service.worker), await service.using(model, _window_of)
         return [
-            {"id": i, "n_ctx": llm.target_ctx, "is_processing": i < n_busy}
-            for i in range(_n_slots(service))
+            {"id": i, "n_ctx": n_ctx, "is_processing": i < n_busy} for i in range(_n_slots(service))
         ]
 
     return router
+
+
+def _window_of(llm: ServedModel) -> int:
+    return llm.target_ctx
 
 
 def _text_of(prompt: ServedPrompt) -> str:

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from longctx.server.asked import Asked
-from longctx.server.openai.documents import ChatCompletion, TextCompletion
+from longctx.server.openai.documents import ChatCompletion, InputTokens, TextCompletion
 from longctx.server.openai.formats import ChatFormat, TextFormat
 from longctx.server.openai.requests import ChatRequest, CompletionRequest
-from longctx.server.service import Service, answers
+from longctx.server.service import Service, answers, n_tokens_of
 
 
 def completion_routes(service: Service) -> APIRouter:
@@ -20,28 +20,35 @@ def completion_routes(service: Service) -> APIRouter:
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         asked = body.each_choice(body.asked())
-        form = ChatFormat(service.model_id, asked, include_usage=body.include_usage)
+        form = ChatFormat(service.model_id(body.model), asked, include_usage=body.include_usage)
         return await service.answer_all(request, asked, form)
+
+    @router.post("/chat/completions/input_tokens")
+    async def count_input_tokens(body: ChatRequest) -> InputTokens:
+        """Count what an answer would read, template and tools included."""
+        n_tokens = await service.prompted(body.asked(), n_tokens_of)
+        return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
     @router.post("/completions", responses=answers(TextCompletion))
     async def completions(body: CompletionRequest, request: Request) -> Response:
         """Continue plain text, without a chat template."""
         asked = body.asked()
         form = TextFormat(
-            service.model_id,
+            service.model_id(body.model),
             asked,
             body.n_choices,
             include_usage=body.include_usage,
-            echoes=[_said(service, each) for each in asked] if body.echo else (),
+            echoes=[await _said(service, each) for each in asked] if body.echo else (),
         )
         return await service.answer_all(request, asked, form)
 
     return router
 
 
-def _said(service: Service, asked: Asked) -> str:
+async def _said(service: Service, asked: Asked) -> str:
     """A prompt as text."""
-    if isinstance(asked.text, str):
-        return asked.text
-    assert isinstance(asked.text, list)  # conversations have another route
-    return service.llm.detokenize(asked.text)
+    ids = asked.text
+    if isinstance(ids, str):
+        return ids
+    assert isinstance(ids, list)  # conversations have another route
+    return await service.using(asked.model, lambda llm: llm.detokenize(ids))

@@ -145,11 +145,19 @@ class TextChoice(TypedDict):
 
 
 class Head(TypedDict):
-    """What every document of one answer begins with."""
+    """What every document of one answer begins with; the fingerprint is of what runs the model."""
 
     id: str
     created: int
     model: str
+    system_fingerprint: str
+
+
+class InputTokens(TypedDict):
+    """What an answer would read."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
 
 
 class ChatCompletion(Head):
@@ -203,6 +211,13 @@ class Embeddings(TypedDict):
     usage: EmbeddingUsage
 
 
+class ModelStatus(TypedDict):
+    """Whether a model is open, as llama-server says it, and why it could not be opened."""
+
+    value: Literal["unloaded", "loading", "loaded", "failed"]
+    error: NotRequired[str]
+
+
 class ModelDocument(TypedDict):
     """A model; ``max_model_len`` (as vLLM has it) is its window in tokens, None where unknown."""
 
@@ -211,11 +226,12 @@ class ModelDocument(TypedDict):
     created: int
     owned_by: str
     max_model_len: int | None
+    status: ModelStatus
     longctx: dict[str, Any]
 
 
 class ModelList(TypedDict):
-    """The model that answers, and the embedder if there is one."""
+    """The models that answer, and the embedder and the reranker if there are."""
 
     object: Literal["list"]
     data: list[ModelDocument]

@@ -36,8 +36,12 @@ class Fields:
 
 
 FIELDS = (
-    Fields(("model",), "honoured", "any name is answered; another than its own with a warning, and "
-           "with `--strict-model` not"),
+    Fields(
+        ("model",),
+        "honoured",
+        "which of [several](#several-models); any name is answered, one that is not here with a "
+        "warning, and with `--strict-model` not",
+    ),
     Fields(("messages",), "honoured", "text; a last one of the assistant's is continued", "chat"),
     Fields(("prompt",), "honoured", "a text, token ids, or a list of either, each with its own "
            "answers", "text"),

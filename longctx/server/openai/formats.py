@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 
+from longctx import __version__
 from longctx.server.answer_format import frame
 from longctx.server.asked import Asked
 from longctx.server.errors import ApiError
@@ -149,6 +150,7 @@ class ChatFormat(_Format):
             "id": self._head["id"],
             "created": self._head["created"],
             "model": self._head["model"],
+            "system_fingerprint": self._head["system_fingerprint"],
             "object": "chat.completion.chunk",
             "choices": [
                 {
@@ -230,6 +232,7 @@ class TextFormat(_Format):
             "id": self._head["id"],
             "created": self._head["created"],
             "model": self._head["model"],
+            "system_fingerprint": self._head["system_fingerprint"],
             "object": "text_completion",
             "choices": list(choices),
         }
@@ -274,7 +277,12 @@ def usage_document(usage: Usage) -> UsageDocument:
 
 
 def _head(kind: str, model: str) -> Head:
-    return {"id": f"{kind}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+    return {
+        "id": f"{kind}-{uuid.uuid4().hex}",
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": f"longctx-{__version__}",
+    }
 
 
 def _call(call: ToolCall) -> Call:

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from longctx.server.openai.documents import ModelDocument, ModelList
+from longctx.server.lease import Facts, ModelEntry
+from longctx.server.openai.documents import ModelDocument, ModelList, ModelStatus
 from longctx.server.service import Service
 
 
@@ -16,7 +17,7 @@ def model_routes(service: Service) -> APIRouter:
 
     @router.get("/models")
     async def models() -> ModelList:
-        """The model that answers, and the embedder if there is one."""
+        """The models that answer, open or not, and what is beside them."""
         return {"object": "list", "data": _describe(service)}
 
     @router.get("/models/{model_id:path}")
@@ -30,25 +31,51 @@ def model_routes(service: Service) -> APIRouter:
 
 
 def _describe(service: Service) -> list[ModelDocument]:
-    """OpenAI's members, vLLM's ``max_model_len``, and the plan's under ``longctx``, with how
-    conversations are sampled, and what bounds an answer that names no bound."""
-    plan, embedder = service.llm.plan, service.embedder
-    members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
-    details = {name: getattr(plan, name) for name in members}
-    details["sampling"] = service.llm.sampling_defaults
-    details["max_tokens"] = service.settings.max_tokens
-    models: list[tuple[str, int | None, dict[str, Any]]] = []
-    models.append((service.model_id, plan.n_ctx, details))
-    if embedder is not None:
-        models.append((embedder.id, embedder.max_tokens, {"dimensions": embedder.n_dimensions}))
-    return [
-        {
+    """OpenAI's members, vLLM's ``max_model_len``, llama-server's ``status``, and the plan's under
+    ``longctx``, with how conversations are sampled, and what bounds an answer that names no bound.
+    """
+
+    def document(
+        name: str, window: int | None, status: ModelStatus, more: dict[str, Any]
+    ) -> ModelDocument:
+        return {
             "id": name,
             "object": "model",
             "created": service.started,
             "owned_by": "longctx",
             "max_model_len": window,
+            "status": status,
             "longctx": more,
         }
-        for name, window, more in models
+
+    models = [
+        document(
+            entry.source.name,
+            entry.facts.plan.n_ctx if entry.facts else entry.source.target_ctx,
+            _status(entry),
+            {**_details(entry.facts), "max_tokens": service.settings.max_tokens},
+        )
+        for entry in service.models.entries
     ]
+    if (embedder := service.embedder) is not None:
+        more = {"dimensions": embedder.n_dimensions}
+        models.append(document(embedder.id, embedder.max_tokens, {"value": "loaded"}, more))
+    if (reranker := service.reranker) is not None:
+        models.append(document(reranker.id, reranker.max_tokens, {"value": "loaded"}, {}))
+    return models
+
+
+def _status(entry: ModelEntry) -> ModelStatus:
+    status: ModelStatus = {"value": entry.state}
+    if entry.error is not None:
+        status["error"] = entry.error
+    return status
+
+
+def _details(facts: Facts | None) -> dict[str, Any]:
+    """What is known of a model; of one that was never open, nothing is."""
+    if facts is None:
+        return {"sampling": {}}
+    members = ("n_ctx_train", "method", "scale", "window", "overflow", "reserve_output")
+    details = {name: getattr(facts.plan, name) for name in members}
+    return {**details, "sampling": facts.sampling}

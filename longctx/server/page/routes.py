@@ -16,6 +16,7 @@ from longctx.server.page.files import FileStore, FileText
 from longctx.server.page.markdown import Rendered, render
 from longctx.server.page.reading import read_file
 from longctx.server.requests import Closed
+from longctx.server.served import ServedModel
 from longctx.server.service import Service
 
 _READ_AT_ONCE = 2
@@ -58,9 +59,6 @@ def page_routes(service: Service) -> APIRouter:
     settings, reading = service.settings, asyncio.Semaphore(_READ_AT_ONCE)
     kept = FileStore(settings.max_files, settings.max_files_bytes, settings.files_minutes)
 
-    def count(text: str) -> int:
-        return len(service.llm.tokenize(text))
-
     @router.get("/", response_class=HTMLResponse)
     def show_page() -> HTMLResponse:
         """A page to chat on."""
@@ -82,12 +80,18 @@ def page_routes(service: Service) -> APIRouter:
 
     @router.post("/page/files", openapi_extra={"requestBody": {"content": _BYTES}})
     async def add_file(
-        request: Request, name: Annotated[str, Query(min_length=1, max_length=255)]
+        request: Request,
+        name: Annotated[str, Query(min_length=1, max_length=255)],
+        model: str | None = None,
     ) -> FileDocument:
         """Read a file, whose bytes are the body, and keep its text for some minutes."""
         data = await request.body()
+
+        def read(llm: ServedModel) -> FileText:
+            return read_file(name, data, lambda text: len(llm.tokenize(text)))
+
         async with reading:
-            file = await asyncio.to_thread(read_file, name, data, count)
+            file = await service.using(model, read)
         file_id = kept.keep(file)
         asyncio.get_running_loop().call_later(settings.files_minutes * 60, kept.expire)
         return _document(file_id, file)

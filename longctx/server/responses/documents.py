@@ -10,6 +10,7 @@ from longctx.server.openai.documents import AnswerToken, CachedTokens, Reasoning
 from longctx.server.report import Report
 
 Status = Literal["in_progress", "completed", "incomplete"]
+ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
 class OutputText(TypedDict):
@@ -98,7 +99,7 @@ class ResponseDocument(TypedDict):
     object: Literal["response"]
     created_at: int
     completed_at: int | None
-    status: Literal["in_progress", "completed", "incomplete", "failed"]
+    status: ResponseStatus
     model: str
     output: list[OutputItem]
     error: Failure | None

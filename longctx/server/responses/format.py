@@ -17,6 +17,7 @@ from longctx.server.responses.documents import (
     OutputItem,
     OutputText,
     ResponseDocument,
+    ResponseStatus,
     ResponseUsage,
     Thought,
 )
@@ -38,6 +39,7 @@ class _Words:
     place: str = ""
 
 
+CANCELLED = "response_cancelled"
 _SAID = _Words("response.output_text", "response.content_part", "content_index")
 _THOUGHT = _Words("response.reasoning_text", "response.content_part", "content_index")
 _SUMMARY = _Words(
@@ -97,13 +99,13 @@ class ResponseFormat:
         """It broke off."""
         for _ in self._blocks.end(is_cut=True):
             pass
-        failed = self._document("failed")
+        failed = self.unwritten("cancelled" if error.code == CANCELLED else "failed")
         failed["error"] = {"code": error.code or "server_error", "message": error.message}
         yield self._event("response.failed", response=failed)
 
     def _written(self, result: Completion) -> ResponseDocument:
         is_cut = result.finish_reason == "length"
-        written = self._document("incomplete" if is_cut else "completed")
+        written = self.unwritten("incomplete" if is_cut else "completed")
         written["usage"] = _usage(result.usage)
         written["longctx"] = report(result)
         if is_cut:
@@ -113,7 +115,8 @@ class ResponseFormat:
         self._keep(written, result)
         return written
 
-    def _document(self, status: Literal["completed", "incomplete", "failed"]) -> ResponseDocument:
+    def unwritten(self, status: ResponseStatus) -> ResponseDocument:
+        """The response as far as it is written."""
         document = self._draft.copy()
         document["status"] = status
         document["output"] = [self._item(block) for block in self._blocks.all]

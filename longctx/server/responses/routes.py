@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
+from longctx.server.errors import ApiError
 from longctx.server.ids import new_id
 from longctx.server.responses.documents import (
     Deleted,
@@ -19,16 +21,18 @@ from longctx.server.responses.documents import (
 )
 from longctx.server.responses.format import ResponseFormat
 from longctx.server.responses.items import ITEM, Item, Reference, messages_of
+from longctx.server.responses.replay import replayed
 from longctx.server.responses.requests import ConversationRequest, ResponseRequest
 from longctx.server.responses.store import ResponseStore
-from longctx.server.service import Service, answers
+from longctx.server.responses.under_way import UnderWay
+from longctx.server.service import Service, answers, n_tokens_of
 from longctx.types import Completion, Message
 
 
 def response_routes(service: Service, store: ResponseStore) -> APIRouter:
     """The routes of one server, over what it keeps."""
     router = APIRouter(prefix="/v1")
-    instance = service.settings.instance
+    instance, under_way = service.settings.instance, UnderWay()
 
     def turns_of(body: ConversationRequest, items: Sequence[Item]) -> tuple[Message, ...]:
         """The conversation that it goes on with, and its own items."""
@@ -46,24 +50,56 @@ def response_routes(service: Service, store: ResponseStore) -> APIRouter:
                 listed = [_document(item, instance) for item in items]
                 store.keep(written, listed, _continued(turns, result.message))
 
+        draft = _draft(service.model_id(body.model), body, instance)
         form = ResponseFormat(
-            _draft(service.model_id, body, instance),
+            draft,
             instance=instance,
             summarised=body.wants_summary,
             keep=keep,
         )
-        return await service.answer(request, body.asked(turns), form)
+        watch = partial(under_way.add, draft["id"], form)
+        return await service.answer(request, body.asked(turns), form, watch)
 
     @router.post("/responses/input_tokens")
     async def count_input_tokens(body: ConversationRequest) -> InputTokens:
         """Count what an answer would read, template and tools included."""
-        prompt = await service.prompt(body.asked(turns_of(body, _resolved(body.items, store))))
-        return {"object": "response.input_tokens", "input_tokens": prompt.n_tokens}
+        asked = body.asked(turns_of(body, _resolved(body.items, store)))
+        n_tokens = await service.prompted(asked, n_tokens_of)
+        return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
-    @router.get("/responses/{response_id}")
-    async def response(response_id: str) -> ResponseDocument:
-        """One that is kept."""
-        return store.find(response_id).document
+    @router.get("/responses/{response_id}", responses=answers(ResponseDocument))
+    async def response(
+        response_id: str,
+        stream: bool = False,
+        starting_after: Annotated[int, Query(ge=-1)] = -1,
+    ) -> Response:
+        """One that is kept, perhaps as a stream, or that is being written, as far as it is."""
+        begun = under_way.find(response_id)
+        if not stream:
+            return JSONResponse(begun or store.find(response_id).document)
+        if begun is not None:
+            raise ApiError(
+                400,
+                "this response is still being written, to the client that asked for it; ask again "
+                "when it is over, or without stream",
+                code="invalid_value",
+                param="stream",
+            )
+        events = replayed(store.find(response_id).document, starting_after)
+        return StreamingResponse(events, media_type="text/event-stream")
+
+    @router.post("/responses/{response_id}/cancel")
+    async def cancel_response(response_id: str) -> ResponseDocument:
+        """End one that is being written: its client is told, and it is not kept."""
+        cancelled = under_way.cancel(response_id)
+        if cancelled is not None:
+            return cancelled
+        status = store.find(response_id).document["status"]
+        raise ApiError(
+            400,
+            f"this response is over ({status}); only one that is being written can be cancelled",
+            code="invalid_value",
+        )
 
     @router.delete("/responses/{response_id}")
     async def delete_response(response_id: str) -> Deleted:

@@ -13,10 +13,10 @@ from typing_extensions import Self
 
 from langchain_longctx.loader import to_longctx_documents
 from longctx import DocumentError
-from longctx.documents.embedders import as_embedder
 from longctx.documents.holdings import once
 from longctx.documents.library import Library
 from longctx.documents.shelf import Incoming
+from longctx.search.embedders import as_embedder
 
 
 class LongCtxRetriever(BaseRetriever):

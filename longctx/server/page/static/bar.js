@@ -22,6 +22,11 @@ function show(prompt, answer, nCtx, trained) {
 /* Before anything was answered. */
 export function showEmpty({ longctx, max_model_len: most }) {
   const { window, method, scale, n_ctx_train: trained } = longctx, elastic = window === "elastic";
+  if (!method) {  // it was never open
+    $("state").textContent = "opened at its first message";
+    if (most) show(0, 0, most, most);
+    return;
+  }
   $("state").textContent = !elastic || trained >= most ? how({ method, scale })
     : `unscaled; grows by ${method} up to ${n(most)}`;
   show(0, 0, elastic ? Math.min(trained, most) : most, trained);
@@ -32,7 +37,7 @@ export function showFill({ longctx }, { usage, report: { window } }) {
   $("state").textContent = how(window)
     + (window.dropped_tokens ? `, ${n(window.dropped_tokens)} tokens dropped` : "");
   show(Math.max(0, usage.prompt_tokens - window.dropped_tokens), usage.completion_tokens,
-    window.n_ctx, longctx.n_ctx_train);
+    window.n_ctx, longctx.n_ctx_train ?? window.n_ctx);
 }
 
 /* What became of the window since the answer before, in sentences; none where nothing did. */

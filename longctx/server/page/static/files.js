@@ -8,29 +8,32 @@ export function label({ name, n_tokens: tokens, n_pages: pages }) {
 }
 
 /* A server without its readers takes no file; a text can be read here. */
-async function readHere(file, refused) {
+async function readHere(file, model, refused) {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
     if (text.includes("\0")) throw refused;
-    const { count } = await (await ask("/tokenize", { content: text })).json();
+    const { count } = await (await ask("/tokenize", { model, content: text })).json();
     return { id: null, name: file.name, text, n_tokens: count, n_pages: null, notes: [] };
   } catch {
     throw refused;
   }
 }
 
-async function read(file, signal) {
+async function read(file, model, signal) {
+  const asked = new URLSearchParams({ name: file.name, ...model && { model } });
   try {
-    return await (await ask(`/page/files?name=${encodeURIComponent(file.name)}`, file, { signal })).json();
+    return await (await ask(`/page/files?${asked}`, file, { signal })).json();
   } catch (error) {
-    if (error.code === "missing_extra") return readHere(file, error);
+    if (error.code === "missing_extra") return readHere(file, model, error);
     throw error;
   }
 }
 
 export class Files {
-  constructor(changed) {
+  /* `model` tells whose tokens are counted. */
+  constructor(changed, model) {
     this.changed = changed;
+    this.model = model;
     this.all = [];
     this.underWay = new Map();  // name and controller of each that is being read
   }
@@ -60,7 +63,7 @@ export class Files {
     try {
       // An empty file would be sent as no body at all.
       if (!file.size) throw new Error("it is empty (0 bytes)");
-      const { id, name, text, n_tokens, n_pages, notes } = await read(file, controller.signal);
+      const { id, name, text, n_tokens, n_pages, notes } = await read(file, this.model(), controller.signal);
       if (!controller.signal.aborted) this.all = [...this.all, { id, name, text, n_tokens, n_pages, notes }];
     } catch (error) {
       if (error.name !== "AbortError") showError(`${file.name}: ${reason(error)}`);

@@ -11,33 +11,47 @@ import { Shelf } from "./shelf.js";
 import * as store from "./store.js";
 import { Turn } from "./turns.js";
 
-const COUNT_AFTER_MS = 250, KEEP_EVERY_MS = 1000;
+const COUNT_AFTER_MS = 250, KEEP_EVERY_MS = 1000, MODEL = "longctx-model";
 
-let model = null;        // what /v1/models says
+let model = null;        // what /v1/models says of the one that answers
 let conversation = new Conversation();
 let turns = new Map();   // what is shown of each node
 let running = null;      // AbortController of the answer under way
 let counting = null;     // AbortController of the count under way
 let timer = 0;           // of the next count
 
-const files = new Files(() => { setSend(); count(); });
+const files = new Files(() => { setSend(); count(); }, () => model?.id);
 const settings = new Settings(() => { count(); $("text").focus(); });
 const shelf = new Shelf({ open: openKept, drop });
 
 async function meet() {
   try {
-    model = (await (await ask("/v1/models")).json()).data[0];
+    const listed = (await (await ask("/v1/models")).json()).data.filter(({ longctx }) => longctx.sampling);
+    const wanted = model?.id ?? localStorage.getItem(MODEL);
+    model = listed.find(({ id }) => id === wanted) || listed[0];
+    showModels(listed);
   } catch (error) {
     $("model").textContent = reason(error);
     if (error.status === 401) askForKey("");
     return;
   }
-  $("model").textContent = model.id;
   $("key-button").hidden = !hasKey();
   settings.showDefaults(model);
   redraw();
   count();
 }
+
+/* Several are to choose from; which one is kept in this browser. */
+function showModels(listed) {
+  $("model").textContent = model.id;
+  $("model").hidden = listed.length > 1;
+  $("models").hidden = listed.length < 2;
+  $("models").replaceChildren(...listed.map(({ id, status }) =>
+    new Option(status.value === "failed" ? `${id} (could not be opened)` : id, id, false, id === model.id)));
+}
+
+/* A model that was never open tells its window when it is. */
+const meetAgain = async () => { if (!model.longctx.method) await meet(); };
 
 /* What is shown */
 
@@ -103,13 +117,14 @@ function count() {
   timer = setTimeout(async () => {
     counting = new AbortController();
     try {
-      const asked = { messages, ...settings.inPrompt() };
+      const asked = { model: model.id, messages, ...settings.inPrompt() };
       const told = await (await ask("/tokenize", asked, { signal: counting.signal })).json();
       const { reserve_output: reserve, overflow } = model.longctx;
       const room = told.max_model_len - told.count;
       $("count").textContent = room < reserve && overflow !== "slide"
         ? `${n(told.count)} tokens: with ${n(reserve)} for the answer it does not fit ${n(told.max_model_len)}`
         : `${n(told.count)} tokens to send, ${n(Math.max(0, room))} left of ${n(told.max_model_len)}`;
+      await meetAgain();
     } catch (error) {
       if (error.name === "AbortError") return;
       $("count").textContent = reason(error);
@@ -194,6 +209,7 @@ async function answer(parent, undo) {
   if (conversation.nodes.size) await keep();
   else await forget();
   setRunning(null);
+  await meetAgain();
   if (!failure || stopped) return;
   showError(reason(failure), said ? turn.notes : $("log"));
   if (failure.status === 401) askForKey(failure.message);
@@ -263,6 +279,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) running.abort();
 });
 $("new").addEventListener("click", startAnew);
+$("models").addEventListener("change", async () => {
+  localStorage.setItem(MODEL, $("models").value);
+  model = { ...model, id: $("models").value };
+  await meet();
+  $("text").focus();
+});
 $("export-json").addEventListener("click", () =>
   download("conversation.json", "application/json", conversation.toJson(settings.system, model?.id)));
 $("export-markdown").addEventListener("click", () =>

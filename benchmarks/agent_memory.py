@@ -1,0 +1,214 @@
+"""What an agent still knows after hundreds of turns, by policy, and what it prefilled for it.
+
+Scripted turns: facts are told, changed and contradicted among passages of the Python manual, and
+each is asked for 1, 20, 100 or 400 turns after it was told last. Known is the newest version, in
+the model's answer; "in the prompt" says whether it stood there at all, which a larger model would
+have made use of. Every turn that tells is answered with a scripted "OK" (by schema), for small
+models repeat themselves. Questions are asked of a copy, so that no answer teaches the next.
+
+    python benchmarks/agent_memory.py [--model tiny|demo] [--turns 500] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+from machine import save
+
+from longctx import LongContextLLM
+from longctx.agents import Agent, Recalled, policies
+from longctx.agents.saved import SavedAgent
+from longctx.prompt import Prompt
+from longctx.stream import Stream
+from longctx.types import Completion, Messages
+
+TINY = Path(__file__).parents[1] / "tests" / "models" / "tiny-longctx.gguf"
+DISTANCES = (1, 20, 100, 400)
+ACKNOWLEDGED: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
+Figures = dict[str, Any]
+
+POLICIES = {
+    "dropping (the default before)": lambda: policies.chain(
+        policies.clamp_results,
+        policies.when_full(policies.drop_superseded, policies.clear_results, policies.drop_oldest),
+    ),
+    "archive": policies.archive,
+    "archive, prepared": policies.archive,
+    "summarising": policies.summarising,
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the user says; of a question, the newest version, older ones and the distance."""
+
+    text: str
+    newest: str = ""
+    older: tuple[str, ...] = ()
+    distance: int = 0
+
+
+class Metered:
+    """A model whose side texts (summaries) are counted, too."""
+
+    def __init__(self, llm: LongContextLLM) -> None:
+        self._llm = llm
+        self.target_ctx, self.reserve_output = llm.target_ctx, llm.reserve_output
+        self.side_tokens = 0
+
+    def count(self, text: str | Messages, tools: Any = None) -> int:
+        """Of the model."""
+        return self._llm.count(text, tools)
+
+    def prompt(self, messages: Messages, tools: Any = None) -> Prompt:
+        """Of the model."""
+        return self._llm.prompt(messages, tools)
+
+    def chat(self, messages: Messages, **options: Any) -> Completion:
+        """Ask, beside the conversation."""
+        completion = self._llm.chat(messages, **options)
+        self.side_tokens += completion.usage.prefilled_tokens
+        return completion
+
+    def stream_chat(self, messages: Messages, **options: Any) -> Stream:
+        """Of the model."""
+        return self._llm.stream_chat(messages, **options)
+
+
+def script(n_turns: int, rng: random.Random) -> list[Turn]:
+    """60 facts of three versions each in 500 turns, and as many in proportion in fewer."""
+    distances = [d for d in DISTANCES if d <= 0.8 * n_turns]
+    n_facts = max(len(distances), 60 * n_turns // 500)
+    free = set(range(n_turns))
+    turns: dict[int, Turn] = {}
+    rooms = rng.sample(range(100, 1000), n_facts)
+    # The farthest first, for they have the fewest places.
+    order = sorted((distances[i % len(distances)] for i in range(n_facts)), reverse=True)
+    for room, distance in zip(rooms, order, strict=True):
+        last = rng.choice([
+            t for t in sorted(free)
+            if t + distance in free and sum(f < t for f in free) >= 2
+        ])  # fmt: skip
+        free -= {last, last + distance}
+        first, second = sorted(rng.sample(sorted(f for f in free if f < last), 2))
+        free -= {first, second}
+        codes = tuple(str(code) for code in rng.sample(range(10_000, 100_000), 3))
+        turns[first] = Turn(f"The code of room {room} is {codes[0]}.")
+        turns[second] = Turn(f"The code of room {room} has changed. It is {codes[1]}.")
+        turns[last] = Turn(f"That was wrong. The code of room {room} is {codes[2]}.")
+        asked = f"What is the code of room {room}?"
+        turns[last + distance] = Turn(asked, codes[2], codes[:2], distance)
+    prose = passages(rng)
+    return [turns.get(t) or Turn(next(prose)) for t in range(n_turns)]
+
+
+def passages(rng: random.Random) -> Iterator[str]:
+    """Of the manual, each once."""
+    text = " ".join(" ".join(topics[name].split()) for name in sorted(topics))
+    places = list(range(0, len(text) - 200, 200))
+    rng.shuffle(places)
+    return (text[at : at + 200] for at in places)
+
+
+def talk(
+    llm: LongContextLLM, policy: policies.Policy, turns: list[Turn], *, prepared: bool
+) -> Figures:
+    """The whole conversation under a policy."""
+    model = Metered(llm)
+    agent = Agent(model, policy=policy)
+    asked: Counter[int] = Counter()
+    counts: dict[str, Counter[int]] = {
+        name: Counter() for name in ("known", "older", "in the prompt")
+    }
+    by_turn, looked_up = [], 0
+    started = time.perf_counter()
+    for turn in turns:
+        result = agent.run(turn.text, **ACKNOWLEDGED)
+        by_turn.append(result.usage.prefilled_tokens)
+        if prepared:
+            agent.prepare()
+        looked_up += sum(e.tokens for e in result.events if isinstance(e, Recalled))
+        if not turn.distance:
+            continue
+        copy = Agent(model, policy=policy)
+        # As it was before the question.
+        before = agent.conversation
+        said = len(before.transcript) - 2
+        state = SavedAgent.of(before, ()).model_copy(
+            update={
+                "messages": before.transcript[:said],
+                "shown": tuple(s for s in before.shown if s.index is None or s.index < said),
+                "finished": said,
+            }
+        )
+        copy.take_up(state, "a copy")
+        answer = copy.run(turn.text, max_tokens=24).text
+        asked[turn.distance] += 1
+        counts["known"][turn.distance] += turn.newest in answer
+        counts["older"][turn.distance] += any(code in answer for code in turn.older)
+        prompt = "\n".join(message.content for message in copy.shown[:-1])
+        counts["in the prompt"][turn.distance] += turn.newest in prompt
+    return {
+        "asked": dict(asked),
+        **{name: dict(counter) for name, counter in counts.items()},
+        "prefilled_tokens": sum(by_turn) + model.side_tokens,
+        "side_tokens": model.side_tokens,
+        "looked_up_tokens": looked_up,
+        "prefilled_by_turn": by_turn,
+        "compactions": [c.policy for c in agent.context.compacted],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def table(rows: dict[str, Figures]) -> str:
+    """For the documentation."""
+    distances = list(next(iter(rows.values()))["asked"])
+    head = "".join(f" {d} turns |" for d in sorted(distances))
+    lines = [
+        f"| policy |{head} in the prompt | prefilled | slowest turn | time |",
+        "| --- |" + " --- |" * (len(distances) + 4),
+    ]
+    for name, row in rows.items():
+        known = "".join(f" {row['known'].get(d, 0)}/{row['asked'][d]} |" for d in sorted(distances))
+        n, there = sum(row["asked"].values()), sum(row["in the prompt"].values())
+        lines.append(
+            f"| {name} |{known} {there}/{n} | {row['prefilled_tokens']:,} "
+            f"| {max(row['prefilled_by_turn']):,} | {row['seconds']:.0f} s |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("tiny", "demo"), default="tiny")
+    parser.add_argument("--turns", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--target-ctx", type=int, default=None)
+    parser.add_argument("--policies", nargs="*", choices=list(POLICIES), default=list(POLICIES))
+    options = parser.parse_args()
+    path = TINY if options.model == "tiny" else None
+    target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
+    turns = script(options.turns, random.Random(0))
+    rows: dict[str, Figures] = {}
+    for name in options.policies:
+        with LongContextLLM(
+            path, target, reserve_output=24, n_threads=options.threads, seed=0
+        ) as llm:
+            rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
+        print(table({name: rows[name]}), flush=True)
+    print(table(rows))
+    stem = f"agent_memory_{options.model}"
+    print("raw figures:", save(stem, {"options": vars(options), "policies": rows}))
+
+
+if __name__ == "__main__":
+    main()

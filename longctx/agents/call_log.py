@@ -1,0 +1,95 @@
+"""What tools were called with and what they gave back, in a file that people and programs read."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from longctx import arguments
+from longctx.agents.events import ToolResult
+from longctx.errors import LongCtxError
+from longctx.types import Frozen, ToolCall, first_problem
+
+MAX_RESULT = 20_000
+
+
+class LoggedCall(Frozen):
+    """One call: ``result`` is cut behind 20,000 characters, ``n_characters`` is what it had."""
+
+    at: datetime
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    seconds: float
+    is_error: bool
+    n_characters: int
+    result: str
+
+    def __str__(self) -> str:
+        mark = "failed" if self.is_error else "ok"
+        when = f"{self.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+        result = " ".join(self.result.split())
+        shown = result if len(result) <= 200 else result[:200] + " …"
+        return f"{when} {self.name}({given}) {mark} in {self.seconds:.2f} s: {shown}"
+
+
+class CallLog:
+    """A file to which each call of a tool is added as one line of JSON, when it has ended.
+
+    Threads may share it, and agents.
+
+    Args:
+        path: the file; it is made when it is missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = arguments.path("call_log", path)
+        self._lock = threading.Lock()
+
+    def write(self, call: ToolCall, result: ToolResult, seconds: float) -> None:
+        """Add a call.
+
+        Raises:
+            LongCtxError: the file cannot be written.
+        """
+        line = LoggedCall(
+            at=datetime.now(timezone.utc),
+            call_id=call.id,
+            name=call.name,
+            arguments=call.arguments,
+            seconds=round(seconds, 4),
+            is_error=result.is_error,
+            n_characters=len(result.text),
+            result=result.text[:MAX_RESULT],
+        ).model_dump_json()
+        try:
+            with self._lock, self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise LongCtxError(
+                f"the call log {self.path} cannot be written ({error}); name a file in a folder "
+                "that can be written, or leave call_log out"
+            ) from error
+
+    def calls(self) -> list[LoggedCall]:
+        """All that is in it, oldest first; a line that a killed program left half is left out.
+
+        Raises:
+            LongCtxError: the file cannot be read, or is no such log.
+        """
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        except (OSError, UnicodeDecodeError) as error:
+            raise LongCtxError(f"no call log can be read from {self.path} ({error})") from error
+        whole = [line for line in lines if line.endswith("\n")]
+        try:
+            return [LoggedCall.model_validate_json(line) for line in whole]
+        except ValidationError as error:
+            raise LongCtxError(
+                f"{self.path} is no call log ({first_problem(error, 'a line')}); take another file"
+            ) from error

@@ -1,0 +1,164 @@
+"""The tools of an MCP server, for an agent to call."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
+from typing import Any
+
+from longctx import arguments
+from longctx.agents.running import running_call
+from longctx.agents.tools import Tool
+from longctx.errors import RequestError, ToolError
+from longctx.mcp import McpServer, RemoteTool
+
+
+class McpTool(Tool):
+    """A tool of a server, by the schema that the server gave it."""
+
+    def __init__(
+        self, remote: RemoteTool, call: Callable[[Mapping[str, Any]], str], *, confirm: bool
+    ) -> None:
+        self.name = remote.name
+        self.description = remote.description
+        self.parameters = remote.parameters
+        self.timeout_s = None
+        self.confirm = confirm
+        self._call = call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it with arguments by name."""
+        if args:
+            raise ToolError(f"{self.name} takes arguments by name only")
+        return self.call(kwargs)
+
+    def call(self, arguments: Mapping[str, Any]) -> str:
+        """Have the server call it; the server checks the arguments.
+
+        Raises:
+            ToolError: they are none, or the tool failed, took too long or said too much.
+            RemoteError: the server broke off.
+        """
+        self.check(arguments)
+        return self._call(arguments)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """See that they are arguments; whether they fit, the server says.
+
+        Raises:
+            ToolError: they are no dict.
+        """
+        if not isinstance(arguments, Mapping):
+            raise ToolError(f"arguments of {self.name} are a dict, not {arguments!r}")
+
+
+class McpTools(McpServer):
+    """An MCP server whose tools an agent may call; made by :func:`mcp`.
+
+    Where it has resources, the agent has the tools ``list_resources`` and ``read_resource``, too.
+
+    Args:
+        command_or_url: as all others, of :class:`longctx.mcp.McpServer`.
+        confirm: calls that somebody must allow: all of them, none, those of tools that do not say
+            that they only read (``"changes"``), or those of tools by these names.
+        settings: ditto.
+    """
+
+    def __init__(
+        self,
+        command_or_url: str,
+        *,
+        confirm: bool | str | Collection[str] = False,
+        **settings: Any,
+    ) -> None:
+        if isinstance(confirm, str) and confirm != "changes":
+            raise RequestError(f"confirm is {confirm!r}; use True, False, 'changes' or names")
+        self._confirm = confirm
+        super().__init__(command_or_url, **settings)
+        try:
+            _ = self.tools  # what cannot be listed is said here
+        except BaseException:
+            self.close()
+            raise
+
+    @cached_property
+    def tools(self) -> tuple[Tool, ...]:
+        """What an agent may call, under the server's own names."""
+        tools: list[Tool] = [self._tool(remote) for remote in self.remote_tools]
+        if self.has_resources:
+            tools += [_list_resources(self), _read_resource(self)]
+        return tuple(tools)
+
+    def _tool(self, remote: RemoteTool) -> McpTool:
+        def call(arguments: Mapping[str, Any]) -> str:
+            running = running_call()
+            if running is None:
+                return self.call(remote.remote_name, arguments)
+            return self.call(
+                remote.remote_name,
+                arguments,
+                on_progress=running.progress,
+                on_begin=running.on_abandon,
+            )
+
+        confirm = self._confirm
+        if confirm == "changes":
+            confirm = remote.changes_things
+        elif not isinstance(confirm, bool):
+            confirm = remote.name in confirm or remote.remote_name in confirm
+        return McpTool(remote, call, confirm=bool(confirm))
+
+
+def mcp(
+    command_or_url: str, *, confirm: bool | str | Collection[str] = False, **settings: Any
+) -> McpTools:
+    """Open an MCP server for an agent: ``Agent(llm, tools=[mcp("npx …"), mcp("http://…")])``.
+
+    It ends with the program, with ``close()``, or at the end of a ``with`` block.
+
+    Args:
+        command_or_url: a command that is started, or the URL of a server that runs.
+        confirm: calls that somebody must allow: all of them, none, those of tools that do not say
+            that they only read (``"changes"``), or those of tools by these names.
+        settings: of :class:`longctx.mcp.McpServer`: ``name``, ``env``, ``cwd``, ``headers``,
+            ``timeout_s``, ``connect_timeout_s``, ``max_result_bytes``.
+
+    Raises:
+        RemoteError: it cannot be opened.
+        RequestError: an argument is wrong.
+        MissingExtraError: the package ``mcp`` (extra ``mcp``) is not installed.
+    """
+    return McpTools(command_or_url, confirm=confirm, **settings)
+
+
+def _list_resources(server: McpServer) -> Tool:
+    def list_resources() -> str:
+        """List the documents that can be read with read_resource."""
+        found = server.resources()
+        lines = [
+            f"{one.uri} {one.name}{': ' if one.description else ''}{one.description}"[:300]
+            for one in found
+        ]
+        return "\n".join(lines) or "there are none"
+
+    return _of_source(Tool(list_resources), server)
+
+
+def _read_resource(server: McpServer) -> Tool:
+    def read_resource(uri: str) -> str:
+        """Read a document that list_resources names."""
+        data = server.read(arguments.words("uri", uri))
+        server.check_size(len(data))
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise ToolError(f"{uri} holds {len(data):,} bytes that are no text") from None
+
+    return _of_source(Tool(read_resource), server)
+
+
+def _of_source(tool: Tool, server: McpServer) -> Tool:
+    mine = copy.copy(tool)
+    mine.description = f"{tool.description} They are of {server.name}."
+    return mine

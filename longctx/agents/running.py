@@ -1,0 +1,72 @@
+"""The call that a tool is in: whom to tell how far it is, and whether anybody still waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from longctx.agents.events import ToolProgress
+from longctx.types import ToolCall
+
+
+class RunningCall:
+    """A call of a tool, as the tool may know it (:func:`running_call`).
+
+    Args:
+        call: that the model made.
+        tell: takes what is told of it.
+    """
+
+    def __init__(self, call: ToolCall, tell: Callable[[ToolProgress], None]) -> None:
+        self.call = call
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._endings: list[Callable[[], object]] = []
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits any more: it took too long, or the run was cancelled."""
+        return self._abandoned
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Tell how far it is; who reads the agent's stream gets a :class:`ToolProgress`."""
+        if not self._abandoned:
+            self._tell(
+                ToolProgress(
+                    call_id=self.call.id,
+                    name=self.call.name,
+                    done=done,
+                    total=total,
+                    message=message,
+                )
+            )
+
+    def on_abandon(self, end: Callable[[], object]) -> None:
+        """Have something called once nobody waits any more; at once if that is so already.
+
+        Args:
+            end: ends what the tool does; it is called in another thread, and must not wait.
+        """
+        with self._lock:
+            if not self._abandoned:
+                self._endings.append(end)
+                return
+        end()
+
+    def abandon(self) -> None:
+        """Let it end: nobody waits for its result."""
+        with self._lock:
+            self._abandoned = True
+            endings, self._endings = self._endings, []
+        for end in endings:
+            end()
+
+
+CURRENT: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)
+
+
+def running_call() -> RunningCall | None:
+    """The call that this tool is in; None where no agent called it."""
+    return CURRENT.get()

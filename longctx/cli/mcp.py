@@ -1,0 +1,80 @@
+"""``longctx mcp``: documents for programs that speak the Model Context Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from longctx.cli.ask import add_all
+from longctx.cli.files import named_files
+from longctx.cli.opening import ModelOption, opens_model
+from longctx.cli.output import MaxTokensOption, ThinkingOption, errors
+from longctx.cli.sampling import conversation_options, takes_sampling
+
+
+@opens_model
+@takes_sampling
+def mcp(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Files, folders, patterns, or NAME=FILE."),
+    ] = None,
+    model: ModelOption = None,
+    thinking: ThinkingOption = None,
+    strategy: Annotated[
+        str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
+    ] = "auto",
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
+    ] = None,
+    max_tokens: MaxTokensOption = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="A file that keeps the documents, with what was made of them."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="Serve http://127.0.0.1:PORT/mcp. Default: the standard streams, as programs "
+            "that start this command want it.",
+        ),
+    ] = None,
+    *,
+    opening: dict[str, Any],
+    sampling: dict[str, Any],
+) -> None:
+    """Serve documents to an assistant over MCP: the tools ask, search and read.
+
+    Answers are the model's of this machine; nothing leaves it but what is answered.
+    Example, in an assistant's settings: `{"command": "longctx", "args": ["mcp", "notes/"]}`
+    """
+    from longctx.documents import DocumentQA
+    from longctx.llm import LongContextLLM
+    from longctx.mcp_server import library_server
+
+    if not files and library is None:
+        raise typer.BadParameter("give at least one file or folder, or --library")
+    with LongContextLLM(model, **opening) as llm:
+        documents = DocumentQA(
+            llm,
+            strategy=strategy,  # type: ignore[arg-type]  # it checks the word
+            embedder=embedder,
+            path=library,
+        )
+        with documents:
+            add_all(documents, list(named_files(files or [])))
+            options = conversation_options(llm.sampling_defaults, sampling)
+            options |= {"thinking": thinking, "max_tokens": max_tokens}
+            server = library_server(documents, options=options)
+            n = len(documents.documents)
+            if port is None:
+                errors.print(f"serving {n:,} documents over the standard streams")
+                server.run()
+            else:
+                errors.print(f"serving {n:,} documents at http://127.0.0.1:{port}/mcp")
+                server.run("streamable-http", port=port)

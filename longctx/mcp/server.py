@@ -1,0 +1,291 @@
+"""A server of the Model Context Protocol, as somebody sees it who calls it from threads."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from longctx import arguments
+from longctx.closing import Closing
+from longctx.errors import LongCtxError, RequestError, ToolError
+from longctx.mcp.connection import Connection
+from longctx.mcp.remote import (
+    Refused,
+    RemotePrompt,
+    RemoteResource,
+    RemoteTool,
+    UnfitError,
+    data_of,
+    plain,
+    remote_prompt,
+    remote_resource,
+    remote_tool,
+    result_text,
+    shown_name,
+    words_of,
+)
+from longctx.mcp.transport import Address
+from longctx.types import Message
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+logger = logging.getLogger("longctx.mcp")
+R = TypeVar("R", RemoteTool, RemoteResource, RemotePrompt)
+OnProgress = Callable[[float, float | None, str], None]
+
+MAX_TOOLS = 128
+MAX_RESOURCES = 10_000
+_MAX_PAGES = 100
+_RUNNERS = ("npx", "uvx", "uv", "python", "python3", "node", "docker", "run", "-m", "-y")
+
+
+class McpServer(Closing):
+    """A server, reached by a command's standard streams or by HTTP; opened again where it broke.
+
+    Tools are read once, when it is opened, so that a prompt that names them stays in the cache.
+
+    Args:
+        command_or_url: ``"npx -y @scope/server folder"``, or ``"http://localhost:8000/mcp"``.
+        name: what it is called here; None is made of the command or the URL.
+        env: variables for the command, beside ``PATH``, ``HOME`` and the like.
+        cwd: the command's folder.
+        headers: of every HTTP request, such as ``{"Authorization": "Bearer …"}``.
+        timeout_s: of one request; it is cancelled then.
+        connect_timeout_s: of opening it; ``npx`` may download first.
+        max_result_bytes: a result that is longer is an error.
+
+    Attributes:
+        refused: what the server offers and is not taken, and why.
+
+    Raises:
+        RemoteError: it cannot be opened.
+        RequestError: an argument is wrong.
+        MissingExtraError: the package ``mcp`` (extra ``mcp``) is not installed.
+    """
+
+    def __init__(
+        self,
+        command_or_url: str,
+        *,
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 60.0,
+        connect_timeout_s: float = 60.0,
+        max_result_bytes: int = 1 << 20,
+    ) -> None:
+        text = arguments.words("an MCP server", command_or_url).strip()
+        self.address = Address(text, dict(env or {}), cwd, dict(headers or {}))
+        self.name = _checked_name(name) if name is not None else _name_of(self.address)
+        self.timeout_s = arguments.seconds("timeout_s", timeout_s)
+        self.max_result_bytes = arguments.whole("max_result_bytes", max_result_bytes, least=1)
+        self.refused: tuple[Refused, ...] = ()
+        self._connection = Connection(
+            self.address,
+            self.name,
+            timeout_s=self.timeout_s,
+            connect_timeout_s=arguments.seconds("connect_timeout_s", connect_timeout_s),
+            max_bytes=2 * self.max_result_bytes,  # JSON has more than its text
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the session goes on; where it broke, the next request opens another."""
+        return self._connection.is_up
+
+    # Tools
+
+    @cached_property
+    def remote_tools(self) -> tuple[RemoteTool, ...]:
+        """Its tools that can be taken; the others are in ``refused``."""
+        found = self._list("tools", lambda c, cursor: c.list_tools(cursor=cursor), MAX_TOOLS)
+        return self._taken(found, remote_tool)
+
+    def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        on_progress: OnProgress | None = None,
+        on_begin: Callable[[Callable[[], object]], object] | None = None,
+    ) -> str:
+        """Call a tool and put its result in words.
+
+        Args:
+            name: as the server has it.
+            arguments: as its schema wants them; the server checks them.
+            on_progress: told what the server tells: done, total and words. It is called in
+                another thread.
+            on_begin: given what cancels the call, from any thread.
+
+        Raises:
+            ToolError: the tool failed, took too long, was cancelled, or said too much.
+            RemoteError: the server broke off; the next call opens it again.
+        """
+
+        async def told(progress: float, total: float | None, message: str | None) -> None:
+            if on_progress is not None:
+                on_progress(progress, total, plain(message or "", 200))
+
+        async def ask(client: Client) -> Any:
+            return await client.call_tool(name, dict(arguments), progress_callback=told)
+
+        result = self._connection.request(ask, on_begin)
+        text = result_text(result)
+        self.check_size(len(text.encode()))
+        if result.is_error:
+            raise ToolError(text or f"{self.name} failed without a word")
+        return text
+
+    def check_size(self, n_bytes: int) -> None:
+        """Refuse what is too long to be shown to a model.
+
+        Raises:
+            ToolError: it is longer than ``max_result_bytes``.
+        """
+        if n_bytes > self.max_result_bytes:
+            raise ToolError(
+                f"{self.name} returned {n_bytes:,} bytes, more than the "
+                f"{self.max_result_bytes:,} that are taken; ask it for less"
+            )
+
+    # Resources
+
+    @cached_property
+    def has_resources(self) -> bool:
+        """Whether it says that it has something to read."""
+
+        async def ask(client: Client) -> bool:
+            return client.server_capabilities.resources is not None
+
+        try:
+            return self._connection.request(ask) and bool(self.resources())
+        except LongCtxError as error:
+            self._refuse("resources", str(error))
+            return False
+
+    def resources(self) -> tuple[RemoteResource, ...]:
+        """What it has to read, as of now.
+
+        Raises:
+            RemoteError: it broke off.
+            ToolError: it answers with what is no answer, or not in time.
+        """
+        found = self._list(
+            "resources", lambda c, cursor: c.list_resources(cursor=cursor), MAX_RESOURCES
+        )
+        return self._taken(found, remote_resource)
+
+    def read(self, uri: str) -> bytes:
+        """The bytes of a resource; text is UTF-8. :func:`longctx.documents.load_resources`
+        makes documents of them.
+
+        Raises:
+            RemoteError: it broke off.
+            ToolError: there is none, or it is no such thing.
+        """
+        result = self._connection.request(lambda client: client.read_resource(uri))
+        try:
+            return b"\n".join(map(data_of, result.contents))
+        except UnfitError as error:
+            raise ToolError(f"{self.name}, {uri}: {error}") from error
+
+    # Prompts
+
+    def prompts(self) -> tuple[RemotePrompt, ...]:
+        """Its prompts, as of now; errors as :meth:`resources`."""
+        found = self._list("prompts", lambda c, cursor: c.list_prompts(cursor=cursor), MAX_TOOLS)
+        return self._taken(found, remote_prompt)
+
+    def prompt(self, name: str, **values: str) -> tuple[Message, ...]:
+        """A prompt, filled in: what to say, in whose role.
+
+        Raises:
+            RemoteError: it broke off.
+            ToolError: there is none, or an argument is missing.
+        """
+        result = self._connection.request(lambda client: client.get_prompt(name, dict(values)))
+        return tuple(Message(role=m.role, content=words_of(m.content)) for m in result.messages)
+
+    def close(self) -> None:
+        """End the session, and the command that was started for it. Idempotent."""
+        self._connection.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.address.text!r})"
+
+    # Inside
+
+    def _list(
+        self, what: str, page: Callable[[Any, str | None], Awaitable[Any]], most: int
+    ) -> list[Any]:
+        """All pages of a list, as far as they are believed."""
+
+        async def ask(client: Client) -> list[Any]:
+            if getattr(client.server_capabilities, what) is None:
+                return []
+            found: list[Any] = []
+            cursor: str | None = None
+            for _ in range(_MAX_PAGES):
+                result = await page(client, cursor)
+                found += getattr(result, what)
+                cursor = result.next_cursor
+                if cursor is None or len(found) > most:
+                    break
+            return found
+
+        found = self._connection.request(ask)
+        if len(found) > most:
+            self._refuse("the others", f"it has more than {most:,} {what}")
+        return found[:most]
+
+    def _taken(self, found: list[Any], take: Callable[[Any], R]) -> tuple[R, ...]:
+        taken: dict[str, R] = {}
+        for one in found:
+            try:
+                mine = take(one)
+            except UnfitError as error:
+                self._refuse(getattr(one, "name", one), str(error))
+                continue
+            key = mine.uri if isinstance(mine, RemoteResource) else mine.name
+            if key in taken:
+                self._refuse(key, "it has another of this name")
+            else:
+                taken[key] = mine
+        return tuple(taken.values())
+
+    def _refuse(self, name: object, reason: str) -> None:
+        refused = Refused(name=shown_name(name), reason=reason)
+        if refused not in self.refused:
+            self.refused += (refused,)
+            logger.warning("%s of %s is left out: %s", refused.name, self.name, reason)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", arguments.words("name", name)):
+        raise RequestError(f"name is {name!r}; use 1 to 32 letters, digits, _ or -")
+    return name
+
+
+def _name_of(address: Address) -> str:
+    """``npx -y @modelcontextprotocol/server-git`` is ``git``; ``https://mcp.example.com/x`` is
+    ``example``."""
+    if address.is_url:
+        parts = (urlsplit(address.text).hostname or "server").split(".")
+        parts = [p for p in parts if p not in ("www", "mcp", "api")] or ["server"]
+        word = parts[-2] if len(parts) > 1 and not parts[-1].isdigit() else parts[0]
+    else:
+        words = [PurePath(word).name for word in address.words]
+        named = [word for word in words if word not in _RUNNERS and not word.startswith("-")]
+        word = (named or words)[0].partition("@")[0]
+    word = re.sub(r"\.(py|js|exe)$", "", word)
+    word = re.sub(r"[^A-Za-z0-9]+", "_", word).strip("_")
+    word = re.sub(r"^(mcp_)?(server_)?|(_mcp)?(_server)?(_mcp)?$", "", word) or word
+    return word[:32] or "server"

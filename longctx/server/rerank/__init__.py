@@ -1,0 +1,1 @@
+"""Rerankers as Jina, Cohere, llama-server and text-embeddings-inference have them."""

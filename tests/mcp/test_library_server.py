@@ -1,0 +1,120 @@
+"""``longctx mcp`` with the official client, and ``longctx chat --mcp``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from longctx import LongContextLLM
+from longctx.documents import DocumentQA
+from longctx.mcp_server import library_server
+from longctx.testing import ScriptedChatModel
+from tests.cli.test_commands import run
+from tests.mcp.serving import command, free_port, listening
+from tests.models import TINY
+
+mcp = pytest.importorskip("mcp")
+
+FACTS = "The pass key is 48213. Remember it. 48213 is the pass key."
+MAIN = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+
+
+def words(result: Any) -> str:
+    """The text of a result."""
+    return "\n".join(content.text for content in result.content)
+
+
+def test_a_client_asks_a_folder(tmp_path: Path) -> None:
+    """The command, started by the official client over pipes, with a real model."""
+    (tmp_path / "keys.txt").write_text(FACTS)
+    (tmp_path / "b.md").write_text("# Delivery\n\nIt takes nine days.")
+    server = mcp.StdioServerParameters(
+        command=sys.executable,
+        args=["-c", MAIN, "mcp", str(tmp_path), "--model", str(TINY), "--target-ctx", "1024",
+              "--max-tokens", "16", "--temperature", "0"],
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    heard: list[tuple[float, float | None]] = []
+
+    async def told(done: float, total: float | None, _message: str | None) -> None:
+        heard.append((done, total))
+
+    async def talk() -> None:
+        async with mcp.Client(server) as client:
+            assert client.server_info.name == "longctx"
+            assert "2 documents" in client.instructions
+            tools = (await client.list_tools()).tools
+            assert [tool.name for tool in tools] == ["ask", "search", "read"]
+            assert all(tool.annotations.read_only_hint for tool in tools)
+            listed = words(await client.call_tool("read", {}))
+            assert listed.splitlines() == ["b.md (Delivery), 31 characters",
+                                           "keys.txt, 58 characters"]  # fmt: skip
+            read = await client.call_tool("read", {"document": "keys.txt", "start": 4, "n": 8})
+            assert words(read) == "[characters 4 to 12 of 58]\npass key"
+            answer = await client.call_tool(
+                "ask", {"question": "What is the pass key?"}, progress_callback=told
+            )
+            assert not answer.is_error
+            assert words(answer)
+            for wrong in ({"document": "none"}, {"document": "keys.txt", "start": 99}):
+                assert (await client.call_tool("read", wrong)).is_error
+            assert (await client.call_tool("ask", {"question": " "})).is_error
+
+    asyncio.run(talk())
+    assert heard
+    assert heard[-1][0] <= (heard[-1][1] or 0)
+
+
+def test_a_client_searches_over_http() -> None:
+    """The same server on a socket; the passage comes with its place."""
+    qa = DocumentQA(ScriptedChatModel([]), embedder=lambda texts: np.ones((len(texts), 2)))
+    qa.add("Until delivery the seller bears the risk.", doc_id="contract")
+    app = library_server(qa).streamable_http_app()
+
+    async def talk(url: str) -> str:
+        async with mcp.Client(url) as client:
+            return words(await client.call_tool("search", {"query": "who bears the risk?"}))
+
+    with listening(app, free_port()) as url:
+        assert asyncio.run(talk(url)) == (
+            "contract, characters 0 to 41:\nUntil delivery the seller bears the risk."
+        )
+
+
+def test_a_client_that_gives_up_frees_the_model() -> None:
+    """The answer that nobody waits for is given up; the next one is written."""
+    with LongContextLLM(TINY, 8192, reserve_output=64) as llm:
+        qa = DocumentQA(llm, strategy="whole")
+        qa.add("word " * 500, doc_id="words")
+        endless = {"max_tokens": 5000, "logit_bias": {1021: -100, 1023: -100}}  # what ends it
+        app = library_server(qa, options=endless)
+
+        async def talk(url: str) -> None:
+            async with mcp.Client(url) as client:
+                with pytest.raises(mcp.MCPError, match="timed out"):
+                    await client.call_tool("ask", {"question": "Why?"}, read_timeout_seconds=0.5)
+
+        with listening(app.streamable_http_app(), free_port()) as url:
+            asyncio.run(talk(url))
+        assert qa.ask("Which?", max_tokens=4).text is not None
+
+
+def test_chat_calls_a_server() -> None:
+    """Its tools stand in the prompt, and what is left out is said."""
+    options = ("chat", str(TINY), "--target-ctx", "1024", "--max-tokens", "8")
+    done = run(*options, "--mcp", command("hostile", "brief"), stdin="Hello.\n/context\n")
+    tools = next(line for line in done.stdout.splitlines() if line.startswith("tools"))
+    assert int(tools.split()[1].replace(",", "")) > 100
+    assert r"'two\nlines' is left out" in done.stderr
+
+
+def test_a_library_is_named() -> None:
+    """Without documents there is nothing to serve."""
+    done = run("mcp", ok=False)
+    assert done.returncode == 2
+    assert "--library" in done.stderr

@@ -1,0 +1,1 @@
+"""Tests of embedders, vectors and indexes."""
