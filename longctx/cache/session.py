@@ -271,7 +271,8 @@ class Session(Standing, Closing):
         """Keep the first ``n`` tokens.
 
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
-        that have forgotten what the new end needs), the kept tokens are prefilled again.
+        that have forgotten what the new end needs), the kept tokens behind the last checkpoint
+        before it are prefilled again.
 
         Raises:
             RequestError: ``n`` is no whole number from 0.

@@ -3,6 +3,8 @@
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
     CELLS_APART,
+    CHECKPOINTS,
+    CHECKPOINTS_BYTES,
     N_SEQUENCES,
     KvType,
     MemoryEstimate,
@@ -19,6 +21,8 @@ from longctx.rope import SelfExtendConfig
 
 __all__ = [
     "CELLS_APART",
+    "CHECKPOINTS",
+    "CHECKPOINTS_BYTES",
     "N_SEQUENCES",
     "ContextPlan",
     "KvType",

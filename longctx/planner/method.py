@@ -137,18 +137,12 @@ def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...])
     )
     how = (
         "each growth prefills the text again"
-        if keys_cannot_turn(info)
+        if info.turning_obstacle
         else "the cached keys are re-rotated, nothing is prefilled again"
     )
     return (
         f"Elastic: as trained up to {first:,} tokens, then {stages}, when the text needs it; {how}."
     )
-
-
-def keys_cannot_turn(info: ModelInfo) -> bool:
-    """Whether cached keys stay what they are: compressed keys, M-RoPE, a recurrent state."""
-    kinds = set(info.layer_kinds)
-    return bool(kinds & {"mla", "recurrent"}) or info.rope_type == "mrope"
 
 
 def doubts(
@@ -172,16 +166,16 @@ def doubts(
                 f"The file already scales its RoPE ({info.rope_scaling}); this scaling comes on "
                 "top, which is little tried."
             )
-        if info.scaling_support == "global-layers":
+        if info.scaling_support == "global-layers" and method != "self-extend":
             sliding = sum(layer.kind == "sliding" for layer in info.layers)
             found.append(
                 f"{sliding} of {info.n_layer} layers slide over {info.sliding_window:,} tokens and "
                 "keep their own RoPE: scaling does not affect them."
             )
-        if keys_cannot_turn(info):
+        if (obstacle := info.turning_obstacle) is not None:
             found.append(
-                "Cached keys of this model cannot be re-rotated (compressed keys, M-RoPE or a "
-                "recurrent state): growing the window costs a second prefill."
+                f"Cached keys of this model cannot be re-rotated, because {obstacle}: growing the "
+                "window costs a second prefill."
             )
     if kv == "q4_0":
         found.append(

@@ -59,6 +59,12 @@ def plan_context(
             f"time share positions, {far.group} to each, more as they age; none is dropped. "
             "Frequencies stay as trained."
         )
+        if info.forgets:
+            whole = sum(layer.kind in ("full", "mla") for layer in info.layers)
+            reasons.append(
+                f"Only keys of the {whole} layers that see the whole window move; the others stay "
+                "as they are."
+            )
     warnings += [note for adapter in adapters for note in adapter.notes]
     warnings += doubts(info, chosen, scale, scaling.profile, kv)
     plan = ContextPlan(
