@@ -6,6 +6,8 @@ from longctx.model_info.layers import Layer
 from longctx.model_info.longrope import longrope_obstacle
 from longctx.model_info.tables import format_bytes, format_table
 
+from longctx.model_info.trained_for import TrainedFor
+
 __all__ = [
     "Adapter",
     "Layer",
