@@ -16,6 +16,7 @@ from longctx.cli.demo import demo
 from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
+from longctx.cli.finetune import finetune
 from longctx.cli.inspect import inspect
 from longctx.cli.models import models
 from longctx.cli.output import errors
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, models, inspect, plan, export, calibrate, doctor):
+for command in (demo, chat, ask, serve, models, inspect, plan, export, calibrate, finetune, doctor):
     app.command()(command)
 app.add_typer(evaluate)
 

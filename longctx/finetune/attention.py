@@ -84,7 +84,7 @@ def set_rope(model: nn.Module, rope: RopeConfig, n_rot: int) -> Tensor:
 
 
 def attend(
-    module: nn.Module,
+    _module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -10,7 +10,8 @@ from longctx.errors import RequestError
 LEAST_STEPS = 20
 """Steps below which no training is worth its name."""
 
-_JUDGED_AT = 3  # steps; the first one warms up
+JUDGED_AT = 4
+"""Steps after which the pace is known; the first one warms up."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Budget:
         return max(0.0, min(by_tokens, by_time))
 
     def check(self, step: int, tokens: int, seconds: float, pace_s: float) -> None:
-        """Refuse, after the first steps, what cannot end.
+        """Refuse what cannot end.
 
         Args:
             step: steps that were made.
@@ -46,7 +47,7 @@ class Budget:
         Raises:
             RequestError: the seconds do not suffice.
         """
-        if self.seconds is None or not self.is_judged_at(step, seconds):
+        if self.seconds is None:
             return
         step_tokens = tokens / step
         wanted = LEAST_STEPS * step_tokens if self.tokens is None else self.tokens
@@ -60,15 +61,10 @@ class Budget:
             else f"the {within:,} tokens that fit are too few to learn from"
         )
         raise RequestError(
-            f"training on {wanted:,.0f} tokens takes {spoken(least)} at {step_tokens / pace_s:,.0f} "
-            f"tokens/s, and {spoken(self.seconds)} of the budget are left for it; give a larger "
-            f"budget, {advice}"
+            f"training on {wanted:,.0f} tokens takes {spoken(least)} at "
+            f"{step_tokens / pace_s:,.0f} tokens/s, and {spoken(self.seconds)} of the budget are "
+            f"left for it; give a larger budget, {advice}"
         )
-
-    def is_judged_at(self, step: int, seconds: float) -> bool:
-        """Whether this step is the one after which the pace is known."""
-        assert self.seconds is not None
-        return step == _JUDGED_AT or (step < _JUDGED_AT and seconds >= self.seconds)
 
 
 def spoken(seconds: float) -> str:

@@ -65,6 +65,16 @@ def obstacle(info: ModelInfo) -> str | None:
     return None
 
 
+def check_loadable(info: ModelInfo) -> None:
+    """Refuse what cannot be fine-tuned, by its header.
+
+    Raises:
+        UnsupportedModelError: with the reason.
+    """
+    if why := obstacle(info):
+        raise UnsupportedModelError(f"{info.name} cannot be fine-tuned: {why}")
+
+
 def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> TorchModel:
     """Load a model for training.
 
@@ -78,8 +88,6 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
         UnsupportedModelError: transformers cannot load it, or it cannot be fine-tuned here.
         ModelFileError: there is no such folder.
     """
-    if why := obstacle(info):
-        raise UnsupportedModelError(f"{info.name} cannot be fine-tuned: {why}")
     if weights is not None and not (weights / "config.json").is_file():
         raise ModelFileError(
             f"{weights} is no folder of a transformers model: it has no config.json"

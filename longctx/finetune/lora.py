@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021) on the attention of a model of transformers, and its matrices by GGUF name."""
+"""LoRA (Hu et al. 2021) beside the attention of a model, and its matrices as a GGUF names them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_lora(module: nn.Module, rank: int, seed: int) -> Any:
     """
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=alpha(rank), target_modules=list(_NAMES))
-    return get_peft_model(module, config)  # type: ignore[arg-type]  # any model of transformers
+    return get_peft_model(module, config)
 
 
 def alpha(rank: int) -> int:

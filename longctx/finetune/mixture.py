@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,11 @@ from longctx.errors import DocumentError
 from longctx.finetune.placement import Placement, place, skipped, unmoved
 from longctx.finetune.practice import KINDS, SHARES, Exercise, draw_exercises
 from longctx.finetune.recipe import Recipe
+from longctx.protocols import Tokenizer
 from longctx.rope import SelfExtendConfig
 
 Ids = NDArray[np.int64]
 Piece = tuple[Ids, float]  # ids, and their weight in the loss
-Tokenize = Callable[[str], list[int]]
-Detokenize = Callable[[Sequence[int]], str]
 
 _ANSWER_WEIGHT = 4.0
 _PRACTICE_SHARE = 0.5  # of a sequence: statements and questions, at most; the rest is prose
@@ -43,9 +42,8 @@ class Mixture:
         recipe: lengths and shares.
         far: Self-Extend's map, where that is the method.
         prose: token ids of the text.
+        tokenizer: the model's.
         bos: what each sequence begins with, perhaps nothing.
-        tokenize: text to ids.
-        detokenize: ids to text.
 
     Raises:
         DocumentError: the text is shorter than a sequence.
@@ -56,10 +54,8 @@ class Mixture:
         recipe: Recipe,
         far: SelfExtendConfig | None,
         prose: Sequence[int],
-        *,
+        tokenizer: Tokenizer,
         bos: Sequence[int],
-        tokenize: Tokenize,
-        detokenize: Detokenize,
     ) -> None:
         if len(prose) <= recipe.sequence_tokens:
             raise DocumentError(
@@ -70,7 +66,7 @@ class Mixture:
         self._recipe, self._far = recipe, far
         self._prose = np.array(prose, dtype=np.int64)
         self._bos = np.array(bos, dtype=np.int64)
-        self._tokenize, self._detokenize = tokenize, detokenize
+        self._tokenizer = tokenizer
 
     def draw(self, rng: Generator) -> TrainingSequence:
         """Draw one sequence."""
@@ -94,7 +90,9 @@ class Mixture:
         ids = np.concatenate([self._bos, *(piece for piece, _ in pieces)])
         weights = [np.full(len(piece), weight, np.float32) for piece, weight in pieces]
         bos = np.zeros(len(self._bos), np.float32)
-        return TrainingSequence(kind, ids, np.concatenate([bos, *weights]), place(places, self._far))
+        return TrainingSequence(
+            kind, ids, np.concatenate([bos, *weights]), place(places, self._far)
+        )
 
     def _read(self, rng: Generator, n: int) -> list[Piece]:
         begin = int(rng.integers(len(self._prose) - n))
@@ -122,11 +120,10 @@ class Mixture:
         ((prose, _),) = self._read(rng, n - taken)
         # After any token of prose, each with a stretch of it before the next.
         cuts = np.sort(rng.integers(0, len(prose) + 1, size=len(stated)))
-        pieces: list[Piece] = []
-        for part, statement in zip(np.split(prose, cuts), [*_shuffled(rng, stated), None]):
-            pieces.append((part, 1.0))
-            if statement is not None:
-                pieces.append((statement, 0.0))  # nothing predicts it
+        first, *parts = np.split(prose, cuts)
+        pieces: list[Piece] = [(first, 1.0)]
+        for i, part in zip(rng.permutation(len(stated)), parts, strict=True):
+            pieces += [(stated[i], 0.0), (part, 1.0)]  # nothing predicts what is stated
         return [*pieces, *asked]
 
     def _asked(self, exercise: Exercise) -> list[Piece]:
@@ -141,11 +138,10 @@ class Mixture:
     def _span(self, rng: Generator) -> tuple[str, str]:
         ((ids, _),) = self._read(rng, _SPAN_BEGIN + _SPAN_REST)
         begin, rest = ids[:_SPAN_BEGIN], ids[_SPAN_BEGIN:]
-        return self._detokenize(begin.tolist()).strip(), self._detokenize(rest.tolist())
+        return self._text(begin), self._text(rest)
+
+    def _text(self, ids: Ids) -> str:
+        return self._tokenizer.decode_bytes(ids.tolist()).decode(errors="ignore")
 
     def _ids(self, text: str) -> Ids:
-        return np.array(self._tokenize(text), dtype=np.int64)
-
-
-def _shuffled(rng: Generator, items: Sequence[Ids]) -> list[Ids]:
-    return [items[i] for i in rng.permutation(len(items))]
+        return np.array(self._tokenizer.encode(text), dtype=np.int64)

@@ -69,7 +69,8 @@ def skipped(n_tokens: int, target_ctx: int, n_chunks: int, rng: Generator) -> Pl
     cuts = np.sort(rng.choice(np.arange(1, n_tokens), size=n_cuts, replace=False))
     skips = np.sort(rng.integers(0, total + 1, size=n_cuts))
     skips[-1] = total  # the last chunk ends where the text does
-    return unmoved(n_tokens) + np.repeat([0, *skips], np.diff([0, *cuts, n_tokens]))
+    moved: Places = np.repeat([0, *skips], np.diff([0, *cuts, n_tokens])) + unmoved(n_tokens)
+    return moved
 
 
 def place(places: Places, far: SelfExtendConfig | None) -> Placement:

@@ -90,7 +90,10 @@ def _pair(rng: Generator) -> Exercise:
 def _chain(rng: Generator, owner: str) -> Exercise:
     """Two hops: what is asked for is said of something that only the first statement names."""
     box, room = f"box {_digits(rng, 3)}", _ROOMS[int(rng.integers(len(_ROOMS)))]
-    statements = (f"\n\nThe {owner} is in {box}.\n\n", f"\n\nSomeone put {box} into the {room}.\n\n")
+    statements = (
+        f"\n\nThe {owner} is in {box}.\n\n",
+        f"\n\nSomeone put {box} into the {room}.\n\n",
+    )
     return Exercise(statements, f"\n\nThe {owner} is in the", room)
 
 

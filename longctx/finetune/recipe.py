@@ -12,6 +12,7 @@ FinetuneMethod: TypeAlias = Literal["self-extend", "yarn", "ntk"]
 
 LEARNING_RATE = 1e-3
 RANK = 16
+SEQUENCE_TOKENS = 1024
 RECALL_SHARE = 0.5
 SHORT_SHARE = 0.25
 

@@ -1,4 +1,4 @@
-"""The training loop: seeded steps within a budget, and a checkpoint from which a killed run goes on."""
+"""Training: seeded steps within a budget, and a checkpoint from which a killed run goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from longctx.errors import LongCtxError, RequestError
 from longctx.files import write_whole
-from longctx.finetune.budget import Budget
+from longctx.finetune.budget import JUDGED_AT, LEAST_STEPS, Budget
 from longctx.finetune.loading import TorchModel
 from longctx.finetune.lora import matrices, with_lora
 from longctx.finetune.mixture import Mixture, TrainingSequence
@@ -25,6 +26,7 @@ from longctx.finetune.report import FinetuneProgress
 ProgressCallback = Callable[[FinetuneProgress], None]
 
 _SAVE_EVERY_S = 60.0
+_PACE_STEPS = 20  # over which the pace is a mean
 _WARMUP, _LAST_RATE = 0.05, 0.02  # of the run, of the peak
 _SMOOTH = 0.9  # of the loss that is shown
 
@@ -46,9 +48,7 @@ class Trainer:
         self, model: TorchModel, mixture: Mixture, recipe: Recipe, checkpoint: Path
     ) -> None:
         self._mixture, self._recipe, self._checkpoint = mixture, recipe, checkpoint
-        self._model = TorchModel(
-            with_lora(model.module, recipe.rank, recipe.seed), model.inv_freq
-        )
+        self._model = TorchModel(with_lora(model.module, recipe.rank, recipe.seed), model.inv_freq)
         self._weights = matrices(self._model.module)
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
@@ -69,6 +69,11 @@ class Trainer:
         """The matrices by their names in torch."""
         return self._weights
 
+    @property
+    def loss(self) -> float:
+        """The loss of late, in nats a token; NaN before the first step."""
+        return math.nan if self._loss is None else self._loss
+
     def run(self, budget: Budget, on_progress: ProgressCallback | None = None) -> None:
         """Train to the end of the budget; Ctrl-C keeps what is done, a kill loses a minute.
 
@@ -77,21 +82,24 @@ class Trainer:
             LongCtxError: the checkpoint cannot be written.
         """
         saved_at = self.seconds
-        begun = self.seconds
-        steps_before = self.step
+        took: list[float] = []
         try:
             while (done := budget.done(self.tokens, self.seconds)) < 1:
                 started = time.monotonic()
                 loss = self._train_step(done)
-                self.seconds += time.monotonic() - started
-                self._loss = loss if self._loss is None else _mean(self._loss, loss)
-                pace = (self.seconds - begun) / (self.step - steps_before)
-                budget.check(self.step, self.tokens, self.seconds, pace)
+                took.append(time.monotonic() - started)
+                self.seconds += took[-1]
+                self._loss = loss if self._loss is None else _smoothed(self._loss, loss)
+                pace = mean(took[1:][-_PACE_STEPS:] or took)  # the first step warms up
+                if len(took) == JUDGED_AT:
+                    budget.check(self.step, self.tokens, self.seconds, pace)
                 if on_progress is not None:
                     on_progress(self._progress(budget, loss, pace))
                 if self.seconds - saved_at > _SAVE_EVERY_S:
                     self.save()
                     saved_at = self.seconds
+            if self.step < LEAST_STEPS and took and self.tokens < (budget.tokens or math.inf):
+                budget.check(self.step, self.tokens, self.seconds, mean(took))
         except KeyboardInterrupt:
             if self._is_between_steps:
                 self.save()
@@ -188,7 +196,7 @@ class Trainer:
         )
 
 
-def _mean(smoothed: float, loss: float) -> float:
+def _smoothed(smoothed: float, loss: float) -> float:
     return _SMOOTH * smoothed + (1 - _SMOOTH) * loss
 
 

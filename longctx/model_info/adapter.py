@@ -27,8 +27,8 @@ class Adapter(Frozen):
 
     ``scale`` multiplies what it adds to the model, 1 as it was trained and 0 nothing. ``rank`` is
     the largest over its matrices, ``n_tensors`` how many of the model's it changes, ``n_bytes``
-    what it takes in memory. ``trained_for`` is the map of positions that ``longctx finetune`` taught
-    it, None for any other adapter.
+    what it takes in memory. ``trained_for`` is the map of positions that ``longctx finetune``
+    taught it, None for any other adapter.
     """
 
     path: Path
