@@ -121,15 +121,16 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--name", default="finetune", help="of the file of results")
     options = parser.parse_args()
-    path = RESULTS / "finetune.json"
+    path = RESULTS / f"{options.name}.json"
     rows = json.loads(path.read_text())["figures"] if path.exists() else []
     prose = unseen_prose()
     for method in ("none", "self-extend", "yarn", "ntk"):
         way = f"{method}, untrained"
         if not any(row["way"] == way for row in rows):
             rows.append({"way": way, **measure(prose, method, [])})
-            save("finetune", rows)
+            save(options.name, rows)
             show(rows[-1])
     for seed in options.seeds:
         for way in options.ways:
@@ -139,7 +140,7 @@ def main() -> None:
             rows.append(
                 {"asked_tokens": options.tokens, **trained(way, options.tokens, seed, prose)}
             )
-            save("finetune", rows)
+            save(options.name, rows)
             show(rows[-1])
 
 

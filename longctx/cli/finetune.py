@@ -60,7 +60,10 @@ def finetune(
         int | None, typer.Option(help="Of the LoRA matrices.", rich_help_panel=_TRAINING)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="At its peak.", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option(
+            help="At its peak. Default: 0.8 over the model's width.", rich_help_panel=_TRAINING
+        ),
     ] = None,
     recall_share: Annotated[
         float | None,

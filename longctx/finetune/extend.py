@@ -11,13 +11,13 @@ from longctx.arguments import one_of, plain_text, real, whole
 from longctx.arguments import path as checked_path
 from longctx.errors import MissingExtraError, RequestError
 from longctx.finetune.recipe import (
-    LEARNING_RATE,
     RANK,
     RECALL_SHARE,
     SEQUENCE_TOKENS,
     SHORT_SHARE,
     FinetuneMethod,
     Recipe,
+    usual_learning_rate,
 )
 from longctx.finetune.report import FinetuneProgress, FinetuneResult
 from longctx.model_info import ModelInfo
@@ -40,7 +40,7 @@ def extend(
     full_length: bool = False,
     sequence_tokens: int | None = None,
     rank: int = RANK,
-    learning_rate: float = LEARNING_RATE,
+    learning_rate: float | None = None,
     recall_share: float = RECALL_SHARE,
     short_share: float = SHORT_SHARE,
     seed: int = 0,
@@ -70,7 +70,7 @@ def extend(
         full_length: train on sequences as long as the window, which costs memory and time.
         sequence_tokens: of a training sequence; None is the trained window, up to 1,024.
         rank: of the LoRA matrices.
-        learning_rate: at its peak.
+        learning_rate: at its peak; None is 0.8 over the model's width.
         recall_share: of the sequences that ask for something stated before, 0 to 1.
         short_share: of the sequences whose positions nothing moves, 0 to 1.
         seed: draws sequences, first weights, and what is measured.
@@ -117,7 +117,9 @@ def extend(
         skip=not full_length,
         sequences_per_step=1 if full_length else 4,
         rank=whole("rank", rank, least=1, most=1024),
-        learning_rate=real("learning_rate", learning_rate, above=0),
+        learning_rate=usual_learning_rate(info.n_embd)
+        if learning_rate is None
+        else real("learning_rate", learning_rate, above=0),
         recall_share=real("recall_share", recall_share, least=0, most=1),
         short_share=real("short_share", short_share, least=0, most=1),
         short_tokens=sequence,

@@ -30,7 +30,12 @@ def tokenizer() -> Iterator[ModelTokenizer]:
 def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: float) -> Mixture:
     """Under YaRN, where a place is a position."""
     recipe = Recipe(
-        method="yarn", target_ctx=4096, sequence_tokens=N, short_tokens=N // 2, **changes
+        method="yarn",
+        target_ctx=4096,
+        sequence_tokens=N,
+        short_tokens=N // 2,
+        learning_rate=1e-3,
+        **changes,
     )
     bos = tokenizer.bos
     assert bos is not None
