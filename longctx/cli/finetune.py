@@ -124,7 +124,7 @@ def finetune(
     Stop it with Ctrl-C: the same command goes on.
 
     `longctx finetune model.gguf --target-ctx 32768 --budget 2h`, then
-    `longctx chat --model model.gguf --adapter model.longctx/model.longctx.lora.gguf`
+    `longctx chat model.gguf --adapter model.longctx/model.longctx.lora.gguf`
     """
     from longctx.documents import load_document
     from longctx.finetune import extend

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,16 +97,15 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
         )
     where: dict[str, Any] = {"gguf_file": info.path.name} if weights is None else {}
     folder = info.path.parent if weights is None else weights
-    showed = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
     try:
-        module = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=ATTENTION,
-            local_files_only=True,
-            **where,
-        )
+        with _quiet():
+            module = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation=ATTENTION,
+                local_files_only=True,
+                **where,
+            )
     except Exception as error:  # it raises whatever its parsers meet
         said = " ".join(str(error).split())[:300]
         raise UnsupportedModelError(
@@ -111,9 +113,6 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
             f"({type(error).__name__}: {said}). Give the original model's folder as weights, or "
             "take another model"
         ) from error
-    finally:
-        if showed:
-            transformers_logging.enable_progress_bar()
     module.requires_grad_(False)
     module.eval()
     module.to(_device())
@@ -143,6 +142,18 @@ def check_same(model: TorchModel, info: ModelInfo, ids: list[int], nll: Any) -> 
             "other. Other weights than the GGUF's, or an architecture that transformers reads "
             "wrong"
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and the reports of transformers, whose errors we give ourselves."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(transformers_logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 
 def _device() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,10 @@ def with_lora(module: nn.Module, rank: int, seed: int) -> Any:
     """
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=alpha(rank), target_modules=list(_NAMES))
-    return get_peft_model(module, config)
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that a later version will not have.
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(module, config)
 
 
 def alpha(rank: int) -> int:

@@ -89,12 +89,16 @@ def noisy(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    # transformers takes every Qwen3 to have heads of 128.
+    [("llama", {}), ("qwen2", {}), ("qwen3", {"head_dim": 128, "n_rot": 128})],
+)
 def test_rows_of_every_architecture(
-    tiny_gguf: Callable[..., Path], architecture: str, tmp_path: Path
+    tiny_gguf: Callable[..., Path], architecture: str, shape: dict[str, int], tmp_path: Path
 ) -> None:
     """Random models: q and k are in the order that their rotation wants, also in the adapter."""
-    planned = plan("yarn", 2048, tiny_gguf(architecture))
+    planned = plan("yarn", 2048, tiny_gguf(architecture, **shape))
     model = load(planned.info, planned.rope)
     ids, expected = llama_cpp(planned, 200)
     check_same(model, planned.info, ids, expected)
@@ -128,7 +132,10 @@ def test_models_that_cannot_be_fine_tuned(
 
 
 def test_what_transformers_cannot_load(tmp_path: Path, tiny_gguf: Callable[..., Path]) -> None:
-    """A tensor is missing; a folder of weights that is none."""
+    """Heads of a size that it does not expect; a folder of weights that is none."""
+    other = plan("none", 512, tiny_gguf("qwen3"))
+    with pytest.raises(UnsupportedModelError, match=r"transformers cannot load .* another model"):
+        load(other.info, other.rope)
     planned = plan("none", 512)
     with pytest.raises(LongCtxError, match=r"no config\.json"):
         load(planned.info, planned.rope, tmp_path)
