@@ -171,7 +171,7 @@ class _Told:
     """A line of progress every ten seconds, so that a log can be read as well as a terminal."""
 
     def __init__(self) -> None:
-        self._said_at = 0.0
+        self._said_at = -_SAID_EVERY_S
 
     def __call__(self, progress: FinetuneProgress) -> None:
         if progress.seconds - self._said_at < _SAID_EVERY_S and progress.done < 1:

@@ -67,18 +67,34 @@ class RunFolder:
             RequestError: another run is in it, or has left one of other settings there.
             LongCtxError: it cannot be written.
         """
+        lock = FileLock(self.path / ".lock", timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path / ".lock", timeout=0):
-                self._keep(settings)
-                yield
+            lock.acquire()
         except Timeout as error:
             raise RequestError(
                 f"another fine-tuning is running in {self.path}; wait for it, or give another out"
             ) from error
         except OSError as error:
+            raise LongCtxError(f"{self.path} cannot be used: {error}; give another out") from error
+        try:
+            self._keep(settings)
+            yield
+        finally:
+            lock.release()
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of the run.
+
+        Raises:
+            LongCtxError: it cannot be written.
+        """
+        try:
+            write_whole(path, text.encode())
+        except OSError as error:
             raise LongCtxError(
-                f"{self.path} cannot be written: {error}; give another out"
+                f"{path} cannot be written: {error}. Make room, and run the same command again: "
+                "what was trained is kept"
             ) from error
 
     def before(self) -> Measured | None:
@@ -90,7 +106,7 @@ class RunFolder:
 
     def keep_before(self, measured: Measured) -> None:
         """Keep what was measured before training."""
-        write_whole(self._before, measured.model_dump_json(indent=1).encode())
+        self.write(self._before, measured.model_dump_json(indent=1))
 
     @property
     def _before(self) -> Path:
@@ -100,7 +116,7 @@ class RunFolder:
         path = self.path / "run.json"
         if path.exists():
             self._check(path, settings)
-        write_whole(path, settings.model_dump_json(indent=1).encode())
+        self.write(path, settings.model_dump_json(indent=1))
 
     def _check(self, path: Path, settings: Settings) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
@@ -21,8 +22,9 @@ from longctx.finetune.placement import Placement, place, unmoved
 from longctx.model_info import ModelInfo
 from longctx.rope import RopeConfig
 
-SAME_NATS = 0.05
-"""Mean nats a token by which quantised matrices may differ from the same ones in float32."""
+SAME_NATS = 0.25
+"""Mean nats a token by which the two may differ: llama.cpp multiplies quantised matrices in 8 bits
+(SmolLM2 in Q4_1 and Q8_0: 0.06), and another model or another rotation is whole nats apart."""
 
 NORM_ORDER = {"llama": True, "qwen2": False, "qwen3": False}
 """The architectures that can be fine-tuned, and whether their GGUF has the rows of q and k in the
@@ -119,7 +121,9 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
     return TorchModel(module, set_rope(module, rope, info.n_rot))
 
 
-def check_same(model: TorchModel, info: ModelInfo, ids: list[int], nll: Any) -> None:
+def check_same(
+    model: TorchModel, info: ModelInfo, ids: list[int], nll: NDArray[np.float32]
+) -> None:
     """Refuse a model that torch computes otherwise than llama.cpp: its adapter would not fit.
 
     Args:
@@ -134,7 +138,7 @@ def check_same(model: TorchModel, info: ModelInfo, ids: list[int], nll: Any) -> 
     with torch.no_grad():
         log_probs = model.log_probs(ids, place(unmoved(len(ids)), None)).cpu().numpy()
     mine = -log_probs[np.arange(len(ids) - 1), ids[1:]]
-    apart = float(np.abs(mine - np.asarray(nll)).mean())
+    apart = float(np.abs(mine - nll).mean())
     if not apart < SAME_NATS:
         raise UnsupportedModelError(
             f"transformers and llama.cpp compute {info.name} otherwise ({apart:.3f} nats a token "

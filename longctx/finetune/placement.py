@@ -40,11 +40,6 @@ class Placement:
     own: NDArray[np.int64]
     views: tuple[View, ...]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether no key ever moves, so that ``own`` says all."""
-        return len(self.views) == 1
-
 
 def unmoved(n_tokens: int) -> Places:
     """The places of a text as it is: int64[n_tokens]."""

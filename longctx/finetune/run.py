@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from longctx._native import Model
-from longctx.errors import LongCtxError, RequestError
+from longctx.errors import RequestError
 from longctx.evaluate import python_reference
-from longctx.files import hash_parts, write_whole
+from longctx.files import hash_parts
 from longctx.finetune.adapter_file import trained_for, write_adapter, write_merged
 from longctx.finetune.budget import Budget, spoken
 from longctx.finetune.card import card
@@ -180,10 +180,7 @@ class Run:
             before=before,
             after=after,
         )
-        try:
-            write_whole(files.card, card(result, trained).encode())
-        except OSError as error:
-            raise LongCtxError(f"{files.card} cannot be written: {error}") from error
+        files.write(files.card, card(result, trained))
         return result
 
     def _profile(self, plan: ContextPlan, after: Measured) -> Profile:

@@ -51,6 +51,8 @@ def as_trained(
             largest_ctx=trained.target_ctx,
         )
     parameters = _parameters(name, trained)
+    if trained.method == "self-extend" and request.target_ctx <= info.n_ctx_train:
+        return request  # where no position is shared yet, with the adapter as without
     if trained.method != "self-extend":
         parameters = _same_scale(name, trained, parameters, request.target_ctx, info)
     if request.parameters not in (None, parameters):

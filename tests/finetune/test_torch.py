@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
 
 from longctx import LongContextLLM, ModelInfo, plan_context
 from longctx.errors import LongCtxError, UnsupportedModelError
@@ -108,6 +110,19 @@ def test_rows_of_every_architecture(
     write_adapter(path, pairs, alpha(RANK), planned.info, trained_for(planned))
     beside = llama_cpp(plan("yarn", 2048, planned.info.path, adapters=[path]), 200)[1]
     np.testing.assert_allclose(beside, in_torch(taught, planned, ids), atol=0.06)
+
+
+def test_weights_of_a_folder(tmp_path: Path) -> None:
+    """As of the repository that a GGUF was quantised from."""
+    planned = plan("none", 512)
+    module: Any = load(planned.info, planned.rope).module
+    del module.config.quantization_config  # says that it came out of a GGUF
+    fresh: Any = AutoModelForCausalLM.from_config(module.config)
+    fresh.load_state_dict(module.state_dict())
+    fresh.save_pretrained(tmp_path)
+    ids, expected = llama_cpp(planned, 200)
+    found = in_torch(load(planned.info, planned.rope, tmp_path), planned, ids)
+    np.testing.assert_allclose(found, expected, atol=0.06)
 
 
 def test_a_model_that_torch_computes_otherwise_is_refused() -> None:
