@@ -1,4 +1,4 @@
-"""RoPE and attention in torch as our llama.cpp backend runs them.
+"""RoPE and attention in torch, as our llama.cpp backend runs them.
 
 Frequencies and temperature are a :class:`longctx.rope.RopeConfig`'s. Under Self-Extend cached keys
 move as the text grows; here each block of queries sees the keys turned to where they stand by then,
