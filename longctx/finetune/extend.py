@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from longctx.arguments import one_of, plain_text, real, whole
 from longctx.arguments import path as checked_path
-from longctx.errors import MissingExtraError, RequestError
+from longctx.errors import MissingExtraError, RequestError, UnsupportedModelError
 from longctx.finetune.recipe import (
     RANK,
     RECALL_SHARE,
@@ -103,7 +103,13 @@ def extend(
         plain_text("text", text)
     _check_extra()
     said = announce or _say_nothing
-    info = ModelInfo.from_gguf(find_model(model, announce=said).path)
+    found = find_model(model, announce=said)
+    if found.adapters:
+        raise UnsupportedModelError(
+            f"{model} brings LoRA adapters of its own, and finetune trains beside a plain model: "
+            f"give {found.path} itself"
+        )
+    info = ModelInfo.from_gguf(found.path)
     plan = _plan(info, target_ctx, method)
     sequence = (
         min(info.n_ctx_train, SEQUENCE_TOKENS)

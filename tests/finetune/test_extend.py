@@ -15,7 +15,13 @@ import pytest
 from filelock import FileLock
 
 from longctx import LongContextLLM, plan_context
-from longctx.errors import DocumentError, LongCtxError, PlanError, RequestError
+from longctx.errors import (
+    DocumentError,
+    LongCtxError,
+    MissingExtraError,
+    PlanError,
+    RequestError,
+)
 from longctx.finetune import FinetuneProgress, FinetuneResult, extend
 from longctx.planner import Profile
 from tests.finetune.small import FEW, MODEL, PROSE
@@ -184,6 +190,13 @@ def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LongCtxError, match="give another out"):
         run(tmp_path / "file")
+
+
+def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said, and how to have it."""
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"needs peft: run `pip install .*\[finetune\]"):
+        run(tmp_path)
 
 
 def test_it_imports_without_torch() -> None:
