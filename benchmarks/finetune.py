@@ -4,7 +4,7 @@ The model was trained on 512 tokens; adapters teach it 4,096. Each way is traine
 facts, their names and the text that they stand in were not trained on, by the model neither. Runs
 that were made before are kept, so an interrupted study goes on where it stopped.
 
-    python benchmarks/finetune.py [--tokens 300000] [--seeds 3] [--ways ...]
+    python benchmarks/finetune.py [--tokens 60000] [--seeds 0 1 2] [--ways yarn ...]
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from math import exp
 from pathlib import Path
@@ -28,7 +30,7 @@ from longctx.finetune.prose import docstrings
 
 MODEL = Path(__file__).parents[1] / "tests" / "models" / "tiny-longctx.gguf"
 TRAINED, TARGET = 512, 4096
-TEXTS = 3  # recall and perplexity are over as many texts; with fewer, four times is left out
+TEXTS_OF_ALL = 3  # with fewer, recall at four times the window is left out
 
 WAYS: dict[str, dict[str, Any]] = {
     "self-extend": {},
@@ -66,7 +68,7 @@ def measure(prose: str, method: str, adapters: list[Path], n_texts: int) -> dict
         n_threads=1,
     ) as llm:
         for length in (TRAINED, 4 * TRAINED, 8 * TRAINED):
-            if length > target or (length == 4 * TRAINED and n_texts < TEXTS):
+            if length > target or (length == 4 * TRAINED and n_texts < TEXTS_OF_ALL):
                 continue
             n_facts = 8 if length == TRAINED else 20
             facts = [
@@ -105,8 +107,6 @@ def trained(way: str, tokens: int, seed: int, prose: str, n_texts: int) -> dict[
         )  # fmt: skip
         print(f"{way}, seed {seed}: {made}, {made.seconds:.0f} s, loss {made.loss:.3f}", flush=True)
         return {
-            "way": way,
-            "seed": seed,
             "tokens": made.tokens,
             "seconds": made.seconds,
             "total_s": time.monotonic() - started,
@@ -118,35 +118,31 @@ def trained(way: str, tokens: int, seed: int, prose: str, n_texts: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=300_000)
+    parser.add_argument("--tokens", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--texts", type=int, default=TEXTS)
-    parser.add_argument("--trained-only", action="store_true")
+    parser.add_argument("--texts", type=int, default=2, help="recall is over as many")
     parser.add_argument("--name", default="finetune", help="of the file of results")
     options = parser.parse_args()
     path = RESULTS / f"{options.name}.json"
     rows = json.loads(path.read_text())["figures"] if path.exists() else []
-    prose = unseen_prose()
-    for method in () if options.trained_only else ("none", "self-extend", "yarn"):
-        way = f"{method}, untrained"
-        if not any(row["way"] == way for row in rows):
-            rows.append({"way": way, **measure(prose, method, [], options.texts)})
-            save(options.name, rows)
-            show(rows[-1])
+    prose, n_texts = unseen_prose(), options.texts
+
+    def keep(key: dict[str, Any], make: Callable[[], dict[str, Any]]) -> None:
+        """Make a row, unless there is one."""
+        if any(key.items() <= row.items() for row in rows):
+            return
+        rows.append({**key, **make()})
+        save(options.name, rows)
+        show(rows[-1])
+
+    for method in ("none", "self-extend", "yarn"):
+        key = {"way": f"{method}, untrained", "texts": n_texts}
+        keep(key, partial(measure, prose, method, [], n_texts))
     for seed in options.seeds:
         for way in options.ways:
-            done = {(row["way"], row.get("seed"), row.get("asked_tokens")) for row in rows}
-            if (way, seed, options.tokens) in done:
-                continue
-            rows.append(
-                {
-                    "asked_tokens": options.tokens,
-                    **trained(way, options.tokens, seed, prose, options.texts),
-                }
-            )
-            save(options.name, rows)
-            show(rows[-1])
+            key = {"way": way, "seed": seed, "asked_tokens": options.tokens, "texts": n_texts}
+            keep(key, partial(trained, way, options.tokens, seed, prose, n_texts))
 
 
 def show(row: dict[str, Any]) -> None:
