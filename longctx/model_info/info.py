@@ -17,6 +17,7 @@ from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE
 from longctx.model_info.gguf_header import GgufHeader, read_header
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
 from longctx.model_info.layers import Layer, n_layers, read_layers, sliding_window
+from longctx.model_info.norms import hash_norms
 from longctx.model_info.sampling import read_sampling
 from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
@@ -135,6 +136,11 @@ class ModelInfo(Frozen):
             return hash_files(*self.files)
         except OSError as error:
             raise ModelFileError(f"{self.path} can no longer be read: {error}") from error
+
+    @cached_property
+    def norms_sha256(self) -> str:
+        """Hash of the norms, which are the same in every quantisation of a model."""
+        return hash_norms(self.files)
 
     @property
     def layer_kinds(self) -> tuple[str, ...]:

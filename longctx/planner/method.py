@@ -69,13 +69,21 @@ def choose_method(
     if request.method is not None:
         parameters = request.parameters or ProfileParameters()
         reasons.append(
-            f"{request.method}{parameters}, as asked for: {request.target_ctx:,} tokens are "
+            f"{request.method}{parameters}, {request.chosen_by}: {request.target_ctx:,} tokens are "
             f"{ratio:.3g} times {trained}."
         )
-        return Scaling(request.method, parameters)
+        measured_so = (
+            request.profile if request.profile and request.profile.adapter_sha256 else None
+        )
+        return Scaling(request.method, parameters, measured_so)
     profile, warning = (request.profile, None) if request.profile else find_profile(info)
     if warning:
         warnings.append(warning)
+    if profile is not None and profile.adapter_sha256 is not None:
+        warnings.append(
+            "The calibration is ignored, which was measured with an adapter: pass that as adapters."
+        )
+        profile = None
     if profile is not None and profile.method == "self-extend":
         obstacle = self_extend_obstacle(info, request.target_ctx, profile.parameters)
         if obstacle is not None:

@@ -21,6 +21,7 @@ from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
 from longctx.planner.request import PlanOptions, PlanRequest, check_request
 from longctx.planner.self_extend import choose_self_extend
+from longctx.planner.trained_map import as_trained
 
 
 def plan_context(
@@ -45,6 +46,7 @@ def plan_context(
     adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
     warnings: list[str] = []
+    request = as_trained(request, info, adapters, reasons)
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)

@@ -23,6 +23,7 @@ from tests.support.tiny_vocabulary import add_vocabulary
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen2": {},
+    "qwen3": {},
     "smollm3": {"n_layer": 4},
     "stablelm": {"n_rot": 8},
     "chatglm": {"n_rot": 16},
@@ -219,10 +220,13 @@ def _attention_layer(architecture: str, model: TinyModel) -> Shapes:
         shapes |= {"attn_q.bias": (n_q,), "attn_k.bias": (n_kv,), "attn_v.bias": (n_kv,)}
     if architecture == "stablelm":
         shapes |= {"attn_norm.bias": (n_embd,), "ffn_norm.bias": (n_embd,)}
-    if architecture == "gemma3":
+    if architecture in ("gemma3", "qwen3"):
         shapes |= {
             "attn_q_norm.weight": (model.head_dim,),
             "attn_k_norm.weight": (model.head_dim,),
+        }
+    if architecture == "gemma3":
+        shapes |= {
             "post_attention_norm.weight": (n_embd,),
             "post_ffw_norm.weight": (n_embd,),
         }
