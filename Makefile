@@ -7,11 +7,11 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all test-ray plugins lint docs format bench soak soak-server tiny-model clean
+.PHONY: help demo test test-all test-ray plugins lint docs format bench soak soak-server tiny-model finetune-demo clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
@@ -26,6 +26,7 @@ help:
 	@echo "make soak      20 minutes of calls, cancellations, interrupts and reopenings; ARGS=--minutes 5"
 	@echo "make soak-server  20 minutes of 16 clients at once of longctx serve, each answer checked"
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
+	@echo "make finetune-demo  teach the demo model 32,768 tokens; hours on two cores, Ctrl-C and again goes on"
 	@echo "make clean     remove .venv, caches and build outputs"
 
 # Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'", or
@@ -82,6 +83,11 @@ soak-server: $(DEV)
 
 tiny-model: $(DEV)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m tools.train_tiny_model $(ARGS)
+
+# Options: make finetune-demo ARGS="--budget 30min --target-ctx 16384"
+finetune-demo: $(DEV)
+	OMP_WAIT_POLICY=passive $(BIN)/longctx finetune --target-ctx 32768 --budget 4h \
+	  --out build/finetune-demo $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \

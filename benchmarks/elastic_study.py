@@ -110,10 +110,12 @@ WAYS = {
 }
 
 
-def build(llm: LongContextLLM, marks: list[int]) -> tuple[list[int], list[tuple[int, str, str]]]:
-    """The token ids, and the facts: (where it ends, question, answer)."""
+def build(
+    llm: LongContextLLM, marks: list[int], every: int = FACT_EVERY
+) -> tuple[list[int], list[tuple[int, str, str]]]:
+    """The token ids, and the facts, one in ``every`` tokens: (where it ends, question, answer)."""
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
-    source = iter(llm.tokenize(text[:160_000]))
+    source = iter(llm.tokenize(text[: 8 * max(marks)]))
     random = np.random.default_rng(0)
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
     random.shuffle(names)
@@ -121,7 +123,7 @@ def build(llm: LongContextLLM, marks: list[int]) -> tuple[list[int], list[tuple[
     facts: list[tuple[int, str, str]] = []
     scored = [(mark - MARGIN, mark - MARGIN + SCORED) for mark in marks]
     while len(ids) < max(marks):
-        ids += [next(source) for _ in range(FACT_EVERY - 24)]
+        ids += [next(source) for _ in range(every - 24)]
         if any(begin - 40 < len(ids) < end for begin, end in scored):
             continue
         name, number = names[len(facts)], str(random.integers(10_000, 100_000))

@@ -19,6 +19,7 @@ from longctx.errors import BackendError
 # ggml_type numbers of the KV types that we offer.
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}
 _SCALING_TYPES = {"from-model": -1, "none": 0, "linear": 1, "yarn": 2}
+_PARTIAL = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 _FLASH = {"auto": -1, "off": 0, "on": 1}
 
 
@@ -339,20 +340,27 @@ class Context:
 
     # The state of one sequence
 
-    def get_state(self, seq_id: int = 0) -> NDArray[np.uint8]:
-        """Copy a sequence's state out: uint8[n], as of a cache that has but this one."""
-        size = int(lib.llama_state_seq_get_size(self.handle, seq_id))
+    def get_state(self, seq_id: int = 0, *, partial: bool = False) -> NDArray[np.uint8]:
+        """Copy a sequence's state out: uint8[n], as of a cache that has but this one.
+
+        With ``partial``, only of the layers that cannot go back to it by themselves: those that
+        slide, and recurrent ones.
+        """
+        flags = _PARTIAL if partial else 0
+        size = int(lib.llama_state_seq_get_size_ext(self.handle, seq_id, flags))
         out = np.empty(size, dtype=np.uint8)
         pointer = out.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        written = int(lib.llama_state_seq_get_data(self.handle, pointer, size, seq_id))
+        written = int(lib.llama_state_seq_get_data_ext(self.handle, pointer, size, seq_id, flags))
         if written != size:
             raise BackendError(
                 f"llama.cpp wrote {written} of {size} bytes of state: {last_errors()}"
             )
         return out if self.is_unified else _without_empty_streams(out, seq_id)
 
-    def set_state(self, state: NDArray[np.uint8], seq_id: int = 0) -> None:
-        """Put a state in place of a sequence.
+    def set_state(
+        self, state: NDArray[np.uint8], seq_id: int = 0, *, partial: bool = False
+    ) -> None:
+        """Put a state in place of a sequence, or a ``partial`` one in place of that part of it.
 
         Raises:
             BackendError: it is damaged, of another shape, or does not fit.
@@ -361,7 +369,8 @@ class Context:
             state if self.is_unified else _with_empty_streams(state, self.n_sequences)
         )
         pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        read = int(lib.llama_state_seq_set_data(self.handle, pointer, data.size, seq_id))
+        flags = _PARTIAL if partial else 0
+        read = int(lib.llama_state_seq_set_data_ext(self.handle, pointer, data.size, seq_id, flags))
         if read != data.size:
             raise BackendError(
                 f"llama.cpp took {read} of {data.size} bytes of state: {last_errors()}"

@@ -76,10 +76,13 @@ class KVContext(Protocol):
     def last_position(self, seq_id: int = 0) -> int:
         """Largest position of a sequence; -1 when empty."""
 
-    def get_state(self, seq_id: int = 0) -> NDArray[np.uint8]:
-        """Copy keys, values and positions of a sequence out."""
+    def get_state(self, seq_id: int = 0, *, partial: bool = False) -> NDArray[np.uint8]:
+        """Copy keys, values and positions of a sequence out; ``partial`` those that slide, and
+        recurrent states."""
 
-    def set_state(self, state: NDArray[np.uint8], seq_id: int = 0) -> None:
+    def set_state(
+        self, state: NDArray[np.uint8], seq_id: int = 0, *, partial: bool = False
+    ) -> None:
         """Put a state in place of a sequence."""
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
+from longctx.cache.checkpoints import EVERY, Checkpoints
 from longctx.cache.shared import Contexts, Lease, SharedContext
+from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
 Ids = Sequence[int] | NDArray[np.int32]
@@ -20,10 +23,12 @@ Outputs = Literal["none", "last", "all"]
 class Cells:
     """What stands in the cache, kept true through every change, failure and Ctrl-C.
 
-    llama.cpp keeps no token ids, and tells of positions only the first and the last, so this is the
-    record of both. After every method, and after every error in one, ``tokens`` and ``positions``
-    are what the sequence holds, positions never fall from one token to the next (several tokens
-    may share one), and ``rope`` is what the keys were rotated under.
+    llama.cpp keeps no token ids and does not know that keys were moved, so this is the record of
+    both. A token's cell has its index for a position, which drives nothing but the causal mask and
+    the sliding windows; what a layer without such a window sees is where the key was rotated to.
+    After every method, and after every error in one, ``tokens`` is what the sequence holds,
+    ``positions`` where their keys stand (they never fall from one token to the next, several may
+    share one, and the last ones are indices), and ``rope`` is what they were rotated under.
 
     Args:
         backend: the model.
@@ -48,6 +53,8 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
+        self.checkpoints = Checkpoints()
+        self._n_last_batch = 1
         self._lease = lease or contexts.lease(n_ctx, rope)
 
     @property
@@ -88,7 +95,7 @@ class Cells:
     @property
     def next_position(self) -> int:
         """Where the next token will stand."""
-        return int(self.positions[-1]) + 1 if self.tokens else 0
+        return len(self.tokens)
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -115,6 +122,7 @@ class Cells:
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
+        self._keep_state(len(ids))
         n, first, lease = len(self.tokens), self.next_position, self._lease
         # The batch overwrites everybody's logits, also where it fails half-way.
         lease.shared.logits_of = {}
@@ -143,6 +151,8 @@ class Cells:
         shared = pieces[0][0].shared
         ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
+        for cells, ids, _ in pieces:
+            cells._keep_state(len(ids))
         try:
             rows = shared.context.decode_parts(
                 [
@@ -182,28 +192,50 @@ class Cells:
     def cut(self, n: int) -> None:
         """Keep the first ``n`` tokens, or fewer: as many as the cache can be cut to.
 
-        Tokens that share a position go together. Recurrent layers, and sliding-window layers
-        that have forgotten what the new end needs, leave nothing.
+        Recurrent layers, and sliding-window layers that have forgotten what the new end needs,
+        go back to the last checkpoint before it.
         """
         if n >= len(self.tokens):
             return
         self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
-        # llama.cpp removes by position, and under Self-Extend several tokens have one: none of
-        # those that share the first one's to go can stay.
-        kept = int(np.searchsorted(self.positions, self.positions[n])) if n else 0
-        reached = kept and context.remove(int(self.positions[n]), seq_id=sequence)
-        if not reached or not self._reaches_back(kept):
-            # A recurrent state has no earlier one to go back to; the caller prefills it again.
-            context.remove(0, seq_id=sequence)
-            kept = 0
-        self._keep(kept)
+        # Asked before, for a sliding cache that lost all its cells has no first one to tell of.
+        reached = n and self._reaches_back(n) and context.remove(n, seq_id=sequence)
+        self._keep(n if reached else self._restore(n))
+
+    def _restore(self, n: int) -> int:
+        """Go back to the last checkpoint within the first ``n`` tokens; how many it has."""
+        context, sequence = self._lease.context, self._lease.sequence
+        checkpoint = self.checkpoints.at_most(n)
+        if checkpoint is not None:
+            with suppress(BackendError):  # the caller has the tokens, and prefills them again
+                context.set_state(checkpoint.state, sequence, partial=True)
+                if context.remove(checkpoint.n_tokens, seq_id=sequence):
+                    return checkpoint.n_tokens
+        context.remove(0, seq_id=sequence)
+        return 0
+
+    def _keep_state(self, n_batch: int) -> None:
+        """Before a batch: keep a checkpoint where somebody may want to come back to.
+
+        That is where text that is read begins, behind an answer; where it ends, and an answer
+        begins that may be asked for again; and now and then in a long one.
+        """
+        n = len(self.tokens)
+        if not n or not self._backend.info.forgets:
+            return
+        begins_or_ends = (n_batch > 1) != (self._n_last_batch > 1)
+        self._n_last_batch = n_batch
+        since = n - self.checkpoints.last
+        if since and (begins_or_ends or since >= EVERY):
+            state = self._lease.context.get_state(self._lease.sequence, partial=True)
+            self.checkpoints.add(n, state)
 
     def _reaches_back(self, n: int) -> bool:
         """Whether sliding-window layers still hold what token ``n`` will look at."""
         window = self._backend.info.sliding_window
         first = self._lease.context.first_position(self._lease.sequence)
-        return window is None or first <= max(0, n - window)
+        return window is None or first <= max(0, n - window + 1)  # it looks at itself, too
 
     # The record
 
@@ -222,6 +254,7 @@ class Cells:
         """Forget all tokens but the first ``n``."""
         del self.tokens[n:]
         self.positions = self.positions[:n]
+        self.checkpoints.keep(n)
         if self._lease.is_held:
             self._lease.keep_cells(n)
 
@@ -371,6 +404,7 @@ class Cells:
         lease = self._lease.fork()
         twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
         tokens, positions = list(self.tokens), self.positions.copy()
+        twin.checkpoints = self.checkpoints.copy()
         if lease is not None:
             twin.tokens, twin.positions = tokens, positions
         elif tokens:

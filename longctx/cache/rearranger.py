@@ -35,6 +35,10 @@ class Rearranger:
         """Whether the cached keys can be re-rotated to another positional encoding."""
         return self._rotator.obstacle(self._cells.rope, rope) is None
 
+    def moving_obstacle(self) -> str | None:
+        """Why the cached keys cannot be moved to other positions; None if they can."""
+        return self._rotator.obstacle(self._cells.rope, self._cells.rope, moves=True)
+
     def rearrange(
         self,
         kept: NDArray[np.intp],
@@ -64,16 +68,22 @@ class Rearranger:
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
         moves = not np.array_equal(old_positions[kept], positions)
+        relabels = not np.array_equal(kept, np.arange(len(kept)))
         rotates = moves or rope != old_rope
         if not rotates and len(tokens) == len(old_positions):
             shared = cells.shared
             if shared.is_common and n_ctx <= shared.context.n_ctx:
                 cells.n_ctx = n_ctx  # only a limit: the cells are there
                 return None
-        reason = self._rotator.obstacle(old_rope, rope, moves=moves) if tokens and rotates else None
+        reason = None
+        if tokens and rotates:
+            reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
         state = cells.export() if tokens and reason is None else None
+        checkpoints = cells.checkpoints.copy()
         cells.enter(n_ctx, rope, state, n_tokens=len(tokens))
         if state is not None:
+            if not relabels:  # they are of layers whose keys stay as they are
+                cells.checkpoints = checkpoints
             state = self._rotated(state, old_rope, old_positions, kept, positions)
             cells.fill(state, tokens, positions)
         return reason
@@ -156,7 +166,7 @@ class Rearranger:
             None; or why it cannot be done: then nothing was.
         """
         cells = self._cells
-        reason = self._rotator.obstacle(old_rope, cells.rope, moves=True)
+        reason = self._rotator.obstacle(old_rope, cells.rope, moves=True, relabels=True)
         if reason is not None:
             return reason
         if not cells.can_append:
@@ -164,7 +174,7 @@ class Rearranger:
         first = cells.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         kept = np.arange(skip, len(tokens))
-        state = self._rotated(state, old_rope, old_positions, kept, positions)
+        state = self._rotated(state, old_rope, old_positions, kept, positions, first=first)
         cells.append(state, tokens[skip:], positions)
         return None
 
@@ -175,13 +185,18 @@ class Rearranger:
         old_positions: NDArray[np.int32],
         kept: NDArray[np.intp],
         positions: NDArray[np.int32],
+        *,
+        first: int = 0,
     ) -> NDArray[np.uint8]:
-        """Some of a state's tokens, rotated to where they shall stand under the RoPE here."""
+        """Some of a state's tokens, rotated to where they shall stand under the RoPE here.
+
+        The cell of the first gets ``first`` for a position, and so on.
+        """
         rope, old_kept = self._cells.rope, old_positions[kept]
         rotates = rope != old_rope or not np.array_equal(old_kept, positions)
         # A state that goes back as it was is not parsed: a recurrent one has a layout of its own.
         if rotates or len(kept) < len(old_positions):
-            state = select_tokens(state, kept)
+            state = select_tokens(state, kept, self._rotator.shape)
         if rotates:
-            self._rotator.rotate(state, old_rope, rope, old_kept, positions)
+            self._rotator.rotate(state, old_rope, rope, old_kept, positions, first=first)
         return state

@@ -5,6 +5,10 @@ again. A rotation more does it: by p'·θ' - p·θ, times the ratio of the atten
 carry no position. Keys of the first layer are then exactly those of a fresh prefill; deeper
 ones were computed while attention ran under the old RoPE, and keep that (docs/elastic-window.md
 has what it costs).
+
+What a layer sees of a position is the rotation of its key; a cell's own position only drives the
+masks. So keys of layers that see the whole window move alone: cells stay where they are, and with
+them the layers that slide, and a recurrent state beside them.
 """
 
 from __future__ import annotations
@@ -16,9 +20,9 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.compress import Choose, thin_state
-from longctx.cache.state import CacheLayout, parse_state
+from longctx.cache.state import CacheLayout, KeyRows, StateShape, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
-from longctx.model_info import Layer, ModelInfo
+from longctx.model_info import Layer
 from longctx.rope import RopeConfig, Rotation
 
 _PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
@@ -27,24 +31,24 @@ _PROBE_POSITION = 1009  # far enough that a wrong rotation is a gross one
 _TOLERANCE = {"q8_0": 0.1, "q4_0": 0.4}
 
 
-def obstacle(info: ModelInfo) -> str | None:
-    """Why a model's cached keys cannot be re-rotated; None if they can."""
-    if info.rope_type not in ("norm", "neox"):
-        return f"its RoPE is of type {info.rope_type}"
-    for kind, what in (("mla", "compressed keys (MLA)"), ("recurrent", "a recurrent state")):
-        if kind in info.layer_kinds:
-            return f"it keeps {what}"
-    return None
-
-
 class KeyRotator:
     """Re-rotates the keys in a sequence's state, on all cores."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        info = backend.info
+        self.shape = StateShape.of(info)
+        owners = [layer for layer in info.layers if layer.key_elements]
+        sliding = [layer for layer in owners if layer.kind == "sliding"]
+        # llama.cpp writes the layers with the full window first, then the sliding ones.
+        self._caches = [[layer for layer in owners if layer.kind != "sliding"]]
+        if sliding:
+            self._caches.append(sliding)
         self._proved: dict[tuple[RopeConfig, RopeConfig, bool], str | None] = {}
 
-    def obstacle(self, old: RopeConfig, new: RopeConfig, *, moves: bool = False) -> str | None:
+    def obstacle(
+        self, old: RopeConfig, new: RopeConfig, *, moves: bool = False, relabels: bool = False
+    ) -> str | None:
         """Why keys cannot be re-rotated from ``old`` to ``new``; None if they can.
 
         Proved on this very model: one token, decoded alone far out under each RoPE, attends
@@ -54,16 +58,23 @@ class KeyRotator:
             old: the RoPE that keys were cached under.
             new: the RoPE that will read them.
             moves: whether they shall stand at other positions, too.
+            relabels: whether their cells shall, too, as where tokens before them are dropped.
         """
-        info = self._backend.info
-        reason = obstacle(info)
-        if reason is None and moves and "sliding" in info.layer_kinds:
-            reason = "its sliding-window layers have a RoPE of their own"
+        reason = self._backend.info.turning_obstacle
+        if reason is None and relabels:
+            reason = self._relabelling_obstacle()
         if reason is not None:
             return reason
         if (old, new, moves) not in self._proved:
             self._proved[old, new, moves] = self._prove(old, new, moves)
         return self._proved[old, new, moves]
+
+    def _relabelling_obstacle(self) -> str | None:
+        if len(self._caches) > 1:
+            return "its sliding-window layers have a RoPE of their own"
+        if self.shape.is_recurrent:
+            return "its recurrent state holds what was dropped"
+        return None
 
     def rotate(
         self,
@@ -72,39 +83,51 @@ class KeyRotator:
         new: RopeConfig,
         old_positions: NDArray[np.int32],
         new_positions: NDArray[np.int32],
+        *,
+        first: int = 0,
     ) -> None:
-        """Rewrite positions and keys in place.
+        """Rewrite keys and the positions of cells in place.
 
         Args:
             state: uint8[n], of :meth:`longctx._native.Context.get_state`.
             old: the RoPE that the keys were cached under.
             new: the RoPE that will read them.
-            old_positions: int32[n_tokens], where the tokens stand.
+            old_positions: int32[n_tokens], where the tokens' keys stand.
             new_positions: int32[n_tokens], where they shall stand.
+            first: position of the first token's cell; the others follow one by one.
 
         Raises:
             SnapshotMismatchError: the state does not hold these tokens of this model.
-            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX nor M-RoPE.
         """
-        layout = parse_state(state)
-        info = self._backend.info
-        owners = [layer for layer in info.layers if layer.key_elements]
-        if len(layout.caches) == 1:
-            groups = [owners]
-        else:  # llama.cpp writes the layers with the full window first, then the sliding ones
-            sliding = [layer.kind == "sliding" for layer in owners]
-            groups = [
-                [layer for layer, slides in zip(owners, sliding, strict=True) if slides == wanted]
-                for wanted in (False, True)
-            ]
-        for cache, layers in zip(layout.caches, groups, strict=True):
-            if not len(cache.positions):
+        layout = parse_state(state, self.shape)
+        n_tokens = len(old_positions)
+        if len(layout.caches) != len(self._caches):
+            raise SnapshotMismatchError(
+                f"the state has {len(layout.caches)} caches, the model {len(self._caches)}"
+            )
+        for cache, layers in zip(layout.caches, self._caches, strict=True):
+            n_cells = len(cache.positions)
+            # A sliding cache has only the last tokens.
+            if n_cells > n_tokens or (n_cells < n_tokens and cache is layout.caches[0]):
+                raise SnapshotMismatchError(
+                    f"the state holds {n_cells} tokens, the session {n_tokens}"
+                )
+            if not n_cells:
                 continue
             if len(cache.keys) != len(layers):
                 raise SnapshotMismatchError(
                     f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
                 )
-            self._rotate_cache(state, cache, layers, old, new, old_positions, new_positions)
+            # Cells stand in the order of their tokens among equal positions.
+            order = np.argsort(cache.positions, kind="stable")
+            before, after = np.empty_like(cache.positions), np.empty_like(cache.positions)
+            before[order] = old_positions[n_tokens - n_cells :]
+            after[order] = new_positions[n_tokens - n_cells :]
+            self._rotate_cache(state, cache, layers, (old, before), (new, after))
+            labels = np.empty_like(cache.positions)
+            labels[order] = np.arange(first + n_tokens - n_cells, first + n_tokens)
+            cache.write_positions(state, labels)
 
     def thin(
         self,
@@ -129,24 +152,9 @@ class KeyRotator:
         state: NDArray[np.uint8],
         cache: CacheLayout,
         layers: list[Layer],
-        old: RopeConfig,
-        new: RopeConfig,
-        old_positions: NDArray[np.int32],
-        new_positions: NDArray[np.int32],
+        old: tuple[RopeConfig, NDArray[np.int32]],
+        new: tuple[RopeConfig, NDArray[np.int32]],
     ) -> None:
-        # Cells stand in the order of their tokens among equal positions; a sliding cache has
-        # only the last tokens.
-        order = np.argsort(cache.positions, kind="stable")
-        first = len(old_positions) - len(order)
-        if first < 0 or not np.array_equal(cache.positions[order], old_positions[first:]):
-            raise SnapshotMismatchError("the state's positions are not those of the session")
-        before = cache.positions
-        after = np.empty_like(before)
-        after[order] = new_positions[first:]
-        info = self._backend.info
-        rotation = Rotation.between(
-            before, old, after, new, n_rot=info.n_rot, rope_type=info.rope_type
-        )
         # Sliding layers mostly keep a RoPE of their own, whatever the window's; of a model whose
         # do not, _prove finds it out.
         rotated = [
@@ -154,38 +162,63 @@ class KeyRotator:
             for rows, layer in zip(cache.keys, layers, strict=True)
             if layer.has_rope and layer.kind != "sliding"
         ]
+        if not rotated:
+            return
+        info = self._backend.info
+        rotation = Rotation.between(
+            old[1], old[0], new[1], new[0],
+            n_rot=info.n_rot, rope_type=info.rope_type, still=info.still_pairs,
+        )  # fmt: skip
+
+        def rotate_layer(pair: tuple[KeyRows, Layer]) -> None:
+            rows, layer = pair
+            first = layer.key_length - info.n_rot if layer.rope_is_last else 0
+            rows.rotate(state, rotation, head_dim=layer.key_length, first=first)
+
         # Threads do, for numpy holds no lock while it computes; layers share no bytes.
         with ThreadPoolExecutor(self._backend.n_threads) as pool:
-            list(
-                pool.map(
-                    lambda pair: pair[0].rotate(state, rotation, head_dim=pair[1].key_length),
-                    rotated,
-                )
-            )
-        cache.write_positions(state, after)
+            list(pool.map(rotate_layer, rotated))
 
     def _prove(self, old: RopeConfig, new: RopeConfig, moves: bool) -> str | None:
         positions = [_PROBE_POSITION, _PROBE_POSITION // 3 if moves else _PROBE_POSITION]
-        states = []
-        for rope, position in zip((old, new), positions, strict=True):
-            context = self._backend.open(256, rope, n_outputs=1)
-            try:
-                context.decode([1], position, outputs="none")
-                states.append(context.get_state())
-            finally:
-                context.close()
-        rotated, wanted = states
+        rotated, wanted = self._lone_state(old, positions[0]), self._lone_state(new, positions[1])
+        # Layers that slide have nothing to do with where the others' keys are moved to.
+        slid = wanted if not moves or old == new else self._lone_state(new, positions[0])
         try:
             before, after = np.array(positions, dtype=np.int32).reshape(2, 1)
             self.rotate(rotated, old, new, before, after)
         except (SnapshotMismatchError, UnsupportedModelError, BackendError) as error:
             return str(error)
-        tolerance = _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)
-        pairs = zip(parse_state(rotated).caches, parse_state(wanted).caches, strict=True)
-        for have, want in pairs:
+        whole, *sliding = zip(
+            parse_state(rotated, self.shape).caches,
+            parse_state(wanted, self.shape).caches,
+            parse_state(slid, self.shape).caches,
+            strict=True,
+        )
+        compared = [(rotated, whole[0], wanted, whole[1])]
+        if old != new:
+            compared += [(rotated, have, slid, want) for have, _, want in sliding]
+        for have_state, have, want_state, want in compared:
             for index, (a, b) in enumerate(zip(have.keys, want.keys, strict=True)):
-                is_key, should_be = a.read(rotated), b.read(wanted)
+                is_key, should_be = a.read(have_state), b.read(want_state)
                 error_norm = float(np.linalg.norm(is_key - should_be))
-                if error_norm > tolerance * float(np.linalg.norm(should_be)):
+                if error_norm > self._tolerance * float(np.linalg.norm(should_be)):
                     return f"re-rotated keys of layer {index} are not those that llama.cpp computes"
         return None
+
+    @property
+    def _tolerance(self) -> float:
+        return _TOLERANCE.get(self._backend.plan.kv_type_k, 0.02)
+
+    def _lone_state(self, rope: RopeConfig, position: int) -> NDArray[np.uint8]:
+        info, n_ctx = self._backend.info, 256
+        scaling, long_factors = info.rope_scaling, info.frequency_factors_long
+        if scaling and scaling.original_ctx and long_factors == rope.frequency_factors is not None:
+            # Of a LongRoPE file llama.cpp takes the long factors where the window is a long one.
+            n_ctx = max(n_ctx, scaling.original_ctx + 1)
+        context = self._backend.open(n_ctx, rope, n_outputs=1)
+        try:
+            context.decode([1], position, outputs="none")
+            return context.get_state()
+        finally:
+            context.close()

@@ -274,8 +274,9 @@ class Session(Standing, Closing):
         """Keep the first ``n`` tokens.
 
         Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
-        that have forgotten what the new end needs), the kept tokens are prefilled again. So are
-        the first ``n`` of a text that was compressed, where they end before what stands whole.
+        that have forgotten what the new end needs), the kept tokens behind the last checkpoint
+        before it are prefilled again. So are the first ``n`` of a text that was compressed, where
+        they end before what stands whole.
 
         Raises:
             RequestError: ``n`` is no whole number from 0.

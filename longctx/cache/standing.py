@@ -82,8 +82,9 @@ class Standing:
 
     @property
     def positions(self) -> NDArray[np.int32]:
-        """int32[n_tokens]: where each token stands."""
-        return self._cells.positions.copy()
+        """int32[n_tokens]: where each token's key stands, from the first one's 0 on."""
+        positions = self._cells.positions
+        return positions - positions[:1]
 
     @property
     def dropped_tokens(self) -> int:

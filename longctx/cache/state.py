@@ -7,12 +7,15 @@ Little endian, as ``llama_kv_cache::state_write`` and its callers write it (stat
         u32 n_stream = 1, u32 n_cells
         nothing more if n_cells is 0, else
         n_cells x (i32 position, u32 n_seq_id = 1, i32 seq_id)
+            M-RoPE has i32 x, y, token before seq_id; of a text x and y are the position
         u32 v_trans, u32 n_layer
         n_layer x (i32 K type, u64 row bytes, n_cells rows of [n_head_kv, head_dim])
         n_layer x (i32 V type, u64 row bytes, n_cells rows)                 if v_trans is 0
         n_layer x (i32 V type, u32 value bytes, u32 n, n x n_cells values)  if v_trans is 1
+        MLA has no values; its K row is [compressed, rotated]
+    the recurrent state, where there are such layers
 
-What differs is refused: M-RoPE (longer cells), MLA (no values), recurrent state.
+What differs is refused, a recurrent state without attention layers among it.
 """
 
 from __future__ import annotations
@@ -25,14 +28,51 @@ from numpy.typing import NDArray
 
 from longctx._native import KV_TYPES, NumberType, number_type
 from longctx.errors import SnapshotMismatchError
+from longctx.model_info import ModelInfo
 from longctx.rope import Rotation
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
 _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
-_CELL_BYTES = 12
+_CELL_FIELDS = 3
+_MROPE_FIELDS = 3  # x, y, token
 COUNT_OFFSET = 12
 """Of the number of cells of the first cache, behind magic, sequence and number of streams."""
+
+
+@dataclass(frozen=True)
+class StateShape:
+    """What an architecture's states have that their bytes do not say.
+
+    Attributes:
+        has_mrope: cells have two positions more, and the token.
+        has_values: V rows follow the K rows; not in MLA.
+        is_recurrent: a recurrent state follows the caches.
+        n_caches: KV caches; None is one or two, as many as there are.
+    """
+
+    has_mrope: bool = False
+    has_values: bool = True
+    is_recurrent: bool = False
+    n_caches: int | None = None
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> StateShape:
+        """The shape of a model's states."""
+        return cls(
+            has_mrope=info.rope_type == "mrope",
+            has_values="mla" not in info.layer_kinds,
+            is_recurrent=any(layer.state_elements for layer in info.layers),
+            n_caches=1 + ("sliding" in info.layer_kinds),
+        )
+
+    @property
+    def cell_fields(self) -> int:
+        """int32 a cell."""
+        return _CELL_FIELDS + _MROPE_FIELDS * self.has_mrope
+
+
+_PLAIN = StateShape()
 
 
 @dataclass(frozen=True)
@@ -78,8 +118,16 @@ class KeyRows:
         """Put float32[n, row_values] in place of some rows, rounded to the cache's type."""
         self.numbers.write(np.ascontiguousarray(values), self._stored(state)[rows].reshape(-1))
 
-    def rotate(self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int) -> None:
+    def rotate(
+        self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int, first: int = 0
+    ) -> None:
         """Rotate every row in place, a chunk at a time.
+
+        Args:
+            state: the bytes that hold the rows.
+            rotation: of each row.
+            head_dim: values of a head.
+            first: dimension of a head that the rotated ones begin at.
 
         Raises:
             SnapshotMismatchError: the rows are not heads of ``head_dim``.
@@ -93,7 +141,8 @@ class KeyRows:
         for begin in range(0, self.n_cells, step):
             rows = slice(begin, begin + step)
             heads = self.read_heads(state, head_dim, rows)
-            rotation[rows].apply(heads, out=heads)
+            rotated = heads[:, :, first:]
+            rotation[rows].apply(rotated, out=rotated)
             self.write_heads(state, heads, rows)
 
     def read_heads(
@@ -179,10 +228,14 @@ class CacheLayout:
     keys: tuple[KeyRows, ...]
     v_transposed: bool
     columns: tuple[CellItems, ...] = ()
+    shape: StateShape = _PLAIN
 
     def write_positions(self, state: NDArray[np.uint8], positions: NDArray[np.integer]) -> None:
         """Give every cell another position, [n_cells], in the order of ``positions``."""
-        _cells(state, self.positions_offset, len(self.positions))[:, 0] = positions
+        cells = _cells(state, self.positions_offset, len(self.positions), self.shape)
+        cells[:, 0] = positions
+        if self.shape.has_mrope:
+            cells[:, 2:4] = positions[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,11 +246,12 @@ class StateLayout:
     caches: tuple[CacheLayout, ...]
 
 
-def parse_state(state: NDArray[np.uint8]) -> StateLayout:
+def parse_state(state: NDArray[np.uint8], shape: StateShape = _PLAIN) -> StateLayout:
     """Find the positions and keys in a sequence's state.
 
     Args:
         state: uint8[n], of :meth:`longctx._native.Context.get_state`.
+        shape: of the model's states.
 
     Raises:
         SnapshotMismatchError: it is damaged, cut off, or of a layout that we do not know.
@@ -209,10 +263,10 @@ def parse_state(state: NDArray[np.uint8]) -> StateLayout:
             f"not a sequence state of this llama.cpp (it begins with {magic:#010x}, not "
             f"{MAGIC:#010x}); prefill the text again"
         )
-    caches = [_parse_cache(reader)]
-    if reader.offset < state.size:
-        caches.append(_parse_cache(reader))
-    if reader.offset != state.size:
+    caches = [_parse_cache(reader, shape)]
+    if shape.n_caches == 2 or (shape.n_caches is None and reader.offset < state.size):
+        caches.append(_parse_cache(reader, shape))
+    if (reader.offset < state.size) != shape.is_recurrent:
         raise reader.mismatch(f"{state.size - reader.offset} bytes are left over")
     return StateLayout(seq_id, tuple(caches))
 
@@ -249,24 +303,25 @@ class _Reader:
         )
 
 
-def _parse_cache(reader: _Reader) -> CacheLayout:
+def _parse_cache(reader: _Reader, shape: StateShape) -> CacheLayout:
     n_stream, n_cells = reader.take("<II", "cache header")
     if n_stream != 1:
         raise reader.mismatch(f"it has {n_stream} streams, not 1")
     positions_offset = reader.offset
     if n_cells == 0:
         return CacheLayout(np.empty(0, np.int32), positions_offset, (), False)
-    reader.skip(n_cells * _CELL_BYTES, "cells")
-    cells = _cells(reader.state, positions_offset, n_cells)
+    cell_bytes = 4 * shape.cell_fields
+    reader.skip(n_cells * cell_bytes, "cells")
+    cells = _cells(reader.state, positions_offset, n_cells, shape)
     if not (cells[:, 1] == 1).all() or (cells[:, 0] < 0).any():
         raise reader.mismatch("a cell has no position or is not of one sequence")
     v_trans, n_layer = reader.take("<II", "layer count")
     if v_trans > 1 or not 0 < n_layer < 4096:
         raise reader.mismatch(f"it has v_trans {v_trans} and {n_layer} layers")
     keys = tuple(_parse_rows(reader, n_cells) for _ in range(n_layer))
-    columns = [CellItems(positions_offset, 1, _CELL_BYTES, n_cells)]
+    columns = [CellItems(positions_offset, 1, cell_bytes, n_cells)]
     columns += [CellItems(rows.offset, 1, rows.row_bytes, n_cells) for rows in keys]
-    for _ in range(n_layer):
+    for _ in range(n_layer if shape.has_values else 0):
         if v_trans:
             _, value_bytes, n_values = reader.take("<iII", "value header")
             offset = reader.skip(value_bytes * n_values * n_cells, "values")
@@ -274,16 +329,21 @@ def _parse_cache(reader: _Reader) -> CacheLayout:
         else:
             rows = _parse_rows(reader, n_cells)
             columns.append(CellItems(rows.offset, 1, rows.row_bytes, n_cells))
-    return CacheLayout(cells[:, 0].copy(), positions_offset, keys, bool(v_trans), tuple(columns))
+    return CacheLayout(
+        cells[:, 0].copy(), positions_offset, keys, bool(v_trans), tuple(columns), shape
+    )
 
 
-def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[np.uint8]:
+def select_tokens(
+    state: NDArray[np.uint8], kept: NDArray[np.intp], shape: StateShape = _PLAIN
+) -> NDArray[np.uint8]:
     """Keep some tokens of a state, in place: no second copy of a cache is made.
 
     Args:
         state: uint8[n]; its bytes are used up.
         kept: indices of tokens, in the order of their positions (and of their cells where
             several share one), ascending.
+        shape: of the model's states; one without a recurrent state.
 
     Returns:
         uint8[m], the state of these tokens in this order. A state of two caches (sliding-window
@@ -292,7 +352,7 @@ def select_tokens(state: NDArray[np.uint8], kept: NDArray[np.intp]) -> NDArray[n
     Raises:
         SnapshotMismatchError: the state is damaged, or has not these tokens and all are wanted.
     """
-    caches = parse_state(state).caches
+    caches = parse_state(state, shape).caches
     if len(caches) > 1:
         return state
     cache = caches[0]
@@ -328,6 +388,9 @@ def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:
     return KeyRows(kv_type, row_bytes, reader.skip(row_bytes * n_cells, "rows"), n_cells)
 
 
-def _cells(state: NDArray[np.uint8], offset: int, n_cells: int) -> NDArray[np.int32]:
-    """View of the cells: int32[n_cells, 3], (position, n_seq_id, seq_id)."""
-    return state[offset : offset + n_cells * _CELL_BYTES].view("<i4").reshape(n_cells, 3)
+def _cells(
+    state: NDArray[np.uint8], offset: int, n_cells: int, shape: StateShape
+) -> NDArray[np.int32]:
+    """View of the cells: int32[n_cells, fields], (position, n_seq_id, …, seq_id)."""
+    n_bytes = 4 * n_cells * shape.cell_fields
+    return state[offset : offset + n_bytes].view("<i4").reshape(n_cells, shape.cell_fields)

@@ -16,7 +16,7 @@ from longctx.cache.cells import Cells, Ids, Outputs
 from longctx.cache.compress import NO_TOKEN, RECENT_SHARE, THINNED_SHARE, Composite
 from longctx.cache.compressing import compress_text
 from longctx.cache.rearranger import Rearranger
-from longctx.errors import ContextOverflowError
+from longctx.errors import ContextOverflowError, UnsupportedModelError
 from longctx.rope import Groups
 from longctx.types import Progress, ProgressCallback
 
@@ -160,6 +160,7 @@ class Window:
         while begin < n:
             self.admit(1)
             end = min(n, begin + min(self.room, scored or n))
+            end -= self.comes_alone(n - begin, end - begin) and not scored
             outputs: Outputs = "all" if scored else "last" if end == n else "none"
             self.cells.decode(ids[begin:end], outputs)
             yield begin, end
@@ -174,6 +175,14 @@ class Window:
         if self.far is not None:
             limits.append(self.far.stage(n + 1).n_tokens - n)
         return min(limits)
+
+    def comes_alone(self, n_pending: int, n_batch: int) -> bool:
+        """Whether the last of so many tokens should not be in a batch that has room for them.
+
+        Where layers forget, a checkpoint is kept before it: to predict what follows a text that
+        was cut back to where it ends, its last token is decoded again.
+        """
+        return 1 < n_pending <= n_batch and self._backend.info.forgets
 
     def append(self, token: int) -> None:
         """Decode one token."""
@@ -217,20 +226,17 @@ class Window:
             self.n_exact = None
         if n >= self.n_tokens:
             return
-        kept, groups = self._text_of(self.cells.tokens[:n]), self.groups_of(n)
-        if n and groups != self.groups:
-            self._arrange(np.arange(n), groups)
-        else:
-            self.cells.cut(n)
-            self.groups = groups
-        left = self.n_tokens
-        if left < whole and self.composite.n_cells:
+        kept = self._text_of(self.cells.tokens[:n])
+        self.cells.cut(n)
+        if self.n_tokens < whole and self.composite.n_cells:
             self.cells.cut(0)
             self.clear()
-            left = 0
-        if not left:  # the cache could keep nothing, which is more than the few at a cut position
-            self.prefilled_again += len(kept)
-        self.feed(kept[left + self.n_missing if self.composite.n_cells else left :])
+        left, missing = self.n_tokens, self.n_missing if self.composite.n_cells else 0
+        self.prefilled_again += len(kept) - left - missing
+        if not left:
+            self.groups = ()
+        self.group(self.groups_of(left))
+        self.feed(kept[left + missing :])
 
     # Changes
 
@@ -310,9 +316,20 @@ class Window:
         self._arrange(everything, self.groups, n_ctx=n_ctx, on_progress=on_progress)
 
     def group(self, groups: Groups) -> None:
-        """Let the oldest blocks of Self-Extend have these groups."""
-        if groups != self.groups:
-            self._arrange(np.arange(self.n_tokens), groups)
+        """Let the oldest blocks of Self-Extend have these groups.
+
+        Raises:
+            UnsupportedModelError: llama.cpp's keys are not what the plan took them for.
+        """
+        if groups == self.groups:
+            return
+        # Nothing but moved keys makes a text of so many tokens fit: another prefill would end here.
+        if (reason := self._rearranger.moving_obstacle()) is not None:
+            raise UnsupportedModelError(
+                f"the window cannot grow by Self-Extend: {reason}; open the model with "
+                "method='yarn'"
+            )
+        self._arrange(np.arange(self.n_tokens), groups)
 
     def slide(self, n_discard: int) -> None:
         """Drop ``n_discard`` tokens behind the attention sinks and close the gap.
@@ -375,10 +392,15 @@ class Window:
         return self.groups == self.groups_of(n_kept) == self.groups_of(n_tokens)
 
     def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
-        """Where tokens stand under these groups: int32[n_tokens]."""
+        """Where keys stand under these groups, the last one's at its index: int32[n_tokens].
+
+        RoPE knows distances only. So it is the old text that moves up to the new, and new keys and
+        queries stand where llama.cpp puts them, in layers that know nothing of groups as well.
+        """
         if self.far is None:
             return np.arange(n_tokens, dtype=np.int32)
-        return self.far.positions(n_tokens, groups)
+        moved_up = n_tokens - self.far.end(n_tokens, groups)
+        return self.far.positions(n_tokens, groups) + np.int32(moved_up)
 
     def _arrange(
         self,

@@ -16,6 +16,7 @@ from longctx.cli.demo import demo
 from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
+from longctx.cli.finetune import finetune
 from longctx.cli.inspect import inspect
 from longctx.cli.mcp import mcp
 from longctx.cli.models import models
@@ -34,7 +35,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (demo, chat, ask, serve, mcp, models, inspect, plan, export, calibrate, doctor):
+for command in (
+    demo, chat, ask, serve, mcp, models, inspect, plan, export, calibrate, finetune, doctor,
+):  # fmt: skip
     app.command()(command)
 app.add_typer(evaluate)
 

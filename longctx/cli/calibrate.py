@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from longctx.cli.opening import ModelOrDemo, model_path
 from longctx.cli.output import errors, out, prefill_bar, print_json
+from longctx.cli.seconds import seconds
 from longctx.errors import RequestError
 
 if TYPE_CHECKING:
     from longctx.planner import TrialResult
-
-_UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
 
 
 def calibrate(
@@ -65,7 +63,7 @@ def calibrate(
                 at,
                 cast(Any, tuple(part.strip() for part in methods.split(","))),
                 text=load_document(file).text if file else None,
-                budget_s=_seconds(budget),
+                budget_s=seconds("--budget", budget),
                 seed=seed,
                 on_trial=show,
                 on_progress=progress,
@@ -94,10 +92,3 @@ def _number(name: str, text: str) -> int:
         raise RequestError(
             f"{name} has {text!r}; give whole numbers, such as 16384,32768"
         ) from error
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|m|h)?\s*", text)
-    if match is None:
-        raise RequestError(f"--budget is {text!r}; give a time such as 10min, 90s or 2h")
-    return float(match[1]) * _UNITS[match[2] or ""]

@@ -270,7 +270,7 @@ class Engine:
         memory = estimate_memory(
             self._info, n_ctx, kv_type=self._plan.kv_type_k, adapters=self._plan.adapters
         )
-        return memory.kv_bytes + memory.compute_bytes
+        return memory.text_bytes
 
 
 def _no_text(_text: str, _at_start: bool) -> list[int]:

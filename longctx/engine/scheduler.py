@@ -311,6 +311,8 @@ class Scheduler:
         assert session is not None  # it is active
         try:
             limit = session.admit(limit)
+            if (n_pending := writing.n_pending) and session.window.comes_alone(n_pending, limit):
+                limit = n_pending - 1
         except CacheFullError:
             raise
         except Exception as error:

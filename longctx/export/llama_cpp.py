@@ -125,7 +125,7 @@ def export_llama_server(plan: ContextPlan, model: str | None) -> Export:
         flags += ["-ctk", plan.kv_type_k, "-ctv", plan.kv_type_v]
     if plan.kv_type_v in ("q8_0", "q4_0"):
         flags += ["-fa", "on"]
-    for adapter in plan.adapters:
+    for adapter in to_run.adapters:
         scaled = adapter.scale != 1
         named = f"{adapter.path}:{adapter.scale!r}" if scaled else str(adapter.path)
         flags += ["--lora-scaled" if scaled else "--lora", named]

@@ -36,7 +36,9 @@ _VARIABLES = {
 def export_ollama(plan: ContextPlan, model: str | None) -> Export:
     """A Modelfile, and the environment of ``ollama serve``."""
     # A metadata override has no variable, so NTK-by-parts cannot be said.
-    to_run = served(plan, "Ollama", ("none", "linear", "ntk", "dynamic", "yarn"))
+    to_run = served(
+        plan, "Ollama", ("none", "linear", "ntk", "dynamic", "yarn"), takes_adapters=True
+    )
     gguf = model or str(plan.info.path)
     name = re.sub(r"[^a-z0-9._]+", "-", plan.info.name.lower()).strip("-.") or "model"
     lines = []
@@ -53,7 +55,7 @@ def export_ollama(plan: ContextPlan, model: str | None) -> Export:
     if kv_type != "f16":
         variables |= {"OLLAMA_KV_CACHE_TYPE": kv_type, "OLLAMA_FLASH_ATTENTION": "1"}
     serve = " ".join([*(f"{key}={value}" for key, value in variables.items()), "ollama serve &"])
-    modelfile = _modelfile(plan, source)
+    modelfile = _modelfile(to_run, source)
     return Export(
         engine="ollama",
         n_ctx=plan.n_ctx,
@@ -67,18 +69,25 @@ def export_ollama(plan: ContextPlan, model: str | None) -> Export:
     )
 
 
-def _modelfile(plan: ContextPlan, source: str) -> str:
+def _modelfile(to_run: Served, source: str) -> str:
+    plan = to_run.plan
+    adapters = [f"ADAPTER {adapter.path}" for adapter in to_run.adapters if adapter.scale == 1]
     parameters = {"num_ctx": plan.n_ctx}
     if plan.reserve_output:
         parameters["num_predict"] = plan.reserve_output
     if plan.is_endless:
         parameters["num_keep"] = plan.n_keep
     lines = [f"PARAMETER {name} {value}" for name, value in parameters.items()]
-    return "\n".join([f"FROM {source}", *lines]) + "\n"
+    return "\n".join([f"FROM {source}", *adapters, *lines]) + "\n"
 
 
 def _lost(to_run: Served, has_variables: bool) -> list[str]:
     plan, lost = to_run.plan, list(falls_short(to_run))
+    lost += [
+        f"The adapter {adapter}: a Modelfile has no scale, so it is left out."
+        for adapter in to_run.adapters
+        if adapter.scale not in (0, 1)
+    ]
     if has_variables:
         lost.append(
             "Settings of one model: a Modelfile knows neither RoPE nor the cache's type, so they "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from longctx.model_info import ModelInfo
+from longctx.model_info import Adapter, ModelInfo
 from longctx.planner import ContextPlan, ProfileParameters
 from longctx.planner.context_plan import rope_for_window
 from longctx.rope import Method, RopeConfig
@@ -18,12 +18,14 @@ _PREFERRED: tuple[Method, ...] = ("yarn", "ntk", "linear")
 class Served:
     """What an engine is to run, and what of the plan it does not.
 
-    ``n_ctx`` in tokens; ``rope`` holds for all of them.
+    ``n_ctx`` in tokens; ``rope`` holds for all of them. ``adapters`` are those of the plan that
+    belong to what is run.
     """
 
     plan: ContextPlan
     method: Method
     rope: RopeConfig
+    adapters: tuple[Adapter, ...]
     cannot: tuple[str, ...]
 
     @property
@@ -76,10 +78,22 @@ def served(
             f"Compressing a full window: {engine} has nothing like it; what it does with one "
             "that is full stands in."
         )
-    if plan.adapters and not takes_adapters:
-        names = ", ".join(map(str, plan.adapters))
+    fitting = []
+    for adapter in plan.adapters:
+        if adapter.trained_for is None or plan.method in methods:
+            fitting.append(adapter)
+        else:
+            cannot.append(
+                f"The adapter {adapter.path.name}, which is left out: it was trained for "
+                f"{adapter.trained_for}, and {method} runs here. `longctx finetune --method "
+                f"{method}` trains one for it."
+            )
+    if fitting and not takes_adapters:
+        names = ", ".join(map(str, fitting))
         cannot.append(f"LoRA adapters, which are not carried along: give {engine} {names}.")
-    return Served(plan=plan, method=method, rope=rope, cannot=tuple(cannot))
+    return Served(
+        plan=plan, method=method, rope=rope, adapters=tuple(fitting), cannot=tuple(cannot)
+    )
 
 
 def _stand_in(

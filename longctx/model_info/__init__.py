@@ -5,12 +5,14 @@ from longctx.model_info.info import ModelInfo, RopeScaling
 from longctx.model_info.layers import Layer
 from longctx.model_info.longrope import longrope_obstacle
 from longctx.model_info.tables import format_bytes, format_table
+from longctx.model_info.trained_for import TrainedFor
 
 __all__ = [
     "Adapter",
     "Layer",
     "ModelInfo",
     "RopeScaling",
+    "TrainedFor",
     "format_bytes",
     "format_table",
     "longrope_obstacle",

@@ -14,6 +14,7 @@ from longctx.files import hash_files
 from longctx.model_info.gguf_header import GgufHeader, TensorInfo, read_header
 from longctx.model_info.info import ModelInfo
 from longctx.model_info.shards import read_shards
+from longctx.model_info.trained_for import TrainedFor, read_trained_for
 from longctx.types import Frozen
 
 _A, _B = ".lora_a", ".lora_b"
@@ -26,7 +27,8 @@ class Adapter(Frozen):
 
     ``scale`` multiplies what it adds to the model, 1 as it was trained and 0 nothing. ``rank`` is
     the largest over its matrices, ``n_tensors`` how many of the model's it changes, ``n_bytes``
-    what it takes in memory.
+    what it takes in memory. ``trained_for`` is the map of positions that ``longctx finetune``
+    taught it, None for any other adapter.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class Adapter(Frozen):
     rank: int
     n_tensors: int
     n_bytes: int
+    trained_for: TrainedFor | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -66,6 +69,13 @@ def read_adapter(path: Path, scale: float, info: ModelInfo) -> Adapter:
     tensors = {name: t for shard in read_shards(info.path) for name, t in shard.tensors.items()}
     for name, (a, b) in pairs.items():
         _check_shapes(header.path, info, name, (a, b), tensors.get(name))
+    trained = read_trained_for(header)
+    if trained is not None and trained.base_norms_sha256 != info.norms_sha256:
+        raise UnsupportedModelError(
+            f"{path.name} was fine-tuned beside {trained.base_name}, and the norms of {info.name} "
+            "are not that model's (any quantisation of it has them); use it with its own, or run "
+            "`longctx finetune` on this one"
+        )
     norms = sum(name.endswith(_NORM) for name in header.tensors)
     left_out = f"The adapter {path.name} has {norms} norms, which llama.cpp leaves out."
     return Adapter(
@@ -74,6 +84,7 @@ def read_adapter(path: Path, scale: float, info: ModelInfo) -> Adapter:
         rank=max(min(a.shape[1], b.shape[0]) for a, b in pairs.values()),
         n_tensors=len(pairs),
         n_bytes=sum(a.n_bytes + b.n_bytes for a, b in pairs.values()),
+        trained_for=trained,
         notes=(left_out,) if norms else (),
     )
 

@@ -40,6 +40,9 @@ ROPE_TYPES: dict[str, RopeType] = {
 }
 """Pairs that rotate together: norm (2i, 2i+1), neox (i, i+d/2), mrope (neox, three positions)."""
 
+INTERLEAVED_MROPE = frozenset({"qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"})
+"""M-RoPE whose pairs of time, height and width alternate (IM-RoPE)."""
+
 MROPE_IF_SECTIONS = frozenset({"glm4", "glm4moe", "hunyuan_vl", "bailingmoe3"})
 """These use M-RoPE when the file names ``rope.dimension_sections``."""
 
@@ -141,6 +144,9 @@ ROPE_ON_SLIDING_LAYERS_ONLY = frozenset(
 
 SLIDING_LAYERS_FOLLOW_OUR_BASE = frozenset(("olmo2", "mellum", "lfm2", "granite_swa"))
 """Sliding layers that rotate with the context's ``rope_freq_base``; all others keep their own."""
+
+ROPE_ON_LAST_DIMENSIONS = frozenset(("deepseek2", "minicpm3", "plm", "mistral4"))
+"""Heads end with the dimensions that are rotated, as the rows of MLA do; all others begin so."""
 
 KV_LAYERS_FROM_START = {"gemma3n": 20}
 """Only the first layers own keys and values; the later ones read theirs."""

@@ -17,10 +17,12 @@ from longctx.model_info.architectures import MROPE_IF_SECTIONS, NOT_CAUSAL, ROPE
 from longctx.model_info.gguf_header import GgufHeader, read_header
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
 from longctx.model_info.layers import Layer, n_layers, read_layers, sliding_window
+from longctx.model_info.norms import hash_norms
 from longctx.model_info.sampling import read_sampling
 from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
 from longctx.model_info.tables import format_bytes, format_table
+from longctx.model_info.turning import still_pairs, turning_obstacle
 from longctx.types import Frozen
 
 
@@ -50,7 +52,9 @@ class ModelInfo(Frozen):
     ``n_ctx_train`` is the window the file was trained for (an already scaled file: with its own
     scaling, see ``rope_scaling``). ``n_head``, ``n_head_kv``, ``head_dim``, ``n_ff`` are the
     largest over the layers, which ``layers`` lists. ``n_rot`` is the number of dimensions that
-    rotate, ``rope_freq_base`` that of the layers that see the whole window. ``n_inner`` is the
+    rotate, ``rope_freq_base`` that of the layers that see the whole window; ``still_pairs`` are
+    pairs of those dimensions that M-RoPE does not turn on text, and ``turning_obstacle`` says why
+    cached keys cannot be moved, None where they can. ``n_inner`` is the
     width of the recurrent layers, 0 where there are none.
     ``frequency_factors`` (and the short and long ones of longrope) divide the frequencies,
     float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
@@ -81,6 +85,8 @@ class ModelInfo(Frozen):
     frequency_factors: tuple[float, ...] | None
     frequency_factors_short: tuple[float, ...] | None
     frequency_factors_long: tuple[float, ...] | None
+    still_pairs: tuple[int, ...] = ()
+    turning_obstacle: str | None = None
     sliding_window: int | None
     layers: tuple[Layer, ...]
     weights_type: str
@@ -131,10 +137,20 @@ class ModelInfo(Frozen):
         except OSError as error:
             raise ModelFileError(f"{self.path} can no longer be read: {error}") from error
 
+    @cached_property
+    def norms_sha256(self) -> str:
+        """Hash of the norms, which are the same in every quantisation of a model."""
+        return hash_norms(self.files)
+
     @property
     def layer_kinds(self) -> tuple[str, ...]:
         """The kind of each layer: full, sliding, mla, recurrent or none."""
         return tuple(layer.kind for layer in self.layers)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether some layers keep less than the whole text: a sliding window, or a state."""
+        return any(layer.kind == "sliding" or layer.state_elements for layer in self.layers)
 
     @property
     def trained_freq_scale(self) -> float:
@@ -173,12 +189,20 @@ class ModelInfo(Frozen):
             ("weights", f"{format_bytes(self.weights_bytes)}, mostly {self.weights_type}"),
             ("vocabulary", f"{self.n_vocab:,} tokens"),
             ("scaling reaches", _REACH[self.scaling_support]),
+            ("a larger window", self._growth_row()),
             *([("sampling", self.sampling_line)] if self.sampling else []),
             *(("note", note) for note in self.notes),
         ]
         return format_table(self.name, rows)
 
     __str__ = __repr__
+
+    def _growth_row(self) -> str:
+        if self.scaling_support == "none":
+            return "is read as it is: there is nothing to scale"
+        if self.turning_obstacle is not None:
+            return f"costs a second prefill: {self.turning_obstacle}"
+        return "keeps the cached keys, which are re-rotated"
 
     def _rope_row(self) -> str:
         if self.rope_type == "none":
@@ -235,8 +259,9 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
     whole = next((layer for layer in attention if layer.kind != "sliding"), None)
     head_dim = (whole or attention[0]).key_length if attention else 0
     rope_type = _rope_type(keys)
+    n_rot = _n_rot(keys, head_dim) if rope_type != "none" else 0
     window = sliding_window(keys, n_layer)
-    support, notes = judge_scaling(architecture, rope_type, layers, window)
+    support, notes = judge_scaling(architecture, layers, window)
     sampling, not_followed = read_sampling(header.metadata)
     return ModelInfo(
         path=header.path,
@@ -247,7 +272,7 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         n_head=n_head,
         n_head_kv=max((layer.n_head_kv for layer in layers), default=0),
         head_dim=head_dim,
-        n_rot=_n_rot(keys, head_dim) if rope_type != "none" else 0,
+        n_rot=n_rot,
         n_embd=n_embd,
         n_ff=max(keys.per_layer("feed_forward_length", n_layer, 0)),
         n_expert_used=max(keys.per_layer("expert_used_count", n_layer, 0)),
@@ -260,6 +285,8 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         frequency_factors=header.read_f32("rope_freqs.weight"),
         frequency_factors_short=header.read_f32("rope_factors_short.weight"),
         frequency_factors_long=header.read_f32("rope_factors_long.weight"),
+        still_pairs=still_pairs(architecture, rope_type, _sections(keys), n_rot),
+        turning_obstacle=turning_obstacle(architecture, rope_type),
         sliding_window=window,
         layers=layers,
         weights_type=_main_type(headers),
@@ -292,6 +319,11 @@ def _rope_type(keys: ArchitectureKeys) -> RopeType:
         if all(sections):
             return "mrope"
     return ROPE_TYPES[keys.architecture]
+
+
+def _sections(keys: ArchitectureKeys) -> tuple[int, ...]:
+    key = "rope.dimension_sections"
+    return keys.per_layer(key, min(4, keys.array_length(key))) if keys.is_array(key) else ()
 
 
 def _n_rot(keys: ArchitectureKeys, head_dim: int) -> int:

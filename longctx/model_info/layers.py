@@ -8,6 +8,7 @@ from longctx.errors import ModelFileError
 from longctx.model_info.architectures import (
     KV_LAYERS_FROM_START,
     RECURRENT,
+    ROPE_ON_LAST_DIMENSIONS,
     ROPE_ON_SLIDING_LAYERS_ONLY,
     ROPE_TYPES,
     SLIDING,
@@ -25,7 +26,8 @@ class Layer(Frozen):
     (one compressed row a token, no values), ``recurrent`` (a state of fixed size), ``none``
     (feed-forward only). ``key_length`` and ``value_length`` are elements a head; ``n_head_kv``
     counts heads. ``owns_kv`` is False where the layer reads an earlier layer's cache.
-    ``state_elements`` is the recurrent state in float32. ``has_rope``: positions rotate its keys.
+    ``state_elements`` is the recurrent state in float32. ``has_rope``: positions rotate its keys,
+    the last dimensions of a head where ``rope_is_last``, else the first.
     """
 
     kind: LayerKind
@@ -35,6 +37,7 @@ class Layer(Frozen):
     state_elements: int = 0
     owns_kv: bool = True
     has_rope: bool = True
+    rope_is_last: bool = False
 
     @property
     def key_elements(self) -> int:
@@ -114,6 +117,7 @@ def read_layers(keys: ArchitectureKeys, n_layer: int) -> tuple[Layer, ...]:
                     state_elements=state if both else 0,
                     owns_kv=i < owners,
                     has_rope=rope[i],
+                    rope_is_last=is_mla or keys.architecture in ROPE_ON_LAST_DIMENSIONS,
                 )
             )
     return tuple(layers)

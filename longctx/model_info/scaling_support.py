@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 from longctx.model_info.architectures import (
     INDEXED,
     SLIDING_LAYERS_FOLLOW_OUR_BASE,
-    RopeType,
 )
 from longctx.model_info.layers import Layer
 
@@ -16,13 +15,12 @@ ScalingSupport: TypeAlias = Literal["full", "global-layers", "none"]
 
 
 def judge_scaling(
-    architecture: str, rope_type: RopeType, layers: Sequence[Layer], window: int | None
+    architecture: str, layers: Sequence[Layer], window: int | None
 ) -> tuple[ScalingSupport, tuple[str, ...]]:
     """Say which layers scaling serves, and why.
 
     Args:
         architecture: the file's architecture.
-        rope_type: how the model rotates.
         layers: what each layer keeps.
         window: tokens that the sliding layers see.
 
@@ -37,7 +35,7 @@ def judge_scaling(
     if recurrent:
         notes.append(
             f"{len(recurrent)} of {len(layers)} layers keep a recurrent state of fixed size, which "
-            "has no positions to scale and cannot be cut back to an earlier token."
+            "has no positions to scale; cutting a text back restores one that was kept on the way."
         )
     if sliding:
         notes.append(f"{len(sliding)} of {len(layers)} layers see only the last {window:,} tokens.")
@@ -47,11 +45,7 @@ def judge_scaling(
             f"{without_rope} of {len(whole)} layers that see the whole window carry no RoPE."
         )
     if any(layer.kind == "mla" for layer in layers):
-        notes.append("Keys are compressed (MLA): cached ones cannot be re-rotated, so a window "
-                     "grows by a second prefill.")  # fmt: skip
-    if rope_type == "mrope":
-        notes.append("M-RoPE: text is scaled as usual, but cached keys cannot be re-rotated, so a "
-                     "window grows by a second prefill.")  # fmt: skip
+        notes.append("Keys are compressed (MLA); their rotary part is re-rotated.")
     if architecture in INDEXED:
         notes.append("Sparse attention keeps an indexer cache that the memory estimate leaves out.")
 

@@ -4,6 +4,8 @@ from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
 from longctx.planner.memory import (
     CELLS_APART,
+    CHECKPOINTS,
+    CHECKPOINTS_BYTES,
     N_SEQUENCES,
     KvType,
     MemoryEstimate,
@@ -21,6 +23,8 @@ from longctx.rope import SelfExtendConfig
 
 __all__ = [
     "CELLS_APART",
+    "CHECKPOINTS",
+    "CHECKPOINTS_BYTES",
     "DEFAULT_SINKS",
     "N_SEQUENCES",
     "ContextPlan",

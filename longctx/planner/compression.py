@@ -18,6 +18,8 @@ def compression_obstacle(info: ModelInfo, kv_type: KvType = "f16") -> str | None
     for kind, reason in _KINDS.items():
         if kind in info.layer_kinds:
             return reason
+    if info.forgets:
+        return _KINDS["recurrent"]
     if info.rope_type not in ("norm", "neox"):
         return f"its RoPE is of type {info.rope_type}, so that keys cannot be moved"
     if kv_type in ("q8_0", "q4_0"):

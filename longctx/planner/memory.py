@@ -36,6 +36,12 @@ CELL_PADDING = 256
 """llama.cpp rounds windows and sliding caches up to multiples of this many tokens."""
 
 
+CHECKPOINTS = 8
+"""States of a text that are kept where layers forget (longctx.cache.checkpoints), at most."""
+CHECKPOINTS_BYTES = 256 * 2**20
+"""Together, at most; the newest is kept whatever its size."""
+
+
 def padded(n_ctx: int) -> int:
     """Cells that llama.cpp allocates for a window of ``n_ctx`` tokens."""
     return -(-n_ctx // CELL_PADDING) * CELL_PADDING
@@ -47,8 +53,10 @@ class MemoryEstimate(Frozen):
     ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
     Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
     reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
-    those of LoRA adapters. ``beside_bytes`` are taken when many are answered at once, if the limit
-    bears it: a small context for prompts, and logits for each. No window is refused for them.
+    those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for
+    layers that cannot go back to an earlier one. ``beside_bytes`` are taken when many are answered
+    at once, if the limit bears it: a small context for prompts, and logits for each. No window is
+    refused for them.
     """
 
     weights_bytes: int
@@ -56,13 +64,19 @@ class MemoryEstimate(Frozen):
     compute_bytes: int
     limit_bytes: int
     adapters_bytes: int = 0
+    checkpoints_bytes: int = 0
     beside_bytes: int = 0
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def total_bytes(self) -> int:
-        """Weights, adapters, KV cache and compute buffers together."""
-        return self.fixed_bytes + self.kv_bytes + self.compute_bytes
+        """Weights, adapters, KV cache, checkpoints and compute buffers together."""
+        return self.fixed_bytes + self.text_bytes
+
+    @property
+    def text_bytes(self) -> int:
+        """What one text takes besides."""
+        return self.kv_bytes + self.checkpoints_bytes + self.compute_bytes
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
@@ -77,9 +91,12 @@ class MemoryEstimate(Frozen):
 
     def __str__(self) -> str:
         adapters = f"adapters {format_bytes(self.adapters_bytes)}, " if self.adapters_bytes else ""
+        checkpoints = (
+            self.checkpoints_bytes and f"checkpoints {format_bytes(self.checkpoints_bytes)}, "
+        )
         return (
             f"{format_bytes(self.total_bytes)} (weights {format_bytes(self.weights_bytes)}, "
-            f"{adapters}KV cache {format_bytes(self.kv_bytes)}, "
+            f"{adapters}KV cache {format_bytes(self.kv_bytes)}, {checkpoints or ''}"
             f"compute {format_bytes(self.compute_bytes)})"
         )
 
@@ -90,6 +107,11 @@ class MemoryEstimate(Frozen):
                 ("weights", format_bytes(self.weights_bytes)),
                 *([("adapters", format_bytes(self.adapters_bytes))] if self.adapters_bytes else []),
                 ("KV cache", format_bytes(self.kv_bytes)),
+                *(
+                    [("checkpoints", format_bytes(self.checkpoints_bytes))]
+                    if self.checkpoints_bytes
+                    else []
+                ),
                 ("compute", format_bytes(self.compute_bytes)),
                 ("total", format_bytes(self.total_bytes)),
                 ("the process", format_bytes(self.resident_bytes)),
@@ -124,6 +146,7 @@ def estimate_memory(
         compute_bytes=compute_bytes(info, padded(n_ctx)) + added,
         limit_bytes=limit_bytes,
         adapters_bytes=sum(adapter.n_bytes for adapter in adapters),
+        checkpoints_bytes=checkpoints_bytes(info, kv_type),
         beside_bytes=_beside_bytes(info, n_ctx, kv_type),
     )
 
@@ -133,7 +156,7 @@ def holds_sequences(info: ModelInfo) -> bool:
 
     Sliding caches and recurrent states take their full size once for each.
     """
-    return set(info.layer_kinds) <= {"full", "mla", "none"}
+    return not info.forgets
 
 
 def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
@@ -178,6 +201,18 @@ def kv_cache_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
         + 4 * layer.state_elements
         for layer in info.layers
     )
+
+
+def checkpoints_bytes(info: ModelInfo, kv_type: KvType) -> int:
+    """Bytes of the states that are kept of one text, at most."""
+    one = sum(
+        (info.sliding_window or 0)
+        * (_row_bytes(layer.key_elements, kv_type) + _row_bytes(layer.value_elements, kv_type))
+        * (layer.kind == "sliding")
+        + 4 * layer.state_elements
+        for layer in info.layers
+    )
+    return max(one, min(CHECKPOINTS * one, CHECKPOINTS_BYTES))
 
 
 def _cells(info: ModelInfo, layer: Layer, n_ctx: int) -> int:

@@ -69,13 +69,21 @@ def choose_method(
     if request.method is not None:
         parameters = request.parameters or ProfileParameters()
         reasons.append(
-            f"{request.method}{parameters}, as asked for: {request.target_ctx:,} tokens are "
+            f"{request.method}{parameters}, {request.chosen_by}: {request.target_ctx:,} tokens are "
             f"{ratio:.3g} times {trained}."
         )
-        return Scaling(request.method, parameters)
+        measured_so = (
+            request.profile if request.profile and request.profile.adapter_sha256 else None
+        )
+        return Scaling(request.method, parameters, measured_so)
     profile, warning = (request.profile, None) if request.profile else find_profile(info)
     if warning:
         warnings.append(warning)
+    if profile is not None and profile.adapter_sha256 is not None:
+        warnings.append(
+            "The calibration is ignored, which was measured with an adapter: pass that as adapters."
+        )
+        profile = None
     if profile is not None and profile.method == "self-extend":
         obstacle = self_extend_obstacle(info, request.target_ctx, profile.parameters)
         if obstacle is not None:
@@ -137,18 +145,12 @@ def elastic_steps(info: ModelInfo, method: PlanMethod, windows: tuple[int, ...])
     )
     how = (
         "each growth prefills the text again"
-        if keys_cannot_turn(info)
+        if info.turning_obstacle
         else "the cached keys are re-rotated, nothing is prefilled again"
     )
     return (
         f"Elastic: as trained up to {first:,} tokens, then {stages}, when the text needs it; {how}."
     )
-
-
-def keys_cannot_turn(info: ModelInfo) -> bool:
-    """Whether cached keys stay what they are: compressed keys, M-RoPE, a recurrent state."""
-    kinds = set(info.layer_kinds)
-    return bool(kinds & {"mla", "recurrent"}) or info.rope_type == "mrope"
 
 
 def doubts(
@@ -172,16 +174,16 @@ def doubts(
                 f"The file already scales its RoPE ({info.rope_scaling}); this scaling comes on "
                 "top, which is little tried."
             )
-        if info.scaling_support == "global-layers":
+        if info.scaling_support == "global-layers" and method != "self-extend":
             sliding = sum(layer.kind == "sliding" for layer in info.layers)
             found.append(
                 f"{sliding} of {info.n_layer} layers slide over {info.sliding_window:,} tokens and "
                 "keep their own RoPE: scaling does not affect them."
             )
-        if keys_cannot_turn(info):
+        if (obstacle := info.turning_obstacle) is not None:
             found.append(
-                "Cached keys of this model cannot be re-rotated (compressed keys, M-RoPE or a "
-                "recurrent state): growing the window costs a second prefill."
+                f"Cached keys of this model cannot be re-rotated, because {obstacle}: growing the "
+                "window costs a second prefill."
             )
     if kv == "q4_0":
         found.append(

@@ -22,6 +22,7 @@ from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
 from longctx.planner.request import PlanOptions, PlanRequest, check_request
 from longctx.planner.self_extend import choose_self_extend
+from longctx.planner.trained_map import as_trained
 
 
 def plan_context(
@@ -46,6 +47,7 @@ def plan_context(
     adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
     warnings: list[str] = []
+    request = as_trained(request, info, adapters, reasons)
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
@@ -67,6 +69,12 @@ def plan_context(
             f"time share positions, {far.group} to each, more as they age; none is dropped. "
             "Frequencies stay as trained."
         )
+        if info.forgets:
+            whole = sum(layer.kind in ("full", "mla") for layer in info.layers)
+            reasons.append(
+                f"Only keys of the {whole} layers that see the whole window move; the others stay "
+                "as they are."
+            )
     warnings += [note for adapter in adapters for note in adapter.notes]
     warnings += doubts(info, chosen, scale, scaling.profile, kv)
     plan = ContextPlan(

@@ -82,7 +82,8 @@ class Profile(Frozen):
     """The best method for one model, as measured.
 
     ``window`` is the largest window in tokens that was measured, ``results`` one row a trial;
-    ``text_sha256`` says on which text.
+    ``text_sha256`` says on which text, ``adapter_sha256`` with which LoRA adapter of
+    :func:`longctx.finetune.extend`, without which it says nothing.
     """
 
     version: Literal[1] = PROFILE_VERSION
@@ -92,6 +93,7 @@ class Profile(Frozen):
     parameters: ProfileParameters = ProfileParameters()
     results: tuple[TrialResult, ...] = ()
     text_sha256: str | None = None
+    adapter_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
     def measured(self, n_ctx: int) -> str | None:
         """What was measured at the largest window up to ``n_ctx``, and by formula beside it.

@@ -50,7 +50,8 @@ class PlanOptions(TypedDict, total=False):
         profile: a calibration of this model to use instead of the stored one.
         parameters: how the method that is named is set, instead of by its formula.
         adapters: LoRA adapters (GGUF), each by its path, or by path and scale, which is 1 where
-            it is not given: ``[("lora.gguf", 0.8)]``.
+            it is not given: ``[("lora.gguf", 0.8)]``. One of :func:`longctx.finetune.extend` brings
+            method, parameters and kind of window with it, and is refused with others.
     """
 
     method: str
@@ -67,7 +68,8 @@ class PlanOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """A request that makes sense by itself. ``method`` and ``kv_type`` None mean auto."""
+    """A request that makes sense by itself. ``method`` and ``kv_type`` None mean auto;
+    ``chosen_by`` says why the method is what it is."""
 
     target_ctx: int
     method: PlanMethod | None
@@ -79,6 +81,7 @@ class PlanRequest:
     profile: Profile | None = None
     parameters: ProfileParameters | None = None
     adapters: tuple[tuple[Path, float], ...] = ()
+    chosen_by: str = "as asked for"
 
 
 def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:

@@ -20,8 +20,10 @@ def self_extend_obstacle(
         n_ctx: the window in tokens; 0 asks about the model alone.
         parameters: those that are meant, if not the formula's.
     """
-    if set(info.layer_kinds) != {"full"} or info.rope_type not in ("norm", "neox"):
-        return "not every layer sees the whole window with an ordinary RoPE"
+    if info.scaling_support == "none":
+        return "no layer that sees the whole window has RoPE"
+    if (obstacle := info.turning_obstacle) is not None:
+        return obstacle
     if _block(info) < _GROUP or info.n_ctx_train * 3 // 4 < 2 * _block(info):
         return f"its trained window of {info.n_ctx_train:,} tokens is too short for blocks"
     reach = _config(info, parameters).max_tokens
@@ -40,7 +42,7 @@ def choose_self_extend(
     of groups of 8 (docs/elastic-window.md has the other groups and blocks).
 
     Raises:
-        UnsupportedModelError: the model's layers do not all see the whole window.
+        UnsupportedModelError: the model's keys cannot be moved.
         PlanError: blocks at one position each would not reach the window.
     """
     obstacle = self_extend_obstacle(info)

@@ -7,7 +7,7 @@ Only the first n_rot dimensions of a head are rotated; the others, and all value
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
@@ -18,7 +18,8 @@ from longctx.errors import UnsupportedModelError
 from longctx.rope.config import RopeConfig
 
 RotaryType: TypeAlias = Literal["norm", "neox"]
-"""Which dimensions are a pair: NORM (2i, 2i+1), NEOX (i, i + n_rot/2)."""
+"""Which dimensions are a pair: NORM (2i, 2i+1), NEOX (i, i + n_rot/2). M-RoPE, whose pairs stand
+for places in a picture as well, turns those of a text as NEOX does: all its positions are one."""
 
 Positions: TypeAlias = NDArray[np.integer]
 _CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
@@ -40,12 +41,14 @@ class Rotation:
         """Build from chunks of angles, float64[rows, n_rot/2] radians.
 
         Raises:
-            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX nor M-RoPE.
         """
+        if rope_type == "mrope":
+            rope_type = "neox"
         if rope_type not in ("norm", "neox"):
             raise UnsupportedModelError(
-                f"keys with RoPE of type {rope_type!r} cannot be rotated; only norm and neox can: "
-                "prefill the text again"
+                f"keys with RoPE of type {rope_type!r} cannot be rotated; only norm, neox and "
+                "mrope can: prefill the text again"
             )
         tables = []
         for chunk in angles:
@@ -67,18 +70,20 @@ class Rotation:
         *,
         n_rot: int,
         rope_type: str,
+        still: Sequence[int] = (),
     ) -> Rotation:
         """From keys cached under ``old`` at ``old_positions`` [n] to ``new`` at ``new_positions``.
 
-        By p'·θ' - p·θ, times the ratio of the attention factors.
+        By p'·θ' - p·θ, times the ratio of the attention factors. Pairs of ``still`` do not turn.
 
         Raises:
-            UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+            UnsupportedModelError: the RoPE is neither NORM nor NEOX nor M-RoPE.
             ValueError: the two arrays of positions differ in length.
         """
         if old_positions.shape != new_positions.shape:
             raise ValueError(f"{old_positions.size} old and {new_positions.size} new positions")
         old_theta, new_theta = old.frequencies(n_rot), new.frequencies(n_rot)
+        old_theta[list(still)] = new_theta[list(still)] = 0
         angles = (
             np.multiply.outer(new_positions[rows], new_theta)
             - np.multiply.outer(old_positions[rows], old_theta)
@@ -157,7 +162,7 @@ def rotate(
         keys: float32[n, n_head_kv, head_dim].
         positions: [n].
         frequencies: float64[n_rot/2], radians a position.
-        rope_type: ``"norm"`` or ``"neox"``.
+        rope_type: ``"norm"``, ``"neox"`` or ``"mrope"``.
         attention_factor: multiplies the dimensions that are rotated, as llama.cpp does.
         out: where to put the result; may be ``keys``.
 
@@ -165,7 +170,7 @@ def rotate(
         float32, the shape of ``keys``.
 
     Raises:
-        UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+        UnsupportedModelError: the RoPE is neither NORM nor NEOX nor M-RoPE.
     """
     angles = (
         np.multiply.outer(positions[rows], frequencies)
@@ -197,14 +202,14 @@ def rerotate(
         new_positions: [n], where they shall stand.
         new: the RoPE that will read them.
         n_rot: dimensions of a head that are rotated.
-        rope_type: ``"norm"`` or ``"neox"``.
+        rope_type: ``"norm"``, ``"neox"`` or ``"mrope"``.
         out: where to put the result; may be ``keys``.
 
     Returns:
         float32, the shape of ``keys``.
 
     Raises:
-        UnsupportedModelError: the RoPE is neither NORM nor NEOX.
+        UnsupportedModelError: the RoPE is neither NORM nor NEOX nor M-RoPE.
     """
     rotation = Rotation.between(
         old_positions, old, new_positions, new, n_rot=n_rot, rope_type=rope_type

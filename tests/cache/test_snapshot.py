@@ -34,9 +34,11 @@ def test_loaded_sessions_score_as_the_saved_ones(
     with opened(path, 512) as llm:
         loaded = llm.load_session(tmp_path / "a.session")
         assert loaded.tokens == tuple(IDS[:300])
-        np.testing.assert_allclose(loaded.next_nll(IDS[300:330]), expected, atol=1e-5)
-        if architecture not in ("mamba", "gemma3"):  # they cannot go back, to score
-            assert loaded.prefilled_again == 0
+        # A state has no checkpoints, to decode the last token again: a recurrent one reads all.
+        forgot = architecture == "mamba"
+        atol = 0.01 if forgot else 1e-5
+        np.testing.assert_allclose(loaded.next_nll(IDS[300:330]), expected, atol=atol)
+        assert loaded.prefilled_again == (299 if forgot else 0)
 
 
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0", "bf16"])

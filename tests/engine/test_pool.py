@@ -91,8 +91,8 @@ def test_a_snapshot_that_cannot_be_used_is_asked_for_once(
     tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
 ) -> None:
     """Its keys are of another scale and cannot be re-rotated: it stays, and is left alone."""
-    path = tiny_gguf("deepseek2", n_ctx_train=512)
-    options: Any = {"cache_dir": tmp_path, "method": "yarn"}
+    path = tiny_gguf("gemma3", n_ctx_train=512)
+    options: Any = {"cache_dir": tmp_path, "method": "ntk-by-parts"}
     with opened(path, 1024, window="fixed", **options) as llm:
         llm.generate(CAT * 10, max_tokens=4)
     (file,) = tmp_path.rglob("*.session")

@@ -75,8 +75,8 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
         calibrate(path, (1024, 4096), ("ntk",), text="too short " * 200)
     with pytest.raises(UnsupportedModelError, match="nothing to calibrate"):
         calibrate(tiny_gguf("mamba", n_ctx_train=512), (1024,))
-    with pytest.raises(RequestError, match=r"none of the methods .*self-extend: not every layer"):
-        calibrate(tiny_gguf("gemma3", n_ctx_train=512), (1024,), ("self-extend",))
+    with pytest.raises(RequestError, match=r"none of the methods .*longrope: llama.cpp reads no"):
+        calibrate(tiny_gguf("gemma3", n_ctx_train=512), (1024,), ("longrope",))
     with pytest.raises(RequestError, match="needs methods"):
         calibrate(path, (1024,), ())
     with pytest.raises(RequestError, match="profile is a str"):
@@ -84,10 +84,10 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
 
 
 def test_what_a_model_cannot_run_is_left_out(tiny_gguf: TinyGguf) -> None:
-    """Sliding layers take no Self-Extend; a window within the training needs no scaling."""
+    """Gemma takes no factors of ours; a window within the training needs no scaling."""
     path = tiny_gguf("gemma3", n_ctx_train=512)
     profile = calibrate(
-        path, (512, 1024), ("self-extend", "yarn"), text=TEXT, budget_s=1e-3, n_threads=1
+        path, (512, 1024), ("longrope", "yarn"), text=TEXT, budget_s=1e-3, n_threads=1
     )
     assert [(row.window, row.method) for row in profile.results] == [(1024, "yarn")]
 

@@ -60,14 +60,13 @@ def test_an_elastic_window_extends_itself(smollm: ModelInfo, tiny_gguf: TinyGguf
     assert p.self_extend is not None
     assert (p.self_extend.group, p.self_extend.block, p.self_extend.start) == (8, 2048, 6144)
     assert "as trained up to 8,192 tokens, then 16,384 tokens" in p.reasons[-1]
-    sliding = plan(tiny_gguf("gemma3"), 2048)
-    assert sliding.method == FALLBACK
-    assert any("self-extend is out, because not every layer" in text for text in sliding.reasons)
-    assert "2,048 tokens (s = 2)" in sliding.reasons[-1]
+    for architecture in ("gemma3", "qwen2vl", "deepseek2"):
+        assert plan(tiny_gguf(architecture), 2048).method == "self-extend"
+    assert any("keys of the 2 layers" in r for r in plan(tiny_gguf("gemma3"), 2048).reasons)
     far = plan(tiny_gguf(n_ctx_train=512), 32_768)
     assert far.method == FALLBACK
     assert any("of 512 tokens reaches 16,767 with it" in text for text in far.reasons)
-    assert "prefills the text again" in plan(tiny_gguf("deepseek2"), 2048).reasons[-1]
+    assert "2,048 tokens (s = 2)" in plan(tiny_gguf(), 2048, method="yarn").reasons[-1]
     with pytest.raises(PlanError, match="window"):
         plan(smollm, 16384, window="rubber")
 
@@ -124,15 +123,14 @@ def test_warnings_grow_with_the_scale(smollm: ModelInfo) -> None:
     assert not warned(plan(smollm, 32768, method="yarn"), "gave out")
 
 
-def test_scaled_files_sliding_layers_and_fixed_keys_are_warned_of(tiny_gguf: TinyGguf) -> None:
-    """Traps 4 and 5, and keys that cannot be re-rotated."""
+def test_scaled_files_and_sliding_layers_are_warned_of(tiny_gguf: TinyGguf) -> None:
+    """Traps 4 and 5; Self-Extend leaves sliding layers as they are."""
     yarn = {"type": "yarn", "factor": 4.0, "original_context_length": 256}
     scaled = plan(tiny_gguf("qwen2", rope_scaling=yarn), 2048, window="fixed")
     assert warned(scaled, "already scales its RoPE (yarn x4 from 256 tokens)")
     assert scaled.rope.freq_scale == 0.25
-    assert warned(plan(tiny_gguf("gemma3"), 2048), "4 of 6 layers slide")
-    assert warned(plan(tiny_gguf("deepseek2"), 2048), "re-rotated")
-    assert warned(plan(tiny_gguf("qwen2vl"), 2048), "re-rotated")
+    assert warned(plan(tiny_gguf("gemma3"), 2048, method="yarn"), "4 of 6 layers slide")
+    assert not warned(plan(tiny_gguf("gemma3"), 2048), "layers slide")
 
 
 def test_model_without_rope_is_refused(tiny_gguf: TinyGguf) -> None:

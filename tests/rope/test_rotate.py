@@ -117,7 +117,7 @@ def test_out_may_be_the_keys(rope_type: str) -> None:
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:
-    """Another number of rows, too few dimensions, positions of two lengths, M-RoPE."""
+    """Another number of rows, too few dimensions, positions of two lengths, no RoPE."""
     positions = np.arange(4)
     rotation = Rotation.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type="neox")
     with pytest.raises(ValueError, match="rows of n_rot 32"):
@@ -126,8 +126,8 @@ def test_shapes_that_do_not_match_are_refused() -> None:
         rotation.apply(random_keys(4, head_dim=16))
     with pytest.raises(ValueError, match="4 old and 3 new"):
         Rotation.between(positions, PLAIN, positions[:3], YARN, n_rot=32, rope_type="neox")
-    with pytest.raises(UnsupportedModelError, match="mrope"):
-        rotate(random_keys(4), positions, PLAIN.frequencies(32), rope_type="mrope")
+    with pytest.raises(UnsupportedModelError, match="'none'"):
+        rotate(random_keys(4), positions, PLAIN.frequencies(32), rope_type="none")
 
 
 @pytest.mark.parametrize("method", ["linear", "ntk", "ntk-by-parts", "yarn"])

@@ -37,6 +37,8 @@ def write_lora(
     for key, value in {**usual, **(changes or {})}.items():
         if isinstance(value, str):
             writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
         elif value is not None:
             writer.add_array(key, value)
     writer.add_float32("adapter.lora.alpha", 0.0 if alpha is None else alpha)

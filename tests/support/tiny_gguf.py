@@ -6,8 +6,8 @@ are those of the real architectures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +15,15 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.tiny_vocabulary import CHATML, add_vocabulary
-
-Shapes = dict[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class TinyModel:
-    """What a tiny file says about itself; :func:`write_tiny_gguf` takes each field by name.
-
-    ``rope_scaling`` holds the keys below ``<arch>.rope.scaling.`` (``type``, ``factor``,
-    ``original_context_length``, ``attn_factor``, …); ``metadata`` any other full keys;
-    ``rope_freqs``, ``rope_short`` and ``rope_long`` are float32[n_rot/2] divisors.
-    """
-
-    n_layer: int = 3
-    n_embd: int = 64
-    n_head: int = 2
-    n_head_kv: int = 1
-    head_dim: int = 32
-    n_rot: int = 32
-    n_ff: int = 96
-    n_ctx_train: int = 1024
-    rope_freq_base: float = 10_000.0
-    rope_scaling: Mapping[str, Any] = field(default_factory=dict)
-    rope_freqs: Sequence[float] | None = None
-    rope_short: Sequence[float] | None = None
-    rope_long: Sequence[float] | None = None
-    vocabulary: str = "bpe"
-    chat_template: str | None = CHATML
-    n_vocab_at_least: int = 0
-    name: str = "tiny"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-
+from tests.support.tiny_layers import SPECIAL_LAYERS, Shapes
+from tests.support.tiny_model import TinyModel
+from tests.support.tiny_vocabulary import add_vocabulary
 
 # What each architecture changes; keys without a dot are TinyModel's, "{arch}." ones metadata.
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen2": {},
+    "qwen3": {},
     "smollm3": {"n_layer": 4},
     "stablelm": {"n_rot": 8},
     "chatglm": {"n_rot": 16},
@@ -85,6 +55,43 @@ _ARCHITECTURES: dict[str, dict[str, Any]] = {
         "{arch}.ssm.inner_size": 128,
         "{arch}.ssm.state_size": 8,
         "{arch}.ssm.time_step_rank": 4,
+    },
+    "qwen3vl": {"{arch}.rope.dimension_sections": [7, 5, 4, 0]},
+    "olmo2": {
+        "n_layer": 4,
+        "n_head_kv": 2,
+        "{arch}.attention.sliding_window": 64,
+    },
+    "gpt-oss": {
+        "n_layer": 4,
+        "{arch}.attention.sliding_window": 64,
+        "{arch}.expert_count": 4,
+        "{arch}.expert_used_count": 2,
+        "{arch}.expert_feed_forward_length": 32,
+    },
+    "lfm2": {
+        "n_layer": 4,
+        "{arch}.attention.head_count_kv": [0, 1, 0, 1],
+        "{arch}.shortconv.l_cache": 3,
+    },
+    "granitehybrid": {
+        "n_layer": 4,
+        "{arch}.attention.head_count_kv": [0, 1, 0, 1],
+        "{arch}.ssm.conv_kernel": 4,
+        "{arch}.ssm.inner_size": 128,
+        "{arch}.ssm.state_size": 16,
+        "{arch}.ssm.time_step_rank": 4,
+        "{arch}.ssm.group_count": 1,
+    },
+    "qwen35": {
+        "n_layer": 4,
+        "n_rot": 16,
+        "{arch}.rope.dimension_sections": [3, 3, 2, 0],
+        "{arch}.ssm.conv_kernel": 4,
+        "{arch}.ssm.inner_size": 32,
+        "{arch}.ssm.state_size": 16,
+        "{arch}.ssm.time_step_rank": 2,
+        "{arch}.ssm.group_count": 2,
     },
 }
 TINY_ARCHITECTURES = tuple(_ARCHITECTURES)
@@ -171,14 +178,16 @@ def _adder(writer: gguf.GGUFWriter, value: Any) -> Callable[[str, Any], None]:
 
 def _tensors(architecture: str, model: TinyModel, n_vocab: int) -> Shapes:
     """Shapes in numpy's order: [out, in] for a matrix."""
-    layer = {"mamba": _mamba_layer, "deepseek2": _deepseek2_layer}.get(architecture)
+    layer = SPECIAL_LAYERS.get(architecture)
     blocks: Shapes = {}
     for i in range(model.n_layer):
-        shapes = layer(model) if layer else _attention_layer(architecture, model)
+        shapes = layer(model, i) if layer else _attention_layer(architecture, model)
         blocks |= {f"blk.{i}.{name}": shape for name, shape in shapes.items()}
     head: Shapes = {
         "token_embd.weight": (n_vocab, model.n_embd),
-        "output_norm.weight": (model.n_embd,),
+        "token_embd_norm.weight" if architecture == "lfm2" else "output_norm.weight": (
+            model.n_embd,
+        ),
         "output.weight": (n_vocab, model.n_embd),
     }
     if architecture == "stablelm":
@@ -211,55 +220,17 @@ def _attention_layer(architecture: str, model: TinyModel) -> Shapes:
         shapes |= {"attn_q.bias": (n_q,), "attn_k.bias": (n_kv,), "attn_v.bias": (n_kv,)}
     if architecture == "stablelm":
         shapes |= {"attn_norm.bias": (n_embd,), "ffn_norm.bias": (n_embd,)}
-    if architecture == "gemma3":
+    if architecture in ("gemma3", "qwen3"):
         shapes |= {
             "attn_q_norm.weight": (model.head_dim,),
             "attn_k_norm.weight": (model.head_dim,),
+        }
+    if architecture == "gemma3":
+        shapes |= {
             "post_attention_norm.weight": (n_embd,),
             "post_ffw_norm.weight": (n_embd,),
         }
     return shapes
-
-
-def _deepseek2_layer(model: TinyModel) -> Shapes:
-    """Multi-head latent attention: one compressed row a token, of which n_rot dims are rotated."""
-    key = "deepseek2.attention."
-    q_rank, kv_rank = model.metadata[f"{key}q_lora_rank"], model.metadata[f"{key}kv_lora_rank"]
-    n_k, n_v = model.metadata[f"{key}key_length_mla"], model.metadata[f"{key}value_length_mla"]
-    return {
-        "attn_norm.weight": (model.n_embd,),
-        "attn_q_a.weight": (q_rank, model.n_embd),
-        "attn_q_a_norm.weight": (q_rank,),
-        "attn_q_b.weight": (model.n_head * n_k, q_rank),
-        "attn_kv_a_mqa.weight": (kv_rank + model.n_rot, model.n_embd),
-        "attn_kv_a_norm.weight": (kv_rank,),
-        "attn_k_b.weight": (model.n_head, kv_rank, n_k - model.n_rot),
-        "attn_v_b.weight": (model.n_head, n_v, kv_rank),
-        "attn_output.weight": (model.n_embd, model.n_head * n_v),
-        "ffn_norm.weight": (model.n_embd,),
-        "ffn_gate.weight": (model.n_ff, model.n_embd),
-        "ffn_up.weight": (model.n_ff, model.n_embd),
-        "ffn_down.weight": (model.n_embd, model.n_ff),
-    }
-
-
-def _mamba_layer(model: TinyModel) -> Shapes:
-    d_conv, d_inner, d_state, dt_rank = (
-        model.metadata[f"mamba.ssm.{key}"]
-        for key in ("conv_kernel", "inner_size", "state_size", "time_step_rank")
-    )
-    return {
-        "attn_norm.weight": (model.n_embd,),
-        "ssm_in.weight": (2 * d_inner, model.n_embd),
-        "ssm_conv1d.weight": (d_inner, d_conv),
-        "ssm_conv1d.bias": (d_inner,),
-        "ssm_x.weight": (dt_rank + 2 * d_state, d_inner),
-        "ssm_dt.weight": (d_inner, dt_rank),
-        "ssm_dt.bias": (d_inner,),
-        "ssm_a": (d_inner, d_state),
-        "ssm_d": (d_inner,),
-        "ssm_out.weight": (model.n_embd, d_inner),
-    }
 
 
 def _random_tensor(

@@ -59,8 +59,10 @@ def thin_state(
     layers = [layer for layer in info.layers if layer.key_elements]
     cache = caches[0]
     order = np.argsort(cache.positions, kind="stable")
-    if len(caches) > 1 or not np.array_equal(cache.positions[order], positions):
-        raise SnapshotMismatchError("the state's positions are not those of the session")
+    if len(caches) > 1 or len(order) != len(positions):
+        raise SnapshotMismatchError(
+            f"the state holds {len(order)} tokens, the session {len(positions)}"
+        )
     if len(cache.keys) != len(layers):
         raise SnapshotMismatchError(
             f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
@@ -78,12 +80,15 @@ def thin_state(
     def thin(index: int) -> None:
         layer, rows = layers[index], cache.keys[index]
         keys = rows.read_heads(state, layer.key_length)[order]
+        first = layer.key_length - n_rot if layer.rope_is_last else 0
         if layer.has_rope:
-            back.apply(keys, out=keys)
+            rotated = keys[:, :, first:]
+            back.apply(rotated, out=rotated)
         chosen = choose(index, keys)
         if layer.has_rope and moves:
             kept = np.ascontiguousarray(np.take_along_axis(keys, chosen[:, :, None], axis=0))
-            forth.apply(kept, out=kept)
+            rotated = kept[:, :, first:]
+            forth.apply(rotated, out=rotated)
             moved = replace(rows, offset=columns[1 + index].offset, n_cells=n_kept)
             moved.write_heads(out, kept)
         else:
@@ -93,7 +98,8 @@ def thin_state(
 
     with ThreadPoolExecutor(n_threads) as pool:
         list(pool.map(thin, range(len(layers))))
-    parse_state(out).caches[0].write_positions(out, new_positions)
+    # A cell's position is its index: where its keys stand is in their rotation.
+    parse_state(out).caches[0].write_positions(out, np.arange(n_kept))
     return out
 
 

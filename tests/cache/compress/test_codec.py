@@ -164,10 +164,10 @@ def test_cells_out_of_order(tiny_gguf: TinyGguf) -> None:
 
 
 def test_states_of_other_tokens_and_models_are_refused(tiny_gguf: TinyGguf) -> None:
-    """Positions that are not the session's, layers that the model has not, two caches."""
+    """More tokens than it holds, layers that the model has not, two caches."""
     cache, chosen = filled(tiny_gguf), random_choice()
-    with pytest.raises(SnapshotMismatchError, match="positions"):
-        cache.thinned(chosen, positions=np.arange(1, N + 1, dtype=np.int32))
+    with pytest.raises(SnapshotMismatchError, match="tokens"):
+        cache.thinned(chosen, positions=np.arange(N + 1, dtype=np.int32))
     cache.info = ModelInfo.from_gguf(tiny_gguf("llama", **{**SHAPE, "n_layer": 4}))
     with pytest.raises(SnapshotMismatchError, match="layers"):
         cache.thinned(chosen)

@@ -203,7 +203,7 @@ def test_self_extend_turns_each_head_s_keys_by_its_own_positions(tiny_gguf: Tiny
 
 def unrotated(session: Session) -> np.ndarray:
     """The keys without their positions: float32[n_layer, n_tokens, row]."""
-    rows, rope, at = held(session), session.rope, session.positions
+    rows, rope, at = held(session), session.rope, session.window.cells.positions
     back = Rotation.between(at, rope, np.zeros_like(at), rope, n_rot=64, rope_type="norm")
     return np.stack([back.apply(r.reshape(len(at), 2, 64)).reshape(r.shape) for r in rows])
 
