@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import ClassVar, Protocol
 
@@ -103,20 +104,13 @@ class MarkdownWords:
 
     def _print_finished(self) -> None:
         # Of whole lines: a "2" that stands alone would be a paragraph, and "2." goes on a list.
-        whole = self._open[: self._open.rindex("\n") + 1]
-        starts = [
-            token.map[0]
-            for token in _parsed(whole)
-            if token.map and token.level == 0 and token.nesting >= 0
-        ]
-        if len(starts) > 1:
-            lines = self._open.split("\n")
-            finished, self._open = (
-                "\n".join(some) for some in (lines[: starts[-1]], lines[starts[-1] :])
-            )
+        end = self._open.rindex("\n") + 1
+        *finished, last = _blocks(self._open[:end]) or [""]
+        if finished:
+            self._open = last + self._open[end:]
             if self._live is not None:
                 self._live.update("")
-            self._print(finished)
+            self._print("".join(finished))
 
     def _print(self, text: str) -> None:
         if self._has_blocks:
@@ -148,11 +142,16 @@ class MarkdownWords:
         self._next_drawing = now + max(_EVERY_S, _SHARE * (now - started))
 
     def _lines(self, text: str) -> list[list[Segment]]:
-        """A text as lines, without spaces at their ends and empty ones around them."""
-        drawn = self._console.render_lines(_Rendered(text), self._console.options, pad=False)
-        lines = [_without_end(line) for line in drawn]
-        filled = [number for number, line in enumerate(lines) if line]
-        return lines[filled[0] : filled[-1] + 1] if filled else []
+        """A text as lines, without spaces at their ends, and one empty line between blocks."""
+        lines: list[list[Segment]] = []
+        for block in _blocks(text):
+            drawn = self._console.render_lines(_Rendered(block), self._console.options, pad=False)
+            stripped = [_without_end(line) for line in drawn]
+            filled = [number for number, line in enumerate(stripped) if line]
+            if filled:
+                lines += [[]] if lines else []
+                lines += stripped[filled[0] : filled[-1] + 1]
+        return lines
 
 
 def answer_words(*, markdown: bool) -> Words:
@@ -178,6 +177,18 @@ def _parsed(text: str) -> list[Token]:
             if child.type == "softbreak":  # a model that ends a line means it
                 child.type = "hardbreak"
     return tokens
+
+
+def _blocks(text: str) -> list[str]:
+    """A text's blocks, one behind another; together they are the text."""
+    starts = [
+        token.map[0]
+        for token in _parsed(text)
+        if token.map and token.level == 0 and token.nesting >= 0
+    ]
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # as Markdown counts them
+    ends = [*starts[1:], len(lines)]
+    return ["".join(lines[start:end]) for start, end in zip([0, *starts[1:]], ends, strict=False)]
 
 
 class _PlainHeading(Heading):

@@ -88,11 +88,16 @@ class Terminal:
         return above + self.screen
 
     @property
+    def bottom(self) -> str:
+        """The last line that is not empty."""
+        return next((line for line in reversed(self.screen) if line), "")
+
+    @property
     def text(self) -> str:
         """:attr:`lines`, without the empty ones at the end."""
         return "\n".join(self.lines).rstrip()
 
-    def wait_for(self, what: str | Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, what: str | Callable[[], bool], seconds: float = 20) -> None:
         """Read on until a text stands on the terminal, or something else holds."""
         holds = what if callable(what) else lambda: what in self.text
         until = time.monotonic() + seconds
@@ -100,7 +105,7 @@ class Terminal:
             assert time.monotonic() < until, f"{what!r} did not come:\n{self.text}"
             assert self._read(0.05), f"it ended before {what!r}:\n{self.text}"
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 20) -> int:
         """Read to the end; the exit status."""
         until = time.monotonic() + seconds
         while self._read(0.05):

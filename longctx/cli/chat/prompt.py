@@ -10,7 +10,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
@@ -86,6 +87,13 @@ def silent_keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
+def _is_conversation(path: str) -> bool:
+    return not path.endswith(".kv")  # a KV cache, which is named by its conversation
+
+
+_FILES = PathCompleter(expanduser=True, file_filter=_is_conversation)
+
+
 class CommandCompleter(Completer):
     """Completes a command's name, and the file that follows it."""
 
@@ -104,15 +112,14 @@ class CommandCompleter(Completer):
                     yield Completion(whole, -len(name), display=each.name, display_meta=each.text)
         elif any(each.name == name and each.argument for each in COMMANDS):
             here = rest.lstrip()
-            yield from PathCompleter(expanduser=True).get_completions(
-                Document(here, len(here)), complete_event
-            )
+            yield from _FILES.get_completions(Document(here, len(here)), complete_event)
 
 
 def _keys() -> KeyBindings:
     keys = KeyBindings()
+    typing = has_focus(DEFAULT_BUFFER)  # and not searching the history
 
-    @keys.add("enter")
+    @keys.add("enter", filter=typing)
     def _enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         chosen = buffer.complete_state and buffer.complete_state.current_completion
@@ -124,7 +131,19 @@ def _keys() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
-    @keys.add("escape", "enter")
+    @keys.add("tab", filter=typing)
+    def _tab(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        asked = CompleteEvent(completion_requested=True)
+        found = list(buffer.completer.get_completions(buffer.document, asked))
+        if buffer.complete_state and buffer.complete_state.current_completion:
+            buffer.complete_next()
+        elif len(found) == 1:
+            buffer.apply_completion(found[0])
+        else:
+            buffer.start_completion(insert_common_part=True)
+
+    @keys.add("escape", "enter", filter=typing)
     def _alt_enter(event: KeyPressEvent) -> None:
         event.current_buffer.newline(copy_margin=False)
 
