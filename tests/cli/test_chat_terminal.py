@@ -159,7 +159,10 @@ def test_a_terminal_that_can_do_nothing() -> None:
     environment = {"TERM": "dumb", "NO_COLOR": "1"}
     with Terminal(SCRIPTED, f"{ITEMS}\n", environment=environment, rows=60) as terminal:
         terminal.wait_for(lambda: terminal.bottom == ">")
-        terminal.type(f"No.{CTRL_C}")
+        terminal.type("No.")
+        # A signal between the prompt and the reading is not noticed before the next key.
+        terminal.wait_for(lambda: terminal.bottom == "> No." and terminal.sleeps)
+        terminal.type(CTRL_C)
         terminal.wait_for("Ctrl-D ends")
         terminal.type(f"List\\{ENTER}them.{ENTER}")
         terminal.wait_for("generated")

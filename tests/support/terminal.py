@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 
 import pytest
@@ -104,6 +105,12 @@ class Terminal:
         while not holds():
             assert time.monotonic() < until, f"{what!r} did not come:\n{self.text}"
             assert self._read(0.05), f"it ended before {what!r}:\n{self.text}"
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether its main thread waits, as for keys; where the system does not tell, it may."""
+        state = Path(f"/proc/{self._process.pid}/stat")
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "S"
 
     def end(self, seconds: float = 20) -> int:
         """Read to the end; the exit status."""

@@ -52,7 +52,8 @@ class Prompt:
         # Without the history, keys and completion of messages.
         self._questions: PromptSession[str] = PromptSession()
         # A terminal that does not say where its cursor is has no line below; it needs no warning.
-        self._session.app.renderer.cpr_not_supported_callback = None
+        for session in (self._session, self._questions):
+            session.app.renderer.cpr_not_supported_callback = None
 
     def read(self) -> str | None:
         """The next message; Ctrl-C begins it anew, Ctrl-D is the end."""
