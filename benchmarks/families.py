@@ -20,7 +20,7 @@ from machine import save
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what is measured is what the tests check
 from longctx._native import Model
 from longctx.grammar import TokenTable
-from longctx.tokens import SpecialTokens
+from longctx.tokens.special_tokens import SpecialTokens
 from tests.chat.families import Family, may_write
 from tests.support.llama_cpp_chat_cases import ChatCase, read_cases
 from tests.support.llama_cpp_models import CHAT_CASES, models_folder

@@ -215,6 +215,11 @@ def data_folder(room: str) -> Path:
     return Path(platformdirs.user_data_dir("longctx", appauthor=False)) / room
 
 
+def state_folder() -> Path:
+    """Where something is kept that a session leaves for the next, such as what was typed."""
+    return Path(platformdirs.user_state_dir("longctx", appauthor=False))
+
+
 def touch(path: Path) -> None:
     """Note that a file was of use."""
     with suppress(OSError):  # another process has dropped it

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.tiny_gguf import write_tiny_gguf
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytest_plugins = ["tests.support.vocabularies"]
+
+# What else the machine is doing is no fault of what is tested.
+settings.register_profile("longctx", deadline=None)
+settings.load_profile("longctx")
 
 TinyGguf = Callable[..., Path]
 

@@ -49,12 +49,21 @@ class Conversation:
 
     def without_unfinished(self) -> Conversation:
         """Forget a run that is not done."""
-        n = self.finished
+        return self._first(self.finished)
+
+    def without_last_turn(self) -> Conversation:
+        """Forget the last words of the user's that were answered, and all that followed them."""
+        done = self.transcript[: self.finished]
+        asked = [place for place, message in enumerate(done) if message.role == "user"]
+        return self._first(asked[-1] if asked else self.finished)
+
+    def _first(self, n: int) -> Conversation:
         return replace(
             self,
             transcript=self.transcript[:n],
             shown=tuple(s for s in self.shown if s.index is None or s.index < n),
             pinned=frozenset(place for place in self.pinned if place < n),
+            finished=n,
         )
 
     @property

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from longctx.cli.streams import writes_unicode
+from longctx.cli.streams import inert, writes_unicode
 
 # The commands import what they run inside themselves: `longctx --help` loads no llama.cpp.
 if TYPE_CHECKING:
@@ -129,13 +129,18 @@ def closed_after(stream: Iterable[T]) -> Iterator[Iterable[T]]:
             stream.close()
 
 
+def shown_on(console: Console, text: str) -> str:
+    """A model's words as a console shows them: a pipe has them as they are, a terminal inert."""
+    return inert(text) if console.is_terminal else text
+
+
 def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
     """Print an answer as it comes (unless it is not to be heard), and return its result."""
     with closed_after(chunks):
         for chunk in chunks:
             if aloud:
                 end = "\n" if chunk.result else ""
-                out.print(chunk.text, end=end, markup=False, soft_wrap=True)
+                out.print(shown_on(out, chunk.text), end=end, markup=False, soft_wrap=True)
                 out.file.flush()
             if chunk.result is not None:
                 return chunk.result
@@ -151,7 +156,10 @@ class Thoughts:
     def show(self, text: str) -> None:
         """Some more of it."""
         if text:
-            errors.print(text, end="", markup=False, style="dim", soft_wrap=True)
+            if not self._is_open and errors.is_dumb_terminal:
+                errors.print("(thinking) ", end="")  # which has no dim letters
+            said = shown_on(errors, text)
+            errors.print(said, end="", markup=False, style="dim", soft_wrap=True)
             errors.file.flush()
             self._is_open = True
 

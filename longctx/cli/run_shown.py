@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from longctx.cli.output import Thoughts, out, show_cost
+from longctx.cli.streams import inert
+from longctx.cli.words import PlainWords, Words
 
 if TYPE_CHECKING:
     from longctx.agents import ConfirmCall, Event
 
-# Tools' words, which a terminal would obey.
-_ESCAPES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+def ask_terminal(question: str) -> str | None:
+    """What somebody at the terminal answers; None where lines are piped in, which nobody asks."""
+    return input(question) if sys.stdin.isatty() else None
 
 
-def show_run(events: Iterable[Event]) -> None:
-    """Print a run as it comes, and what it cost; ask for the calls that somebody must allow."""
+def show_run(
+    events: Iterable[Event],
+    words: Words | None = None,
+    ask: Callable[[str], str | None] = ask_terminal,
+) -> None:
+    """Print a run as it comes, and what it cost; ask for the calls that somebody must allow.
+
+    Args:
+        events: of the run.
+        words: shows the model's text; None prints it as it is.
+        ask: asks for a call; None is what nobody said.
+    """
+    words, thoughts = words or PlainWords(), Thoughts()
+    try:
+        for event in events:
+            _show(event, words, thoughts, ask)
+    finally:
+        thoughts.end()
+        words.end()
+
+
+def _show(event: Event, words: Words, thoughts: Thoughts, ask: Callable[[str], str | None]) -> None:
     from longctx.agents import (
         CacheLost,
         Compacted,
@@ -29,54 +52,53 @@ def show_run(events: Iterable[Event]) -> None:
         ToolCall,
         ToolProgress,
         ToolResult,
+        WindowGrown,
+        WindowShrunk,
     )
 
-    said, thoughts = False, Thoughts()
-    for event in events:
-        if not isinstance(event, ReasoningDelta):
-            thoughts.end()
-        if isinstance(event, TextDelta):
-            out.print(event.text, end="", markup=False, soft_wrap=True)
-            out.file.flush()
-            said = True
-            continue
-        if said:
-            out.print()
-            said = False
-        if isinstance(event, ReasoningDelta):
-            thoughts.show(event.text)
-        elif isinstance(event, ToolCall):
-            _note(f"→ {event.name} {event.arguments}")
-        elif isinstance(event, ConfirmCall):
-            _confirm(event)
-        elif isinstance(event, ToolProgress):
-            of = f" of {event.total:g}" if event.total else ""
-            _note(f"… {event.name}: {event.done:g}{of} {event.message}")
-        elif isinstance(event, ToolResult):
-            _note(f"← {event.text[:200]}")
-        elif isinstance(event, Compacted):
-            tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
-            _note(f"{event.policy}: {tokens} ({event.detail})")
-        elif isinstance(event, Recalled):
-            _note(event.text)
-        elif isinstance(event, CacheLost):
-            _note(f"prefilled again: {event.reason}")
-        elif isinstance(event, Done):
-            for step in event.result.steps[-1:]:
-                show_cost(step)
-            if event.result.detail:
-                _note(event.result.detail)
+    if isinstance(event, WindowGrown | WindowShrunk):
+        return  # the line of the cost says so
+    if not isinstance(event, ReasoningDelta):
+        thoughts.end()
+    if isinstance(event, TextDelta):
+        words.add(event.text)
+        return
+    words.end()
+    if isinstance(event, ReasoningDelta):
+        thoughts.show(event.text)
+    elif isinstance(event, ToolCall):
+        _note(f"→ {event.name} {event.arguments}")
+    elif isinstance(event, ConfirmCall):
+        _confirm(event, ask)
+    elif isinstance(event, ToolProgress):
+        of = f" of {event.total:g}" if event.total else ""
+        _note(f"… {event.name}: {event.done:g}{of} {event.message}")
+    elif isinstance(event, ToolResult):
+        _note(f"← {event.text[:200]}")
+    elif isinstance(event, Compacted):
+        tokens = f"{event.tokens_before:,} → {event.tokens_after:,} tokens"
+        _note(f"{event.policy}: {tokens} ({event.detail})")
+    elif isinstance(event, Recalled):
+        _note(event.text)
+    elif isinstance(event, CacheLost):
+        _note(f"prefilled again: {event.reason}")
+    elif isinstance(event, Done):
+        for step in event.result.steps[-1:]:
+            show_cost(step)
+        if event.result.detail:
+            _note(event.result.detail)
 
 
-def _confirm(asked: ConfirmCall) -> None:
-    """Let the user say whether a call is made; who pipes lines in, and cannot be asked, says no."""
-    if not sys.stdin.isatty():
+def _confirm(asked: ConfirmCall, ask: Callable[[str], str | None]) -> None:
+    """Let the user say whether a call is made; where nobody can be asked, it is not."""
+    try:
+        answer = ask(f"call {asked.call.name}? [y/N, or why not] ")
+    except EOFError:
+        answer = ""
+    if answer is None:
         asked.deny("nobody is there to allow it")
         return
-    try:
-        said = input(f"call {asked.call.name}? [y/N, or why not] ").strip()
-    except EOFError:
-        said = ""
+    said = answer.strip()
     if said.lower() in ("y", "yes"):
         asked.allow()
     elif said.lower() not in ("", "n", "no"):
@@ -86,5 +108,4 @@ def _confirm(asked: ConfirmCall) -> None:
 
 
 def _note(text: str) -> None:
-    text = _ESCAPES.sub("\ufffd", text)
-    out.print(text, markup=False, style="dim", soft_wrap=True)
+    out.print(inert(text), markup=False, style="dim", soft_wrap=True)

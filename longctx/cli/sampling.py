@@ -35,6 +35,7 @@ def conversation_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) 
 
 def _option(name: str) -> inspect.Parameter:
     is_whole = name == "seed" or RANGES[name].is_whole
-    text = described(SamplingOptions)[name].split("; by default")[0]
+    # The defaults that are described are the library's; commands have others, and say so.
+    text = described(SamplingOptions)[name].split("; by default")[0].replace(", the default,", "")
     kind = int | None if is_whole else float | None
     return option(name, kind, f"{text[0].upper()}{text[1:]}.", rich_help_panel="Sampling")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,8 @@ from typing import Any
 
 # What writing to a terminal, a pipe or a disk that is gone or full raises.
 _LOST = {errno.EPIPE, errno.EBADF, errno.EIO, errno.ENOSPC}
+# What a terminal obeys, but for tabs and ends of lines.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @contextmanager
@@ -57,6 +60,11 @@ def writes_unicode() -> bool:
 def text_of(argument: str) -> str:
     """Words of the command line as text, where the locale knows less of them than UTF-8 does."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def inert(text: str) -> str:
+    """Words of tools and models without what a terminal would obey."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def _keeps_bytes(stream: TextIOWrapper) -> bool:

@@ -104,3 +104,16 @@ def test_a_tool_that_is_missing_is_named(agent, tmp_path):
     agent.save(path)
     with pytest.raises(ToolError, match="add"):
         Agent.load(path, ScriptedChatModel([]))
+
+
+def test_turns_are_taken_back() -> None:
+    """All of the last one that was answered, its pin too; before the first there is nothing."""
+    agent = Agent(ScriptedChatModel(["One.", "Two."]), system="Count.")
+    agent.run("1")
+    before = agent.conversation
+    agent.run("2", pin=True)
+    assert agent.conversation.pinned
+    assert agent.conversation.without_last_turn() == before
+    first = before.without_last_turn()
+    assert [message.role for message in first.transcript] == ["system"]
+    assert first.without_last_turn() == first

@@ -8,7 +8,7 @@ import pytest
 
 from longctx._native import Model
 from longctx.grammar import TokenTable
-from longctx.tokens import SpecialTokens
+from longctx.tokens.special_tokens import SpecialTokens
 from tests.chat.families import Family, counted, may_write
 from tests.support.llama_cpp_chat_cases import read_cases
 from tests.support.llama_cpp_models import CHAT_CASES

@@ -41,6 +41,22 @@ def test_a_conversation_is_saved_and_goes_on(tmp_path: Path) -> None:
     assert "48213" not in run(*OPTIONS, stdin=question).stdout
 
 
+def test_turns_are_taken_back_and_asked_again(tmp_path: Path) -> None:
+    """In a pipe as well, which loads nothing of the prompt's."""
+    file = tmp_path / "chat.json"
+    lines = ("/undo", "One.", "Two.", "/undo", "/retry", "Three.", f"/save {file}", "/clear",
+             "/retry", "/context")  # fmt: skip
+    loaded = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+    done = run(*OPTIONS, "--system", "Be brief.", stdin="\n".join(lines), before=loaded)
+    assert "prompt_toolkit" not in done.stderr.split()
+    assert done.stderr.count("nothing was asked yet") == 2
+    assert "taken back: Two." in done.stdout
+    said = [m["content"] for m in json.loads(file.read_text())["messages"] if m["role"] == "user"]
+    assert said == ["One.", "Three."]
+    assert done.stdout.count("prefilled in") == 4
+    assert "1 of 1 messages shown" in done.stdout
+
+
 def test_json_is_one_line_an_answer(tmp_path: Path) -> None:
     """And one for /context; what else there is to say goes to stderr."""
     file = tmp_path / "chat.json"

@@ -149,6 +149,8 @@ def agent_calls(agent: Agent, llm: LongContextLLM, folder: Path) -> dict[str, Ca
         "conversation": None,
         "fork": lambda: agent.fork().run("hello"),
         "go_on": None,
+        "prepare": lambda: agent.prepare(),
+        "report": lambda: agent.report(),
         "load": lambda: Agent.load(folder / "agent.json", llm).run("hello"),
         "resume": None,
         "run": lambda: agent.run("hello"),
