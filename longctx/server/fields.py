@@ -96,8 +96,8 @@ FIELDS = (
            "that does", CHAT),
     Fields(("functions", "function_call"), "refused", "use `tools` and `tool_choice`", CHAT),
     Fields(("suffix",), "refused", "text is continued, not filled in", TEXT),
-    Fields(("grammar",), "refused", "grammars of GBNF are not read; give a schema of "
-           "the answer", EVERY),
+    Fields(("grammar",), "refused", "grammars of GBNF are not read; give a "
+           "schema of the answer (`json_schema`)", EVERY),
     Fields(("samplers", "ignore_eos", "n_keep", "t_max_predict_ms"), "refused", "these are not for "
            "a request to decide here", EVERY),
 )  # fmt: skip

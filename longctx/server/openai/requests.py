@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -263,29 +264,20 @@ class ChatRequest(_KnownOfChats):
         return self
 
 
-_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
-class CompletionRequest(_KnownOfTexts):
-    """``POST /v1/completions``: plain text, continued."""
-
-    prompt: Text | _Ids | Annotated[list[Text | _Ids], Field(min_length=1, max_length=128)]
-    echo: bool | None = None
-    best_of: Literal[1] | None = None
-    logprobs: TopLogprobs | None = None
+class TextRequest(_KnownOfTexts):
+    """Plain text, continued."""
 
     @property
+    @abstractmethod
     def prompts(self) -> list[str | list[int]]:
         """The texts, or the token ids, each with answers of its own."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        ids = [part for part in self.prompt if isinstance(part, int)]
-        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
 
     def asked(self) -> list[Asked]:
         """Our form: of each prompt as many as it gets answers."""
-        options = self.options() | given(top_logprobs=self.logprobs)
-        ignored = self.ignored("text")
+        options, ignored = self.options(), self.ignored("text")
         return [
             each
             for prompt in self.prompts
@@ -299,6 +291,27 @@ class CompletionRequest(_KnownOfTexts):
                 )
             )
         ]
+
+
+class CompletionRequest(TextRequest):
+    """``POST /v1/completions``."""
+
+    prompt: Text | Ids | Annotated[list[Text | Ids], Field(min_length=1, max_length=128)]
+    echo: bool | None = None
+    best_of: Literal[1] | None = None
+    logprobs: TopLogprobs | None = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """The texts, or the token ids, each with answers of its own."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [part for part in self.prompt if isinstance(part, int)]
+        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
+
+    def options(self) -> dict[str, Any]:
+        """What ``stream`` takes."""
+        return super().options() | given(top_logprobs=self.logprobs)
 
     @field_validator("best_of", mode="before")
     @classmethod
