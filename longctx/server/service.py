@@ -116,7 +116,7 @@ class Service:
         headers = warning_headers(warnings + ignored(asked[0].ignored))
         done = partial(self.metrics.answered, name)
         lease = self.models.lease(name)
-        starts = [partial(lease.run, partial(self._start, each)) for each in asked]
+        starts = [partial(lease.run, partial(self._start, each), Begun.close) for each in asked]
         answers = Answers(asyncio.ensure_future(self.worker.submit_all(starts)), lease)
         if watch is not None:
             watch(answers)
