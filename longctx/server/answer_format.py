@@ -36,8 +36,8 @@ class AnswerFormat(Protocol):
 class ChoicesFormat(Protocol):
     """Answers that are written side by side, by their places, in one document or stream."""
 
-    def whole(self, results: Sequence[Completion]) -> Document:
-        """The document of answers that are not streamed."""
+    def whole(self, results: Sequence[Completion]) -> Document | Sequence[Document]:
+        """The document of answers that are not streamed, or one of each."""
 
     def opening(self, n_prompt: int | None) -> Iterable[str]:
         """What stands before the first piece."""

@@ -90,8 +90,8 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ContextOverflowError):
         # The words by which clients of several kinds know it, and fall back to another model.
         said = (
-            f"prompt is too long: {error.needed} tokens > {error.available} maximum "
-            f"(the maximum context length is {error.n_ctx}): {error}"
+            f"prompt is too long: {error.needed} tokens > {error.available} maximum (it exceeds "
+            f"the available context size; the maximum context length is {error.n_ctx}): {error}"
         )
         return ApiError(400, said, code="context_length_exceeded", overflow=error)
     for kind, code in _CLIENT_ERRORS.items():

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 from longctx.options import SamplingOptions
@@ -109,6 +110,7 @@ class Lease:
         self._given_back = given_back
         self._ready: asyncio.Future[ServedModel] = asyncio.get_running_loop().create_future()
         self.is_released = False
+        self._endings: list[Callable[[], None]] = []
 
     @property
     def is_ready(self) -> bool:
@@ -123,9 +125,16 @@ class Lease:
         """
         return await asyncio.shield(self._ready)
 
-    async def run(self, work: Callable[[ServedModel], T]) -> T:
+    async def run(
+        self, work: Callable[[ServedModel], T], end: Callable[[T], None] | None = None
+    ) -> T:
         """Do something with the model in a thread, once it is open. It stays open until that is
         over, even if nobody waits for it any more: a thread cannot be stopped.
+
+        Args:
+            work: what is done.
+            end: called with what that gave when the lease is given back, or at once where it was:
+                who left in between cannot.
 
         Raises:
             ApiError: it cannot be opened.
@@ -133,7 +142,15 @@ class Lease:
         llm = await self.ready()
         self._take()
         working = asyncio.get_running_loop().run_in_executor(None, work, llm)
-        working.add_done_callback(lambda _: self._give_back())
+
+        def done(worked: asyncio.Future[T]) -> None:
+            self._give_back()
+            if end is not None and not worked.cancelled() and worked.exception() is None:
+                self._endings.append(partial(end, worked.result()))
+                if self.is_released:
+                    self._end_all()
+
+        working.add_done_callback(done)
         return await asyncio.shield(working)
 
     def grant(self) -> None:
@@ -154,8 +171,13 @@ class Lease:
         if self.is_released:
             return
         self.is_released = True
+        self._end_all()
         if self._ready.done() and self._ready.exception() is None:
             self._give_back()
+
+    def _end_all(self) -> None:
+        while self._endings:
+            self._endings.pop()()
 
     def _take(self) -> None:
         self._entry.n_users += 1

@@ -31,28 +31,37 @@ class Metrics:
         self._tokens = Counter(
             "longctx_tokens",
             "Tokens: cached (of a prompt, reused), prefilled, generated, embedded, reranked.",
-            ("kind",),
+            ("kind", "model"),
             registry=self._registry,
         )
         self._dropped = Gauge(
             "longctx_dropped_tokens",
             "Tokens that had slid out of the window of the last answer.",
+            ("model",),
             registry=self._registry,
         )
         self._compressed = Gauge(
             "longctx_compressed_tokens",
             "Tokens of the last answer's text of which each head keeps a share.",
+            ("model",),
             registry=self._registry,
         )
         self._window = Gauge(
-            "longctx_window_tokens", "Window of the last answer.", registry=self._registry
+            "longctx_window_tokens",
+            "Window of the last answer.",
+            ("model",),
+            registry=self._registry,
         )
         self._scale = Gauge(
-            "longctx_window_scale", "Scale factor of the last answer.", registry=self._registry
+            "longctx_window_scale",
+            "Scale factor of the last answer.",
+            ("model",),
+            registry=self._registry,
         )
         self._ttft = Histogram(
             "longctx_time_to_first_token_seconds",
             "From the request to its first token, the wait included.",
+            ("model",),
             registry=self._registry,
             buckets=_SECONDS,
         )
@@ -66,25 +75,25 @@ class Metrics:
         waiting = Gauge("longctx_jobs", "Answers under way and waiting.", registry=self._registry)
         waiting.set_function(n_jobs)
 
-    def answered(self, result: Completion, waited_s: float) -> None:
-        """Count an answer that waited so long before it began."""
-        usage, window = result.usage, result.window
-        self._tokens.labels("cached").inc(usage.cached_tokens)
-        self._tokens.labels("prefilled").inc(usage.prefilled_tokens)
-        self._tokens.labels("generated").inc(usage.completion_tokens)
-        self._ttft.observe(waited_s + result.timings.ttft_s)
-        self._window.set(window.n_ctx)
-        self._scale.set(window.scale)
-        self._dropped.set(window.dropped_tokens)
-        self._compressed.set(window.compressed_tokens)
+    def answered(self, model: str, result: Completion) -> None:
+        """Count an answer of a model."""
+        usage, window, timings = result.usage, result.window, result.timings
+        self._tokens.labels("cached", model).inc(usage.cached_tokens)
+        self._tokens.labels("prefilled", model).inc(usage.prefilled_tokens)
+        self._tokens.labels("generated", model).inc(usage.completion_tokens)
+        self._ttft.labels(model).observe(timings.waited_s + timings.ttft_s)
+        self._window.labels(model).set(window.n_ctx)
+        self._scale.labels(model).set(window.scale)
+        self._dropped.labels(model).set(window.dropped_tokens)
+        self._compressed.labels(model).set(window.compressed_tokens)
 
-    def embedded(self, n_tokens: int) -> None:
+    def embedded(self, model: str, n_tokens: int) -> None:
         """Count the tokens of texts that were turned into vectors."""
-        self._tokens.labels("embedded").inc(n_tokens)
+        self._tokens.labels("embedded", model).inc(n_tokens)
 
-    def reranked(self, n_tokens: int) -> None:
+    def reranked(self, model: str, n_tokens: int) -> None:
         """Count the tokens of texts that were put in order."""
-        self._tokens.labels("reranked").inc(n_tokens)
+        self._tokens.labels("reranked", model).inc(n_tokens)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -96,9 +96,10 @@ class ModelPool(Closing):
         return lease
 
     async def unload(self, name: str) -> bool:
-        """Close a model that nobody uses; False where somebody does, or it is not open."""
+        """Close a model that nobody uses; False where somebody does, or it is not open, or it is
+        its caller's to close."""
         entry = self._entries[name]
-        if entry.llm is None or entry.n_users or entry.is_leaving:
+        if entry.llm is None or entry.n_users or entry.is_leaving or not entry.is_owned:
             return False
         await self._close(entry)
         return True

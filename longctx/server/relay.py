@@ -10,6 +10,7 @@ from typing import Any, cast
 from typing_extensions import Unpack
 
 from longctx.closing import Closing
+from longctx.errors import RequestError
 from longctx.options import AnswerOptions, ChatOptions, SamplingOptions
 from longctx.remote import RemoteLLM
 from longctx.remote.prompt import RemotePrompt
@@ -110,6 +111,17 @@ class RelayedModel(Closing):
     def tokenize(self, text: str) -> list[int]:
         """Token ids, by its server."""
         return self._remote.tokenize(text)
+
+    def prompt_ids(self, _text: str) -> list[int]:
+        """What an answer to a text would read is its server's to know.
+
+        Raises:
+            RequestError: always.
+        """
+        raise RequestError(
+            "the server behind this one does not tell which token a text begins with; leave "
+            "add_special out"
+        )
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids, by its server."""

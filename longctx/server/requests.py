@@ -8,14 +8,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
 from longctx.options import sampling_fields
-from longctx.sampling import RANGES, SAMPLING
+from longctx.sampling import MAX_BIAS, RANGES, SAMPLING
 from longctx.types import ToolCall
 
 Text = Annotated[str, Field(min_length=1)]
-_Biases = Annotated[dict[str, float], Field(max_length=4096)]
+
+
+def _paired(value: Any) -> Any:
+    """llama-server's pairs of a token and a bias, where false is never, as OpenAI's object."""
+    if not isinstance(value, list):
+        return value
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2]
+    if len(pairs) < len(value) or not all(isinstance(token, int | str) for token, _ in pairs):
+        raise ValueError("a list of logit_bias has pairs of a token and a number, or false")
+    return {str(token): -MAX_BIAS if bias is False else bias for token, bias in pairs}
+
+
+_Biases = Annotated[dict[str, float], Field(max_length=4096), BeforeValidator(_paired)]
 _SAYS_THINKING = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 
 

@@ -28,7 +28,6 @@ from longctx.server.settings import ServerSettings
 from longctx.server.time_limit import in_time
 from longctx.server.warnings import ignored, warning_headers
 from longctx.server.worker import Begun, ModelWorker
-from longctx.types import Completion
 
 T = TypeVar("T")
 OPENED_WITHIN_S = 5.0
@@ -115,8 +114,9 @@ class Service:
         """
         name, warnings = self._choose(asked[0].model)
         headers = warning_headers(warnings + ignored(asked[0].ignored))
+        done = partial(self.metrics.answered, name)
         lease = self.models.lease(name)
-        starts = [partial(lease.run, partial(self._start, each)) for each in asked]
+        starts = [partial(lease.run, partial(self._start, each), Begun.close) for each in asked]
         answers = Answers(asyncio.ensure_future(self.worker.submit_all(starts)), lease)
         if watch is not None:
             watch(answers)
@@ -124,12 +124,12 @@ class Service:
             # A refusal has its status; where opening the model takes long, the stream begins
             # before, and says so.
             await answers.jobs(None if answers.is_model_open else OPENED_WITHIN_S)
-            return EventStream(answers, form, self._done, headers)
+            return EventStream(answers, form, done, headers)
         results = await while_connected(request, answers.results())
         if results is None:
             return Response(status_code=499)  # nobody reads it; the log does
         for result in results:
-            self._done(result)
+            done(result)
         return JSONResponse(form.whole(results), headers=headers)
 
     async def prompted(self, asked: Asked, read: Callable[[ServedPrompt], T]) -> T:
@@ -168,9 +168,6 @@ class Service:
         warnings = self.check_model(name, known)
         return (name if name is not None and name in known else known[0]), warnings
 
-    def _done(self, result: Completion) -> None:
-        self.metrics.answered(result, result.timings.waited_s)
-
     def _start(self, asked: Asked, llm: ServedModel) -> Begun:
         options = self._sampled(llm, with_effort(llm, asked.options, asked.effort))
         if self.settings.max_tokens is not None and options.get("max_tokens") in (None, -1):
@@ -202,7 +199,7 @@ def n_tokens_of(prompt: ServedPrompt) -> int:
     return prompt.n_tokens
 
 
-def answers(whole: type) -> dict[int | str, dict[str, Any]]:
+def answers(whole: Any) -> dict[int | str, dict[str, Any]]:
     """How the description of the API tells what a route answers.
 
     Args:

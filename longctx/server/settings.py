@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from longctx.errors import RequestError
 from longctx.sampling import Sampling
+from longctx.server.origins import LOOPBACK
 from longctx.types import Frozen
 
 
@@ -20,7 +21,7 @@ class ServerSettings(Frozen):
     headers that are answered, without ports (empty: all hosts, and pages of their own), which keeps
     foreign web pages away from a server on loopback; ``cors`` the other origins whose pages may
     ask, such as ``https://chat.example.org`` or ``app://obsidian.md``, ``vscode-webview://*`` all
-    of a scheme, ``*`` all there are.
+    of a scheme, ``localhost`` those of this machine whatever their port, ``*`` all there are.
 
     ``max_tokens`` bounds an answer that names no bound (None: the window alone), and ``sampling``
     has the options of requests that do not say them, over those of the model's file, or a
@@ -58,7 +59,7 @@ class ServerSettings(Frozen):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             scheme, mark, rest = origin.partition("://")
-            if origin != "*" and not (scheme and mark and rest and "/" not in rest):
+            if origin not in ("*", LOOPBACK) and not (scheme and mark and rest and "/" not in rest):
                 raise ValueError(
                     f"{origin!r} is no origin; write scheme and host, such as "
                     "https://chat.example.org, without a path"

@@ -23,7 +23,14 @@ async def in_time(work: Awaitable[T], timeout_s: float, remedy: str, *, passed_s
     Raises:
         ApiError: the time is up (504).
     """
+    task = asyncio.ensure_future(work)
     try:
-        return await asyncio.wait_for(work, timeout_s - passed_s)
-    except asyncio.TimeoutError:
-        raise timed_out(timeout_s, remedy) from None
+        # Not wait_for(): before Python 3.12 it drops a cancelling that comes when the work is done.
+        await asyncio.wait((task,), timeout=timeout_s - passed_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not task.done():
+        task.cancel()
+        raise timed_out(timeout_s, remedy)
+    return task.result()

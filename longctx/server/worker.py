@@ -28,6 +28,10 @@ class Begun:
     stream: Stream
     n_prompt: int | None = None
 
+    def close(self) -> None:
+        """Give it up; harmless when it is done."""
+        self.stream.close()
+
 
 Start: TypeAlias = Callable[[], Awaitable[Begun]]
 """Checks a request and begins its answer, as soon as its model is open."""
@@ -80,16 +84,21 @@ class Job:
         assert self._stream is not None  # submit_all() has given it
         if self._error is not None:
             raise self._error
-        self._reading = asyncio.ensure_future(self._stream.receive())
+        reading = self._reading = asyncio.ensure_future(self._stream.receive())
         try:
-            event = await asyncio.wait_for(self._reading, self._timeout_s - self.age_s)
-        except asyncio.TimeoutError:
-            self.cancel()
-            raise timed_out(self._timeout_s, "ask for fewer max_tokens") from None
+            # Not wait_for(): before Python 3.12 it drops the reader's cancelling where a token has
+            # just come, and tokens come all the time.
+            await asyncio.wait((reading,), timeout=self._timeout_s - self.age_s)
         except asyncio.CancelledError:
-            if self._error is None:  # it is the reader that was cancelled
-                raise
-            raise self._error from None
+            reading.cancel()
+            raise
+        if self._error is not None:
+            raise self._error
+        if not reading.done():
+            reading.cancel()
+            self.cancel()
+            raise timed_out(self._timeout_s, "ask for fewer max_tokens")
+        event = reading.result()
         assert event is not None  # the chunk with the result comes before the end
         return event
 

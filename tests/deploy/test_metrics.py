@@ -13,7 +13,7 @@ def test_each_replica_has_its_own_counters() -> None:
     texts = {}
     for n, name in enumerate(("a", "b"), 1):
         metrics = Metrics(lambda n=n: n)  # type: ignore[misc]  # mypy cannot type its default
-        metrics.embedded(10 * n)
+        metrics.embedded("words", 10 * n)
         metrics.requested("/v1/models", 200, 0.5)
         texts[name] = metrics.text().decode()
     found = {each.name: each for each in text_string_to_metric_families(merged(texts).decode())}

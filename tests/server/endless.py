@@ -20,8 +20,9 @@ class EndlessLLM:
     ``closed`` is set when such an answer was closed, ``n_started`` counts them.
     """
 
-    def __init__(self, llm: LongContextLLM) -> None:
+    def __init__(self, llm: LongContextLLM, pause_s: float = 0.01) -> None:
         self._llm = llm
+        self._pause_s = pause_s
         self.closed = threading.Event()
         self.n_started = 0
 
@@ -41,6 +42,6 @@ class EndlessLLM:
         try:
             while True:
                 channel.send(Chunk(text="on and "))
-                threading.Event().wait(0.01)
+                threading.Event().wait(self._pause_s)
         except Cancelled:
             self.closed.set()

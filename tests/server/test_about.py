@@ -10,7 +10,8 @@ from openai import BadRequestError, NotFoundError, OpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from longctx import LongContextLLM
-from tests.server.live_server import LiveServer
+from tests.models import TINY
+from tests.server.live_server import LiveServer, serving
 from tests.server.test_chat import QUESTION, WEATHER
 
 
@@ -39,6 +40,23 @@ def test_text_is_tokenized(server: LiveServer, tiny_llm: LongContextLLM) -> None
     }
 
 
+def test_a_text_is_tokenized_as_it_would_be_read() -> None:
+    """With the BOS of a model that has one, and each token with its text."""
+    text = "The text <|im_end|> and more."
+    asked = {"content": text, "with_pieces": True}
+    with (
+        LongContextLLM(TINY, 512, reserve_output=16, n_threads=1) as llm,
+        serving(llm) as live,
+        live.http() as http,
+    ):
+        plain = http.post("/tokenize", json=asked).json()["tokens"]
+        read = http.post("/tokenize", json={**asked, "add_special": True}).json()["tokens"]
+        ids = llm.prompt_ids(text)
+    assert "".join(token["piece"] for token in plain) == text
+    assert [token["id"] for token in read] == ids
+    assert read[1:] == plain
+
+
 @pytest.mark.parametrize("tools", [None, [WEATHER]])
 def test_a_conversation_is_tokenized_as_it_would_be_prefilled(
     server: LiveServer, client: OpenAI, tools: Any
@@ -58,7 +76,14 @@ def test_a_conversation_is_tokenized_as_it_would_be_prefilled(
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"content": "a", "messages": QUESTION}, {"messages": []}, {"content": 7}]
+    "body",
+    [
+        {},
+        {"content": "a", "messages": QUESTION},
+        {"messages": []},
+        {"content": 7},
+        {"content": "a", "parse_special": True},
+    ],
 )
 def test_nonsense_is_not_tokenized(server: LiveServer, body: dict[str, Any]) -> None:
     """A 400, in OpenAI's shape."""
@@ -101,15 +126,15 @@ def test_metrics_count_what_happened(server: LiveServer, client: OpenAI) -> None
     prompts = sum(u.prompt_tokens for u in usages if u is not None)
     cached = sum(u.prompt_tokens_details.cached_tokens for u in usages)  # type: ignore[union-attr]
     assert cached > 0
-    assert grown("longctx_tokens_total", "cached") == cached
-    assert grown("longctx_tokens_total", "prefilled") == prompts - cached
-    assert grown("longctx_tokens_total", "generated") == sum(
+    assert grown("longctx_tokens_total", "cached", "tiny") == cached
+    assert grown("longctx_tokens_total", "prefilled", "tiny") == prompts - cached
+    assert grown("longctx_tokens_total", "generated", "tiny") == sum(
         u.completion_tokens for u in usages if u is not None
     )
     assert grown("longctx_requests_total", "/v1/chat/completions", "200") == 2
     assert grown("longctx_requests_total", "/v1/chat/completions", "400") == 1
     assert grown("longctx_requests_total", "other", "404") == 1
-    assert grown("longctx_time_to_first_token_seconds_count") == 2
+    assert grown("longctx_time_to_first_token_seconds_count", "tiny") == 2
     assert after[("longctx_jobs",)] == 0
-    assert after[("longctx_window_tokens",)] == 1024
+    assert after[("longctx_window_tokens", "tiny")] == 1024
     assert not any("xxx" in part for key in after for part in key)

@@ -73,6 +73,23 @@ def test_others_still_may_not(tiny_llm: LongContextLLM, origin: str) -> None:
         assert reply.status_code == 403
 
 
+def test_all_pages_of_this_machine_may(tiny_llm: LongContextLLM) -> None:
+    """Whatever their port; and none that is only called so."""
+    machine = (
+        "http://localhost:5173",
+        "https://localhost",
+        "http://127.0.0.1",
+        "http://[::1]:3000",
+    )
+    others = ("http://localhost.evil.com", "http://notlocalhost", "http://127.0.0.1.evil.com:80",
+              "localhost", "http://localhost:5173.evil.com", "app://localhost")  # fmt: skip
+    with serving(tiny_llm, cors=("localhost",)) as live:
+        for origin in machine:
+            assert _preflight(live, origin).headers["access-control-allow-origin"] == origin
+        for origin in others:
+            assert "access-control-allow-origin" not in _preflight(live, origin).headers
+
+
 @pytest.mark.parametrize("origin", ["chat.example.org", "https://", "https://a.org/", ""])
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     """Before anything is served."""

@@ -10,19 +10,37 @@ import pytest
 from openai import OpenAI
 
 from longctx import LongContextLLM
-from longctx.server.openai.fields import FIELDS, named, table
+from longctx.server.fields import EVERY, FIELDS, named, table
 from longctx.server.openai.requests import ChatRequest, CompletionRequest
 from tests.server.live_server import LiveServer, serving
 
 TURN: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
 KINDS = {"chat": ChatRequest, "text": CompletionRequest}
-ROUTES = {"chat": "/v1/chat/completions", "text": "/v1/completions"}
+ROUTES = {
+    "chat": "/v1/chat/completions",
+    "text": "/v1/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+}
+BODIES: dict[str, dict[str, Any]] = {
+    "chat": TURN,
+    "text": {"prompt": "Hi", "max_tokens": 4},
+    "responses": {"input": "Hi", "max_output_tokens": 4},
+    "messages": TURN,
+}
+
+
+def _said(route: str, reply: dict[str, Any]) -> Any:
+    """The answer, without ids."""
+    if route == "responses":
+        return [item["content"] for item in reply["output"]]
+    return reply["content" if route == "messages" else "choices"]
 
 
 @pytest.mark.parametrize("route", ["chat", "text"])
 def test_every_field_is_in_the_table(route: Any) -> None:
     """And every row of it is a field."""
-    known = {name for row in FIELDS if row.of in (route, "both") for name in row.names}
+    known = {name for row in FIELDS if route in row.of for name in row.names}
     assert set(KINDS[route].model_fields) == known
 
 
@@ -32,16 +50,12 @@ def test_the_documentation_has_the_table() -> None:
     assert table() in page.read_text("utf-8")
 
 
-def _body(route: str) -> dict[str, Any]:
-    return TURN if route == "chat" else {"prompt": "Hi", "max_tokens": 4}
-
-
 @pytest.mark.parametrize("route", ["chat", "text"])
 def test_null_is_absence(server: LiveServer, route: Any) -> None:
     """Of every field at once, and of every member of what is nested."""
-    body = {**dict.fromkeys(KINDS[route].model_fields), **_body(route)}
+    body = {**dict.fromkeys(KINDS[route].model_fields), **BODIES[route]}
     with server.http() as http:
-        plain = http.post(ROUTES[route], json=_body(route)).json()
+        plain = http.post(ROUTES[route], json=BODIES[route]).json()
         reply = http.post(ROUTES[route], json=body)
         assert reply.status_code == 200, reply.text
         assert reply.json()["choices"] == plain["choices"]
@@ -56,22 +70,27 @@ def test_null_is_absence(server: LiveServer, route: Any) -> None:
             nested["messages"] = [  # type: ignore[assignment]
                 {"role": "user", "content": "Hi", "name": None, "tool_calls": None}
             ]
-        reply = http.post(ROUTES[route], json={**_body(route), **nested})
+        reply = http.post(ROUTES[route], json={**BODIES[route], **nested})
         assert reply.status_code == 200, reply.text
 
 
-@pytest.mark.parametrize("route", ["chat", "text"])
+@pytest.mark.parametrize("route", EVERY)
 def test_what_is_ignored_is_told(server: LiveServer, route: Any) -> None:
     """Whatever it holds, the answer is the same; the header names it, whole or streamed."""
-    ignored = named("ignored", "both", route)
-    body = {**_body(route), **dict.fromkeys(ignored, "x"), "metadata": {"a": [1]}}
+    ignored = named("ignored", route)
+    body = {**BODIES[route], **dict.fromkeys(ignored, "x"), "store": False}
+    if "metadata" in ignored:
+        body["metadata"] = {"a": [1]}
+    if route == "messages":
+        del body["store"]
     with server.http() as http:
-        plain = http.post(ROUTES[route], json=_body(route)).json()
+        plain = http.post(ROUTES[route], json=BODIES[route]).json()
         for stream in (False, True):
             reply = http.post(ROUTES[route], json={**body, "stream": stream})
             assert reply.status_code == 200, reply.text
             assert all(name in reply.headers["Longctx-Warning"] for name in ignored)
-        assert http.post(ROUTES[route], json=body).json()["choices"] == plain["choices"]
+        told = http.post(ROUTES[route], json=body).json()
+    assert _said(route, told) == _said(route, plain)
 
 
 def test_unknown_members_of_tools_are_told(server: LiveServer) -> None:
@@ -89,16 +108,16 @@ def test_unknown_members_of_tools_are_told(server: LiveServer) -> None:
 
 @pytest.mark.parametrize(
     ("route", "name"),
-    [(route, name) for route in KINDS for name in named("refused", "both", route)],
+    [(route, name) for route in EVERY for name in named("refused", route)],
 )
-def test_what_is_refused_is_named(server: LiveServer, route: str, name: str) -> None:
-    """With the reason, and the field for programs."""
+def test_what_is_refused_is_named(server: LiveServer, route: Any, name: str) -> None:
+    """With the reason, and the field for programs where the protocol has a place for it."""
     with server.http() as http:
-        reply = http.post(ROUTES[route], json={**_body(route), name: "x"})
+        reply = http.post(ROUTES[route], json={**BODIES[route], name: "x"})
     assert reply.status_code == 400
     error = reply.json()["error"]
-    assert error["param"] == name
-    assert named("refused", "both", route)[name] in error["message"]
+    assert route == "messages" or error["param"] == name
+    assert f"{name}: it is not supported: {named('refused', route)[name]}" in error["message"]
 
 
 def test_an_object_is_held_to_its_schema(server: LiveServer) -> None:

@@ -132,5 +132,97 @@ def test_what_ended_a_text(server: LiveServer, tiny_llm: LongContextLLM) -> None
     with server.http() as http:
         told = http.post("/completion", json=asked).json()
         assert (told["stop_type"], told["stopping_word"]) == ("word", word)
-        for more in ({"n": 2}, {"prompt": ["a", "b"]}, {"echo": True}, {"logprobs": 1}):
+        media = {"prompt_string": "a", "multimodal_data": ["eA=="]}
+        for more in ({"n": 2}, {"prompt": media}, {"echo": True}, {"post_sampling_probs": True}):
             assert http.post("/completion", json={**asked, **more}).status_code == 400
+
+
+def test_several_texts_are_continued(server: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """Each as if alone, in a list and in one stream, by their places."""
+    text = "Once upon a time"
+    prompts = [text, tiny_llm.tokenize(text), {"prompt_string": "And then"}]
+    asked = {"prompt": prompts, "n_predict": 5}
+    with server.http() as http:
+        told = http.post("/completion", json=asked).json()
+        alone = [
+            http.post("/completion", json={**asked, "prompt": prompt}).json() for prompt in prompts
+        ]
+        one = http.post("/completion", json={**asked, "prompt": [text]}).json()
+        lines = http.post("/completion", json={**asked, "stream": True}).text.split("\n\n")
+    contents = [each["content"] for each in told]
+    assert contents == [each["content"] for each in alone]
+    assert [each["index"] for each in told] == [0, 1, 2]
+    assert [each["content"] for each in one] == contents[:1]
+    streamed = ["", "", ""]
+    for piece in (json.loads(line.removeprefix("data: ")) for line in lines if line[:1] == "d"):
+        streamed[piece["index"]] += piece["content"]
+    assert streamed == contents
+
+
+def test_tokens_are_told_with_their_probabilities(
+    server: LiveServer, tiny_llm: LongContextLLM
+) -> None:
+    """As in Python, whole and streamed; ids alone where they alone are asked for."""
+    asked = {"prompt": "Once upon a time", "n_predict": 5}
+    own = tiny_llm.generate("Once upon a time", max_tokens=5, top_logprobs=3).logprobs
+    with server.http() as http:
+        told = http.post("/completion", json={**asked, "n_probs": 3}).json()
+        lines = http.post("/completion", json={**asked, "n_probs": 3, "stream": True}).text
+        ids = http.post("/completion", json={**asked, "return_tokens": True})
+    found = told["completion_probabilities"]
+    assert [token["id"] for token in found] == [token.id for token in own]
+    assert [token["logprob"] for token in found] == pytest.approx([t.logprob for t in own], abs=0.1)
+    assert [len(token["top_logprobs"]) for token in found] == [3] * 5
+    assert found[0]["top_logprobs"][0]["id"] == own[0].top[0].id
+    assert [bytes(token["bytes"]) for token in found] == [token.data for token in own]
+    assert told["tokens"] == []
+    *pieces, _ = (json.loads(each[6:]) for each in lines.split("\n\n") if each[:1] == "d")
+    streamed = [token for piece in pieces for token in piece["completion_probabilities"]]
+    assert [token["id"] for token in streamed] == [token.id for token in own]
+    assert ids.json()["tokens"] == [token.id for token in own]
+    assert "completion_probabilities" not in ids.json()
+    assert "Longctx-Warning" not in ids.headers
+
+
+@pytest.mark.parametrize("route", ["/completion", "/v1/completions", "/v1/chat/completions"])
+def test_timings_come_in_llama_servers_words(server: LiveServer, route: str) -> None:
+    """The first token is the prefill's; nothing is divided by nothing."""
+    text = "Once upon a time"
+    asked = {"prompt": text} if "chat" not in route else {"messages": QUESTION}
+    with server.http() as http:
+        for n in (1, 4):
+            timings = http.post(route, json={**asked, "max_tokens": n}).json()["timings"]
+            assert timings["predicted_n"] == n
+            assert all(value >= 0 for value in timings.values())
+            rate = 1000 * (n - 1) / timings["predicted_ms"] if n > 1 else 0
+            assert timings["predicted_per_second"] == pytest.approx(rate)
+        streamed = http.post(route, json={**asked, "max_tokens": 4, "stream": True}).text
+    assert '"predicted_per_second"' in streamed
+
+
+def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """As OpenAI's object has it; false is never."""
+    asked = {"prompt": "Once upon a time", "n_predict": 6}
+    with server.http() as http:
+        plain = http.post("/completion", json={**asked, "return_tokens": True}).json()["tokens"]
+
+        def biased(bias: Any) -> Any:
+            body = {**asked, "return_tokens": True, "logit_bias": bias}
+            return http.post("/completion", json=body).json()
+
+        never = biased([[token, False] for token in plain])["tokens"]
+        assert not set(never) & set(plain)
+        assert never == biased({str(token): -100 for token in plain})["tokens"]
+        for nonsense in ([1], [[1]], [[1, "x"]], [[None, 1]], [[1, True]]):
+            assert biased(nonsense)["error"]["param"] == "logit_bias", nonsense
+
+
+def test_what_does_not_fit_is_told_as_llama_server_tells_it(server: LiveServer) -> None:
+    """Beside OpenAI's code."""
+    with server.http() as http:
+        reply = http.post("/v1/chat/completions", json={"messages": QUESTION * 500})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["type"]) == (400, "exceed_context_size_error")
+    assert (error["code"], error["n_ctx"]) == ("context_length_exceeded", 2048)
+    assert error["n_prompt_tokens"] == error["needed"] > 2048
+    assert "exceeds the available context size" in error["message"]

@@ -44,6 +44,8 @@ ROUTES = [
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
+    ("/v1/models/load", "POST"),
+    ("/v1/models/unload", "POST"),
     ("/v1/models/{model_id}", "GET"),
     ("/v1/rerank", "POST"),
     ("/v1/responses", "POST"),

@@ -93,6 +93,16 @@ def test_who_hangs_up_before_a_whole_answer_frees_the_model(tiny_llm: LongContex
         assert _answered(live)
 
 
+def test_who_hangs_up_at_any_moment_frees_the_model(tiny_llm: LongContextLLM) -> None:
+    """While the request is taken, or a token comes: nothing goes on."""
+    with serving(EndlessLLM(tiny_llm, pause_s=0.0002), model_id="tiny", max_waiting=99) as live:
+        url, asked = f"{live.url}/v1/chat/completions", {"messages": ENDLESS}
+        for i in range(40):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(url, json=asked, timeout=0.002 * (i + 1))
+        live.wait_until_idle()
+
+
 def test_who_hangs_up_leaves_the_others_undisturbed(tiny_llm: LongContextLLM) -> None:
     """Its place is free at once, while the answer beside it goes on."""
     endless = EndlessLLM(tiny_llm)

@@ -271,3 +271,31 @@ def test_a_closed_model_says_what_is_known(live: LiveServer) -> None:
     _ask(live, "one")
     _ask(live, "other")
     assert details()["method"] == "none"
+
+
+def test_a_model_is_opened_and_closed_by_name(live: LiveServer, tiny_llm: LongContextLLM) -> None:
+    """As llama-server's router does it; one that is not there, or not open, is said to be so."""
+
+    def told(what: str, model: str, at: LiveServer = live) -> httpx.Response:
+        return httpx.post(f"{at.url}/models/{what}", json={"model": model}, timeout=60)
+
+    for name in ("other", "other", "one"):
+        assert told("load", name).json() == {"success": True}
+    assert _states(live) == {"one": "loaded", "other": "unloaded"}
+    assert told("unload", "one").json() == {"success": True}
+    assert _states(live) == {"one": "unloaded", "other": "unloaded"}
+    assert told("unload", "one").status_code == 400
+    assert [told(what, "third").status_code for what in ("load", "unload")] == [404, 404]
+    with serving(tiny_llm, model_id="tiny") as alone:
+        assert told("load", "tiny", alone).json() == {"success": True}
+        assert told("unload", "tiny", alone).status_code == 400
+        assert alone.openai().models.retrieve("tiny").id == "tiny"
+
+
+def test_counters_tell_models_apart(live: LiveServer) -> None:
+    """Each has its own."""
+    _ask(live, "one")
+    _ask(live, "other")
+    counted = httpx.get(f"{live.url}/metrics").text
+    for name in ("one", "other"):
+        assert f'longctx_tokens_total{{kind="generated",model="{name}"}} 8.0' in counted

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from longctx.options import ToolChoice
 from longctx.server.anthropic.blocks import Texts, Turn, joined
 from longctx.server.asked import Asked
+from longctx.server.fields import ignored_of, undeclared
 from longctx.server.requests import (
     AnswerRequest,
     Request,
@@ -79,11 +80,17 @@ class _Output(Strict):
     format: _Format | None = None
 
 
-class CountRequest(Request):
-    """``POST /v1/messages/count_tokens``: what an answer would read.
+if TYPE_CHECKING:
 
-    The fields at its end have no effect on the text.
-    """
+    class _Known(Request):
+        """What is ignored, or refused by name."""
+else:
+    _Known = create_model("_Known", __base__=Request, **undeclared("messages"))
+
+
+class CountRequest(_Known):
+    """``POST /v1/messages/count_tokens``: what an answer would read;
+    :mod:`longctx.server.fields` has what is ignored."""
 
     messages: Annotated[list[Turn], Field(min_length=1)]
     system: Texts | None = None
@@ -93,12 +100,6 @@ class CountRequest(Request):
     output_config: _Output | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     mcp_servers: Annotated[list[Any], Field(max_length=0)] | None = None
-
-    cache_control: dict[str, Any] | None = None
-    context_management: dict[str, Any] | None = None
-    speed: str | None = None
-    user_profile_id: str | None = None
-    workspace_id: str | None = None
 
     def asked(self) -> Asked:
         """Our form."""
@@ -112,6 +113,7 @@ class CountRequest(Request):
             effort=self._effort(),
             stream=self.is_streamed,
             fills_window=True,
+            ignored=ignored_of(self, "messages"),
         )
 
     @property
@@ -149,25 +151,12 @@ class CountRequest(Request):
         return self
 
 
-class _Metadata(Strict):
-    user_id: str | None = None
-
-
 class MessagesRequest(CountRequest, AnswerRequest):
-    """``POST /v1/messages``.
-
-    The fields at its end have no effect on the text, or are accepted only at the value that has
-    none.
-    """
+    """``POST /v1/messages``; ``container`` is accepted only at the value that has no effect."""
 
     max_tokens: Annotated[int, Field(ge=1)]
     stop_sequences: Annotated[list[Text], Field(max_length=16)] | None = None
-
-    metadata: _Metadata | None = None
     container: None = None
-    diagnostics: dict[str, Any] | None = None
-    inference_geo: str | None = None
-    service_tier: str | None = None
 
     @property
     def is_streamed(self) -> bool:

@@ -7,12 +7,19 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 
+class Piece(TypedDict):
+    """A token and its text; a part of a character is U+FFFD."""
+
+    id: int
+    piece: str
+
+
 class Tokens(TypedDict):
-    """Token ids, their number, and the window they must fit."""
+    """Token ids, perhaps with their texts, their number, and the window they must fit."""
 
     count: int
     max_model_len: int
-    tokens: list[int]
+    tokens: list[int] | list[Piece]
 
 
 class Health(TypedDict):
@@ -67,3 +74,9 @@ class Slot(TypedDict):
     id: int
     n_ctx: int
     is_processing: bool
+
+
+class Done(TypedDict):
+    """What was asked is done."""
+
+    success: Literal[True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,9 +31,16 @@ class _Rendered(Request):
 
 
 class TokenizeRequest(_Rendered):
-    """``POST /tokenize``: plain ``content``, or ``messages``."""
+    """``POST /tokenize``: plain ``content``, or ``messages``.
+
+    ``add_special`` puts the model's BOS before a content, as an answer would read it;
+    ``with_pieces`` tells what each token is.
+    """
 
     content: str | None = None
+    add_special: bool | None = None
+    parse_special: Literal[False] | None = None
+    with_pieces: bool | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TokenizeRequest:
@@ -52,3 +59,9 @@ class TemplateRequest(_Rendered):
     """``POST /apply-template``."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
+
+
+class ModelRequest(Request):
+    """``POST /v1/models/load`` and ``unload``: which one."""
+
+    model: Text

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 
 from longctx import __version__
-from longctx.server.llama.documents import Content, Prompt, Props, Slot, Tokens
-from longctx.server.llama.requests import DetokenizeRequest, TemplateRequest, TokenizeRequest
+from longctx.server.errors import ApiError
+from longctx.server.llama.documents import Content, Done, Piece, Prompt, Props, Slot, Tokens
+from longctx.server.llama.requests import (
+    DetokenizeRequest,
+    ModelRequest,
+    TemplateRequest,
+    TokenizeRequest,
+)
 from longctx.server.served import ServedModel, ServedPrompt
 from longctx.server.service import Service
 
@@ -21,9 +29,12 @@ def llama_routes(service: Service) -> APIRouter:
         if body.messages is not None:
             ids = await service.prompted(body.asked(), _ids_of)
         else:
-            ids = await service.using(body.model, lambda llm: llm.tokenize(body.content or ""))
+            ids = await service.using(body.model, partial(_ids_of_text, body))
         n_ctx = await service.using(body.model, _window_of)
-        return {"count": len(ids), "max_model_len": n_ctx, "tokens": ids}
+        tokens: list[int] | list[Piece] = ids
+        if body.with_pieces:
+            tokens = await service.using(body.model, partial(_pieces, ids))
+        return {"count": len(ids), "max_model_len": n_ctx, "tokens": tokens}
 
     @router.post("/detokenize")
     async def detokenize(body: DetokenizeRequest) -> Content:
@@ -56,6 +67,27 @@ def llama_routes(service: Service) -> APIRouter:
 
         return await service.using(model, look)
 
+    @router.post("/v1/models/load")
+    async def load_model(body: ModelRequest) -> Done:
+        """Open one of several models, or find it open."""
+        service.check_model(body.model, service.models.names, is_strict=True)
+        await service.using(body.model, lambda _: None)
+        return {"success": True}
+
+    @router.post("/v1/models/unload")
+    async def unload_model(body: ModelRequest) -> Done:
+        """Close one of several models, if it is open and nobody uses it."""
+        service.check_model(body.model, service.models.names, is_strict=True)
+        if not await service.models.unload(body.model):
+            raise ApiError(
+                400,
+                f"the model {body.model!r:.100} cannot be closed: it is not open, or it answers, "
+                "or it is the only one and open as long as the server runs",
+                code="invalid_value",
+                param="model",
+            )
+        return {"success": True}
+
     @router.get("/slots")
     async def slots(model: str | None = None) -> list[Slot]:
         """Which answers are under way."""
@@ -65,6 +97,16 @@ def llama_routes(service: Service) -> APIRouter:
         ]
 
     return router
+
+
+def _ids_of_text(body: TokenizeRequest, llm: ServedModel) -> list[int]:
+    text = body.content or ""
+    return llm.prompt_ids(text) if body.add_special else llm.tokenize(text)
+
+
+def _pieces(ids: list[int], llm: ServedModel) -> list[Piece]:
+    texts = {token: llm.detokenize([token]) for token in set(ids)}
+    return [{"id": token, "piece": texts[token]} for token in ids]
 
 
 def _window_of(llm: ServedModel) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from typing_extensions import NotRequired, TypedDict
 
 from longctx.server.report import Report
+from longctx.server.timings import NativeTimings
 from longctx.types import FinishReason
 
 
@@ -121,7 +122,7 @@ class Delta(TypedDict, total=False):
     """What a chunk adds to the message."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     reasoning_content: str
     tool_calls: list[CallDelta]
 
@@ -166,6 +167,7 @@ class ChatCompletion(Head):
     object: Literal["chat.completion"]
     choices: list[ChatChoice]
     usage: UsageDocument
+    timings: NativeTimings
     longctx: Report
 
 
@@ -175,6 +177,7 @@ class ChatChunk(Head):
     object: Literal["chat.completion.chunk"]
     choices: list[ChatChunkChoice]
     usage: NotRequired[UsageDocument]
+    timings: NotRequired[NativeTimings]
     longctx: NotRequired[Report]
 
 
@@ -184,6 +187,7 @@ class TextCompletion(Head):
     object: Literal["text_completion"]
     choices: list[TextChoice]
     usage: NotRequired[UsageDocument]
+    timings: NotRequired[NativeTimings]
     longctx: NotRequired[Report]
 
 
@@ -244,6 +248,7 @@ class ErrorObject(TypedDict):
     type: str
     param: str | None
     code: str | None
+    n_prompt_tokens: NotRequired[int]
     needed: NotRequired[int]
     available: NotRequired[int]
     n_ctx: NotRequired[int]

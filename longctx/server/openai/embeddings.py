@@ -46,7 +46,7 @@ def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRou
         if found is None:
             return Response(status_code=499)
         vectors, n_tokens = found
-        service.metrics.embedded(n_tokens)
+        service.metrics.embedded(embedder.id, n_tokens)
         document = _document(embedder.id, vectors, n_tokens, asked.encoding_format)
         return JSONResponse(document, headers=warning_headers(warnings))
 

@@ -17,7 +17,9 @@ def error_document(error: ApiError) -> ErrorDocument:
         "param": error.param,
         "code": error.code,
     }
-    if error.overflow is not None:
+    if error.overflow is not None:  # llama-server's words for it, beside OpenAI's code
+        said["type"] = "exceed_context_size_error"
+        said["n_prompt_tokens"] = error.overflow.needed
         said["needed"] = error.overflow.needed
         said["available"] = error.overflow.available
         said["n_ctx"] = error.overflow.n_ctx

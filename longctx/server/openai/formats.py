@@ -26,6 +26,7 @@ from longctx.server.openai.documents import (
 from longctx.server.openai.errors import error_document
 from longctx.server.openai.logprobs import answer_token, columns
 from longctx.server.report import report
+from longctx.server.timings import native_timings
 from longctx.types import (
     Chunk,
     Completion,
@@ -105,13 +106,14 @@ class ChatFormat(_Format):
                 for index, result in enumerate(results)
             ],
             "usage": self._usage(results),
+            "timings": native_timings(results[0]),
             "longctx": report(results[0]),
         }
 
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
         """Who speaks."""
         for index in range(self._n_choices):
-            yield frame(self._chunk(index, {"role": "assistant", "content": ""}))
+            yield frame(self._chunk(index, {"role": "assistant", "content": None}))
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
@@ -127,6 +129,7 @@ class ChatFormat(_Format):
     def ending(self, index: int, result: Completion) -> Iterator[str]:
         """Why it ended, and the window."""
         last = self._chunk(index, {}, None, result.finish_reason)
+        last["timings"] = native_timings(result)
         last["longctx"] = report(result)
         yield frame(last)
 
@@ -136,6 +139,7 @@ class ChatFormat(_Format):
             counts = self._chunk(0, {})
             counts["choices"] = []
             counts["usage"] = self._usage(results)
+            counts["timings"] = native_timings(results[0])
             yield frame(counts)
         yield DONE
 
@@ -201,6 +205,7 @@ class TextFormat(_Format):
             for index, result in enumerate(results)
         ]
         document["usage"] = self._usage(results)
+        document["timings"] = native_timings(results[0])
         document["longctx"] = report(results[0])
         return document
 
@@ -216,6 +221,7 @@ class TextFormat(_Format):
     def ending(self, index: int, result: Completion) -> Iterator[str]:
         """Why it ended, and the window."""
         last = self._document(self._choice(index, "", (), result.finish_reason))
+        last["timings"] = native_timings(result)
         last["longctx"] = report(result)
         yield frame(last)
 
@@ -224,6 +230,7 @@ class TextFormat(_Format):
         if self._include_usage:
             counts = self._document()
             counts["usage"] = self._usage(results)
+            counts["timings"] = native_timings(results[0])
             yield frame(counts)
         yield DONE
 

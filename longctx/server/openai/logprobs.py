@@ -8,13 +8,14 @@ from longctx.server.openai.documents import AnswerToken, TextLogprobs, TokenLike
 from longctx.types import SampledToken, TokenLogprob
 
 
-def _likelihood(token: TokenLogprob) -> TokenLikelihood:
+def likelihood(token: TokenLogprob) -> TokenLikelihood:
+    """A token, and how likely it was."""
     return {"token": _name(token), "logprob": token.logprob, "bytes": list(token.data)}
 
 
 def answer_token(token: SampledToken) -> AnswerToken:
     """A token of an answer, and the likeliest in its place."""
-    return {**_likelihood(token), "top_logprobs": [_likelihood(other) for other in token.top]}
+    return {**likelihood(token), "top_logprobs": [likelihood(other) for other in token.top]}
 
 
 def columns(tokens: Sequence[SampledToken]) -> TextLogprobs:

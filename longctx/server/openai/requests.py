@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import ConfigDict, Field, create_model, field_validator, model_val
 
 from longctx.options import ToolChoice
 from longctx.server.asked import Asked
-from longctx.server.openai.fields import Route, named, undeclared
+from longctx.server.fields import Route, ignored_of, undeclared
 from longctx.server.requests import (
     AnswerRequest,
     Request,
@@ -152,16 +153,8 @@ class StreamOptions(Tolerant):
     include_usage: bool = False
 
 
-if TYPE_CHECKING:
-
-    class _Known(AnswerRequest):
-        """What both kinds of completion ignore, or refuse by name."""
-else:
-    _Known = create_model("_Known", __base__=AnswerRequest, **undeclared("both"))
-
-
-class _Completion(_Known):
-    """What both kinds of completion share; :mod:`longctx.server.openai.fields` has all fields."""
+class _Completion(AnswerRequest):
+    """What both kinds of completion share; :mod:`longctx.server.fields` has all fields."""
 
     max_tokens: MaxTokens | None = None
     n_predict: MaxTokens | None = None
@@ -195,11 +188,10 @@ class _Completion(_Known):
         seeds = range(seed, seed + self.n_choices)
         return [replace(asked, options={**asked.options, "seed": each}) for each in seeds]
 
-    def ignored(self, *routes: Route) -> tuple[str, ...]:
+    def ignored(self, route: Route) -> tuple[str, ...]:
         """Names of what it says and has no effect here."""
-        names = [name for name in named("ignored", *routes) if getattr(self, name) is not None]
         unknown = self.stream_options.unknown("stream_options") if self.stream_options else []
-        return (*names, *unknown)
+        return (*ignored_of(self, route), *unknown)
 
     @property
     def include_usage(self) -> bool:
@@ -257,7 +249,7 @@ class ChatRequest(_KnownOfChats):
             model=self.model,
             effort=effort_of(self.reasoning_effort, self.chat_template_kwargs),
             stream=bool(self.stream),
-            ignored=(*self.ignored("both", "chat"), *unknown),
+            ignored=(*self.ignored("chat"), *unknown),
         )
 
     @model_validator(mode="after")
@@ -272,29 +264,20 @@ class ChatRequest(_KnownOfChats):
         return self
 
 
-_Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
-class CompletionRequest(_KnownOfTexts):
-    """``POST /v1/completions``: plain text, continued."""
-
-    prompt: Text | _Ids | Annotated[list[Text | _Ids], Field(min_length=1, max_length=128)]
-    echo: bool | None = None
-    best_of: Literal[1] | None = None
-    logprobs: TopLogprobs | None = None
+class TextRequest(_KnownOfTexts):
+    """Plain text, continued."""
 
     @property
+    @abstractmethod
     def prompts(self) -> list[str | list[int]]:
         """The texts, or the token ids, each with answers of its own."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        ids = [part for part in self.prompt if isinstance(part, int)]
-        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
 
     def asked(self) -> list[Asked]:
         """Our form: of each prompt as many as it gets answers."""
-        options = self.options() | given(top_logprobs=self.logprobs)
-        ignored = self.ignored("both", "text")
+        options, ignored = self.options(), self.ignored("text")
         return [
             each
             for prompt in self.prompts
@@ -308,6 +291,27 @@ class CompletionRequest(_KnownOfTexts):
                 )
             )
         ]
+
+
+class CompletionRequest(TextRequest):
+    """``POST /v1/completions``."""
+
+    prompt: Text | Ids | Annotated[list[Text | Ids], Field(min_length=1, max_length=128)]
+    echo: bool | None = None
+    best_of: Literal[1] | None = None
+    logprobs: TopLogprobs | None = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """The texts, or the token ids, each with answers of its own."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids = [part for part in self.prompt if isinstance(part, int)]
+        return [ids] if ids else [part for part in self.prompt if not isinstance(part, int)]
+
+    def options(self) -> dict[str, Any]:
+        """What ``stream`` takes."""
+        return super().options() | given(top_logprobs=self.logprobs)
 
     @field_validator("best_of", mode="before")
     @classmethod

@@ -38,7 +38,7 @@ def rerank_routes(service: Service, worker: RerankWorker | None) -> APIRouter:
         if found is None:
             return Response(status_code=499)
         scores, n_tokens = found
-        service.metrics.reranked(n_tokens)
+        service.metrics.reranked(name, n_tokens)
         best = sorted(range(len(texts)), key=lambda i: -scores[i])[: asked.top_n]
         repeated = texts if asked.returns_texts else None
         headers = warning_headers(warnings)

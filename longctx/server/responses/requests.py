@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from longctx.options import ToolChoice
 from longctx.server.asked import Asked
+from longctx.server.fields import ignored_of, undeclared
 from longctx.server.requests import (
     AnswerRequest,
     Request,
@@ -114,7 +123,12 @@ class ConversationRequest(Request):
             effort=effort_of(
                 self.reasoning.effort if self.reasoning else None, self.chat_template_kwargs
             ),
+            ignored=self.ignored(),
         )
+
+    def ignored(self) -> tuple[str, ...]:
+        """A count ignores nothing."""
+        return ()
 
     @property
     def is_streamed(self) -> bool:
@@ -160,17 +174,27 @@ class _StreamOptions(Strict):
     include_obfuscation: bool | None = None
 
 
-class ResponseRequest(ConversationRequest, AnswerRequest):
-    """``POST /v1/responses``.
+if TYPE_CHECKING:
 
-    The fields at its end have no effect on the text, or are accepted only at the value that has
-    none.
+    class _Known(ConversationRequest, AnswerRequest):
+        """What is ignored, or refused by name."""
+else:
+    _Known = create_model(
+        "_Known", __base__=(ConversationRequest, AnswerRequest), **undeclared("responses")
+    )
+
+
+class ResponseRequest(_Known):
+    """``POST /v1/responses``; :mod:`longctx.server.fields` has what is ignored.
+
+    The fields at its end are accepted only at the value that has no effect on the text.
     """
 
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
     store: bool | None = None
     metadata: dict[str, str] | None = None
+    user: str | None = None
     include: list[str] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     background: bool | None = None
@@ -180,12 +204,10 @@ class ResponseRequest(ConversationRequest, AnswerRequest):
     prompt: None = None
     context_management: None = None
     moderation: None = None
-    service_tier: str | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: dict[str, Any] | None = None
-    prompt_cache_retention: str | None = None
+
+    def ignored(self) -> tuple[str, ...]:
+        """Names of what it says and has no effect here."""
+        return ignored_of(self, "responses")
 
     def options(self) -> dict[str, Any]:
         """What ``stream_chat`` takes beside the messages."""
