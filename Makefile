@@ -15,7 +15,7 @@ PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
-	@echo "make test      the tests; about 6 minutes"
+	@echo "make test      the tests; about ten minutes on two cores"
 	@echo "make test-all  the slow tests too"
 	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"
 	@echo "make plugins   install the plugins with what their tests need, and test them"
