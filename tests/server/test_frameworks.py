@@ -14,7 +14,7 @@ import pytest
 from longctx import LongContextLLM
 from tests.server.live_server import LiveServer, serving
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
 
 
 @pytest.fixture(scope="module")

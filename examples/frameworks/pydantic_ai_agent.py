@@ -2,7 +2,7 @@
 
 pip install "longctx-sdk[demo,server]" "pydantic-ai-slim[openai]"
 longctx serve --port 8000 &
-python examples/pydantic_ai_agent.py
+python examples/frameworks/pydantic_ai_agent.py
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 pip install "longctx-sdk[demo,server]" langchain-openai langgraph-checkpoint-sqlite
 longctx serve --port 8000 &
-python examples/langgraph_checkpoints.py
-python examples/langgraph_checkpoints.py    # goes on where the first one ended
+python examples/frameworks/langgraph_checkpoints.py
+python examples/frameworks/langgraph_checkpoints.py    # goes on where the first one ended
 """
 
 from __future__ import annotations
