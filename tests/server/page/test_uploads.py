@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from longctx import LongContextLLM
-from tests.server.live_server import serving
+from tests.server.live_server import LiveServer, serving
 from tests.server.page.doing import add, exported, say
 from tests.server.page.test_file_store import pdf, word
 from tests.support.browser import Opened
@@ -53,6 +53,25 @@ def test_what_cannot_be_read_is_said(page: Page) -> None:
     expect(errors.nth(0)).to_contain_text("empty.txt: it is empty")
     expect(errors.nth(1)).to_contain_text("broken.docx")
     expect(errors.nth(2)).to_contain_text("large.txt: the request has 300,000 bytes")
+
+
+def test_an_error_outlives_what_is_told_later(browser: Browser, server: LiveServer) -> None:
+    """A file may be refused before the page knows its model, and while it learns of another."""
+    with Opened(browser, server.url) as page:
+        held: list[Route] = []
+        page.route("**/v1/models", lambda route: held.append(route))
+        page.reload(wait_until="commit")
+        page.wait_for_load_state("load")
+        page.locator("#file").set_input_files(
+            {"name": "empty.txt", "mimeType": "text/plain", "buffer": b""}
+        )
+        expect(page.locator("#log .error")).to_contain_text("empty.txt")
+        for route in held:
+            route.continue_()
+        expect(page.locator("#model")).to_have_text("tiny")
+        expect(page.locator("#log .error")).to_contain_text("empty.txt")
+        say(page, "Hello.")
+        expect(page.locator("#log > .error")).to_have_count(0)
 
 
 def test_markup_in_a_file_and_its_name_is_text(page: Page) -> None:

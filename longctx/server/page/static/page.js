@@ -57,12 +57,15 @@ const meetAgain = async () => { if (!model.longctx.method) await meet(); };
 
 const last = () => conversation.nodes.get(conversation.leaf);
 
-/* Show the path to the leaf; what is shown of it already stays. */
+/* Show the path to the leaf; what is shown of it already stays, and so do errors until the path is another. */
 function redraw() {
   const path = conversation.path(), log = $("log");
   const shown = path.map((node) => turnOf(node).place);
-  while (log.children.length && [...log.children].some((child, i) => child !== shown[i])) log.lastChild.remove();
-  log.append(...shown.slice(log.children.length));
+  const stands = [...log.children].filter((child) => !child.matches(".error"));
+  if (stands.length !== shown.length || stands.some((child, i) => child !== shown[i])) {
+    while (log.children.length && [...log.children].some((child, i) => child !== shown[i])) log.lastChild.remove();
+    log.append(...shown.slice(log.children.length));
+  }
   let before = null;
   path.forEach((node, i) => {
     const turn = turnOf(node);
