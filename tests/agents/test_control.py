@@ -27,6 +27,7 @@ from longctx.errors import LongCtxError, RequestError
 from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
 from tests.models import TINY
+from tests.support.hanging import HangingTool
 
 ENDLESS = {"logit_bias": {1021: -100.0, 1023: -100.0}, "stop_on_repetition": False}
 """The small model writes on: what ends its turns is never drawn."""
@@ -239,23 +240,11 @@ def test_cancelled_while_the_model_reads() -> None:
 
 def test_cancelled_while_a_tool_hangs() -> None:
     """The tool is told that nobody waits."""
-    began, ended = threading.Event(), threading.Event()
-
-    @tool
-    def hang() -> str:
-        """Hang."""
-        running = running_call()
-        assert running is not None
-        running.on_abandon(ended.set)
-        began.set()
-        ended.wait(30)
-        assert running.is_abandoned
-        return ""
-
-    agent = Agent(ScriptedChatModel([call("hang"), "Done."]), tools=[hang])
-    threading.Thread(target=lambda: began.wait(30) and agent.cancel()).start()
+    hanging = HangingTool()
+    agent = Agent(ScriptedChatModel([call("hang"), "Done."]), tools=[hanging.tool])
+    threading.Thread(target=lambda: hanging.began.wait(30) and agent.cancel()).start()
     assert agent.run("go").stop_reason == "cancelled"
-    assert ended.is_set()
+    assert hanging.ended.is_set()
     assert agent.resume().text == "Done."
     assert "not known what it did" in agent.transcript[2].content
 

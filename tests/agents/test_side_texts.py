@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from longctx import LongContextLLM
-from longctx.agents import Agent, ConversationStore, ToolResult, running_call, tool
+from longctx.agents import Agent, ConversationStore, ToolResult, tool
 from longctx.errors import ToolError
 from longctx.testing import ScriptedChatModel
 from longctx.types import Completion, Message, Timings, ToolCall, Usage, WindowReport
 from tests.models import TINY
+from tests.support.hanging import HangingTool
 
 
 @tool
@@ -114,25 +115,14 @@ def test_names_that_are_none(name: str, description: str) -> None:
 
 def test_cancelling_reaches_sub_agents() -> None:
     """One is at a tool when the agent above it is cancelled: the tool is told, too."""
-    began, ended = threading.Event(), threading.Event()
-
-    @tool
-    def hang() -> str:
-        """Hang."""
-        running = running_call()
-        assert running is not None
-        running.on_abandon(ended.set)
-        began.set()
-        ended.wait(30)
-        return ""
-
-    worker = Agent(ScriptedChatModel([call("hang")]), tools=[hang])
+    hanging = HangingTool()
+    worker = Agent(ScriptedChatModel([call("hang")]), tools=[hanging.tool])
     agent = Agent(
         ScriptedChatModel([call("delegate", task="x")]), tools=[worker.as_tool("delegate", "Work.")]
     )
-    threading.Thread(target=lambda: began.wait(30) and agent.cancel()).start()
+    threading.Thread(target=lambda: hanging.began.wait(30) and agent.cancel()).start()
     assert agent.run("go").stop_reason == "cancelled"
-    assert ended.wait(30)
+    assert hanging.ended.wait(30)
 
 
 def test_tasks_of_one_step_run_side_by_side() -> None:
