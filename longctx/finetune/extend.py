@@ -130,7 +130,7 @@ def extend(
         short_share=real("short_share", short_share, least=0, most=1),
         short_tokens=sequence,
         tokens=tokens,
-        seed=whole("seed", seed, least=0),
+        seed=whole("seed", seed, least=0, most=2**63 - 1),
     )
     from longctx.finetune.run import Run  # loads torch
 

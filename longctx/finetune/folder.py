@@ -114,21 +114,24 @@ class RunFolder:
 
     def _keep(self, settings: Settings) -> None:
         path = self.path / "run.json"
-        if path.exists():
-            self._check(path, settings)
-        self.write(path, settings.model_dump_json(indent=1))
-
-    def _check(self, path: Path, settings: Settings) -> None:
-        try:
-            had = json.loads(path.read_bytes())
-        except ValueError:
-            had = {}
-        wanted = settings.model_dump(mode="json")
-        recipe = {**wanted.pop("recipe"), **wanted}
-        said = {**had.pop("recipe", {}), **had} if isinstance(had, dict) else {}
-        differ = [name for name, value in recipe.items() if said.get(name) != value]
-        if differ:
+        differ = self._differences(path, settings)
+        if differ and self.checkpoint.exists():
             raise RequestError(
                 f"{self.path} holds another fine-tuning: {', '.join(differ)} differ. Repeat its "
                 "command to go on with it, give another out, or remove the folder"
             )
+        if differ:
+            # Nothing was trained yet: who was refused may try again with what was advised.
+            self._before.unlink(missing_ok=True)
+        self.write(path, settings.model_dump_json(indent=1))
+
+    def _differences(self, path: Path, settings: Settings) -> list[str]:
+        """The names of what the folder's last run had otherwise; all where it had none."""
+        try:
+            had = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            had = {}
+        wanted = settings.model_dump(mode="json")
+        recipe = {**wanted.pop("recipe"), **wanted}
+        said = {**had.pop("recipe", {}), **had} if isinstance(had, dict) else {}
+        return [name for name, value in recipe.items() if said.get(name) != value]

@@ -70,14 +70,19 @@ def obstacle(info: ModelInfo) -> str | None:
     return None
 
 
-def check_loadable(info: ModelInfo) -> None:
-    """Refuse what cannot be fine-tuned, by its header.
+def check_loadable(info: ModelInfo, weights: Path | None = None) -> None:
+    """Refuse what cannot be fine-tuned, by its header, and a folder that holds no weights.
 
     Raises:
         UnsupportedModelError: with the reason.
+        ModelFileError: there is no such folder.
     """
     if why := obstacle(info):
         raise UnsupportedModelError(f"{info.name} cannot be fine-tuned: {why}")
+    if weights is not None and not (weights / "config.json").is_file():
+        raise ModelFileError(
+            f"{weights} is no folder of a transformers model: it has no config.json"
+        )
 
 
 def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> TorchModel:
@@ -93,10 +98,7 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
         UnsupportedModelError: transformers cannot load it, or it cannot be fine-tuned here.
         ModelFileError: there is no such folder.
     """
-    if weights is not None and not (weights / "config.json").is_file():
-        raise ModelFileError(
-            f"{weights} is no folder of a transformers model: it has no config.json"
-        )
+    check_loadable(info, weights)
     where: dict[str, Any] = {"gguf_file": info.path.name} if weights is None else {}
     folder = info.path.parent if weights is None else weights
     try:

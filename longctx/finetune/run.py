@@ -62,7 +62,7 @@ class Run:
         n_threads: int | None,
         announce: Callable[[str], None],
     ) -> None:
-        check_loadable(plan.info)
+        check_loadable(plan.info, weights)
         self._plan, self._info, self._recipe = plan, plan.info, recipe
         self._weights, self._text = weights, text
         self._n_threads = n_threads

@@ -160,7 +160,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise RequestError(
                 f"the loss is {loss} at step {self.step}: training has run away. Give a smaller "
-                f"learning_rate than {self._recipe.learning_rate:g}"
+                f"learning_rate than {self._recipe.learning_rate:g}, and another out where some "
+                "of it was kept"
             )
         torch.nn.utils.clip_grad_norm_(list(self._weights.values()), 1.0)
         for group in self._optimizer.param_groups:

@@ -19,6 +19,7 @@ from longctx.errors import (
     DocumentError,
     LongCtxError,
     MissingExtraError,
+    ModelFileError,
     PlanError,
     RequestError,
 )
@@ -175,6 +176,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
         ({"learning_rate": 0}, RequestError, "learning_rate"),
         ({"recall_share": 1.5}, RequestError, "recall_share"),
         ({"learning_rate": 1e30}, RequestError, "run away"),
+        ({"seed": 2**70}, RequestError, "seed"),
+        ({"weights": Path("nowhere")}, ModelFileError, "no folder of a transformers model"),
     ],
 )
 def test_what_cannot_be(
@@ -183,6 +186,24 @@ def test_what_cannot_be(
     """Each is refused with what to do about it."""
     with pytest.raises(error, match=said):
         run(tmp_path / "out", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"text": "Too short."}, DocumentError),
+        ({"budget_s": 1, "tokens": 10**9}, RequestError),
+        ({"learning_rate": 1e30}, RequestError),
+    ],
+)
+def test_what_was_refused_may_be_tried_again_there(
+    tmp_path: Path, changes: dict[str, Any], error: type[LongCtxError]
+) -> None:
+    """A run that never trained does not keep its folder from the one that does as it was told."""
+    with pytest.raises(error):
+        run(tmp_path, **changes)
+    run(tmp_path)
+    assert list(tmp_path.glob("*.lora.gguf"))
 
 
 def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
