@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune.py \
+  benchmarks/sliding_layers.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
@@ -26,7 +27,7 @@ help:
 	@echo "make soak      20 minutes of calls, cancellations, interrupts and reopenings; ARGS=--minutes 5"
 	@echo "make soak-server  20 minutes of 16 clients at once of longctx serve, each answer checked"
 	@echo "make tiny-model train the small model of the tests again; under an hour on two cores"
-	@echo "make finetune-demo  teach the demo model 32,768 tokens; hours on two cores, Ctrl-C and again goes on"
+	@echo "make finetune-demo  teach the demo model 32,768 tokens; a day or more on two cores, Ctrl-C and again goes on"
 	@echo "make clean     remove .venv, caches and build outputs"
 
 # Options for the demo: make demo ARGS="--method yarn --question 'What is a coroutine?'", or

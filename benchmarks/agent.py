@@ -30,6 +30,7 @@ from longctx import LongContextLLM
 from longctx.agents import Agent, Compacted, WindowGrown, policies, tool
 from longctx.agents.saved import SavedAgent
 from longctx.chat.tool_prompt import spell_out_tools
+from longctx.stream import Stream
 from longctx.types import (
     Chunk,
     Completion,
@@ -66,21 +67,20 @@ class ScriptedCalls:
         self._llm = llm
         self.target_ctx, self.reserve_output = llm.target_ctx, llm.reserve_output
         self.count = llm.count
-        self._window = WindowReport()
+        self._last: Stream | None = None
 
-    def stream_chat(self, messages: Messages, **options: Any) -> Iterator[Chunk]:
+    def stream_chat(self, messages: Messages, **options: Any) -> Stream:
         """Call by script, or let the model answer in words."""
         last = messages[-1]
         if last.role == "user" and last.content.startswith("Look up "):
             n = self.count(messages, options["tools"])
             usage = Usage(prompt_tokens=n, cached_tokens=n)
+            window = self._last.result.window if self._last is not None else WindowReport()
             called = scripted_call(last.content.split()[2])
-            yield Chunk(result=called.model_copy(update={"usage": usage, "window": self._window}))
-            return
-        for chunk in self._llm.stream_chat(messages, **{**options, "tool_choice": "none"}):
-            if chunk.result is not None:
-                self._window = chunk.result.window
-            yield chunk
+            called = called.model_copy(update={"usage": usage, "window": window})
+            return Stream.of([Chunk(result=called)])
+        self._last = self._llm.stream_chat(messages, **{**options, "tool_choice": "none"})
+        return self._last
 
     def chat(self, messages: Messages, **options: Any) -> Completion:
         """Ask the model."""

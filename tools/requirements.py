@@ -10,8 +10,12 @@ import tomllib  # Python 3.11 and newer: this is for us, not for users
 from packaging.requirements import Requirement
 
 _PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("demo", "rag", "eval", "hub", "remote", "server", "ray")
-"""For users, in the order of the documentation; `dev` is for us."""
+EXTRAS = tuple(
+    name
+    for name in tomllib.loads(_PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
+    if name != "dev"
+)
+"""For users, in the order of pyproject.toml; `dev` is for us."""
 
 
 def normal(name: str) -> str:

@@ -117,8 +117,9 @@ def finetune(
 
     What a small model lacks far back is practice. This trains a LoRA adapter (some MB) on short
     sequences that stand for long texts: most ask for something stated before, a quarter is short
-    text as it is, so that nothing is lost there. It needs the extra `finetune`, and no GPU: a
-    model of 135M parameters learns from a million tokens in some hours on two cores.
+    text as it is, so that nothing is lost there. It needs the extra `finetune`, and no GPU
+    for a model of some million parameters; one of 135 million reads a million tokens on two cores
+    in a day or more.
 
     The folder holds the adapter, a card with what was measured before and after, and a profile.
     Stop it with Ctrl-C: the same command goes on.
