@@ -10,6 +10,7 @@ import pytest
 
 from longctx import (
     BackendError,
+    ContextOverflowError,
     RequestError,
     SnapshotMismatchError,
     UnsupportedModelError,
@@ -255,6 +256,55 @@ def test_cut_within_what_is_whole_and_below_it(tiny_gguf: TinyGguf) -> None:
         session.compress(0.5)
         assert session.match([*IDS[:30], 9, 9]) == 4
         assert session.tokens == tuple(IDS[:4])
+
+
+@pytest.mark.parametrize("reads", ["next_nll", "next_logits", "greedy", "nll"])
+def test_a_text_that_is_cut_where_whole_tokens_begin_is_predicted_from(
+    tiny_gguf: TinyGguf, reads: str
+) -> None:
+    """It is read again, for no token stands at its end, and loses none; it goes on as any other."""
+    asked: dict[str, Any] = {
+        "next_nll": lambda session: session.next_nll(IDS[350:370]),
+        "next_logits": lambda session: session.next_logits().copy(),
+        "greedy": lambda session: session.greedy(5),
+        "nll": lambda session: session.nll(IDS[350:370]),
+    }
+    with opened(tiny_gguf(**SHAPE)) as llm:
+        session, fresh = llm.session(), llm.session()
+        session.feed(IDS[:400])
+        session.compress(0.5)
+        n_whole = 400 - 4 - session.compressed_tokens
+        assert session.match(IDS[:350]) == 350
+        assert session.tokens[-1] == -1
+        assert n_whole == 50
+        fresh.feed(IDS[:350])
+        np.testing.assert_allclose(asked[reads](session), asked[reads](fresh), atol=2e-2)
+        assert session.text_ids == fresh.text_ids
+        assert (session.compressed_tokens, session.prefilled_again) == (0, 346)
+        # What is fed at once needs no reading again.
+        session.compress(0.5)
+        session.truncate(4 + sum(token == -1 for token in session.tokens))
+        text = session.text_ids
+        session.feed(IDS[:3])
+        assert (session.text_ids, session.prefilled_again) == ([*text, *IDS[:3]], 346)
+
+
+def test_a_text_too_long_to_be_read_again_is_as_it_was(tiny_gguf: TinyGguf) -> None:
+    """Where the window makes no room by itself; what is fed behind it goes on."""
+    with opened(tiny_gguf(**SHAPE), 512) as llm:
+        session = llm.session()
+        for begin in (0, 380):
+            session.feed(IDS[begin : begin + 380])
+            session.compress(0.3)
+        session.match(IDS[: 4 + session.compressed_tokens])
+        before, text = session.tokens, session.text_ids
+        assert len(text) > 512
+        for asked in (session.next_logits, lambda: session.next_nll([5]), lambda: session.nll([5])):
+            with pytest.raises(ContextOverflowError, match="read again"):
+                asked()
+            assert (session.tokens, session.text_ids) == (before, text)
+        session.feed([5])
+        assert np.isfinite(session.next_logits()).all()
 
 
 def _first_layer(state: np.ndarray, session: Session) -> np.ndarray:
