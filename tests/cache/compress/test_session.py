@@ -11,14 +11,17 @@ import pytest
 from longctx import (
     BackendError,
     ContextOverflowError,
+    ModelInfo,
     RequestError,
     SnapshotMismatchError,
     UnsupportedModelError,
+    plan_context,
 )
 from longctx.cache import Session
 from longctx.cache.compress import SCORES
 from longctx.cache.snapshot import read_header
 from longctx.cache.state import parse_state
+from longctx.model_info.turning import turning_obstacle
 from longctx.rope import Rotation
 from tests.cache.test_session import IDS, exported, keys, opened
 from tests.conftest import TinyGguf
@@ -157,6 +160,24 @@ def test_models_that_keep_something_else_are_refused(
         with pytest.raises(UnsupportedModelError, match=why):
             session.compress(0.5)
         assert session.tokens == tuple(IDS[:100])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "rope_type", "why"),
+    [("minimax-m3", "neox", "sparse attention"), ("llama", "none", "it has no RoPE")],
+)
+def test_keys_that_cannot_be_turned_are_refused_by_the_plan(
+    tiny_gguf: TinyGguf, architecture: str, rope_type: Any, why: str
+) -> None:
+    """An indexer's cache, and no positions at all: known from the file, before it is loaded."""
+    info = ModelInfo.from_gguf(tiny_gguf()).model_copy(
+        update={
+            "rope_type": rope_type,
+            "turning_obstacle": turning_obstacle(architecture, rope_type),
+        }
+    )
+    with pytest.raises(UnsupportedModelError, match=why):
+        plan_context(info, 512, overflow="compress")
 
 
 # What comes afterwards
