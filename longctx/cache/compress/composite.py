@@ -32,15 +32,18 @@ class Composite:
 
     Attributes:
         n_cells: how many.
+        n_text: tokens of the text that they were chosen from, the last of those that do not stand
+            whole; what is before them slid out.
         shields: bool[n_cells, n_head_kv] of each layer, the tokens that every later compression
             keeps, too; empty where there are none.
     """
 
     n_cells: int = 0
+    n_text: int = 0
     shields: Shields = ()
 
     def without_first(self, n: int) -> Composite:
-        """Those that are left behind the first ``n``."""
+        """Those that are left behind the first ``n``: chosen from the same text."""
         if n >= self.n_cells:
             return Composite()
         return replace(
@@ -54,14 +57,16 @@ class Composite:
         return np.packbits(np.concatenate([each.reshape(-1) for each in self.shields]))
 
     @classmethod
-    def unpack(cls, n_cells: int, packed: NDArray[np.uint8], heads: Sequence[int]) -> Composite:
+    def unpack(
+        cls, n_cells: int, n_text: int, packed: NDArray[np.uint8], heads: Sequence[int]
+    ) -> Composite:
         """Read what :meth:`pack` wrote, of layers with so many heads."""
         if not packed.size:
-            return cls(n_cells)
+            return cls(n_cells, n_text)
         bits = np.unpackbits(packed, count=n_cells * sum(heads)).astype(np.bool_)
         ends = np.cumsum([n_cells * n for n in heads])[:-1]
         parts = zip(np.split(bits, ends), heads, strict=True)
-        return cls(n_cells, tuple(part.reshape(n_cells, n) for part, n in parts))
+        return cls(n_cells, n_text, tuple(part.reshape(n_cells, n) for part, n in parts))
 
 
 class Choice:
@@ -109,7 +114,12 @@ class Choice:
         self._shields[index] = np.take_along_axis(shields, chosen, axis=0)
         return chosen
 
-    def composite(self, n_cells: int) -> Composite:
-        """What stands there now, in ``n_cells`` cells from the same first one on."""
-        held = slice(self._first, self._first + n_cells)
-        return Composite(n_cells, tuple(self._shields[i][held] for i in sorted(self._shields)))
+    def composite(self, n_cells: int, n_more: int) -> Composite:
+        """What stands there now, in ``n_cells`` cells from the same first one on.
+
+        It was chosen from ``n_more`` tokens of the text besides those of before.
+        """
+        held, n_text = slice(self._first, self._first + n_cells), self._composite.n_text + n_more
+        return Composite(
+            n_cells, n_text, tuple(self._shields[i][held] for i in sorted(self._shields))
+        )

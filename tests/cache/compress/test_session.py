@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -345,6 +346,52 @@ def test_it_slides_composite_cells_first(tiny_gguf: TinyGguf) -> None:
         assert (session.compressed_tokens, session.dropped_tokens) == (0, 360)
         assert session.tokens == (*IDS[:4], *IDS[364:400])
         assert session.text_ids == IDS[:400]
+
+
+def test_what_slid_out_is_not_compressed(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Of text that was dropped first no head has anything; composite cells stand for the rest."""
+    with opened(tiny_gguf(**SHAPE), overflow="slide", n_keep=4) as llm:
+        session = llm.session()
+        session.feed(IDS[:900])
+        session.slide(300)
+        session.compress(0.9)
+        n_cells = sum(token == -1 for token in session.tokens)
+        n_text = 900 - 4 - 300 - (session.n_tokens - 4 - n_cells)
+        loaded = llm.load_session(session.save(tmp_path / "a.session"))
+        compression = read_header(tmp_path / "a.session")[0].key.compression
+        assert compression is not None
+        assert compression.share == pytest.approx(n_cells / n_text)
+        for each in (session, session.fork(), loaded):
+            assert (each.dropped_tokens, each.compressed_tokens) == (300, n_text)
+            assert each.kept_share == pytest.approx(n_cells / n_text)
+            each.feed(IDS[900:1000])
+            each.compress(0.9)
+            n_whole = each.n_tokens - sum(token == -1 for token in each.tokens)
+            assert (each.dropped_tokens, each.compressed_tokens) == (300, 700 - n_whole)
+            each.slide(sum(token == -1 for token in each.tokens) + 10)
+            assert (each.dropped_tokens, each.compressed_tokens) == (1000 - n_whole + 10, 0)
+            each.truncate(4)
+            assert (each.dropped_tokens, each.compressed_tokens) == (0, 0)
+            each.close()
+
+
+def test_a_snapshot_that_names_no_compressed_tokens_has_no_others(
+    tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """Files of before it was told apart: all that does not stand whole is compressed."""
+    with opened(tiny_gguf(**SHAPE)) as llm:
+        session = llm.session()
+        session.feed(IDS[:400])
+        session.compress(0.5)
+        file = session.save(tmp_path / "a.session")
+        raw = file.read_bytes()
+        n_text = int.from_bytes(raw[8:12], "little")
+        header = raw[12 : 12 + n_text].replace(b',"n_compressed":346', b"")
+        parts = (len(header).to_bytes(4, "little"), header, crc32(header).to_bytes(4, "little"))
+        file.write_bytes(raw[:8] + b"".join(parts) + raw[16 + n_text :])
+        assert read_header(file)[0].n_compressed is None
+        loaded = llm.load_session(file)
+        assert (loaded.dropped_tokens, loaded.compressed_tokens) == (0, 346)
 
 
 def test_it_is_no_passage(tiny_gguf: TinyGguf) -> None:
