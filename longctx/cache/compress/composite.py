@@ -99,19 +99,19 @@ class Choice:
         self._first = first
         self._shielded = shielded
         self._has_shields = bool(composite.shields) or bool(shielded.any())
-        self._shields: dict[int, NDArray[np.bool_]] = {}
+        self._shields: dict[tuple[int, int], NDArray[np.bool_]] = {}
 
-    def __call__(self, index: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
-        """What the heads of a layer keep: int[n_kept, n_head_kv]."""
-        scores = self._score(keys)
+    def __call__(self, layer: int, head: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
+        """What a head of a layer keeps: int[n_kept]."""
+        scores = self._score(keys[:, None])
         if not self._has_shields:
-            return select(scores, self._whole, self.n_kept)
-        shields = np.repeat(self._shielded[:, None], scores.shape[1], axis=1)
+            return select(scores, self._whole, self.n_kept)[:, 0]
+        shields = self._shielded.copy()
         if self._composite.shields:
             held = slice(self._first, self._first + self._composite.n_cells)
-            shields[held] |= self._composite.shields[index]
-        chosen = select(scores, self._whole[:, None] | shields, self.n_kept)
-        self._shields[index] = np.take_along_axis(shields, chosen, axis=0)
+            shields[held] |= self._composite.shields[layer][:, head]
+        chosen = select(scores, self._whole | shields, self.n_kept)[:, 0]
+        self._shields[layer, head] = shields[chosen]
         return chosen
 
     def composite(self, n_cells: int, n_more: int) -> Composite:
@@ -120,6 +120,7 @@ class Choice:
         It was chosen from ``n_more`` tokens of the text besides those of before.
         """
         held, n_text = slice(self._first, self._first + n_cells), self._composite.n_text + n_more
-        return Composite(
-            n_cells, n_text, tuple(self._shields[i][held] for i in sorted(self._shields))
-        )
+        layers: dict[int, list[NDArray[np.bool_]]] = {}
+        for layer, head in sorted(self._shields):
+            layers.setdefault(layer, []).append(self._shields[layer, head][held])
+        return Composite(n_cells, n_text, tuple(np.stack(each, axis=1) for each in layers.values()))
