@@ -84,6 +84,8 @@ class Predictions:
         """The most likely tokens that follow; the text stays as it is."""
         self._window.end_whole()
         n, ids = self._window.n_tokens, list[int]()
+        # A window that makes room for them could not go back to what it gave up.
+        self._window.check_fits(n + n_tokens - 1)
         try:
             while len(ids) < n_tokens:
                 if ids:
