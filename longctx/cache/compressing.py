@@ -57,7 +57,7 @@ def compress_text(
             f"the cached text cannot be compressed: {reason}. Let the window slide, or use a "
             "quantised kv_type"
         )
-    window.groups, window.composite = groups, choice.composite(n_cells)
+    window.groups, window.composite = groups, choice.composite(n_cells, len(gone))
     window.dropped.extend(gone)
     if window.n_exact is not None:  # attached text begins in the composite cells, or behind them
         window.n_exact = min(window.n_exact, begin)

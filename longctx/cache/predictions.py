@@ -40,11 +40,14 @@ class Predictions:
 
         Raises:
             BackendError: the text is empty.
+            ContextOverflowError: it ends in composite cells and must be read again, which it does
+                not fit the largest window for; nothing changed.
         """
-        if self._cells.has_logits:
-            return
         if not self._cells.tokens:
             raise BackendError("the session is empty; feed() it some text first")
+        self._window.end_whole()
+        if self._cells.has_logits:
+            return
         last = self._cells.tokens[-1]
         self._window.truncate(self._window.n_tokens - 1)
         self._window.append(last)
@@ -79,7 +82,10 @@ class Predictions:
 
     def greedy(self, n_tokens: int) -> list[int]:
         """The most likely tokens that follow; the text stays as it is."""
+        self._window.end_whole()
         n, ids = self._window.n_tokens, list[int]()
+        # A window that makes room for them could not go back to what it gave up.
+        self._window.check_fits(n + n_tokens - 1)
         try:
             while len(ids) < n_tokens:
                 if ids:
@@ -91,6 +97,8 @@ class Predictions:
 
     def nll(self, ids: Ids, on_progress: ProgressCallback | None = None) -> NDArray[np.float32]:
         """Append tokens and score them, in nats: float32[n], or [n-1] of an empty text."""
+        if len(ids):
+            self._window.end_whole()
         self._window.expect(self._window.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self._cells.tokens and len(ids):

@@ -68,15 +68,15 @@ class Rearranger:
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
         moves = not np.array_equal(old_positions[kept], positions)
-        relabels = not np.array_equal(kept, np.arange(len(kept)))
+        relabels = len(kept) < len(old_positions)
         rotates = moves or rope != old_rope
-        if not rotates and len(tokens) == len(old_positions):
+        if not rotates and not relabels:
             shared = cells.shared
             if shared.is_common and n_ctx <= shared.context.n_ctx:
                 cells.n_ctx = n_ctx  # only a limit: the cells are there
                 return None
         reason = None
-        if tokens and rotates:
+        if tokens and (rotates or relabels):
             reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
         state = cells.export() if tokens and reason is None else None
         checkpoints = cells.checkpoints.copy()

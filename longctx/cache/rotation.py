@@ -58,13 +58,15 @@ class KeyRotator:
             old: the RoPE that keys were cached under.
             new: the RoPE that will read them.
             moves: whether they shall stand at other positions, too.
-            relabels: whether their cells shall, too, as where tokens before them are dropped.
+            relabels: whether their cells shall, too, or some are dropped, before them or behind.
         """
         reason = self._backend.info.turning_obstacle
         if reason is None and relabels:
             reason = self._relabelling_obstacle()
         if reason is not None:
             return reason
+        if old == new and not moves:
+            return None  # no key turns, so that there is nothing to prove
         if (old, new, moves) not in self._proved:
             self._proved[old, new, moves] = self._prove(old, new, moves)
         return self._proved[old, new, moves]

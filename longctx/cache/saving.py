@@ -31,7 +31,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
     cells = window.cells
     composite, compression = window.composite, None
     if composite.n_cells:
-        share = composite.n_cells / len(window.dropped)
+        share = composite.n_cells / composite.n_text
         compression = Compression(method=METHOD, version=VERSION, share=share)
     snapshot = Snapshot(
         key=snapshot_key(backend, compression),
@@ -44,6 +44,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         positions=cells.positions,
         state=cells.export(),
         n_composite=composite.n_cells,
+        n_compressed=composite.n_text,
         shields=composite.pack(),
     )
     return write_snapshot(path, snapshot)
@@ -90,4 +91,6 @@ def load_text(
     window.groups, window.n_keep = groups, snapshot.n_keep
     window.dropped = array("i", snapshot.dropped.tolist())
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
-    window.composite = Composite.unpack(snapshot.n_composite, snapshot.shields, heads)
+    window.composite = Composite.unpack(
+        snapshot.n_composite, snapshot.n_compressed, snapshot.shields, heads
+    )

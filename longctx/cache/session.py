@@ -138,7 +138,9 @@ class Session(Standing, Closing):
         """
         if not self.n_tokens:
             raise BackendError("next_nll needs some text before the continuation; feed() it first")
-        ids, n = self._as_ids(ids), self.n_tokens
+        ids = self._as_ids(ids)
+        self._window.end_whole()  # or there would be other cells to go back to
+        n = self.n_tokens
         self._window.check_fits(n + len(ids))
         try:
             return self._predictions.nll(ids)

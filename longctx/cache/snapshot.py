@@ -65,7 +65,11 @@ class SnapshotKey(Frozen):
 
 
 class SnapshotHeader(Frozen):
-    """What is known of a snapshot without reading its keys. Lengths in tokens and bytes."""
+    """What is known of a snapshot without reading its keys. Lengths in tokens and bytes.
+
+    Where ``n_compressed`` is None, composite cells were chosen from all tokens that do not stand
+    whole.
+    """
 
     key: SnapshotKey
     rope: RopeConfig
@@ -76,6 +80,7 @@ class SnapshotHeader(Frozen):
     n_dropped: int
     n_state: int
     n_composite: int = 0
+    n_compressed: int | None = None
     n_shields: int = 0
     crc32: int
 
@@ -95,6 +100,7 @@ class Snapshot:
         dropped: int32[m], tokens that slid out behind the sinks.
         state: uint8[k], as llama.cpp gave it; empty without tokens.
         n_composite: cells behind the sinks in which each head has tokens of its own.
+        n_compressed: tokens that those were chosen from, the last of ``dropped``.
         shields: uint8[j], which of those are kept for ever (:meth:`Composite.pack`).
     """
 
@@ -108,6 +114,7 @@ class Snapshot:
     dropped: NDArray[np.int32]
     state: NDArray[np.uint8]
     n_composite: int = 0
+    n_compressed: int = 0
     shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
@@ -144,6 +151,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_dropped=len(snapshot.dropped),
         n_state=len(snapshot.state),
         n_composite=snapshot.n_composite,
+        n_compressed=snapshot.n_compressed,
         n_shields=len(snapshot.shields),
         crc32=_crc32(payload),
     )
@@ -211,10 +219,13 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         header.crc32
     ):
         raise _damaged(path, "its checksum is wrong")
+    n_compressed = header.n_compressed
+    if n_compressed is None:
+        n_compressed = m if header.n_composite else 0
     return Snapshot(
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
-        n_composite=header.n_composite, shields=shields,
+        n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
     )  # fmt: skip
 
 

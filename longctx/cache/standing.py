@@ -89,12 +89,12 @@ class Standing:
     @property
     def dropped_tokens(self) -> int:
         """Tokens of the text that slid out of the window, behind the attention sinks."""
-        return 0 if self._window.composite.n_cells else len(self._window.dropped)
+        return len(self._window.dropped) - self._window.composite.n_text
 
     @property
     def compressed_tokens(self) -> int:
         """Tokens of the text behind the attention sinks of which each head keeps a choice."""
-        return len(self._window.dropped) if self._window.composite.n_cells else 0
+        return self._window.composite.n_text
 
     @property
     def kept_share(self) -> float:

@@ -214,10 +214,7 @@ class Window:
         """
         sinks, whole = self.n_keep, self.n_keep + self.composite.n_cells
         if sinks < n < whole:
-            text = self.text_ids[:n]
-            self.truncate(sinks)
-            self.prefilled_again += n - sinks
-            self.feed(text[sinks:])
+            self._read_again(self.text_ids[:n])
             return
         if self.dropped and n <= self.n_keep:
             del self.dropped[:]
@@ -237,6 +234,35 @@ class Window:
             self.groups = ()
         self.group(self.groups_of(left))
         self.feed(kept[left + missing :])
+
+    def end_whole(self) -> None:
+        """Before something is predicted: where the text ends in composite cells, read it again.
+
+        No token stands there that could be decoded once more, for what follows it.
+
+        Raises:
+            ContextOverflowError: it is longer than the largest window, which makes no room by
+                itself; nothing changed.
+        """
+        if not self.n_tokens or self.cells.tokens[-1] != NO_TOKEN:
+            return
+        text = self.text_ids
+        if len(text) > self.largest and not self.is_endless:
+            raise ContextOverflowError(
+                f"the text was cut where its compressed part ends: to predict what follows, its "
+                f"{len(text)} tokens must be read again, and do not fit the window of "
+                f"{self.largest}; feed() one token at least first",
+                needed=len(text),
+                available=self.largest,
+                n_ctx=self.cells.n_ctx,
+            )
+        self._read_again(text)
+
+    def _read_again(self, text: list[int]) -> None:
+        """Be of a text that begins as the one here, which is prefilled from the sinks on."""
+        self.truncate(self.n_keep)
+        self.prefilled_again += len(text) - self.n_keep
+        self.feed(text[self.n_keep :])
 
     # Changes
 

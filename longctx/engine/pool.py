@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
+from longctx._native import CacheFullError
 from longctx.cache import Session
 from longctx.cache.cells import Ids
 from longctx.cache.shared import SharedContext
@@ -217,6 +218,8 @@ class SessionPool:
         self._in_use.add(session)  # or it might make way for what it is filled with
         try:
             session.load(path, takes_compressed=self._store.takes_compressed)
+        except CacheFullError:
+            return session  # no fault of the file: it is tried again when there are cells
         except LongCtxError as error:
             logger.warning("a saved session is not used: %s", error)
             self._store.refuse(path, error)

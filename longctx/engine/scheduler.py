@@ -140,11 +140,17 @@ class Scheduler:
                 continue
             if session is None:
                 return  # nobody overtakes who waits for room, or a long prompt would starve
-            self._begin(writing, session)
+            if not self._begin(writing, session):
+                return
 
-    def _begin(self, writing: Writing, session: Session) -> None:
-        """Let an answer go on in a session; whatever is wrong with it is told its reader."""
-        self._waiting.remove(writing)
+    def _begin(self, writing: Writing, session: Session) -> bool:
+        """Let an answer go on in a session; whatever is wrong with it is told its reader.
+
+        Returns:
+            False where it waits on, in its place.
+        """
+        place = self._waiting.index(writing)
+        del self._waiting[place]
         self._active.append(writing)
         try:
             writing.begin(session, self._model, self._tokens)
@@ -155,11 +161,13 @@ class Scheduler:
             self._active.remove(writing)
             self._pool.drop(session)
             writing.session = None
-            self._waiting.appendleft(writing)
+            self._waiting.insert(place, writing)
+            return False
         except Exception as error:
             # begin() may have failed before it took the session, and _fail must give it back.
             writing.session = session
             self._fail(writing, error)
+        return True
 
     def _is_being_prefilled(self, ids: Sequence[int]) -> bool:
         """Whether an answer under way is just prefilling what this prompt begins with, too.

@@ -20,6 +20,8 @@ def compression_obstacle(info: ModelInfo, kv_type: KvType = "f16") -> str | None
             return reason
     if info.forgets:
         return _KINDS["recurrent"]
+    if info.turning_obstacle is not None:
+        return info.turning_obstacle
     if info.rope_type not in ("norm", "neox"):
         return f"its RoPE is of type {info.rope_type}, so that keys cannot be moved"
     if kv_type in ("q8_0", "q4_0"):

@@ -141,12 +141,12 @@ def test_a_text_is_the_same_however_it_came(tiny_gguf: TinyGguf, architecture: s
 
 @pytest.mark.parametrize("architecture", KINDS)
 def test_random_operations(tiny_gguf: TinyGguf, architecture: str) -> None:
-    """Feeds, answers, cuts, growths, forks and scores: the right tokens, and their logits."""
+    """Feeds, answers, cuts, growths, slides, forks and scores: the right tokens, their logits."""
     random = np.random.default_rng(len(architecture))
-    with opened(tiny_gguf(architecture, n_ctx_train=256)) as llm:
-        session, tokens = llm.session(), list[int]()
+    with opened(tiny_gguf(architecture, n_ctx_train=256), n_keep=4) as llm:
+        session, tokens, has_moved = llm.session(), list[int](), False
         for _ in range(40):
-            what = random.integers(0, 7)
+            what = random.integers(0, 8)
             if what <= 2 and len(tokens) < 850:
                 new = [int(i) for i in random.integers(5, 200, random.integers(1, 130))]
                 session.feed(new)
@@ -154,12 +154,20 @@ def test_random_operations(tiny_gguf: TinyGguf, architecture: str) -> None:
             elif what == 3 and tokens:
                 tokens = tokens[: int(random.integers(0, len(tokens) + 1))]
                 session.truncate(len(tokens))
+                has_moved &= len(tokens) > session.n_keep
             elif what == 4:
                 session.grow(int(random.integers(1, 1024)))
             elif what == 5:
                 twin = session.fork()
                 session.close()
                 session = twin
+            elif what == 6 and len(tokens) > session.n_keep:
+                # Part of what is behind the sinks, or all of it: then nothing moves.
+                most = len(tokens) - session.n_keep
+                n = most if random.integers(2) else int(random.integers(1, most + 1))
+                session.slide(n)
+                del tokens[session.n_keep : session.n_keep + n]
+                has_moved = n < most and not llm.info.forgets
             elif tokens:
                 session.advance(7)
                 tokens.append(7)
@@ -167,11 +175,31 @@ def test_random_operations(tiny_gguf: TinyGguf, architecture: str) -> None:
             assert list(session.tokens) == tokens
             last = session.shared_context.context.last_position(session.sequence)
             assert last == len(tokens) - 1
+        if has_moved:  # what it was computed behind is gone: no fresh text is the same
+            del tokens[session.n_keep :]
+            session.truncate(session.n_keep)
         fresh = llm.session()
         tokens += IDS[:200]
         session.feed(IDS[:200])
         fresh.feed(tokens)
         assert np.abs(session.next_logits() - fresh.next_logits()).max() < 0.1
+
+
+@pytest.mark.parametrize("architecture", ["llama", *KINDS])
+def test_everything_behind_the_sinks_slides_out(tiny_gguf: TinyGguf, architecture: str) -> None:
+    """No key moves; but layers that forget hold what was dropped, and read the sinks again."""
+    with opened(tiny_gguf(architecture, n_ctx_train=256), n_keep=40) as llm:
+        for n in (200, 900):
+            session, fresh = llm.session(), llm.session()
+            session.feed(IDS[:n])
+            session.slide(n - 40)
+            assert session.tokens == tuple(IDS[:40])
+            assert session.prefilled_again == (40 if llm.info.forgets else 0)
+            fresh.feed(IDS[:40])
+            for each in (session, fresh):
+                each.feed(IDS[1000:1100])
+            assert session.text_ids == [*IDS[:n], *IDS[1000:1100]]
+            assert np.abs(session.next_logits() - fresh.next_logits()).max() < 0.1
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "lfm2", "mamba"])

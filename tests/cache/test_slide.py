@@ -138,3 +138,18 @@ def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:
         session.slide(46)
         assert session.n_tokens == 4
         assert isinstance(llm, LongContextLLM)
+
+
+@pytest.mark.parametrize("overflow", ["slide", "compress"])
+def test_what_is_only_tried_makes_nothing_slide_out(tiny_gguf: TinyGguf, overflow: str) -> None:
+    """A full window that made room for it could not be what it was: it is refused before."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), 256, overflow=overflow) as llm:
+        session = llm.session()
+        session.feed(IDS[:252])
+        before = session.next_logits().copy()
+        assert len(session.greedy(5)) == 5  # the last one is not read any more
+        for tried in (lambda: session.greedy(6), lambda: session.next_nll([7] * 5)):
+            with pytest.raises(ContextOverflowError):
+                tried()
+        assert session.tokens == tuple(IDS[:252])
+        np.testing.assert_allclose(session.next_logits(), before, atol=2e-2)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from longctx._native import CacheFullError
+from longctx.cache import Session
 from tests.engine.test_staging import Bench, ids
 
 N_CTX = 1024
@@ -65,3 +67,52 @@ def test_who_cannot_move_is_as_before(bench: Bench) -> None:
     twin.slide(8)
     assert not other.is_open
     assert twin.n_tokens == 302
+
+
+def filled(bench: Bench, text: list[int]) -> Session:
+    """A session that somebody outside the pool holds."""
+    session = bench.new()
+    bench.pool.lend(session)
+    session.feed(text)
+    return session
+
+
+def test_who_waits_for_cells_is_not_overtaken(bench: Bench) -> None:
+    """What is found of its prompt must be arranged anew, where sessions by hand have the cells: its
+    answer begins without that, and before those that were asked for later."""
+    beginning = ids(620, 1)
+    held = [filled(bench, beginning), filled(bench, ids(380, 2))]
+    bench.pool.add(held[0].fork())
+    first = bench.ask([*beginning[:400], *ids(20, 3)], 4)
+    second = bench.ask(ids(12, 4), 4)
+    bench.scheduler.round()
+    assert bench.pool.sessions == ()  # it was found, and went
+    assert (first.session, second.session) == (None, None)
+    assert len(bench.scheduler) == 2
+    for session in held:
+        session.close()
+    bench.scheduler.round()
+    assert None not in (first.session, second.session)
+    bench.run()
+    assert [len(bench.outcomes[i].ids) for i in range(2)] == [4, 4]
+
+
+def test_a_saved_text_that_finds_no_cells_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the file's that others have them."""
+    for module in ("longctx.engine.pool", "longctx.engine.store"):
+        monkeypatch.setattr(f"{module}.MIN_TOKENS", 100)
+    bench, text = Bench(n_ctx=N_CTX, limit_bytes=N_CTX, cache_dir=tmp_path), ids(300, 1)
+    assert bench.store is not None
+    saved = filled(bench, text)
+    saved.save(bench.store.path_for(text))
+    saved.close()
+    other = filled(bench, ids(900, 2))
+    for n_cached in (0, 300):
+        session = bench.pool.pick(text)
+        assert session is not None
+        assert (session.n_tokens, session.shared(text)) == (n_cached, n_cached)
+        bench.pool.drop(session)
+        other.close()
+    bench.close()

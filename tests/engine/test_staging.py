@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from longctx import ModelInfo, plan_context
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyRotator, Session
+from longctx.cache.snapshot import snapshot_key
 from longctx.channel import Channel
 from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
 from longctx.engine.staging import CELLS, WORTH_CELLS, WORTH_TOKENS, Staging
+from longctx.engine.store import SnapshotStore
 from longctx.grammar import TokenTable
 from longctx.stream import Event
 from longctx.types import Chunk
@@ -41,6 +44,7 @@ class Bench:
 
     n_ctx: int = 4096
     limit_bytes: int = GIB
+    cache_dir: Path | None = None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     channels: list[Channel[Event]] = field(default_factory=list)
 
@@ -49,9 +53,13 @@ class Bench:
         plan = plan_context(info, self.n_ctx, method="self-extend", reserve_output=16)
         self.backend = LlamaCppBackend(info, plan, n_threads=1)
         self.rotator, self.common = KeyRotator(self.backend), CommonContexts(self.backend)
+        self.store = None
+        if self.cache_dir is not None:
+            self.store = SnapshotStore(self.cache_dir, snapshot_key(self.backend), n_ctx=self.n_ctx)
         self.pool = SessionPool(
-            self.new, self.common, cost_bytes=lambda n: n, limit_bytes=self.limit_bytes, store=None
-        )
+            self.new, self.common,
+            cost_bytes=lambda n: n, limit_bytes=self.limit_bytes, store=self.store,
+        )  # fmt: skip
         self.staging = Staging(
             self.backend, self.common, cost_bytes=lambda n: n, has_room=self.pool.has_room
         )

@@ -2,7 +2,7 @@
 
 ::
 
-    keys of a layer, un-rotated → scores (one function a method) → selection (protected tokens,
+    keys of a head, un-rotated → scores (one function a method) → selection (protected tokens,
     then the best) → codec (the rows of each head, side by side in composite cells)
 
 Attention is a sum over tokens whose order only the rotation of their keys tells, and each head
@@ -10,7 +10,7 @@ has its own. So one cell may hold token 7 for one head and token 9 for another, 
 which computes head by head, never sees a difference (docs/compression.md).
 """
 
-from longctx.cache.compress.codec import Choose, keep_rows, thin_state
+from longctx.cache.compress.codec import WORKING_BYTES, Choose, n_workers, thin_state
 from longctx.cache.compress.composite import (
     METHOD,
     NO_TOKEN,
@@ -36,11 +36,12 @@ __all__ = [
     "SCORES",
     "THINNED_SHARE",
     "VERSION",
+    "WORKING_BYTES",
     "Choice",
     "Choose",
     "Composite",
     "Score",
-    "keep_rows",
+    "n_workers",
     "pooled",
     "select",
     "thin_state",

@@ -23,9 +23,14 @@ from longctx.errors import SnapshotMismatchError
 from longctx.model_info import ModelInfo
 from longctx.rope import RopeConfig, Rotation
 
-Choose = Callable[[int, NDArray[np.float32]], NDArray[np.intp]]
-"""The number of a layer among those with keys, and its un-rotated keys, float32[n, n_head_kv,
-head_dim], to the tokens that each head keeps: int[n_kept, n_head_kv], ascending."""
+Choose = Callable[[int, int, NDArray[np.float32]], NDArray[np.intp]]
+"""The number of a layer among those with keys, one of its KV heads, and its un-rotated keys,
+float32[n, head_dim], to the tokens that it keeps: int[n_kept], ascending."""
+
+WORKING_BYTES = 512 * 2**20
+"""For the heads that threads work at, in float32: what is asked for because memory is short should
+not take much of it. One is always worked at."""
+_COPIES = 3  # of a head's keys: as they are read, their squares, their directions
 
 
 def thin_state(
@@ -46,8 +51,9 @@ def thin_state(
         rope: what the keys were rotated under.
         positions: int32[n], where the tokens stand, in their order.
         new_positions: int32[n_kept], where those that are kept shall stand.
-        choose: called once a layer, from several threads.
-        n_threads: how many.
+        choose: called once for each head of each layer, from several threads.
+        n_threads: how many, at most: fewer where the heads are so large that together they took
+            more than :data:`WORKING_BYTES`.
 
     Returns:
         The state of ``len(new_positions)`` cells.
@@ -77,62 +83,69 @@ def thin_state(
     )
     moves = not np.array_equal(positions[:n_kept], new_positions) or n_kept < len(positions)
 
-    def thin(index: int) -> None:
-        layer, rows = layers[index], cache.keys[index]
-        keys = rows.read_heads(state, layer.key_length)[order]
+    def thin(index: int, head: int) -> None:
+        layer = layers[index]
+
+        def rows(raw: NDArray[np.uint8], column: CellItems) -> NDArray[np.void]:
+            return rows_of(raw, column, head, layer.n_head_kv)
+
+        stored = rows(state, cache.columns[1 + index])
+        # The rows of one head are those of a layer that has no other.
+        alone = replace(cache.keys[index], offset=0, row_bytes=stored.itemsize)
+        keys = alone.read_heads(stored[order].view(np.uint8), layer.key_length)
         first = layer.key_length - n_rot if layer.rope_is_last else 0
         if layer.has_rope:
             rotated = keys[:, :, first:]
             back.apply(rotated, out=rotated)
-        chosen = choose(index, keys)
+        chosen = choose(index, head, keys[:, 0])
+        kept = rows(out, columns[1 + index])
         if layer.has_rope and moves:
-            kept = np.ascontiguousarray(np.take_along_axis(keys, chosen[:, :, None], axis=0))
-            rotated = kept[:, :, first:]
+            turned = keys[chosen]
+            rotated = turned[:, :, first:]
             forth.apply(rotated, out=rotated)
-            moved = replace(rows, offset=columns[1 + index].offset, n_cells=n_kept)
-            moved.write_heads(out, kept)
+            written = np.empty(n_kept * stored.itemsize, np.uint8)
+            replace(alone, n_cells=n_kept).write_heads(written, turned)
+            kept[...] = written.view(stored.dtype)
         else:
-            keep_rows(state, cache.columns[1 + index], out, columns[1 + index], order[chosen])
+            kept[...] = stored[order[chosen]]
         values = 1 + len(layers) + index
-        keep_rows(state, cache.columns[values], out, columns[values], order[chosen])
+        rows(out, columns[values])[...] = rows(state, cache.columns[values])[..., order[chosen]]
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(thin, range(len(layers))))
+    heads = [(i, head) for i, layer in enumerate(layers) for head in range(layer.n_head_kv)]
+    largest = max(layer.key_length for layer in layers)
+    with ThreadPoolExecutor(n_workers(len(positions), largest, n_threads)) as pool:
+        list(pool.map(thin, *zip(*heads, strict=True)))
     # A cell's position is its index: where its keys stand is in their rotation.
     parse_state(out).caches[0].write_positions(out, np.arange(n_kept))
     return out
 
 
-def keep_rows(
-    state: NDArray[np.uint8],
-    source: CellItems,
-    out: NDArray[np.uint8],
-    target: CellItems,
-    chosen: NDArray[np.intp],
-) -> None:
-    """Copy some rows of each head, byte for byte.
+def n_workers(n_tokens: int, head_dim: int, n_threads: int) -> int:
+    """Heads that are worked at side by side: as many as there are threads, and memory for."""
+    of_a_head = _COPIES * 4 * n_tokens * head_dim
+    return max(1, min(n_threads, WORKING_BYTES // max(1, of_a_head)))
+
+
+def rows_of(raw: NDArray[np.uint8], column: CellItems, head: int, n_heads: int) -> NDArray[np.void]:
+    """What cells hold of one head, byte for byte: a view.
 
     Args:
-        state: where they are.
-        source: one layer's keys or values in it.
-        out: where they go.
-        target: the same column there.
-        chosen: int[n_kept, n_head_kv], cells.
+        raw: a state.
+        column: one layer's keys or values in it.
+        head: which.
+        n_heads: of how many.
+
+    Returns:
+        void[n_cells], a row each; of transposed values void[head_dim, n_cells], a number each.
     """
-    n_kept, n_heads = chosen.shape
-    heads = np.arange(n_heads)
-    if source.n_outer == 1:
-        head = np.dtype((np.void, source.item_bytes // n_heads))
-        rows = source.of(state).view(head).reshape(source.n_cells, n_heads)
-        target.of(out).view(head).reshape(n_kept, n_heads)[...] = rows[chosen, heads]
-        return
-    # Transposed values: [n_head_kv · head_dim, n_cells], a number each.
-    number = np.dtype((np.void, source.item_bytes))
-    shape = n_heads, source.n_outer // n_heads
-    columns = source.of(state).view(number).reshape(*shape, source.n_cells)
-    kept = target.of(out).view(number).reshape(*shape, n_kept)
-    for i in heads:
-        kept[i] = columns[i][:, chosen[:, i]]
+    if column.n_outer == 1:
+        row = np.dtype((np.void, column.item_bytes // n_heads))
+        rows: NDArray[np.void] = column.of(raw).view(row).reshape(-1, n_heads)[:, head]
+        return rows
+    number = np.dtype((np.void, column.item_bytes))
+    shape = n_heads, column.n_outer // n_heads, column.n_cells
+    numbers: NDArray[np.void] = column.of(raw).view(number).reshape(shape)[head]
+    return numbers
 
 
 def _resized(

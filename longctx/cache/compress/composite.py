@@ -32,15 +32,18 @@ class Composite:
 
     Attributes:
         n_cells: how many.
+        n_text: tokens of the text that they were chosen from, the last of those that do not stand
+            whole; what is before them slid out.
         shields: bool[n_cells, n_head_kv] of each layer, the tokens that every later compression
             keeps, too; empty where there are none.
     """
 
     n_cells: int = 0
+    n_text: int = 0
     shields: Shields = ()
 
     def without_first(self, n: int) -> Composite:
-        """Those that are left behind the first ``n``."""
+        """Those that are left behind the first ``n``: chosen from the same text."""
         if n >= self.n_cells:
             return Composite()
         return replace(
@@ -54,14 +57,16 @@ class Composite:
         return np.packbits(np.concatenate([each.reshape(-1) for each in self.shields]))
 
     @classmethod
-    def unpack(cls, n_cells: int, packed: NDArray[np.uint8], heads: Sequence[int]) -> Composite:
+    def unpack(
+        cls, n_cells: int, n_text: int, packed: NDArray[np.uint8], heads: Sequence[int]
+    ) -> Composite:
         """Read what :meth:`pack` wrote, of layers with so many heads."""
         if not packed.size:
-            return cls(n_cells)
+            return cls(n_cells, n_text)
         bits = np.unpackbits(packed, count=n_cells * sum(heads)).astype(np.bool_)
         ends = np.cumsum([n_cells * n for n in heads])[:-1]
         parts = zip(np.split(bits, ends), heads, strict=True)
-        return cls(n_cells, tuple(part.reshape(n_cells, n) for part, n in parts))
+        return cls(n_cells, n_text, tuple(part.reshape(n_cells, n) for part, n in parts))
 
 
 class Choice:
@@ -94,22 +99,28 @@ class Choice:
         self._first = first
         self._shielded = shielded
         self._has_shields = bool(composite.shields) or bool(shielded.any())
-        self._shields: dict[int, NDArray[np.bool_]] = {}
+        self._shields: dict[tuple[int, int], NDArray[np.bool_]] = {}
 
-    def __call__(self, index: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
-        """What the heads of a layer keep: int[n_kept, n_head_kv]."""
-        scores = self._score(keys)
+    def __call__(self, layer: int, head: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
+        """What a head of a layer keeps: int[n_kept]."""
+        scores = self._score(keys[:, None])
         if not self._has_shields:
-            return select(scores, self._whole, self.n_kept)
-        shields = np.repeat(self._shielded[:, None], scores.shape[1], axis=1)
+            return select(scores, self._whole, self.n_kept)[:, 0]
+        shields = self._shielded.copy()
         if self._composite.shields:
             held = slice(self._first, self._first + self._composite.n_cells)
-            shields[held] |= self._composite.shields[index]
-        chosen = select(scores, self._whole[:, None] | shields, self.n_kept)
-        self._shields[index] = np.take_along_axis(shields, chosen, axis=0)
+            shields[held] |= self._composite.shields[layer][:, head]
+        chosen = select(scores, self._whole | shields, self.n_kept)[:, 0]
+        self._shields[layer, head] = shields[chosen]
         return chosen
 
-    def composite(self, n_cells: int) -> Composite:
-        """What stands there now, in ``n_cells`` cells from the same first one on."""
-        held = slice(self._first, self._first + n_cells)
-        return Composite(n_cells, tuple(self._shields[i][held] for i in sorted(self._shields)))
+    def composite(self, n_cells: int, n_more: int) -> Composite:
+        """What stands there now, in ``n_cells`` cells from the same first one on.
+
+        It was chosen from ``n_more`` tokens of the text besides those of before.
+        """
+        held, n_text = slice(self._first, self._first + n_cells), self._composite.n_text + n_more
+        layers: dict[int, list[NDArray[np.bool_]]] = {}
+        for layer, head in sorted(self._shields):
+            layers.setdefault(layer, []).append(self._shields[layer, head][held])
+        return Composite(n_cells, n_text, tuple(np.stack(each, axis=1) for each in layers.values()))

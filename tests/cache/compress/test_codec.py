@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from longctx._native import Context, ContextParams, Model
-from longctx.cache.compress import thin_state
+from longctx.cache.compress import WORKING_BYTES, Choice, Composite, n_workers, thin_state
 from longctx.cache.state import parse_state
 from longctx.errors import SnapshotMismatchError
 from longctx.model_info import ModelInfo
@@ -40,7 +41,7 @@ class Filled:
         }
         return thin_state(
             self.context.get_state(), self.info, ROPE, arguments["positions"],
-            arguments["new_positions"], lambda layer, _: chosen[layer],
+            arguments["new_positions"], lambda layer, head, _: chosen[layer][:, head],
         )  # fmt: skip
 
     def holds(self, state: NDArray[np.uint8]) -> None:
@@ -175,3 +176,43 @@ def test_states_of_other_tokens_and_models_are_refused(tiny_gguf: TinyGguf) -> N
     gemma.decode(IDS[:N], 0)
     with pytest.raises(SnapshotMismatchError):
         Filled(gemma, ModelInfo.from_gguf(tiny_gguf("gemma3"))).thinned(chosen)
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "working_bytes", "n_heads"),
+    [(1, WORKING_BYTES, 7), (3, WORKING_BYTES, 14), (8, 0, 7)],
+)
+def test_it_takes_little_memory_besides(
+    tiny_gguf: TinyGguf, monkeypatch: pytest.MonkeyPatch, n_threads: int, working_bytes: int,
+    n_heads: int,
+) -> None:  # fmt: skip
+    """A few heads' keys in float32 for each thread, not layers of eight; or for one thread alone,
+    where more would be more memory than there shall be taken."""
+    monkeypatch.setattr("longctx.cache.compress.codec.WORKING_BYTES", working_bytes)
+    n, n_kept, heads = 1500, 1000, 8
+    path = tiny_gguf("llama", **{**SHAPE, "n_head": heads, "n_head_kv": heads})
+    context = Context(Model(path), ContextParams(n_ctx=n))
+    for begin in range(0, n, 500):
+        context.decode((IDS * 11)[begin : begin + 500], begin, outputs="none")
+    info, state = ModelInfo.from_gguf(path), context.get_state()
+    choice = Choice(
+        np.arange(n) < 4, n_kept, Composite(), first=4, shielded=np.zeros(n, dtype=np.bool_)
+    )
+    positions = np.arange(n, dtype=np.int32)
+    tracemalloc.start()
+    try:
+        thinned = thin_state(
+            state, info, ROPE, positions, positions[:n_kept], choice, n_threads=n_threads
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - thinned.size < n_heads * 4 * n * DIM
+
+
+def test_as_many_heads_at_once_as_there_is_memory_for() -> None:
+    """And always one."""
+    assert n_workers(8000, 64, 3) == 3
+    assert n_workers(131_072, 128, 16) == 2
+    assert n_workers(1_048_576, 256, 16) == 1
+    assert n_workers(0, 64, 4) == 4

@@ -71,6 +71,10 @@ def test_a_session_always_knows_its_text(
                 text, saved = list(saved), []
             compressed += bool(session.compressed_tokens)
             assert session.text_ids == text
+            n_cells = sum(token == -1 for token in session.tokens)
+            assert bool(n_cells) == bool(session.compressed_tokens)
+            n_gone = session.dropped_tokens + session.compressed_tokens
+            assert n_gone + session.n_tokens - n_cells == len(text)
             assert session.tokens[:SINKS] == tuple(text[:SINKS])
             native = session.shared_context.context
             last = native.last_position(session.sequence)
@@ -93,5 +97,6 @@ def assert_same(loaded: Session, session: Session) -> None:
     assert loaded.text_ids == session.text_ids
     assert loaded.tokens == session.tokens
     assert loaded.kept_share == session.kept_share
+    assert loaded.dropped_tokens == session.dropped_tokens
     if loaded.rope == session.rope:
         np.testing.assert_array_equal(exported(loaded), exported(session))

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
 
 from longctx import (
     BackendError,
+    ContextOverflowError,
+    ModelInfo,
     RequestError,
     SnapshotMismatchError,
     UnsupportedModelError,
+    plan_context,
 )
 from longctx.cache import Session
 from longctx.cache.compress import SCORES
 from longctx.cache.snapshot import read_header
 from longctx.cache.state import parse_state
+from longctx.model_info.turning import turning_obstacle
 from longctx.rope import Rotation
 from tests.cache.test_session import IDS, exported, keys, opened
 from tests.conftest import TinyGguf
@@ -158,6 +163,24 @@ def test_models_that_keep_something_else_are_refused(
         assert session.tokens == tuple(IDS[:100])
 
 
+@pytest.mark.parametrize(
+    ("architecture", "rope_type", "why"),
+    [("minimax-m3", "neox", "sparse attention"), ("llama", "none", "it has no RoPE")],
+)
+def test_keys_that_cannot_be_turned_are_refused_by_the_plan(
+    tiny_gguf: TinyGguf, architecture: str, rope_type: Any, why: str
+) -> None:
+    """An indexer's cache, and no positions at all: known from the file, before it is loaded."""
+    info = ModelInfo.from_gguf(tiny_gguf()).model_copy(
+        update={
+            "rope_type": rope_type,
+            "turning_obstacle": turning_obstacle(architecture, rope_type),
+        }
+    )
+    with pytest.raises(UnsupportedModelError, match=why):
+        plan_context(info, 512, overflow="compress")
+
+
 # What comes afterwards
 
 
@@ -257,6 +280,55 @@ def test_cut_within_what_is_whole_and_below_it(tiny_gguf: TinyGguf) -> None:
         assert session.tokens == tuple(IDS[:4])
 
 
+@pytest.mark.parametrize("reads", ["next_nll", "next_logits", "greedy", "nll"])
+def test_a_text_that_is_cut_where_whole_tokens_begin_is_predicted_from(
+    tiny_gguf: TinyGguf, reads: str
+) -> None:
+    """It is read again, for no token stands at its end, and loses none; it goes on as any other."""
+    asked: dict[str, Any] = {
+        "next_nll": lambda session: session.next_nll(IDS[350:370]),
+        "next_logits": lambda session: session.next_logits().copy(),
+        "greedy": lambda session: session.greedy(5),
+        "nll": lambda session: session.nll(IDS[350:370]),
+    }
+    with opened(tiny_gguf(**SHAPE)) as llm:
+        session, fresh = llm.session(), llm.session()
+        session.feed(IDS[:400])
+        session.compress(0.5)
+        n_whole = 400 - 4 - session.compressed_tokens
+        assert session.match(IDS[:350]) == 350
+        assert session.tokens[-1] == -1
+        assert n_whole == 50
+        fresh.feed(IDS[:350])
+        np.testing.assert_allclose(asked[reads](session), asked[reads](fresh), atol=2e-2)
+        assert session.text_ids == fresh.text_ids
+        assert (session.compressed_tokens, session.prefilled_again) == (0, 346)
+        # What is fed at once needs no reading again.
+        session.compress(0.5)
+        session.truncate(4 + sum(token == -1 for token in session.tokens))
+        text = session.text_ids
+        session.feed(IDS[:3])
+        assert (session.text_ids, session.prefilled_again) == ([*text, *IDS[:3]], 346)
+
+
+def test_a_text_too_long_to_be_read_again_is_as_it_was(tiny_gguf: TinyGguf) -> None:
+    """Where the window makes no room by itself; what is fed behind it goes on."""
+    with opened(tiny_gguf(**SHAPE), 512) as llm:
+        session = llm.session()
+        for begin in (0, 380):
+            session.feed(IDS[begin : begin + 380])
+            session.compress(0.3)
+        session.match(IDS[: 4 + session.compressed_tokens])
+        before, text = session.tokens, session.text_ids
+        assert len(text) > 512
+        for asked in (session.next_logits, lambda: session.next_nll([5]), lambda: session.nll([5])):
+            with pytest.raises(ContextOverflowError, match="read again"):
+                asked()
+            assert (session.tokens, session.text_ids) == (before, text)
+        session.feed([5])
+        assert np.isfinite(session.next_logits()).all()
+
+
 def _first_layer(state: np.ndarray, session: Session) -> np.ndarray:
     cache = parse_state(state).caches[0]
     return cache.keys[0].read(state)[np.argsort(cache.positions, kind="stable")][: session.n_tokens]
@@ -274,6 +346,52 @@ def test_it_slides_composite_cells_first(tiny_gguf: TinyGguf) -> None:
         assert (session.compressed_tokens, session.dropped_tokens) == (0, 360)
         assert session.tokens == (*IDS[:4], *IDS[364:400])
         assert session.text_ids == IDS[:400]
+
+
+def test_what_slid_out_is_not_compressed(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Of text that was dropped first no head has anything; composite cells stand for the rest."""
+    with opened(tiny_gguf(**SHAPE), overflow="slide", n_keep=4) as llm:
+        session = llm.session()
+        session.feed(IDS[:900])
+        session.slide(300)
+        session.compress(0.9)
+        n_cells = sum(token == -1 for token in session.tokens)
+        n_text = 900 - 4 - 300 - (session.n_tokens - 4 - n_cells)
+        loaded = llm.load_session(session.save(tmp_path / "a.session"))
+        compression = read_header(tmp_path / "a.session")[0].key.compression
+        assert compression is not None
+        assert compression.share == pytest.approx(n_cells / n_text)
+        for each in (session, session.fork(), loaded):
+            assert (each.dropped_tokens, each.compressed_tokens) == (300, n_text)
+            assert each.kept_share == pytest.approx(n_cells / n_text)
+            each.feed(IDS[900:1000])
+            each.compress(0.9)
+            n_whole = each.n_tokens - sum(token == -1 for token in each.tokens)
+            assert (each.dropped_tokens, each.compressed_tokens) == (300, 700 - n_whole)
+            each.slide(sum(token == -1 for token in each.tokens) + 10)
+            assert (each.dropped_tokens, each.compressed_tokens) == (1000 - n_whole + 10, 0)
+            each.truncate(4)
+            assert (each.dropped_tokens, each.compressed_tokens) == (0, 0)
+            each.close()
+
+
+def test_a_snapshot_that_names_no_compressed_tokens_has_no_others(
+    tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """Files of before it was told apart: all that does not stand whole is compressed."""
+    with opened(tiny_gguf(**SHAPE)) as llm:
+        session = llm.session()
+        session.feed(IDS[:400])
+        session.compress(0.5)
+        file = session.save(tmp_path / "a.session")
+        raw = file.read_bytes()
+        n_text = int.from_bytes(raw[8:12], "little")
+        header = raw[12 : 12 + n_text].replace(b',"n_compressed":346', b"")
+        parts = (len(header).to_bytes(4, "little"), header, crc32(header).to_bytes(4, "little"))
+        file.write_bytes(raw[:8] + b"".join(parts) + raw[16 + n_text :])
+        assert read_header(file)[0].n_compressed is None
+        loaded = llm.load_session(file)
+        assert (loaded.dropped_tokens, loaded.compressed_tokens) == (0, 346)
 
 
 def test_it_is_no_passage(tiny_gguf: TinyGguf) -> None:
