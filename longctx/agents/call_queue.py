@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from longctx.agents.cancelling import Cancellation
 from longctx.errors import BackendError
 
 
 class CallQueue:
-    """A lock that knows who would wait for itself.
+    """A lock that knows who would wait for itself, and lets those go who are told to end.
 
     Args:
         of: what the calls are of, for messages.
@@ -18,15 +19,19 @@ class CallQueue:
 
     def __init__(self, of: str) -> None:
         self._of = of
-        self._lock = threading.Lock()
+        self._free = threading.Condition()
         self._owner: int | None = None
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, cancellation: Cancellation | None = None) -> Iterator[None]:
         """Wait for the calls before this one.
+
+        Args:
+            cancellation: ends the wait.
 
         Raises:
             BackendError: this very thread holds it, in a stream it has not finished.
+            RunStopped: it was cancelled before its turn came.
         """
         me = threading.get_ident()
         if self._owner == me:
@@ -34,9 +39,20 @@ class CallQueue:
                 f"this thread is still reading a stream of the same {self._of}; finish it, "
                 "or close it with .close(), before the next call"
             )
-        with self._lock:
+        cancellation = cancellation or Cancellation()
+        with cancellation.wakes(self._wake), self._free:
+            cancellation.check()
+            while self._owner is not None:
+                self._free.wait()
+                cancellation.check()
             self._owner = me
-            try:
-                yield
-            finally:
+        try:
+            yield
+        finally:
+            with self._free:
                 self._owner = None
+                self._free.notify_all()
+
+    def _wake(self) -> None:
+        with self._free:
+            self._free.notify_all()

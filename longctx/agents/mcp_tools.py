@@ -100,7 +100,9 @@ class McpTools(McpServer):
         """Whether somebody must allow calls of a tool that goes by these names."""
         if isinstance(self._confirm, bool):
             return self._confirm
-        return changes if self._confirm == "changes" else not self._confirm.isdisjoint(names)
+        if isinstance(self._confirm, str):
+            return changes
+        return not self._confirm.isdisjoint(names)
 
     def _check_named(self, tools: Sequence[Tool]) -> None:
         """Refuse names of no tool: what was misspelt would be called unasked."""
