@@ -124,21 +124,18 @@ class Agent:
         self.background, self.temperature = setup.background, setup.temperature
         self.confirm, self.call_log = setup.confirm, setup.call_log
         self.agent_name, self.tracer = setup.agent_name, setup.tracer
-        begun = Conversation()
-        if system:
-            (message,) = as_messages([{"role": "system", "content": system}])
-            begun = begun.added(message).finish()
-        self._track = Track(setup, begun)
+        said = as_messages([{"role": "system", "content": system}]) if system else []
+        self._track = Track(setup, Conversation.of(said))
 
     @property
     def transcript(self) -> Transcript:
         """The whole conversation, system message first; nothing is ever taken out of it."""
-        return self.conversation.transcript[: self.conversation.finished]
+        return self.conversation.without_unfinished().transcript
 
     @property
     def unfinished(self) -> Transcript:
         """Messages of a run that stopped in the middle; :meth:`resume` goes on from them."""
-        return self.conversation.transcript[self.conversation.finished :]
+        return self.conversation.unfinished
 
     @property
     def shown(self) -> Transcript:

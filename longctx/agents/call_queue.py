@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 from longctx.agents.cancelling import Cancellation
 from longctx.errors import BackendError
 
 
 class CallQueue:
-    """A lock that knows who would wait for itself, and lets those go who are told to end.
+    """Calls in the order in which they came; it knows who would wait for itself.
+
+    There is no lock of Python's in it: Ctrl-C may fall between any two instructions, and would
+    leave it taken for ever.
 
     Args:
         of: what the calls are of, for messages.
@@ -19,7 +23,7 @@ class CallQueue:
 
     def __init__(self, of: str) -> None:
         self._of = of
-        self._free = threading.Condition()
+        self._turns: list[SimpleQueue[None]] = []  # the first is under way
         self._owner: int | None = None
 
     @contextmanager
@@ -40,19 +44,20 @@ class CallQueue:
                 "or close it with .close(), before the next call"
             )
         cancellation = cancellation or Cancellation()
-        with cancellation.wakes(self._wake), self._free:
-            cancellation.check()
-            while self._owner is not None:
-                self._free.wait()
-                cancellation.check()
-            self._owner = me
+        turn: SimpleQueue[None] = SimpleQueue()
         try:
+            self._turns.append(turn)
+            with cancellation.wakes(lambda: turn.put(None)):
+                cancellation.check()
+                while self._turns[0] is not turn:
+                    turn.get()
+                    cancellation.check()
+            self._owner = me
             yield
         finally:
-            with self._free:
+            if self._turns[:1] == [turn]:
                 self._owner = None
-                self._free.notify_all()
-
-    def _wake(self) -> None:
-        with self._free:
-            self._free.notify_all()
+            if turn in self._turns:
+                self._turns.remove(turn)
+            for following in self._turns[:1]:
+                following.put(None)

@@ -80,18 +80,13 @@ class Track:
         self._queue = CallQueue("Agent")
         self._cancellations: set[Cancellation] = set()
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether its last run stopped in the middle."""
-        return self.conversation.finished < len(self.conversation.transcript)
-
     # What a run begins with
 
     def told(self, text: str, *, pin: bool, background: Background | None) -> Conversation:
         """The conversation with something said, in place of a run that stopped in the middle."""
         if background is not None:
             text = with_background(text, background(text))
-        if self.is_unfinished:
+        if self.conversation.unfinished:
             self._watch.forget()
         message = Message(role="user", content=text)
         return self.conversation.without_unfinished().added(message, pin=pin)
@@ -102,7 +97,7 @@ class Track:
         Raises:
             RequestError: there is no such run.
         """
-        if not self.is_unfinished:
+        if not self.conversation.unfinished:
             raise RequestError("there is no unfinished run to resume; say something with run()")
         return self.conversation
 
@@ -253,7 +248,7 @@ class Track:
 
     def _compact(self, setup: Setup, cancellation: Cancellation) -> tuple[Compacted, ...]:
         now = self.conversation
-        if setup.is_endless or self.is_unfinished:
+        if setup.is_endless or now.unfinished:
             return ()
         view = View.of(
             now.transcript, setup.llm, shown=now.shown, tools=self.schemas, pinned=now.pinned,
