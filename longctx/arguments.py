@@ -103,6 +103,17 @@ def plain_text(name: str, value: Any) -> str:
     raise RequestError(f"{name} is a {type(value).__name__}, not a text; {hint}")
 
 
+def flag(name: str, value: Any) -> bool:
+    """Yes or no.
+
+    Raises:
+        RequestError: it is neither True nor False.
+    """
+    if isinstance(value, bool):
+        return value
+    raise RequestError(f"{name} is {_shown(value)}; use True or False")
+
+
 def path(name: str, value: Any) -> Path:
     """A path.
 
@@ -223,9 +234,7 @@ def parallel_tool_calls(value: Any) -> bool:
 
 
 def _unless_false(name: str, value: Any) -> bool:
-    if value is None or isinstance(value, bool):
-        return value is not False
-    raise RequestError(f"{name} is {_shown(value)}; use True or False")
+    return value is None or flag(name, value)
 
 
 def json_schema(value: Any) -> dict[str, Any]:

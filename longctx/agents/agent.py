@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +10,23 @@ from typing_extensions import Unpack
 
 from longctx import arguments
 from longctx.agents import policies, report, saved
-from longctx.agents.archive import Archive, Passage
+from longctx.agents.archive import Archive
 from longctx.agents.call_log import CallLog
-from longctx.agents.call_queue import CallQueue
-from longctx.agents.calls import Calls
-from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.context import AgentContext, measure
 from longctx.agents.conversation import Conversation
-from longctx.agents.events import AgentResult, Compacted, Done, Event, StepEvent
-from longctx.agents.limits import AgentRunOptions, Limits, checked_options
-from longctx.agents.loop import Run
-from longctx.agents.names import RECALL
-from longctx.agents.preparing import compact_ahead, warm
-from longctx.agents.read_back import read_result_tool
-from longctx.agents.recall import recall_tool
-from longctx.agents.recalling import BACKGROUND
-from longctx.agents.results import last_result, result_of, stopped_result
-from longctx.agents.settings import AgentSettings, Background, Confirm
+from longctx.agents.events import AgentResult, Compacted, Event
+from longctx.agents.limits import AgentRunOptions, checked_options
+from longctx.agents.results import last_result
+from longctx.agents.settings import AgentSettings, Background, Confirm, Setup
 from longctx.agents.sub_agent import agent_tool
-from longctx.agents.toolbox import ToolLike, tools_by_name
-from longctx.agents.tools import Tool, check_timeout
-from longctx.agents.traces import RunTrace, check_tracer, run_trace
-from longctx.agents.view import Transcript, View, as_shown, new_counts
-from longctx.agents.watch import CacheWatch
-from longctx.errors import LongCtxError, RequestError, ToolError
-from longctx.options import RunOptions
+from longctx.agents.toolbox import ToolLike
+from longctx.agents.tools import Tool
+from longctx.agents.track import Journal, Track
+from longctx.agents.view import Transcript, as_shown
+from longctx.errors import ToolError
 from longctx.protocols import ChatModel
-from longctx.search.embedders import EmbedderLike, as_embedder
-from longctx.types import Message, ToolSchema, WindowReport, as_messages
-
-logger = logging.getLogger("longctx")
-
-Journal = Callable[[Conversation], None]
+from longctx.search.embedders import EmbedderLike
+from longctx.types import as_messages
 
 
 class Agent:
@@ -118,28 +99,13 @@ class Agent:
         temperature: float | None = 0.0,
         agent_name: str = "agent",
         confirm: Confirm | None = None,
-        call_log: str | Path | None = None,
+        call_log: str | Path | CallLog | None = None,
         tracer: Any = None,
     ) -> None:
-        if policy is not None and not callable(policy):
-            raise RequestError(f"{policy!r} is no policy; pass a function of a View, or None")
-        self.llm = llm
-        # ChatModel does not speak of full windows; LongContextLLM does.
-        self._is_endless = getattr(llm, "overflow", "error") != "error"
-        self.policy = policy or (policies.clamp_results if self._is_endless else policies.default())
-        self.max_steps = arguments.whole("max_steps", max_steps, least=1)
-        self.tool_timeout_s = check_timeout(tool_timeout_s)
-        self.background = background
-        self._prepares = prepares
-        self._records: list[report.TurnRecord] = []
-        self._prepared: tuple[Compacted, ...] = ()
-        self.temperature = arguments.temperature(temperature)
-        self.agent_name = arguments.words("agent_name", agent_name)
-        self.confirm = confirm
-        self.call_log = None if call_log is None else CallLog(call_log)
-        self.tracer = check_tracer(tracer)
-        self._given = tuple(tools)
-        self._settings = AgentSettings(  # of forks
+        self._setup = setup = Setup.of(
+            llm,
+            tools,
+            policy,
             max_steps=max_steps,
             tool_timeout_s=tool_timeout_s,
             background=background,
@@ -152,61 +118,64 @@ class Agent:
             call_log=call_log,
             tracer=tracer,
         )
-        own = list(tools)
-        if own and read_back and self.policy is not policies.keep_everything:
-            own.append(read_result_tool(lambda: self._conversation.transcript))
-            # What slides out is still shown, as far as anyone can tell from here.
-            if RECALL not in tools_by_name(tools) and not self._is_endless:
-                own.append(recall_tool(self._find))
-        self._tools = tools_by_name(own)
-        self._schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in self._tools.values())
-        self._conversation = Conversation()
-        if system:
-            (message,) = as_messages([{"role": "system", "content": system}])
-            self._conversation = self._conversation.added(message).finish()
-        self._window: WindowReport | None = None
-        self._watch = CacheWatch()
-        self._counts = new_counts()
-        self._queue = CallQueue("Agent")
-        self._cancellation: Cancellation | None = None
-        # Told of every change; a ConversationStore writes it down.
-        self.journal: Journal | None = None
-        # What finds earlier turns; a ConversationStore keeps it in its file.
-        self.archive = Archive(as_embedder(embedder) if embedder is not None else None)
+        # May be set: the next run goes by them, and so does a fork.
+        self.llm, self.policy = setup.llm, setup.policy
+        self.max_steps, self.tool_timeout_s = setup.max_steps, setup.tool_timeout_s
+        self.background, self.temperature = setup.background, setup.temperature
+        self.confirm, self.call_log = setup.confirm, setup.call_log
+        self.agent_name, self.tracer = setup.agent_name, setup.tracer
+        said = as_messages([{"role": "system", "content": system}]) if system else []
+        self._track = Track(setup, Conversation.of(said))
 
     @property
     def transcript(self) -> Transcript:
         """The whole conversation, system message first; nothing is ever taken out of it."""
-        now = self._conversation
-        return now.transcript[: now.finished]
+        return self.conversation.without_unfinished().transcript
 
     @property
     def unfinished(self) -> Transcript:
         """Messages of a run that stopped in the middle; :meth:`resume` goes on from them."""
-        now = self._conversation
-        return now.transcript[now.finished :]
+        return self.conversation.unfinished
 
     @property
     def shown(self) -> Transcript:
         """What of the transcript the model is shown."""
-        now = self._conversation.without_unfinished()
+        now = self.conversation.without_unfinished()
         return as_shown(now.transcript, now.shown)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
         """What the model may call, built-in tools included."""
-        return tuple(self._tools.values())
+        return tuple(self._track.tools.values())
 
     @property
     def conversation(self) -> Conversation:
         """The whole state: transcript, what is shown, what is pinned, what was compacted."""
-        return self._conversation
+        return self._track.conversation
+
+    @property
+    def archive(self) -> Archive:
+        """What finds earlier turns; a ConversationStore keeps it in its file."""
+        return self._track.archive
+
+    @archive.setter
+    def archive(self, archive: Archive) -> None:
+        self._track.archive = archive
+
+    @property
+    def journal(self) -> Journal | None:
+        """Told of every change; a ConversationStore writes it down."""
+        return self._track.journal
+
+    @journal.setter
+    def journal(self, journal: Journal | None) -> None:
+        self._track.journal = journal
 
     @property
     def context(self) -> AgentContext:
         """Tokens by section, where the window stands, and what was compacted."""
-        conversation = self._conversation.without_unfinished()
-        return measure(self.llm, conversation, self._schemas, self._window)
+        conversation = self.conversation.without_unfinished()
+        return measure(self.llm, conversation, self._track.schemas, self._track.window)
 
     def run(
         self, text: str, *, pin: bool = False, **options: Unpack[AgentRunOptions]
@@ -243,7 +212,9 @@ class Agent:
             BackendError: this thread is still reading a stream of the same agent.
         """
         text = arguments.words("the text", text)
-        return self._work(lambda: self._told(text, pin), *self._options(options))
+        return self._work(
+            lambda: self._track.told(text, pin=pin, background=self.background), options
+        )
 
     def resume(self, **options: Unpack[AgentRunOptions]) -> AgentResult:
         """Go on with a run that stopped in the middle, from its last complete step.
@@ -254,7 +225,7 @@ class Agent:
         Raises:
             RequestError: there is no such run, or an argument is wrong.
         """
-        return last_result(self._work(self._interrupted, *self._options(options)))
+        return last_result(self._work(self._track.interrupted, options))
 
     def cancel(self) -> None:
         """End the run that is under way, at once, from any thread; where there is none, do nothing.
@@ -262,17 +233,15 @@ class Agent:
         The model stops after the token or batch it is at, tools are told that nobody waits, and the
         run's result says ``"cancelled"``. The conversation is as before; :meth:`resume` goes on.
         """
-        cancellation = self._cancellation
-        if cancellation is not None:
-            cancellation.cancel("cancelled", "the run was cancelled; resume() goes on with it")
+        self._track.cancel()
 
     def fork(self) -> Agent:
         """Another agent that goes on from here, with the same tools; this one is not changed.
 
         What both have in common is in the KV cache once. It writes to no store.
         """
-        other = Agent(self.llm, self._given, None, self.policy, **self._settings)
-        other.go_on(self._conversation.without_unfinished())
+        other = Agent(**vars(self._now()))
+        other.go_on(self.conversation.without_unfinished())
         return other
 
     def as_tool(
@@ -297,7 +266,7 @@ class Agent:
         Raises:
             ToolError: name or description is none.
         """
-        return agent_tool(self, name, description, timeout_s=timeout_s, confirm=confirm)
+        return agent_tool(self._worker, name, description, timeout_s=timeout_s, confirm=confirm)
 
     def prepare(self) -> tuple[Compacted, ...]:
         """Compact now if the next turn would, and prefill what is left, while nobody waits.
@@ -312,23 +281,7 @@ class Agent:
         Raises:
             LongCtxError: the policy or the model failed; the conversation is as before.
         """
-        with self._queue.hold():
-            now = self._conversation
-            if self._is_endless or self.unfinished:
-                return ()
-            view = View.of(
-                now.transcript, self.llm, shown=now.shown, tools=self._schemas, pinned=now.pinned,
-                counts=self._counts, archive=self.archive,
-            )  # fmt: skip
-            after = compact_ahead(view, self.policy)
-            if after.shown == view.shown:
-                return ()
-            done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
-            warm(after)
-            self._watch.forget()
-            self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
-            self._prepared += done
-            return done
+        return self._track.prepare(self._now())
 
     def report(self, path: str | Path | None = None) -> str:
         """The runs of this process as one page of HTML: tokens reused and prefilled, the window,
@@ -340,7 +293,7 @@ class Agent:
         Raises:
             RequestError: the file is no .html, or cannot be written.
         """
-        text = report.page(self._records, self.context)
+        text = report.page(self._track.records, self.context)
         if path is not None:
             report.write(arguments.path("path", path), text)
         return text
@@ -358,9 +311,9 @@ class Agent:
         """
         path = arguments.path("path", path)
         cache = saved.cache_path(path)
-        saved.write(path, saved.SavedAgent.of(self._conversation, tuple(self._tools)))
+        saved.write(path, saved.SavedAgent.of(self.conversation, tuple(self._track.tools)))
         if keep_cache and isinstance(self.llm, saved.KeepsCache) and self.shown:
-            self.llm.save_chat(cache, self.shown, tools=self._schemas or None)
+            self.llm.save_chat(cache, self.shown, tools=self._track.schemas or None)
 
     @classmethod
     def load(
@@ -400,7 +353,7 @@ class Agent:
         Raises:
             ToolError: a tool of the saved agent is missing.
         """
-        missing = [name for name in state.tools if name not in self._tools]
+        missing = [name for name in state.tools if name not in self._track.tools]
         if missing:
             raise ToolError(
                 f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
@@ -410,119 +363,36 @@ class Agent:
 
     def go_on(self, conversation: Conversation) -> None:
         """Put a conversation in place of this one; its tools are not looked at."""
-        with self._queue.hold():
-            self._conversation = conversation
-            self._watch.forget()
-            self._window = None
+        self._track.go_on(conversation)
 
     def __repr__(self) -> str:
-        return f"Agent(tools={list(self._tools)}, {len(self.transcript)} messages)"
+        return f"Agent(tools={list(self._track.tools)}, {len(self.transcript)} messages)"
 
     # Inside
 
-    def _options(self, options: AgentRunOptions) -> tuple[Limits, RunOptions]:
-        """The limits and options of a run, checked; the agent's own where they say nothing."""
-        return checked_options(options, list(self._tools), self.temperature)
-
-    def _find(self, query: str, n: int) -> list[Passage]:
-        now = self._conversation
-        shown = [message.content for message in as_shown(now.transcript, now.shown)]
-        return self.archive.find(now.transcript, query, n, shown=shown)
-
-    def _told(self, text: str, pin: bool) -> Conversation:
-        if self.background is not None:
-            known = self.background(text)
-            if known:
-                text = f"{text}{BACKGROUND}{known}\n</background>"
-        if self.unfinished:
-            self._watch.forget()
-        message = Message(role="user", content=text)
-        return self._conversation.without_unfinished().added(message, pin=pin)
-
-    def _interrupted(self) -> Conversation:
-        if not self.unfinished:
-            raise RequestError("there is no unfinished run to resume; say something with run()")
-        return self._conversation
-
-    def _work(
-        self, begin: Callable[[], Conversation], limits: Limits, options: RunOptions
-    ) -> Iterator[Event]:
-        with self._queue.hold():
-            keep: Journal = (lambda _: self._watch.forget()) if limits.dry_run else self._keep
-            trace = run_trace(self.tracer, self.llm, self.agent_name)
-            self._cancellation = cancellation = Cancellation()
-            events: list[StepEvent] = []
-            started = time.perf_counter()
-            try:
-                run = self._run(begin(), limits, options, cancellation, trace)
-                keep(run.conversation)
-                try:
-                    with cancellation.within(limits.seconds):
-                        for event in run.events():
-                            keep(run.conversation)
-                            events.append(event)
-                            yield event
-                finally:
-                    self._window = run.window
-                    keep(run.conversation)
-                keep(run.conversation.finish())
-                result = result_of(run, events)
-            except RunStopped as stopped:
-                result = stopped_result(run, events, stopped)
-            except BaseException as error:
-                trace.end(error)
-                raise
-            finally:
-                self._cancellation = None
-            trace.end(result)
-            self._note(run.conversation, result, time.perf_counter() - started)
-        if self._prepares:
-            threading.Thread(target=self._prepare_aside, name="prepare", daemon=True).start()
-        yield Done(result=result)
-
-    def _run(
-        self,
-        conversation: Conversation,
-        limits: Limits,
-        options: RunOptions,
-        cancellation: Cancellation,
-        trace: RunTrace,
-    ) -> Run:
-        write = None if self.call_log is None else self.call_log.write
-        return Run(
+    def _now(self) -> Setup:
+        """The setup, with what was set since."""
+        return self._setup.changed(
             llm=self.llm,
-            calls=Calls(self._tools, self.tool_timeout_s, cancellation, trace.tool, write),
-            schemas=self._schemas,
             policy=self.policy,
             max_steps=self.max_steps,
-            is_endless=self._is_endless,
-            watch=self._watch,
-            counts=self._counts,
-            archive=self.archive,
-            conversation=conversation,
-            options=options,
-            cancellation=cancellation,
-            limits=limits,
+            tool_timeout_s=self.tool_timeout_s,
+            background=self.background,
+            embedder=self.archive.embedder,
+            temperature=self.temperature,
+            agent_name=self.agent_name,
             confirm=self.confirm,
-            trace=trace,
-            window=self._window,
+            call_log=self.call_log,
+            tracer=self.tracer,
         )
 
-    def _note(self, conversation: Conversation, result: AgentResult, seconds: float) -> None:
-        """Keep a run for :meth:`report`."""
-        said = [m.content for m in conversation.transcript if m.role == "user"]
-        record = report.TurnRecord.of(len(said), said[-1], result, seconds, self._prepared)
-        self._records.append(record)
-        self._prepared = ()
+    def _work(self, begin: Callable[[], Conversation], options: AgentRunOptions) -> Iterator[Event]:
+        setup = self._now()
+        limits, checked = checked_options(options, list(self._track.tools), setup.temperature)
+        return self._track.work(setup, begin, limits, checked)
 
-    def _prepare_aside(self) -> None:
-        try:
-            self.prepare()
-        except LongCtxError as error:  # the next turn meets it again, where it can be told
-            logger.info("no room could be made for the next turn: %s", error)
-
-    def _keep(self, conversation: Conversation) -> None:
-        if conversation is not self._conversation:
-            self._conversation = conversation
-            if self.journal is not None:
-                self.journal(conversation)
+    def _worker(self) -> tuple[Setup, Track]:
+        """Does one task of another agent's, from where this one stands now."""
+        # Nothing follows the task that could be prepared.
+        setup = self._now().changed(prepares=False)
+        return setup, Track(setup, self.conversation.without_unfinished())

@@ -83,12 +83,12 @@ class CallLog:
             LongCtxError: the file cannot be read, or is no such log.
         """
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            # Not splitlines(): JSON leaves U+2028 and others bare, which end no line here.
+            lines = self.path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise LongCtxError(f"no call log can be read from {self.path} ({error})") from error
-        whole = [line for line in lines if line.endswith("\n")]
         try:
-            return [LoggedCall.model_validate_json(line) for line in whole]
+            return [LoggedCall.model_validate_json(line) for line in lines[:-1]]
         except ValidationError as error:
             raise LongCtxError(
                 f"{self.path} is no call log ({first_problem(error, 'a line')}); take another file"

@@ -70,7 +70,7 @@ class Cancellation:
         if seconds is None:
             yield
             return
-        detail = f"the run took longer than budget_s={seconds:g}; resume() goes on with it"
+        detail = f"the run took longer than budget_s={seconds:g}"
         timer = threading.Timer(seconds, self.cancel, ("budget", detail))
         timer.daemon = True
         timer.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from longctx.agents.events import Compacted
@@ -32,6 +33,17 @@ class Conversation:
     pinned: frozenset[int] = frozenset()
     finished: int = 0
     compacted: tuple[Compacted, ...] = ()
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Conversation:
+        """What was said so far, all of it shown."""
+        everything = tuple(Shown(index=place) for place in range(len(messages)))
+        return cls(tuple(messages), everything, finished=len(messages))
+
+    @property
+    def unfinished(self) -> Transcript:
+        """Messages of a run that is not done."""
+        return self.transcript[self.finished :]
 
     def added(self, message: Message, *, pin: bool = False) -> Conversation:
         """Say one thing more."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from longctx import arguments
-from longctx.errors import RequestError
 from longctx.options import RUN_OPTIONS, RunOptions, check_names, tool_choice_of
 
 
@@ -57,13 +56,11 @@ def checked_options(
     """
     check_names(options, RUN_OPTIONS | _LIMITS, "of a run")
     tokens, seconds = options.get("budget_tokens"), options.get("budget_s")
-    dry_run = options.get("dry_run") or False
-    if not isinstance(dry_run, bool):
-        raise RequestError(f"dry_run is {dry_run!r}; use True or False")
+    dry_run = options.get("dry_run")
     limits = Limits(
         tokens=None if tokens is None else arguments.whole("budget_tokens", tokens, least=1),
         seconds=None if seconds is None else arguments.seconds("budget_s", seconds),
-        dry_run=dry_run,
+        dry_run=dry_run is not None and arguments.flag("dry_run", dry_run),
     )
     given = cast(RunOptions, {key: v for key, v in options.items() if key not in _LIMITS})
     arguments.tool_choice(tool_choice_of(given), tools)

@@ -38,6 +38,7 @@ from longctx.types import (
     Message,
     ToolCall,
     ToolSchema,
+    Usage,
     WindowReport,
 )
 
@@ -72,6 +73,11 @@ class Run:
     detail: str = ""
     _avoidable: str = ""
     _arranged: View | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """Of all steps."""
+        return sum((step.usage for step in self.steps), Usage())
 
     def events(self) -> Iterator[StepEvent]:
         """Work until the model answers or a limit stops it; each event as it happens.
@@ -207,10 +213,7 @@ class Run:
         return left, True
 
     def _used_up(self) -> RunStopped:
-        return RunStopped(
-            "budget",
-            f"the run has used up budget_tokens={self.limits.tokens}; resume() goes on with it",
-        )
+        return RunStopped("budget", f"the run has used up budget_tokens={self.limits.tokens}")
 
     def _window_events(self, completion: Completion) -> Iterator[StepEvent]:
         old, now = self.window, completion.window

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
+
+from typing_extensions import Unpack
 
 from longctx import arguments
 from longctx.agents.running import running_call
 from longctx.agents.tools import Tool
 from longctx.errors import RequestError, ToolError
-from longctx.mcp import McpServer, RemoteTool
+from longctx.mcp import McpServer, McpSettings, RemoteTool
+from longctx.options import check_names
 
 
 class McpTool(Tool):
     """A tool of a server, by the schema that the server gave it."""
 
-    def __init__(
-        self, remote: RemoteTool, call: Callable[[Mapping[str, Any]], str], *, confirm: bool
-    ) -> None:
+    def __init__(self, remote: RemoteTool, call: Callable[[Mapping[str, Any]], str]) -> None:
         self.name = remote.name
         self.description = remote.description
         self.parameters = remote.parameters
         self.timeout_s = None
-        self.confirm = confirm
+        self.confirm = False
         self._call = call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -70,11 +71,10 @@ class McpTools(McpServer):
         command_or_url: str,
         *,
         confirm: bool | str | Collection[str] = False,
-        **settings: Any,
+        **settings: Unpack[McpSettings],
     ) -> None:
-        if isinstance(confirm, str) and confirm != "changes":
-            raise RequestError(f"confirm is {confirm!r}; use True, False, 'changes' or names")
-        self._confirm = confirm
+        self._confirm = _checked_confirm(confirm)
+        check_names(settings, frozenset(McpSettings.__annotations__), "of mcp()")
         super().__init__(command_or_url, **settings)
         try:
             _ = self.tools  # what cannot be listed is said here
@@ -85,10 +85,36 @@ class McpTools(McpServer):
     @cached_property
     def tools(self) -> tuple[Tool, ...]:
         """What an agent may call, under the server's own names."""
-        tools: list[Tool] = [self._tool(remote) for remote in self.remote_tools]
+        tools: list[Tool] = []
+        for remote in self.remote_tools:
+            tools.append(self._tool(remote))
+            tools[-1].confirm = self._asks(remote.changes_things, remote.name, remote.remote_name)
         if self.has_resources:
-            tools += [_list_resources(self), _read_resource(self)]
+            for tool in (_list_resources(self), _read_resource(self)):
+                tool.confirm = self._asks(False, tool.name)
+                tools.append(tool)
+        self._check_named(tools)
         return tuple(tools)
+
+    def _asks(self, changes: bool, *names: str) -> bool:
+        """Whether somebody must allow calls of a tool that goes by these names."""
+        if isinstance(self._confirm, bool):
+            return self._confirm
+        if isinstance(self._confirm, str):
+            return changes
+        return not self._confirm.isdisjoint(names)
+
+    def _check_named(self, tools: Sequence[Tool]) -> None:
+        """Refuse names of no tool: what was misspelt would be called unasked."""
+        if isinstance(self._confirm, frozenset):
+            known = [tool.name for tool in tools]
+            remote = [one.remote_name for one in self.remote_tools]
+            unknown = sorted(self._confirm.difference(known, remote))
+            if unknown:
+                raise RequestError(
+                    f"confirm names {', '.join(map(repr, unknown))}, and {self.name} has no such "
+                    f"tool; there are {', '.join(known) or 'none'}"
+                )
 
     def _tool(self, remote: RemoteTool) -> McpTool:
         def call(arguments: Mapping[str, Any]) -> str:
@@ -102,16 +128,14 @@ class McpTools(McpServer):
                 on_begin=running.on_abandon,
             )
 
-        confirm = self._confirm
-        if confirm == "changes":
-            confirm = remote.changes_things
-        elif not isinstance(confirm, bool):
-            confirm = remote.name in confirm or remote.remote_name in confirm
-        return McpTool(remote, call, confirm=bool(confirm))
+        return McpTool(remote, call)
 
 
 def mcp(
-    command_or_url: str, *, confirm: bool | str | Collection[str] = False, **settings: Any
+    command_or_url: str,
+    *,
+    confirm: bool | str | Collection[str] = False,
+    **settings: Unpack[McpSettings],
 ) -> McpTools:
     """Open an MCP server for an agent: ``Agent(llm, tools=[mcp("npx …"), mcp("http://…")])``.
 
@@ -130,6 +154,18 @@ def mcp(
         MissingExtraError: the package ``mcp`` (extra ``mcp``) is not installed.
     """
     return McpTools(command_or_url, confirm=confirm, **settings)
+
+
+def _checked_confirm(confirm: object) -> bool | str | frozenset[str]:
+    if isinstance(confirm, bool):
+        return confirm
+    if confirm == "changes":
+        return "changes"
+    if isinstance(confirm, Collection) and not isinstance(confirm, str | bytes | Mapping):
+        names = list(confirm)
+        if all(isinstance(name, str) for name in names):
+            return frozenset(names)
+    raise RequestError(f"confirm is {confirm!r}; use True, False, 'changes' or names")
 
 
 def _list_resources(server: McpServer) -> Tool:

@@ -1,5 +1,9 @@
-"""Names of the built-in tools."""
+"""Names of tools: what they may be, and those of the built-in ones."""
 
+import re
+
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a model can call."""
 READ_RESULT = "read_result"
 """Shows what was taken out of a result."""
 RECALL = "recall"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from longctx.agents.cancelling import Cancellation
 from longctx.agents.policies import Policy, name_of
 from longctx.agents.validity import check_view
 from longctx.agents.view import View
@@ -26,12 +27,21 @@ def compact_ahead(view: View, policy: Policy) -> View:
     return after
 
 
-def warm(view: View) -> None:
-    """Prefill what is shown, up to where the user's next words will stand."""
-    view.llm.chat(
+def warm(view: View, cancellation: Cancellation) -> None:
+    """Prefill what is shown, up to where the user's next words will stand.
+
+    Raises:
+        RunStopped: it was cancelled.
+    """
+    cancellation.check()
+    stream = view.llm.stream_chat(
         # Many templates refuse to ask the model to follow itself; the next turn shares all but it.
         [*view.messages, Message(role="user")],
         tools=view.tools or None,
         tool_choice="none",
         max_tokens=1,
     )
+    with stream, cancellation.wakes(stream.close):
+        for _ in stream:
+            pass
+    cancellation.check()

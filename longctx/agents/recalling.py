@@ -29,8 +29,17 @@ LOOKED_AT, PASSAGES = 12, 3
 SHORT_WORDS = 32
 """Who says more tells or pastes something, and asks in a sentence of it."""
 _QUESTION = re.compile(r"[^.!?\n]+[?\uff1f]")
-BACKGROUND = "\n\n<background>\n"
-"""What :class:`~longctx.agents.Agent` puts between the user's words and its background."""
+BACKGROUND, _BACKGROUND_END = "\n\n<background>\n", "\n</background>"
+
+
+def with_background(words: str, known: str) -> str:
+    """The user's words, and what is known beside them."""
+    return f"{words}{BACKGROUND}{known}{_BACKGROUND_END}" if known else words
+
+
+def own_words(text: str) -> str:
+    """The user's words without what :func:`with_background` put behind them."""
+    return text.split(BACKGROUND)[0] if text.endswith(_BACKGROUND_END) else text
 
 
 def archive_oldest(view: View) -> View:
@@ -75,7 +84,7 @@ def look_up(view: View) -> View:
 def _asked_about(view: View, words: str) -> list[Passage]:
     """Passages that are near enough to be told unasked, the best first."""
     assert view.archive is not None
-    query = _query(words.split(BACKGROUND)[0])
+    query = _query(own_words(words))
     asked = set(words_of(query))
     # Without the newest message, or the words that it asks with would be known ones.
     said, shown = view.transcript[: view.shown[-1].index], [m.content for m in view.messages]

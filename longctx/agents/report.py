@@ -10,10 +10,10 @@ from pathlib import Path
 import jinja2
 
 from longctx.agents.context import AgentContext
-from longctx.agents.events import AgentResult, CacheLost, Compacted, Recalled, ToolResult
+from longctx.agents.events import CacheLost, Compacted, Recalled, StepEvent, ToolResult
 from longctx.errors import RequestError
 from longctx.files import write_whole
-from longctx.types import ToolCall, Usage
+from longctx.types import Completion, ToolCall, Usage
 
 _WORDS = 300  # of a text on the page
 
@@ -25,7 +25,7 @@ class TurnRecord:
     Attributes:
         turn: its number, from 1.
         said: the user's words.
-        answer: the model's, or why there are none.
+        answer: the model's, or why there is none.
         usage: of all its steps.
         n_ctx: the window after it; 0 where no step was made.
         seconds: from the user's words to the end of the answer.
@@ -47,7 +47,10 @@ class TurnRecord:
         cls,
         turn: int,
         said: str,
-        result: AgentResult,
+        answer: str,
+        *,
+        steps: Sequence[Completion],
+        events: Sequence[StepEvent],
         seconds: float,
         prepared: Sequence[Compacted] = (),
     ) -> TurnRecord:
@@ -55,11 +58,11 @@ class TurnRecord:
         return cls(
             turn=turn,
             said=_short(said),
-            answer=_short(result.text or result.detail),
-            usage=result.usage,
-            n_ctx=result.steps[-1].window.n_ctx if result.steps else 0,
+            answer=_short(answer),
+            usage=sum((step.usage for step in steps), Usage()),
+            n_ctx=steps[-1].window.n_ctx if steps else 0,
             seconds=seconds,
-            notes=tuple(note for event in result.events if (note := _note(event))),
+            notes=tuple(note for event in events if (note := _note(event))),
             prepared=tuple(_note(entry) for entry in prepared),
         )
 

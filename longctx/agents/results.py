@@ -33,7 +33,7 @@ def result_of(run: Run, events: Sequence[StepEvent]) -> AgentResult:
         stop_reason=run.stop_reason,
         detail=run.detail,
         steps=tuple(run.steps),
-        usage=_used(run),
+        usage=run.usage,
         events=tuple(events),
         value=_parsed(text) if by_schema and run.steps else None,
     )
@@ -41,18 +41,27 @@ def result_of(run: Run, events: Sequence[StepEvent]) -> AgentResult:
 
 def stopped_result(run: Run, events: Sequence[StepEvent], stopped: RunStopped) -> AgentResult:
     """Sum up a run that was ended in the middle."""
+    again = "" if run.limits.dry_run else "; resume() goes on with it"
     return AgentResult(
         text="",
         stop_reason=stopped.reason,
-        detail=stopped.detail,
+        detail=f"{stopped.detail}{again}",
         steps=tuple(run.steps),
-        usage=_used(run),
+        usage=run.usage,
         events=tuple(events),
     )
 
 
-def _used(run: Run) -> Usage:
-    return sum((step.usage for step in run.steps), Usage())
+def unbegun_result(stopped: RunStopped) -> AgentResult:
+    """Of a run that was ended while it waited for another one of the same agent."""
+    return AgentResult(
+        text="",
+        stop_reason=stopped.reason,
+        detail=f"{stopped.detail} while it waited for another, and did nothing; ask again",
+        steps=(),
+        usage=Usage(),
+        events=(),
+    )
 
 
 def _parsed(text: str) -> Any:

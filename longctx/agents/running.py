@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 
 from longctx.agents.events import ToolProgress
 from longctx.types import ToolCall
+
+logger = logging.getLogger("longctx")
 
 
 class RunningCall:
@@ -47,13 +50,14 @@ class RunningCall:
         """Have something called once nobody waits any more; at once if that is so already.
 
         Args:
-            end: ends what the tool does; it is called in another thread, and must not wait.
+            end: ends what the tool does; it is called in another thread, and must not wait. What
+                it raises is logged.
         """
         with self._lock:
             if not self._abandoned:
                 self._endings.append(end)
                 return
-        end()
+        _end(end)
 
     def abandon(self) -> None:
         """Let it end: nobody waits for its result."""
@@ -61,7 +65,14 @@ class RunningCall:
             self._abandoned = True
             endings, self._endings = self._endings, []
         for end in endings:
-            end()
+            _end(end)
+
+
+def _end(end: Callable[[], object]) -> None:
+    try:
+        end()
+    except Exception:  # a tool's, and neither the run's nor of others that are to be told
+        logger.warning("what a tool gave to on_abandon failed", exc_info=True)
 
 
 CURRENT: ContextVar[RunningCall | None] = ContextVar("running_call", default=None)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from longctx import arguments
+from longctx.agents.cancelling import Cancellation
+from longctx.agents.conversation import Conversation
 from longctx.agents.events import AgentResult
+from longctx.agents.limits import checked_options
+from longctx.agents.names import TOOL_NAME
+from longctx.agents.results import last_result
 from longctx.agents.running import running_call
+from longctx.agents.settings import Setup
 from longctx.agents.tools import Tool
+from longctx.agents.track import Track
 from longctx.errors import ToolError
-
-if TYPE_CHECKING:
-    from longctx.agents.agent import Agent
 
 
 def agent_tool(
-    agent: Agent, name: str, description: str, *, timeout_s: float | None, confirm: bool
+    begin: Callable[[], tuple[Setup, Track]],
+    name: str,
+    description: str,
+    *,
+    timeout_s: float | None,
+    confirm: bool,
 ) -> Tool:
-    """Make a tool that hands a task to a fork of an agent, and gives back its answer.
+    """Make a tool that hands a task to a run of its own, and gives back its answer.
 
     Args:
-        agent: what its conversation begins with; it is not changed.
+        begin: gives the track of a task, and what its run goes by.
         name: of the tool.
         description: what the other agent's model is told of it.
         timeout_s: how long a task may take; None is the other agent's limit for tools.
@@ -28,13 +38,24 @@ def agent_tool(
     Raises:
         ToolError: name or description is none.
     """
+    if not (isinstance(name, str) and TOOL_NAME.fullmatch(name)):
+        raise ToolError(f"{name!r} is no tool's name; use 1 to 64 letters, digits, _ or -")
+    if not isinstance(description, str) or not description.strip():
+        raise ToolError(f"{name} has the description {description!r}; say what it is good for")
 
     def delegate(task: str) -> str:
-        worker = agent.fork()
+        task = arguments.words("the task", task)
+        cancellation = Cancellation()  # here: nobody may wait any more before the run begins
         running = running_call()
         if running is not None:
-            running.on_abandon(worker.cancel)
-        return _answer(name, worker.run(task))
+            running.on_abandon(lambda: cancellation.cancel("cancelled", "nobody waits for it"))
+        setup, track = begin()
+        limits, options = checked_options({}, list(track.tools), setup.temperature)
+
+        def told() -> Conversation:
+            return track.told(task, pin=False, background=setup.background)
+
+        return _answer(name, last_result(track.work(setup, told, limits, options, cancellation)))
 
     delegate.__name__ = name
     delegate.__doc__ = description

@@ -7,7 +7,6 @@ import contextvars
 import copy
 import functools
 import inspect
-import re
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast, overload
@@ -17,10 +16,9 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import ArgsKwargs, PydanticSerializationError, to_json
 
 from longctx import arguments
-from longctx.errors import RequestError, ToolError
+from longctx.agents.names import TOOL_NAME
+from longctx.errors import ToolError
 from longctx.types import problems
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Tool:
@@ -50,7 +48,7 @@ class Tool:
         self._function = function
         self._arguments = _arguments_of(function, self.name)
         self.timeout_s = check_timeout(timeout_s)
-        self.confirm = _is_flag("confirm", confirm)
+        self.confirm = arguments.flag("confirm", confirm)
         self.parameters: dict[str, Any] = _without_titles(self._arguments.json_schema())
 
     @property
@@ -148,7 +146,7 @@ def tool(
         5
     """
     timeout_s = check_timeout(timeout_s)
-    if function is None and (timeout_s is not None or _is_flag("confirm", confirm)):
+    if function is None and (timeout_s is not None or arguments.flag("confirm", confirm)):
         return functools.partial(Tool, timeout_s=timeout_s, confirm=confirm)
     return Tool(cast(Any, function), timeout_s=timeout_s, confirm=confirm)
 
@@ -162,15 +160,13 @@ def check_timeout(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else arguments.seconds("timeout_s", timeout_s)
 
 
-def _is_flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise RequestError(f"{name} is {value!r}; use True or False")
-    return value
-
-
 def _name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", None)
-    if not inspect.isroutine(function) or not isinstance(name, str) or not _NAME.fullmatch(name):
+    if (
+        not inspect.isroutine(function)
+        or not isinstance(name, str)
+        or not TOOL_NAME.fullmatch(name)
+    ):
         raise ToolError(
             f"{function!r} cannot be a tool: decorate a function whose name has 1 to 64 letters, "
             "digits, _ or -"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from longctx import arguments
 from longctx.documents.document import Document
 from longctx.documents.load import load_document
 from longctx.errors import DocumentError, LongCtxError, ToolError
@@ -37,15 +38,17 @@ def load_resources(server: McpServer, uris: Sequence[str] | None = None) -> Load
         RemoteError: the server broke off.
         DocumentError: it has none of these addresses.
         ToolError: it does not list what it has.
+        RequestError: the addresses are no list of texts.
     """
+    asked = None if uris is None else arguments.texts("uris", uris)
     listed = {resource.uri: resource for resource in server.resources()}
-    if uris is not None:
-        missing = [uri for uri in uris if uri not in listed]
+    if asked is not None:
+        missing = [uri for uri in asked if uri not in listed]
         if missing:
             raise DocumentError(
                 f"{server.name} has no resource {missing[0]!r}; resources() lists what it has"
             )
-        listed = {uri: listed[uri] for uri in uris}
+        listed = {uri: listed[uri] for uri in asked}
     documents: list[Document] = []
     skipped: list[tuple[str, str]] = []
     for resource in listed.values():

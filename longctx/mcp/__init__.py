@@ -9,6 +9,6 @@ The SDK is the extra ``mcp``, and is imported where a server is opened.
 """
 
 from longctx.mcp.remote import Refused, RemotePrompt, RemoteResource, RemoteTool
-from longctx.mcp.server import McpServer
+from longctx.mcp.server import McpServer, McpSettings
 
-__all__ = ["McpServer", "Refused", "RemotePrompt", "RemoteResource", "RemoteTool"]
+__all__ = ["McpServer", "McpSettings", "Refused", "RemotePrompt", "RemoteResource", "RemoteTool"]

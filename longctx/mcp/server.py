@@ -10,6 +10,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from typing_extensions import TypedDict
+
 from longctx import arguments
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, RequestError, ToolError
@@ -43,6 +45,18 @@ MAX_TOOLS = 128
 MAX_RESOURCES = 10_000
 _MAX_PAGES = 100
 _RUNNERS = ("npx", "uvx", "uv", "python", "python3", "node", "docker", "run", "-m", "-y")
+
+
+class McpSettings(TypedDict, total=False):
+    """The arguments of :class:`McpServer` by these names."""
+
+    name: str | None
+    env: Mapping[str, str] | None
+    cwd: str | None
+    headers: Mapping[str, str] | None
+    timeout_s: float
+    connect_timeout_s: float
+    max_result_bytes: int
 
 
 class McpServer(Closing):
@@ -82,7 +96,12 @@ class McpServer(Closing):
         max_result_bytes: int = 1 << 20,
     ) -> None:
         text = arguments.words("an MCP server", command_or_url).strip()
-        self.address = Address(text, dict(env or {}), cwd, dict(headers or {}))
+        self.address = Address(
+            text,
+            env=_texts_by_name("env", env),
+            cwd=None if cwd is None else str(arguments.path("cwd", cwd)),
+            headers=_checked_headers(headers),
+        )
         self.name = _checked_name(name) if name is not None else _name_of(self.address)
         self.timeout_s = arguments.seconds("timeout_s", timeout_s)
         self.max_result_bytes = arguments.whole("max_result_bytes", max_result_bytes, least=1)
@@ -204,7 +223,7 @@ class McpServer(Closing):
         found = self._list("prompts", lambda c, cursor: c.list_prompts(cursor=cursor), MAX_TOOLS)
         return self._taken(found, remote_prompt)
 
-    def prompt(self, name: str, **values: str) -> tuple[Message, ...]:
+    def prompt(self, name: str, /, **values: str) -> tuple[Message, ...]:
         """A prompt, filled in: what to say, in whose role.
 
         Raises:
@@ -266,6 +285,31 @@ class McpServer(Closing):
         if refused not in self.refused:
             self.refused += (refused,)
             logger.warning("%s of %s is left out: %s", refused.name, self.name, reason)
+
+
+def _texts_by_name(what: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise RequestError(f"{what} is {given!r:.80}; pass a dict of texts")
+    for name, value in given.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            # Not the value: it may be a password.
+            raise RequestError(
+                f"{what} has {name!r:.80} of {type(value).__name__}; names and values are texts"
+            )
+    return dict(given)
+
+
+def _checked_headers(given: Mapping[str, str] | None) -> dict[str, str]:
+    headers = _texts_by_name("headers", given)
+    for name, value in headers.items():
+        if not (name and (name + value).isascii() and (name + value).isprintable()):
+            raise RequestError(
+                f"headers has {name!r}, which HTTP does not take: names and values are letters, "
+                "digits and signs of ASCII in one line"
+            )
+    return headers
 
 
 def _checked_name(name: str) -> str:

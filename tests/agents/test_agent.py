@@ -268,13 +268,30 @@ def test_nonsense_turns(text):
         ({"max_steps": 0}, RequestError),
         ({"policy": 5}, RequestError),
         ({"temperature": -1}, RequestError),
+        ({"tools": 5}, ToolError),
+        ({"tools": add}, ToolError),
+        ({"confirm": True}, RequestError),
+        ({"background": 3}, RequestError),
+        ({"prepares": "x"}, RequestError),
+        ({"read_back": None}, RequestError),
+        ({"embedder": 3}, RequestError),
+        ({"call_log": 3}, RequestError),
+        ({"tracer": 3}, RequestError),
+        ({"llm": 3}, RequestError),
     ],
-    ids=["no tool", "twice", "no step", "no policy", "colder than cold"],
+    ids=str,
 )
 def test_nonsense_agents(options, kind):
     """They are refused when they are made."""
     with pytest.raises(kind):
-        Agent(ScriptedChatModel([]), **options)
+        Agent(**{"llm": ScriptedChatModel([]), **options})
+
+
+def test_tools_may_come_one_by_one():
+    """What can be read once is read once; forks have them, too."""
+    agent = Agent(ScriptedChatModel([]), tools=(one for one in [add, fail]))
+    assert [one.name for one in agent.tools][:2] == ["add", "fail"]
+    assert agent.fork().tools[:2] == agent.tools[:2] == (add, fail)
 
 
 def test_a_backend_failure_rises():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from longctx import LongContextLLM
 from longctx.agents import (
@@ -335,6 +338,48 @@ def test_calls_are_logged(tmp_path: Path) -> None:
         Agent(
             ScriptedChatModel([call("add", a=1, b=1)]), tools=[add], call_log=tmp_path / "no" / "x"
         ).run("go")
+
+
+@given(text=st.text())
+@example(text="a\u2028b\u2029c\x85d\r\n\x0be")
+def test_a_logged_call_is_a_line_whatever_it_says(text: str) -> None:
+    """JSON leaves characters bare that end a line in other places."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = CallLog(Path(folder) / "calls.jsonl")
+        asked = call("echo", text=text)
+        for _ in range(2):
+            log.write(asked, ToolResult(call_id="1", name="echo", text=text), 0.1)
+        assert [(one.arguments, one.result) for one in log.calls()] == [({"text": text}, text)] * 2
+
+
+def test_a_tool_is_told_in_spite_of_what_fails() -> None:
+    """What one function of it raises neither ends the run nor keeps the others from it."""
+    told: list[str] = []
+
+    def fail() -> None:
+        told.append("failed")
+        raise ValueError("gone already")
+
+    @tool(timeout_s=0.05)
+    def hang() -> str:
+        """Hang."""
+        running = running_call()
+        assert running is not None
+        ended = threading.Event()
+        running.on_abandon(fail)
+        running.on_abandon(lambda: told.append("ended"))
+        running.on_abandon(ended.set)
+        ended.wait(30)
+        running.on_abandon(fail)  # at once
+        told.append("returned")
+        last.set()
+        return ""
+
+    last = threading.Event()
+    result = Agent(ScriptedChatModel([call("hang"), "Done."]), tools=[hang]).run("go")
+    assert result.text == "Done."
+    assert last.wait(30)
+    assert told == ["failed", "ended", "failed", "returned"]
 
 
 def test_progress_of_a_tool_is_told() -> None:

@@ -282,6 +282,23 @@ def test_a_forgotten_run_leaves_the_file_too(tmp_path: Path):
         assert [m.content for m in again.transcript] == ["two", "Two."]
 
 
+def test_another_conversation_is_in_the_file_too(tmp_path: Path):
+    """What was taken back is in it no more, nor is it found."""
+    with ConversationStore(tmp_path / "c.sqlite") as store:
+        agent = store.open("a", ScriptedChatModel(["One.", "Two.", "Three."]), system="Count.")
+        agent.run("My badge is 4821.")
+        before = agent.conversation
+        agent.run("My badge is 1111 now.")
+        assert agent.archive.find(agent.transcript, "1111", 3)
+        agent.go_on(agent.conversation.without_last_turn())
+        assert store.open("a", ScriptedChatModel([])).conversation == before
+        assert not agent.archive.find(agent.transcript, "1111", 3)
+        agent.run("three")
+        again = store.open("a", ScriptedChatModel([]))
+        assert again.conversation == agent.conversation
+        assert [m.content for m in again.transcript[3:]] == ["three", "Three."]
+
+
 def test_a_conversation_deleted_while_open_is_written_anew(tmp_path: Path):
     """Whole, and not only what came after."""
     with ConversationStore(tmp_path / "c.sqlite") as store:

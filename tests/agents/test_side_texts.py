@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from longctx import LongContextLLM
-from longctx.agents import Agent, ConversationStore, ToolResult, tool
-from longctx.errors import ToolError
+from longctx.agents import Agent, ConversationStore, RunningCall, ToolResult, policies, tool
+from longctx.agents.policies import View
+from longctx.agents.running import CURRENT
+from longctx.errors import RequestError, ToolError
 from longctx.testing import ScriptedChatModel
 from longctx.types import Completion, Message, Timings, ToolCall, Usage, WindowReport
 from tests.models import TINY
@@ -54,6 +58,52 @@ def test_a_fork_goes_its_own_way(tmp_path) -> None:
         assert (fork.max_steps, fork.tools, fork.policy) == (3, fork.tools, agent.policy)
         assert fork.run("1 + 2?").text == "3."
         assert store.list()[0].messages == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("llm", ScriptedChatModel(["Another."])),
+        ("policy", policies.keep_everything),
+        ("max_steps", 3),
+        ("tool_timeout_s", 5.0),
+        ("background", lambda words: "It is Monday."),
+        ("temperature", 0.7),
+        ("agent_name", "another"),
+        ("confirm", lambda call: True),
+        ("call_log", None),
+    ],
+)
+def test_what_was_set_later_holds_for_forks(tmp_path: Path, name: str, value: Any) -> None:
+    """As it does for the agent's next run; what was not set is as it was."""
+    agent = Agent(ScriptedChatModel(["One."]), call_log=tmp_path / "calls.jsonl")
+    setattr(agent, name, value)
+    fork = agent.fork()
+    for each in ("llm", "policy", "max_steps", "tool_timeout_s", "background", "temperature",
+                 "agent_name", "confirm", "call_log"):  # fmt: skip
+        assert getattr(fork, each) is getattr(agent, each)
+    assert getattr(fork, name) is value
+
+
+def test_a_setting_of_a_run_is_the_one_that_was_set_last() -> None:
+    """By the agent, its forks and its tasks; one that is none is refused where it counts."""
+    llm = ScriptedChatModel(["Yes."] * 4)
+    agent = Agent(llm)
+    agent.temperature = 0.7
+    agent.run("Hi")
+    agent.fork().run("Hi")
+    agent.as_tool("delegate", "Work.").call({"task": "Hi"})
+    assert [one.options["temperature"] for one in llm.calls] == [0.7] * 3
+    agent.confirm = True  # type: ignore[assignment]
+    with pytest.raises(RequestError, match="confirm"):
+        agent.run("Hi")
+
+
+def test_an_embedder_is_loaded_once() -> None:
+    """One that is named is the same in each fork."""
+    agent = Agent(ScriptedChatModel([]), embedder="a-model-that-is-nowhere")
+    assert agent.archive.embedder is not None
+    assert agent.fork().fork().archive.embedder is agent.archive.embedder
 
 
 def test_a_fork_of_a_run_in_the_middle_has_none_of_it() -> None:
@@ -106,10 +156,18 @@ def test_one_that_comes_to_no_answer() -> None:
     assert "calculate came to no answer: the model still wanted tools" in result.text
 
 
-@pytest.mark.parametrize(("name", "description"), [("two words", "x"), ("ok", "")])
-def test_names_that_are_none(name: str, description: str) -> None:
-    """They are refused as those of functions are."""
-    with pytest.raises(ToolError):
+@pytest.mark.parametrize(
+    ("name", "description", "said"),
+    [
+        ("two words", "x", "'two words' is no tool's name"),
+        (3, "x", "3 is no tool's name"),
+        ("ok", "", "ok has the description ''"),
+        ("ok", 3, "ok has the description 3"),
+    ],
+)
+def test_names_that_are_none(name: Any, description: Any, said: str) -> None:
+    """They are refused as those of functions are, in words that suit."""
+    with pytest.raises(ToolError, match=said):
         Agent(ScriptedChatModel([])).as_tool(name, description)
 
 
@@ -123,6 +181,41 @@ def test_cancelling_reaches_sub_agents() -> None:
     threading.Thread(target=lambda: hanging.began.wait(30) and agent.cancel()).start()
     assert agent.run("go").stop_reason == "cancelled"
     assert hanging.ended.wait(30)
+
+
+def test_a_task_that_nobody_waits_for_does_not_begin() -> None:
+    """Abandoned between its call and its run: the model is not asked."""
+    llm = ScriptedChatModel(["Too late."])
+    running = RunningCall(call("delegate", task="x"), lambda progress: None)
+    running.abandon()
+    token = CURRENT.set(running)
+    try:
+        with pytest.raises(ToolError, match="nobody waits"):
+            Agent(llm).as_tool("delegate", "Work.").call({"task": "x"})
+    finally:
+        CURRENT.reset(token)
+    assert llm.calls == []
+
+
+def test_nothing_is_prepared_behind_a_task() -> None:
+    """What it was done on is thrown away."""
+    threads: list[str] = []
+
+    def noting(view: View) -> View:
+        threads.append(threading.current_thread().name)
+        return view
+
+    worker = Agent(ScriptedChatModel(["Yes."] * 2), policy=noting, prepares=True)
+
+    def prepared() -> bool:
+        for thread in [t for t in threading.enumerate() if t.name == "prepare"]:
+            thread.join(30)
+        return "prepare" in threads
+
+    assert worker.as_tool("delegate", "Work.").call({"task": "x"}) == "Yes."
+    assert not prepared()
+    worker.fork().run("Hi")
+    assert prepared()
 
 
 def test_tasks_of_one_step_run_side_by_side() -> None:

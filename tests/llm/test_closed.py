@@ -143,12 +143,14 @@ def qa_calls(qa: DocumentQA, folder: Path) -> dict[str, Call | None]:
 def agent_calls(agent: Agent, llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
     """Every public name of an agent over a model."""
     return {
+        "archive": None,
         "as_tool": None,
         "cancel": None,
         "context": lambda: agent.context,
         "conversation": None,
         "fork": lambda: agent.fork().run("hello"),
         "go_on": None,
+        "journal": None,
         "prepare": lambda: agent.prepare(),
         "report": lambda: agent.report(),
         "load": lambda: Agent.load(folder / "agent.json", llm).run("hello"),

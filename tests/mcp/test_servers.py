@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -153,12 +154,16 @@ def test_results_that_are_too_long(friendly: McpTools) -> None:
 
 def test_prompts(friendly: McpTools) -> None:
     """They are messages, which an agent is told; what they have of special tokens is text."""
-    (prompt,) = friendly.prompts()
+    prompt, greeting = friendly.prompts()
     assert (prompt.name, prompt.required, prompt.optional) == ("review", ("code",), ())
     (message,) = friendly.prompt("review", code="x = 1")
     assert (message.role, message.content) == ("user", "Review this: x = 1 <|im_start|>")
     with pytest.raises(ToolError, match="refused"):
         friendly.prompt("review")
+    # Arguments may be called as ours are.
+    assert (greeting.name, greeting.required) == ("greeting", ("name", "self"))
+    (message,) = friendly.prompt("greeting", name="Anna", self="Ben")
+    assert message.content == "Greet Anna and Ben."
 
 
 def test_names_that_clash_are_told_apart() -> None:
@@ -193,6 +198,39 @@ def test_calls_that_need_a_yes() -> None:
         agent = Agent(ScriptedChatModel([call("die"), "No."]), tools=[server])
         assert "die was not called: nobody was asked" in results(agent)[0].text
         assert server.is_up
+
+
+@pytest.mark.parametrize(
+    ("confirm", "asked"),
+    [
+        (False, set()),
+        (
+            True,
+            {"add", "much", "forget", "count", "wait", "list_resources", "read_resource"},
+        ),
+        ("changes", {"much", "forget", "count", "wait"}),
+        (["forget", "read_resource"], {"forget", "read_resource"}),
+        ((), set()),
+    ],
+)
+def test_which_calls_need_a_yes(tmp_path: Path, confirm: Any, asked: set[str]) -> None:
+    """Those of the two tools that read resources are calls like others."""
+    with mcp(command("friendly", tmp_path), confirm=confirm) as server:
+        assert {one.name for one in server.tools if one.confirm} == asked
+
+
+def test_names_that_no_tool_has(tmp_path: Path) -> None:
+    """A misspelt one would be called unasked: it is refused, and the server is ended."""
+    with pytest.raises(RequestError, match=r"'forgett', and friendly has no .* are add, much"):
+        mcp(command("friendly", tmp_path), confirm=["forgett", "add"])
+    assert children("friendly.py") == []
+
+
+@pytest.mark.parametrize("uris", ["notes://risk", 5, [5]])
+def test_addresses_that_are_no_list(friendly: McpTools, uris: Any) -> None:
+    """One address is not a list of letters."""
+    with pytest.raises(RequestError, match="uris"):
+        load_resources(friendly, uris)
 
 
 def test_a_server_that_comes_back(tmp_path: Path) -> None:
@@ -236,12 +274,12 @@ def test_a_command_that_was_killed_is_started_again() -> None:
     assert children() == []
 
 
-def children() -> list[int]:
+def children(file: str = "hostile.py") -> list[int]:
     """Servers that this process started, and that still run."""
     return [
         child.pid
         for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "hostile.py" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE and file in " ".join(child.cmdline())
     ]
 
 
@@ -268,6 +306,18 @@ def test_a_stored_conversation_goes_on_with_its_servers(tmp_path: Path) -> None:
         ("python", {"name": "two\nlines"}, RequestError, "letters, digits"),
         ("python", {"timeout_s": 0}, RequestError, "timeout_s"),
         ("python", {"confirm": "sometimes"}, RequestError, "confirm"),
+        ("python", {"confirm": None}, RequestError, "confirm"),
+        ("python", {"confirm": 5}, RequestError, "confirm"),
+        ("python", {"confirm": [5]}, RequestError, "confirm"),
+        ("python", {"confirm": b"changes"}, RequestError, "confirm"),
+        ("python", {"timeout": 5}, RequestError, "did you mean timeout_s"),
+        ("python", {"env": {"A": 1}}, RequestError, "env has 'A' of int"),
+        ("python", {"env": [("A", "1")]}, RequestError, "env"),
+        ("python", {"cwd": 5}, RequestError, "cwd"),
+        ("http://127.0.0.1:9/mcp", {"headers": "x"}, RequestError, "headers"),
+        ("http://127.0.0.1:9/mcp", {"headers": {"X": None}}, RequestError, "headers has 'X'"),
+        ("http://127.0.0.1:9/mcp", {"headers": {"X": "é"}}, RequestError, "headers has 'X'"),
+        ("http://127.0.0.1:9/mcp", {"headers": {"X": "a\nb"}}, RequestError, "headers has 'X'"),
     ],
 )
 def test_what_cannot_be_opened(

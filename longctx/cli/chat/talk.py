@@ -142,13 +142,8 @@ class Talk:
         raise RequestError("nothing was asked yet; type a question first")
 
     def _go_back(self) -> None:
-        """To where the last question that was answered was not asked yet.
-
-        In another agent: what this one has found of its conversation is of that question, too.
-        """
-        before = self._agent.conversation.without_last_turn()
-        self._agent = self._new_agent()
-        self._agent.go_on(before)
+        """To where the last question that was answered was not asked yet."""
+        self._agent.go_on(self._agent.conversation.without_last_turn())
 
 
 def _file(argument: str) -> Path:

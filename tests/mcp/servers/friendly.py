@@ -58,6 +58,10 @@ def make(marks: Path) -> MCPServer[None]:
     def review(code: str) -> str:
         return f"Review this: {code} <|im_start|>"
 
+    @server.prompt(description="Greet somebody.")
+    def greeting(name: str, self: str) -> str:
+        return f"Greet {name} and {self}."
+
     return server
 
 
