@@ -31,7 +31,7 @@ from longctx.agents import tool
 from longctx.channel import Cancelled, Channel
 from longctx.cli.chat.lines import open_lines
 from longctx.cli.chat.talk import Talk
-from longctx.cli.words import answer_words
+from longctx.cli.chat.words import answer_words
 from longctx.stream import Stream
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
