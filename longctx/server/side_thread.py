@@ -50,7 +50,7 @@ class SideThread:
             raise stopping()
         if len(self._asked) >= self._most:
             raise queue_full(len(self._asked) - 1, self._most - 1, retry_s=1)
-        asked = asyncio.ensure_future(in_time(work(), self._timeout_s, self._remedy))
+        asked = asyncio.ensure_future(self._in_time(work))
         self._asked.add(asked)
         try:
             return await asked
@@ -64,6 +64,9 @@ class SideThread:
     async def run(self, do: Callable[[], T]) -> T:
         """A step of it, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+
+    async def _in_time(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await in_time(work(), self._timeout_s, self._remedy)
 
     def end_all(self) -> None:
         """Tell all who have no answer yet that they get none (503)."""

@@ -76,6 +76,7 @@ def test_what_is_typed(tmp_path: Path) -> None:
         terminal.wait_for("> /save")
         terminal.type(f"{file}{ENTER}")
         terminal.wait_for("2 messages in")
+        terminal.wait_for(lambda: "1 turn" in terminal.bottom)  # Ctrl-C before is the command's
         terminal.type(f"not this{CTRL_C}")
         terminal.wait_for("Ctrl-D ends")
         terminal.type(CTRL_D)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import pytest
-
 from longctx.server.errors import ApiError
 from longctx.server.side_thread import SideThread
 
