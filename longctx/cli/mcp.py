@@ -12,6 +12,9 @@ from longctx.cli.files import named_files
 from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import MaxTokensOption, ThinkingOption, errors
 from longctx.cli.sampling import conversation_options, takes_sampling
+from longctx.listening import listening_on
+
+_HOST = "127.0.0.1"
 
 
 @opens_model
@@ -76,5 +79,6 @@ def mcp(
                 errors.print(f"serving {n:,} documents over the standard streams")
                 server.run()
             else:
-                errors.print(f"serving {n:,} documents at http://127.0.0.1:{port}/mcp")
-                server.run("streamable-http", port=port)
+                errors.print(f"will serve {n:,} documents at http://{_HOST}:{port}/mcp")
+                with listening_on(_HOST, port, "give another --port"):
+                    server.run("streamable-http", host=_HOST, port=port)

@@ -26,7 +26,7 @@ from longctx.server.openai.documents import ERRORS
 from longctx.server.openai.embeddings import embedding_routes
 from longctx.server.openai.models import model_routes
 from longctx.server.origins import origins_pattern
-from longctx.server.page.routes import page_routes
+from longctx.server.page.routes import file_readers, page_routes
 from longctx.server.rerank.model import RerankWorker, TextReranker
 from longctx.server.rerank.routes import rerank_routes
 from longctx.server.responses.routes import response_routes
@@ -46,8 +46,9 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application over a model, or several; they stay their caller's to close.
 
-    ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, and its
-    ``metrics``, :class:`~longctx.server.metrics.Metrics`.
+    ``app.state`` has its ``worker``, a :class:`~longctx.server.worker.ModelWorker`, its
+    ``metrics``, :class:`~longctx.server.metrics.Metrics`, and ``end_all``, a function that tells
+    all who have no answer yet that they get none (503).
 
     Args:
         llm: the model, which other threads may use too; or several
@@ -61,6 +62,8 @@ def create_app(
     worker = ModelWorker(max_waiting=n, timeout_s=timeout_s)
     embeddings = EmbeddingWorker(embedder, max_waiting=n, timeout_s=timeout_s) if embedder else None
     ranker = RerankWorker(reranker, max_waiting=n, timeout_s=timeout_s) if reranker else None
+    readers = file_readers(max_waiting=n, timeout_s=timeout_s)
+    beside = [each for each in (embeddings, ranker, readers) if each is not None]
     metrics = Metrics(lambda: len(worker))
     models = llm if isinstance(llm, ModelPool) else ModelPool.holding(llm, _name(llm, settings))
     service = Service(models, settings, worker, metrics, embedder, reranker)
@@ -70,9 +73,14 @@ def create_app(
         yield
         worker.close()
         await models.stop()
-        for beside in (embeddings, ranker):
-            if beside is not None:
-                await beside.close()
+        for each in beside:
+            await each.close()
+
+    def end_all() -> None:
+        worker.end_all()
+        models.end_waiting()
+        for each in beside:
+            each.end_all()
 
     app = FastAPI(
         title="longctx",
@@ -83,7 +91,7 @@ def create_app(
         lifespan=life,
         responses=ERRORS,
     )
-    app.state.worker, app.state.metrics = worker, metrics
+    app.state.worker, app.state.metrics, app.state.end_all = worker, metrics, end_all
     kept = ResponseStore(settings.max_responses, settings.max_responses_bytes)
     app.include_router(completion_routes(service))
     app.include_router(embedding_routes(service, embeddings))
@@ -94,7 +102,7 @@ def create_app(
     app.include_router(llama_routes(service))
     app.include_router(native_routes(service))
     app.include_router(about_routes(service))
-    app.include_router(page_routes(service))
+    app.include_router(page_routes(service, readers))
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(Aliases)

@@ -8,19 +8,26 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from longctx.server.errors import client_gone
+
 T = TypeVar("T")
 
 
-async def while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T | None:
-    """Await an answer; cancel it and return None when the client is gone first.
+async def while_connected(request: Request, answer: Coroutine[Any, Any, T]) -> T:
+    """Await an answer; cancel it when the client is gone first.
 
     The request's body must have been read.
+
+    Raises:
+        ApiError: the client is gone (499).
     """
     work = asyncio.ensure_future(answer)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
+        if not work.done():
+            raise client_gone()
+        return work.result()
     finally:
         work.cancel()
         gone.cancel()

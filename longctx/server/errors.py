@@ -83,6 +83,21 @@ def timed_out(timeout_s: float, remedy: str) -> ApiError:
     )
 
 
+def stopping() -> ApiError:
+    """503: who has no answer yet gets none."""
+    return ApiError(
+        503,
+        "the server stops, and this answer was not complete in time; ask again when it runs, or "
+        "stop it with a longer --grace",
+        code="shutting_down",
+    )
+
+
+def client_gone() -> ApiError:
+    """499, as nginx has it: nobody reads it; the log and the counters do."""
+    return ApiError(499, "the client is gone", code="client_gone")
+
+
 def as_api_error(error: Exception) -> ApiError:
     """Say any exception in words and a code; one that nobody foresaw is logged and not told."""
     if isinstance(error, ApiError):

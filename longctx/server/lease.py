@@ -34,13 +34,13 @@ class ModelEntry:
     Attributes:
         source: where it comes from.
         llm: the model while it is open.
-        is_loading: it is being opened.
+        is_loading: it is being opened, or prepared for that.
         error: why it could not be opened the last time.
         n_bytes: what it takes while it is open.
         is_owned: whether the pool opened it, and so closes it.
         is_leaving: it is closed when nobody uses it any more, and lent to nobody until then.
         n_users: leases that were granted and not given back.
-        waiting: leases that wait until it is open.
+        waiting: leases that wait until it is open, or may be lent again.
         used: when it was used last, on a clock of its own kind.
         facts: None until it has been open.
     """
@@ -78,11 +78,6 @@ class ModelEntry:
         """Whether a request can have it at once."""
         return self.llm is not None and not self.is_leaving
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether anybody still waits for it."""
-        return any(not lease.is_released for lease in self.waiting)
-
     def grant_all(self) -> None:
         """Lend it to all who wait, if it is open."""
         if self.is_lendable:
@@ -102,7 +97,7 @@ class Lease:
 
     Args:
         entry: the model.
-        given_back: called when it is.
+        given_back: called when it is, and when nobody waits for it any more.
     """
 
     def __init__(self, entry: ModelEntry, given_back: Callable[[], None]) -> None:
@@ -155,16 +150,14 @@ class Lease:
 
     def grant(self) -> None:
         """It is open."""
-        if self.is_released or self._entry.llm is None:
-            return
+        assert self._entry.llm is not None
         self._take()
         self._ready.set_result(self._entry.llm)
 
     def fail(self, error: ApiError) -> None:
         """It cannot be opened."""
-        if not self.is_released:
-            self._ready.set_exception(error)
-            self._ready.exception()  # who left does not ask
+        self._ready.set_exception(error)
+        self._ready.exception()  # who left does not ask
 
     def release(self) -> None:
         """Give it back, or wait for it no more. Idempotent."""
@@ -172,7 +165,10 @@ class Lease:
             return
         self.is_released = True
         self._end_all()
-        if self._ready.done() and self._ready.exception() is None:
+        if not self._ready.done():
+            self._entry.waiting.remove(self)
+            self._given_back()
+        elif self._ready.exception() is None:
             self._give_back()
 
     def _end_all(self) -> None:

@@ -1,8 +1,9 @@
 """Several models behind one server: each is opened when it is asked for, and the least recently
 used make way.
 
-Requests hold a lease on their model while they are answered, and no model is closed under one. All
-openings and closings stand in one line, so that memory is counted once.
+Requests hold a lease on their model while they are answered, and no model is closed under one.
+Models are prepared (found, downloaded, planned) side by side; all that takes or frees memory stands
+in one line, so that it is counted once.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from longctx.closing import Closing
 from longctx.errors import BackendError, RequestError
 from longctx.model_info import format_bytes
 from longctx.planner.memory_limit import resolve_memory_limit
-from longctx.server.errors import ApiError, as_api_error
+from longctx.server.errors import ApiError, as_api_error, stopping
 from longctx.server.lease import Lease, ModelEntry
 from longctx.server.model_source import ModelSource, Prepared, check_sources
 from longctx.server.served import ServedModel
@@ -55,9 +56,12 @@ class ModelPool(Closing):
         self._limit = resolve_memory_limit(memory_limit)[0]
         self._max_open = max_open
         self._announce = announce
-        self._line: deque[ModelEntry] = deque()
-        self._opener: asyncio.Task[None] | None = None
+        self._line = asyncio.Lock()  # which lets go in the order in which it was asked
+        self._openings: set[asyncio.Task[None]] = set()
+        # Of its own: a download takes long, and answers begin in the threads of the event loop.
+        self._preparing = ThreadPoolExecutor(len(sources), thread_name_prefix="longctx-prepare")
         self._given_back = asyncio.Event()
+        self._is_stopping = False
         # Models are opened in threads, and one that comes too late is closed there.
         self._lock = threading.Lock()
         self._is_closed = False
@@ -79,6 +83,11 @@ class ModelPool(Closing):
         """How each does."""
         return list(self._entries.values())
 
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait until their model is open."""
+        return sum(len(entry.waiting) for entry in self._entries.values())
+
     def entry(self, name: str) -> ModelEntry:
         """How one of :attr:`names` does."""
         return self._entries[name]
@@ -90,27 +99,37 @@ class ModelPool(Closing):
         lease = Lease(entry, self._given_back.set)
         if entry.is_lendable:
             lease.grant()
+        elif self._is_stopping:
+            lease.fail(stopping())
         else:
             entry.waiting.append(lease)
-            self._queue(entry)
+            self._seek(entry)
         return lease
 
     async def unload(self, name: str) -> bool:
         """Close a model that nobody uses; False where somebody does, or it is not open, or it is
         its caller's to close."""
         entry = self._entries[name]
-        if entry.llm is None or entry.n_users or entry.is_leaving or not entry.is_owned:
+        if not _can_be_closed(entry):  # before the line, where others may have to be waited for
             return False
-        await self._close(entry)
+        async with self._line:
+            if not _can_be_closed(entry):
+                return False
+            await self._close(entry)
         return True
+
+    def end_waiting(self) -> None:
+        """Tell all who wait for a model, or come to, that they get none (503)."""
+        self._is_stopping = True
+        for entry in self._entries.values():
+            entry.fail(stopping())
 
     async def stop(self) -> None:
         """Open no more; who waits is told so."""
-        if self._opener is not None:
-            self._opener.cancel()
-            await asyncio.gather(self._opener, return_exceptions=True)
-        for entry in self._entries.values():
-            entry.fail(_stopping())
+        self.end_waiting()
+        for opening in self._openings:
+            opening.cancel()
+        await asyncio.gather(*self._openings, return_exceptions=True)
 
     def close(self) -> None:
         """Close what this has opened. Idempotent."""
@@ -120,36 +139,38 @@ class ModelPool(Closing):
             if entry.is_owned and entry.llm is not None:
                 entry.llm.close()
                 entry.llm = None
+        self._preparing.shutdown(wait=False)
 
-    def _queue(self, entry: ModelEntry) -> None:
-        if entry not in self._line:
-            self._line.append(entry)
-        if self._opener is None or self._opener.done():
-            self._opener = asyncio.ensure_future(self._open_all())
-
-    async def _open_all(self) -> None:
-        while self._line:
-            entry = self._line.popleft()
-            if entry.llm is None and entry.is_awaited:
-                await self._open(entry)
-            # Those that were asked to leave, and had not to.
-            for other in self._entries.values():
-                other.is_leaving = False
-                other.grant_all()
+    def _seek(self, entry: ModelEntry) -> None:
+        """Have it opened, unless it is; one that must leave is asked for when it has left."""
+        if entry.llm is None and not entry.is_loading:
+            entry.is_loading = True
+            opening = asyncio.ensure_future(self._open(entry))
+            self._openings.add(opening)
+            opening.add_done_callback(self._openings.discard)
 
     async def _open(self, entry: ModelEntry) -> None:
-        entry.is_loading = True
         try:
-            prepared = await asyncio.to_thread(entry.source.prepare, self._limit)
-            await self._make_room(prepared.n_bytes)
-            await asyncio.to_thread(self._open_now, entry, prepared)
+            prepared = await self._prepared(entry)
+            async with self._line:
+                try:
+                    await self._make_room(entry, prepared.n_bytes)
+                    if entry.waiting:
+                        await asyncio.to_thread(self._open_now, entry, prepared)
+                finally:
+                    self._lend_again()
         except Exception as error:
-            told = _cannot_open(entry.source.name, error)
-            entry.error = told.message
-            self._announce(told.message)
-            entry.fail(told)
+            self._failed(entry, error)
         finally:
             entry.is_loading = False
+
+    async def _prepared(self, entry: ModelEntry) -> Prepared:
+        if self._is_closed:
+            raise BackendError("the server has stopped")
+        prepare = entry.source.prepare
+        return await asyncio.get_running_loop().run_in_executor(
+            self._preparing, prepare, self._limit
+        )
 
     def _open_now(self, entry: ModelEntry, prepared: Prepared) -> None:
         self._announce(f"opening {entry.source.name}: {format_bytes(prepared.n_bytes)}")
@@ -161,10 +182,11 @@ class ModelPool(Closing):
         llm.close()
         raise BackendError("the server has stopped")
 
-    async def _make_room(self, n_bytes: int) -> None:
+    async def _make_room(self, entry: ModelEntry, n_bytes: int) -> None:
         """Close the least recently used until so much is free, those that answer when they are
-        done: they get no new requests meanwhile, or others would wait for ever."""
-        while not self._has_room(n_bytes):
+        done: they get no new requests meanwhile, or others would wait for ever. Where nobody waits
+        for the room any more, they stay."""
+        while entry.waiting and not self._has_room(n_bytes):
             leaving = min(self._open_entries(), key=lambda entry: (entry.n_users > 0, entry.used))
             leaving.is_leaving = True
             if leaving.n_users:
@@ -172,6 +194,12 @@ class ModelPool(Closing):
                 await self._given_back.wait()
             else:
                 await self._close(leaving)
+
+    def _lend_again(self) -> None:
+        """What is open, also what was asked to leave and had not to."""
+        for entry in self._entries.values():
+            entry.is_leaving = False
+            entry.grant_all()
 
     def _has_room(self, n_bytes: int) -> bool:
         opened = self._open_entries()
@@ -186,17 +214,19 @@ class ModelPool(Closing):
     async def _close(self, entry: ModelEntry) -> None:
         llm, entry.llm, entry.is_leaving = entry.llm, None, False
         self._announce(f"closing {entry.source.name}")
+        if entry.waiting:  # who came while it had to leave
+            self._seek(entry)
         if llm is not None:
             await asyncio.to_thread(llm.close)
-        if entry.is_awaited:
-            self._queue(entry)
+
+    def _failed(self, entry: ModelEntry, error: Exception) -> None:
+        """The operator's to mend, and no fault of the request."""
+        source, why = entry.source, as_api_error(error).message
+        beginning = f"the model {source.name!r:.100} cannot be opened: "
+        self._announce(beginning + why)
+        entry.error = beginning + source.without_paths(why)
+        entry.fail(ApiError(503, entry.error, code="model_unavailable", param="model"))
 
 
-def _cannot_open(name: str, error: Exception) -> ApiError:
-    """The operator's to mend, and no fault of the request."""
-    message = f"the model {name!r:.100} cannot be opened: {as_api_error(error).message}"
-    return ApiError(503, message, code="model_unavailable", param="model")
-
-
-def _stopping() -> ApiError:
-    return ApiError(503, "the server stops; ask again when it runs", code="shutting_down")
+def _can_be_closed(entry: ModelEntry) -> bool:
+    return entry.llm is not None and not entry.n_users and entry.is_owned

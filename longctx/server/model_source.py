@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from longctx.errors import RequestError
@@ -12,6 +15,8 @@ from longctx.models import DEFAULT_CTX, find_model
 from longctx.planner import PlanOptions, plan_context
 from longctx.server.relay import RelayedModel
 from longctx.server.served import ServedModel
+
+_PATH = re.compile(r"[^\n{}]*[/\\][^\n{}]*")
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,23 @@ class ModelSource:
         name: theirs.
         prepare: plans it for so many bytes of memory, or raises why it cannot be opened.
         target_ctx: its window in tokens; None where that is known when it is open.
+        paths: of this machine that it is made of.
     """
 
     name: str
     prepare: Callable[[int], Prepared]
     target_ctx: int | None = None
+    paths: tuple[Path, ...] = ()
+
+    def without_paths(self, text: str) -> str:
+        """An error as clients are told it: where files lie is the operator's business."""
+        for path in self.paths:
+            for form in (path, path.absolute(), path.resolve()):
+                text = text.replace(str(form), path.name)
+                if form.is_absolute() and form.parent != form.parent.parent:  # its neighbours
+                    text = text.replace(f"{form.parent}{os.sep}", "")
+        home = os.path.expanduser("~")  # where downloads are kept
+        return text.replace(home + os.sep, f"~{os.sep}") if len(home) > 1 else text
 
     @classmethod
     def of_file(cls, name: str, model: str, **opening: Any) -> ModelSource:
@@ -51,6 +68,7 @@ class ModelSource:
             model: as :class:`longctx.LongContextLLM` takes it.
             opening: the other arguments of that class.
         """
+        paths = tuple(_paths_of(model, *opening.values()))
         target_ctx = opening.pop("target_ctx", DEFAULT_CTX)
         planning = {k: opening.pop(k) for k in PlanOptions.__annotations__ if k in opening}
 
@@ -65,7 +83,7 @@ class ModelSource:
                 plan.memory.total_bytes, lambda: LongContextLLM(found.path, plan=plan, **opening)
             )
 
-        return cls(name, prepare, target_ctx)
+        return cls(name, prepare, target_ctx, paths)
 
     @classmethod
     def of_server(cls, name: str, base_url: str, model: str, **options: Any) -> ModelSource:
@@ -82,6 +100,15 @@ class ModelSource:
             lambda _: Prepared(0, lambda: RelayedModel.connect(base_url, model, **options)),
             options.get("target_ctx"),
         )
+
+
+def _paths_of(*given: Any) -> Iterator[Path]:
+    """What of a model's arguments may be a path: templates and texts have line breaks or braces."""
+    for value in given:
+        if isinstance(value, list | tuple):
+            yield from _paths_of(*value)
+        elif isinstance(value, Path) or (isinstance(value, str) and _PATH.fullmatch(value)):
+            yield Path(os.path.expanduser(value))
 
 
 def check_sources(sources: Sequence[ModelSource]) -> None:

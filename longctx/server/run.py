@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import uvicorn
 
-from longctx.errors import LongCtxError
+from longctx.listening import listening_on
 from longctx.server.app import create_app
 from longctx.server.embedder import TextEmbedder
 from longctx.server.model_pool import ModelPool
@@ -55,8 +56,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests; answers under way and waiting get their grace, then a 503."""
-        loop = asyncio.get_running_loop()
-        ending = loop.call_later(self._grace_s, self._app.state.worker.end_all)
+        ending = asyncio.get_running_loop().call_later(self._grace_s, self._app.state.end_all)
         try:
             await super().shutdown(sockets)
         finally:
@@ -90,14 +90,6 @@ def serve(
     """
     chosen = settings or ServerSettings()
     server = Server(llm, chosen, embedder, reranker, host=host, port=port)
-    try:
+    remedy = "give another --host, or another --port, such as 0 for a free one"
+    with listening_on(host, port, remedy), suppress(KeyboardInterrupt):
         server.run()
-    except KeyboardInterrupt:
-        pass
-    except SystemExit as stop:
-        if not stop.code:  # of whoever handles SIGTERM
-            raise
-        raise LongCtxError(
-            f"cannot listen on {host}, port {port} (the log says why); give another --host, or "
-            "another --port, such as 0 for a free one"
-        ) from stop

@@ -18,7 +18,7 @@ from longctx.server.asked import Asked
 from longctx.server.connection import while_connected
 from longctx.server.effort import with_effort
 from longctx.server.embedder import TextEmbedder
-from longctx.server.errors import ApiError
+from longctx.server.errors import ApiError, queue_full
 from longctx.server.event_stream import EventStream
 from longctx.server.metrics import Metrics
 from longctx.server.model_pool import ModelPool
@@ -126,39 +126,44 @@ class Service:
             await answers.jobs(None if answers.is_model_open else OPENED_WITHIN_S)
             return EventStream(answers, form, done, headers)
         results = await while_connected(request, answers.results())
-        if results is None:
-            return Response(status_code=499)  # nobody reads it; the log does
         for result in results:
             done(result)
         return JSONResponse(form.whole(results), headers=headers)
 
-    async def prompted(self, asked: Asked, read: Callable[[ServedPrompt], T]) -> T:
+    async def prompted(
+        self, request: Request, asked: Asked, read: Callable[[ServedPrompt], T]
+    ) -> T:
         """Render and count a conversation as its answer would prefill it, and read that.
 
         Raises:
-            ApiError: there is no such model, or it cannot be opened.
+            ApiError: as :meth:`using`.
             LongCtxError: the request was refused.
         """
+        return await self.using(request, asked.model, lambda llm: read(prompt_of(llm, asked)))
 
-        def look(llm: ServedModel) -> T:
-            return read(_prompt(llm, asked, with_effort(llm, asked.options, asked.effort)))
-
-        return await self.using(asked.model, look)
-
-    async def using(self, name: str | None, look: Callable[[ServedModel], T]) -> T:
+    async def using(
+        self, request: Request, name: str | None, look: Callable[[ServedModel], T]
+    ) -> T:
         """Ask a model for what is no answer.
 
         Args:
+            request: its client is listened to: for one that leaves no model is opened.
             name: that the client gives.
             look: called with the model, in a thread.
 
         Raises:
-            ApiError: there is no such model, or it cannot be opened.
+            ApiError: there is no such model, or it cannot be opened; too many wait for one, the
+                time is up, or the client is gone.
         """
-        lease = self.models.lease(self._choose(name)[0])
+        name, _ = self._choose(name)
+        n_waiting, most = self.models.n_waiting, self.settings.max_waiting
+        if n_waiting > most and not self.models.entry(name).is_lendable:
+            raise queue_full(n_waiting - 1, most, retry_s=1)
+        lease = self.models.lease(name)
         try:
             remedy = "ask again when the model is open"
-            return await in_time(lease.run(look), self.settings.timeout_s, remedy)
+            work = in_time(lease.run(look), self.settings.timeout_s, remedy)
+            return await while_connected(request, work)
         finally:
             lease.release()
 
@@ -187,6 +192,11 @@ class Service:
         if 0 in (options.get("temperature"), own.get("temperature", 1)):  # greedy: no more to say
             return {**own, **options} if "temperature" not in options else options
         return {"temperature": 1.0, **llm.info.sampling, **own, **options}
+
+
+def prompt_of(llm: ServedModel, asked: Asked) -> ServedPrompt:
+    """A conversation as its answer would prefill it, counted."""
+    return _prompt(llm, asked, with_effort(llm, asked.options, asked.effort))
 
 
 def _prompt(llm: ServedModel, asked: Asked, options: Mapping[str, Any]) -> ServedPrompt:

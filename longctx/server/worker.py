@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from longctx.server.errors import ApiError, queue_full, timed_out
+from longctx.server.errors import ApiError, queue_full, stopping, timed_out
 from longctx.server.time_limit import in_time
 from longctx.stream import Event, Stream
 from longctx.types import Chunk, Completion
@@ -180,14 +180,7 @@ class ModelWorker:
     def end_all(self) -> None:
         """Tell all who have no answer yet that they get none (503)."""
         for job in tuple(self._jobs):
-            job.end(
-                ApiError(
-                    503,
-                    "the server stops, and this answer was not complete in time; ask again when "
-                    "it runs, or stop it with a longer --grace",
-                    code="shutting_down",
-                )
-            )
+            job.end(stopping())
 
     def close(self) -> None:
         """Give up what is under way."""

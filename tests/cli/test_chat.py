@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
+
+import pytest
 
 from longctx import LongContextLLM
 from tests.cli.test_commands import run
@@ -66,6 +72,24 @@ def test_json_is_one_line_an_answer(tmp_path: Path) -> None:
     assert second["usage"]["cached_tokens"] > 0
     assert context["messages"] == 4
     assert f"4 messages in {file}" in said.stderr
+
+
+def test_prompts_are_not_in_the_file() -> None:
+    """Somebody types, and stdout is a file: each line of it is JSON, and the prompt is seen."""
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *OPTIONS, "--json"], stdin=slave, stdout=PIPE, stderr=PIPE
+    ) as child:
+        os.write(master, b"Hello\\\nthere.\n/context\n\x04")
+        said, prompts = child.communicate(timeout=60)
+    os.close(master)
+    os.close(slave)
+    answer, context = map(json.loads, said.splitlines())
+    assert answer["stop_reason"] in ("answer", "length")
+    assert context["messages"] == 2
+    assert prompts == b">   > > "
 
 
 def test_tools_come_from_a_file(tmp_path: Path) -> None:

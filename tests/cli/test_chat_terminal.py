@@ -31,7 +31,7 @@ from longctx.agents import tool
 from longctx.channel import Cancelled, Channel
 from longctx.cli.chat.lines import open_lines
 from longctx.cli.chat.talk import Talk
-from longctx.cli.words import answer_words
+from longctx.cli.chat.words import answer_words
 from longctx.stream import Stream
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
@@ -76,6 +76,7 @@ def test_what_is_typed(tmp_path: Path) -> None:
         terminal.wait_for("> /save")
         terminal.type(f"{file}{ENTER}")
         terminal.wait_for("2 messages in")
+        terminal.wait_for(lambda: "1 turn" in terminal.bottom)  # Ctrl-C before is the command's
         terminal.type(f"not this{CTRL_C}")
         terminal.wait_for("Ctrl-D ends")
         terminal.type(CTRL_D)

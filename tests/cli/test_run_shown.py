@@ -10,7 +10,9 @@ import pytest
 
 CODE = r"""
 from longctx.agents import Agent, tool, running_call
-from longctx.cli.run_shown import show_run
+from longctx.cli.chat.lines import open_lines
+from longctx.cli.chat.run_shown import show_run
+from longctx.cli.chat.words import PlainWords
 from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
 
@@ -21,12 +23,14 @@ def delete(path: str) -> str:
     return f"{path} is gone \x1b]0;title\x07"
 
 call = ToolCall(id="1", name="delete", arguments={"path": "a.txt"})
-show_run(Agent(ScriptedChatModel([call, "Well."]), tools=[delete]).stream("go"))
+events = Agent(ScriptedChatModel([call, "Well."]), tools=[delete]).stream("go")
+with open_lines(lambda: "", keeps_history=False) as lines:
+    show_run(events, PlainWords(), lines.ask)
 """
 
 
 def shown(typed: bytes | None) -> str:
-    """What stands on a terminal on which somebody types, or, of a pipe, in it."""
+    """What stands in a file while somebody types, or lines are piped in."""
     if typed is None:
         done = subprocess.run(
             [sys.executable, "-c", CODE], input=b"y\n", capture_output=True, check=True
@@ -52,9 +56,11 @@ def shown(typed: bytes | None) -> str:
     ],
 )
 def test_a_call_is_asked_for(typed: bytes | None, said: str) -> None:
-    """Who sits at the terminal says so; a pipe is nobody. What tools say moves no cursor."""
+    """Who sits at the terminal says so; a pipe is nobody. What tools say moves no cursor, and the
+    question is not in the file."""
     text = shown(typed)
     assert said in text
+    assert "or why not]" not in text
     assert "Well." in text
     assert not set(text) & {"\x1b", "\x07"}
     assert ("half \ufffd[2J done" in text) == (typed == b"y\n")

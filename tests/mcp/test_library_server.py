@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,15 @@ def test_a_library_is_named() -> None:
     done = run("mcp", ok=False)
     assert done.returncode == 2
     assert "--library" in done.stderr
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Exit status 1 and what to do, and nobody was told that it serves."""
+    (tmp_path / "keys.txt").write_text(FACTS)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ("--model", str(TINY), "--target-ctx", "1024", "--port", port)
+        done = run("mcp", str(tmp_path), *options, ok=False)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1, port {port}" in " ".join(done.stderr.split())
+    assert "serving" not in done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+import time
 from collections import Counter
 from typing import Any, cast
 
@@ -35,6 +37,7 @@ class _Noted:
         assert not self.n_users, "closed while it answers"
         assert not self.is_closed
         self.is_closed = True
+        time.sleep(0.002)  # as memory is given back
         self._world.taken -= self._n_bytes
         self._world.n_open -= 1
 
@@ -63,7 +66,8 @@ class _World:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_memory_and_users_are_respected(seed: int) -> None:
-    """Sixty requests, some of which leave before they get anything: all others are answered."""
+    """Sixty requests, some of which leave before they get anything: all others are answered, also
+    where somebody closes models by hand meanwhile."""
     chance = random.Random(seed)
     world, limit, most = _World(), chance.randint(4, 12), chance.choice([None, 1, 2])
     sizes = {f"m{i}": chance.randint(1, 5) for i in range(4)} | {"huge": 100}
@@ -92,10 +96,18 @@ def test_memory_and_users_are_respected(seed: int) -> None:
             lease.release()
             lease.release()
 
+    async def unload(pool: ModelPool) -> None:
+        for _ in range(20):
+            await asyncio.sleep(chance.random() / 100)
+            await pool.unload(chance.choice(list(sizes)))
+
     async def all_of_it() -> None:
         pool = ModelPool(sources, memory_limit=max(limit, 5), max_open=most)
-        await asyncio.gather(*(ask(pool) for _ in range(60)))
-        assert not any(entry.n_users or entry.is_awaited for entry in pool.entries)
+        unloads = chance.choice([0, 30])
+        await asyncio.gather(
+            *(ask(pool) for _ in range(60)), *(unload(pool) for _ in range(unloads))
+        )
+        assert not any(entry.n_users or entry.waiting for entry in pool.entries)
         await pool.stop()
         pool.close()
         pool.close()
@@ -114,16 +126,80 @@ def test_one_that_is_open_too_late_is_closed() -> None:
     """The server has stopped while its file was read."""
     world = _World()
 
-    async def stopped() -> None:
-        pool = ModelPool([world.source("a", 1, 0, random.Random(0))], memory_limit=10)
-        lease = pool.lease("a")
+    def opened() -> ServedModel:
         pool.close()
+        return cast(ServedModel, _Noted(world, 1))
+
+    pool = ModelPool([ModelSource("a", lambda _: Prepared(1, opened))], memory_limit=10)
+
+    async def stopped() -> None:
         with pytest.raises(ApiError, match="has stopped"):
-            await lease.ready()
+            await pool.lease("a").ready()
 
     asyncio.run(stopped())
-    assert world.openings["a"] == 1
-    assert world.n_open == 0
+    assert (world.most_open, world.n_open) == (1, 0)
+
+
+def _held(source: ModelSource, go: threading.Event) -> ModelSource:
+    """It, as a download that has not come yet."""
+
+    def prepare(limit: int) -> Prepared:
+        assert go.wait(20)
+        return source.prepare(limit)
+
+    return ModelSource(source.name, prepare)
+
+
+def test_a_download_holds_up_nobody() -> None:
+    """Others are opened and closed meanwhile; it takes its room when it is there."""
+    world, go, chance = _World(), threading.Event(), random.Random(0)
+    sources = [world.source(name, 1, 0, chance) for name in ("late", "a", "b")]
+    sources[0] = _held(sources[0], go)
+
+    async def asked() -> None:
+        with ModelPool(sources, memory_limit=9, max_open=1) as pool:
+            late = pool.lease("late")
+            for name in ("a", "b", "a"):
+                lease = pool.lease(name)
+                await asyncio.wait_for(lease.ready(), 10)
+                lease.release()
+            assert await pool.unload("a")
+            go.set()
+            await asyncio.wait_for(late.ready(), 10)
+            late.release()
+
+    asyncio.run(asked())
+    assert world.openings == {"late": 1, "a": 2, "b": 1}
+    assert world.most_open == 1
+
+
+def test_nothing_is_opened_for_nobody() -> None:
+    """Who leaves while a model is prepared, or waits for room, closes nothing of the others."""
+    world, go, chance = _World(), threading.Event(), random.Random(0)
+    sources = [world.source(name, 1, 0, chance) for name in ("late", "a", "b")]
+    sources[0] = _held(sources[0], go)
+
+    async def asked() -> None:
+        with ModelPool(sources, memory_limit=9, max_open=1) as pool:
+            late, busy = pool.lease("late"), pool.lease("a")
+            await busy.ready()
+            late.release()
+            go.set()
+            other = pool.lease("b")
+            while pool.entry("a").is_lendable:  # until it is asked to make way
+                await asyncio.sleep(0.001)
+            again = pool.lease("a")
+            assert pool.n_waiting == 2
+            other.release()
+            await asyncio.wait_for(again.ready(), 10)
+            again.release()
+            busy.release()
+            while any(entry.is_loading for entry in pool.entries):
+                await asyncio.sleep(0.001)
+            assert pool.entry("a").state == "loaded"
+
+    asyncio.run(asked())
+    assert world.openings == {"a": 1}
 
 
 def test_what_is_no_pool() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from openai import InternalServerError, NotFoundError, OpenAI
 from longctx import LongContextLLM
 from longctx.planner import plan_context
 from longctx.remote import RemoteLLM
-from longctx.server import ModelPool, ModelSource, event_stream, service
+from longctx.server import ModelPool, ModelSource, service
 from longctx.server.model_source import Prepared
 from tests.conftest import TinyGguf
 from tests.server.endless import ENDLESS, SHORT, EndlessLLM
@@ -148,11 +147,12 @@ def test_the_least_recently_used_makes_way_when_memory_is_short(tiny_gguf: TinyG
 
 
 def test_one_that_cannot_be_opened(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
-    """A 503 that says why; the others go on, and it is tried again."""
-    path = tmp_path / "late.gguf"
+    """A 503 that says why; the others go on, and it is tried again. Where files lie is told to the
+    operator alone."""
+    path, told = tmp_path / "late.gguf", list[str]()
     sources = [_file("here", tiny_gguf()), _file("late", path)]
     sources.append(_file("large", tiny_gguf(), target_ctx=1024, kv_type="nonsense"))
-    with ModelPool(sources) as pool, serving(pool) as live:
+    with ModelPool(sources, announce=told.append) as pool, serving(pool) as live:
         for name, why in (("late", "late.gguf"), ("large", "nonsense")):
             with pytest.raises(InternalServerError, match=why) as caught:
                 _ask(live, name)
@@ -161,6 +161,14 @@ def test_one_that_cannot_be_opened(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
             assert _states(live)[name] == "failed"
         with pytest.raises(InternalServerError, match="cannot be opened"):
             _ask(live, "late", n=2)
+        assert any(str(path) in line for line in told)
+        asked = {"model": "late", "messages": HI}
+        for reply in (
+            httpx.post(f"{live.url}/v1/chat/completions", json=asked, timeout=60),
+            httpx.get(f"{live.url}/v1/models"),
+        ):
+            assert "late.gguf" in reply.text
+            assert str(tmp_path) not in reply.text
         assert _ask(live, "here")
         path.write_bytes(tiny_gguf().read_bytes())
         assert _ask(live, "late") == _ask(live, "here")
@@ -196,51 +204,6 @@ def test_none_is_closed_while_it_answers(tiny_gguf: TinyGguf) -> None:
             assert other.result(60) == "other"
             assert later.result(60) == "one"
         assert _states(live) == {"one": "loaded", "other": "unloaded"}
-
-
-class _Slow:
-    """A model that is opened when it is told to."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.go = threading.Event()
-        self.asked = threading.Event()
-
-    def source(self) -> ModelSource:
-        def opened() -> LongContextLLM:
-            self.asked.set()
-            assert self.go.wait(30)
-            return LongContextLLM(self._path, **OPENING)
-
-        return ModelSource("slow", lambda _: Prepared(1, opened))
-
-
-def test_a_stream_says_that_its_model_is_being_opened(
-    tiny_gguf: TinyGguf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In comments, so that nobody hangs up; then comes the answer."""
-    monkeypatch.setattr(service, "OPENED_WITHIN_S", 0.05)
-    monkeypatch.setattr(event_stream, "ALIVE_S", 0.05)
-    slow = _Slow(tiny_gguf())
-    with ModelPool([slow.source()]) as pool, serving(pool) as live, live.http() as http:
-        asked = {"messages": HI, "stream": True, "max_tokens": 4}
-        with http.stream("POST", "/v1/chat/completions", json=asked) as reply:
-            lines = (line for line in reply.iter_lines() if line)
-            assert next(lines) == next(lines) == ": the model is being opened"
-            slow.go.set()
-            assert list(lines)[-1] == "data: [DONE]"
-
-
-def test_who_leaves_while_a_model_is_opened(tiny_gguf: TinyGguf) -> None:
-    """Its place is free, and the model there for others."""
-    slow = _Slow(tiny_gguf())
-    with ModelPool([slow.source()]) as pool, serving(pool) as live:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{live.url}/v1/chat/completions", json={"messages": HI}, timeout=0.3)
-        live.wait_until_idle()
-        assert slow.asked.wait(20)
-        slow.go.set()
-        assert _ask(live, "slow")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
@@ -290,6 +253,25 @@ def test_a_model_is_opened_and_closed_by_name(live: LiveServer, tiny_llm: LongCo
         assert told("load", "tiny", alone).json() == {"success": True}
         assert told("unload", "tiny", alone).status_code == 400
         assert alone.openai().models.retrieve("tiny").id == "tiny"
+
+
+def test_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the model, given from here or from anywhere, of its other parts and its adapters; nor
+    where downloads are kept. Names that are no paths stay."""
+    (tmp_path / "models").mkdir()
+    link = tmp_path / "link.gguf"
+    link.symlink_to(tmp_path / "models" / "real.gguf")
+    monkeypatch.chdir(tmp_path)
+    relative = ModelSource.of_file("m", "models/real.gguf", adapters=[(f"{tmp_path}/x.gguf", 1.0)])
+    absolute = [tmp_path / "models" / "part-2.gguf", tmp_path / "x.gguf", Path.home() / ".cache/y"]
+    said = relative.without_paths(", ".join(map(str, ["models/real.gguf", *absolute])))
+    assert said == "real.gguf, part-2.gguf, x.gguf, ~/.cache/y"
+    assert str(tmp_path) not in ModelSource.of_file("m", str(link)).without_paths(
+        str(link.resolve())
+    )
+    same = "a model of http://x/y, such as hf:owner/other, at s/2"
+    named = ModelSource.of_file("m", "hf:owner/repo", chat_template="{% if a/b %}")
+    assert named.without_paths(same) == same
 
 
 def test_counters_tell_models_apart(live: LiveServer) -> None:

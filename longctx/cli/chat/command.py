@@ -10,6 +10,7 @@ import typer
 
 from longctx.cli.chat.lines import is_interactive, open_lines
 from longctx.cli.chat.talk import Talk
+from longctx.cli.chat.words import answer_words
 from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
@@ -21,7 +22,6 @@ from longctx.cli.output import (
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
 from longctx.cli.tool_file import load_tools
-from longctx.cli.words import answer_words
 
 if TYPE_CHECKING:
     from longctx.agents import McpTools, ToolLike

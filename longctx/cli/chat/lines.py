@@ -51,7 +51,7 @@ class PlainLines:
         lines: list[str] = []
         while True:
             try:
-                lines.append(input("  " if lines else "> "))
+                lines.append(_typed("  " if lines else "> "))
             except EOFError:
                 return None
             except KeyboardInterrupt:
@@ -64,7 +64,15 @@ class PlainLines:
 
     def ask(self, question: str) -> str:
         """What is answered to a question."""
-        return input(question)
+        return _typed(question)
+
+
+def _typed(prompt: str) -> str:
+    """A line from the terminal; what stands before it goes where it is read, and into no file."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    errors.print(prompt, end="", markup=False)
+    return input()
 
 
 def is_interactive() -> bool:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longctx.cli.chat.commands import EXITS, command_of, help_text
+from longctx.cli.chat.run_shown import show_run
+from longctx.cli.chat.words import PlainWords, Words
 from longctx.cli.output import closed_after, errors, out, prefill_bar, print_json_line
-from longctx.cli.run_shown import show_run
-from longctx.cli.words import PlainWords, Words
 from longctx.errors import LongCtxError, RequestError
 
 if TYPE_CHECKING:

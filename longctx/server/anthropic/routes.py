@@ -24,8 +24,8 @@ def message_routes(service: Service) -> APIRouter:
         )
 
     @router.post("/messages/count_tokens")
-    async def count_tokens(body: CountRequest) -> TokenCount:
+    async def count_tokens(body: CountRequest, request: Request) -> TokenCount:
         """Count what an answer would read, template and tools included."""
-        return {"input_tokens": await service.prompted(body.asked(), n_tokens_of)}
+        return {"input_tokens": await service.prompted(request, body.asked(), n_tokens_of)}
 
     return router

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from longctx import __version__
+from longctx.server.asked import Asked
 from longctx.server.errors import ApiError
 from longctx.server.llama.documents import Content, Done, Piece, Prompt, Props, Slot, Tokens
 from longctx.server.llama.requests import (
@@ -16,7 +17,7 @@ from longctx.server.llama.requests import (
     TokenizeRequest,
 )
 from longctx.server.served import ServedModel, ServedPrompt
-from longctx.server.service import Service
+from longctx.server.service import Service, prompt_of
 
 
 def llama_routes(service: Service) -> APIRouter:
@@ -24,30 +25,27 @@ def llama_routes(service: Service) -> APIRouter:
     router = APIRouter()
 
     @router.post("/tokenize")
-    async def tokenize(body: TokenizeRequest) -> Tokens:
+    async def tokenize(body: TokenizeRequest, request: Request) -> Tokens:
         """Token ids of plain text, or of a conversation as a chat would prefill it."""
-        if body.messages is not None:
-            ids = await service.prompted(body.asked(), _ids_of)
-        else:
-            ids = await service.using(body.model, partial(_ids_of_text, body))
-        n_ctx = await service.using(body.model, _window_of)
-        tokens: list[int] | list[Piece] = ids
-        if body.with_pieces:
-            tokens = await service.using(body.model, partial(_pieces, ids))
-        return {"count": len(ids), "max_model_len": n_ctx, "tokens": tokens}
+        asked = body.asked() if body.messages is not None else None
+        return await service.using(request, body.model, partial(_tokens, body, asked))
 
     @router.post("/detokenize")
-    async def detokenize(body: DetokenizeRequest) -> Content:
+    async def detokenize(body: DetokenizeRequest, request: Request) -> Content:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD."""
-        return {"content": await service.using(body.model, lambda llm: llm.detokenize(body.tokens))}
+
+        def look(llm: ServedModel) -> str:
+            return llm.detokenize(body.tokens)
+
+        return {"content": await service.using(request, body.model, look)}
 
     @router.post("/apply-template")
-    async def apply_template(body: TemplateRequest) -> Prompt:
+    async def apply_template(body: TemplateRequest, request: Request) -> Prompt:
         """The text that a conversation comes to, tools and the beginning of the answer included."""
-        return {"prompt": await service.prompted(body.asked(), _text_of)}
+        return {"prompt": await service.prompted(request, body.asked(), _text_of)}
 
     @router.get("/props")
-    async def props(model: str | None = None) -> Props:
+    async def props(request: Request, model: str | None = None) -> Props:
         """A model, its window and its template."""
         name = service.model_id(model)
 
@@ -65,13 +63,13 @@ def llama_routes(service: Service) -> APIRouter:
                 "build_info": f"longctx {__version__}",
             }
 
-        return await service.using(model, look)
+        return await service.using(request, model, look)
 
     @router.post("/v1/models/load")
-    async def load_model(body: ModelRequest) -> Done:
+    async def load_model(body: ModelRequest, request: Request) -> Done:
         """Open one of several models, or find it open."""
         service.check_model(body.model, service.models.names, is_strict=True)
-        await service.using(body.model, lambda _: None)
+        await service.using(request, body.model, lambda _: None)
         return {"success": True}
 
     @router.post("/v1/models/unload")
@@ -89,9 +87,10 @@ def llama_routes(service: Service) -> APIRouter:
         return {"success": True}
 
     @router.get("/slots")
-    async def slots(model: str | None = None) -> list[Slot]:
+    async def slots(request: Request, model: str | None = None) -> list[Slot]:
         """Which answers are under way."""
-        n_busy, n_ctx = len(service.worker), await service.using(model, _window_of)
+        n_ctx = await service.using(request, model, lambda llm: llm.target_ctx)
+        n_busy = len(service.worker)
         return [
             {"id": i, "n_ctx": n_ctx, "is_processing": i < n_busy} for i in range(_n_slots(service))
         ]
@@ -99,9 +98,14 @@ def llama_routes(service: Service) -> APIRouter:
     return router
 
 
-def _ids_of_text(body: TokenizeRequest, llm: ServedModel) -> list[int]:
-    text = body.content or ""
-    return llm.prompt_ids(text) if body.add_special else llm.tokenize(text)
+def _tokens(body: TokenizeRequest, asked: Asked | None, llm: ServedModel) -> Tokens:
+    if asked is not None:
+        ids = list(prompt_of(llm, asked).ids)
+    else:
+        text = body.content or ""
+        ids = llm.prompt_ids(text) if body.add_special else llm.tokenize(text)
+    tokens: list[int] | list[Piece] = _pieces(ids, llm) if body.with_pieces else ids
+    return {"count": len(ids), "max_model_len": llm.target_ctx, "tokens": tokens}
 
 
 def _pieces(ids: list[int], llm: ServedModel) -> list[Piece]:
@@ -109,16 +113,8 @@ def _pieces(ids: list[int], llm: ServedModel) -> list[Piece]:
     return [{"id": token, "piece": texts[token]} for token in ids]
 
 
-def _window_of(llm: ServedModel) -> int:
-    return llm.target_ctx
-
-
 def _text_of(prompt: ServedPrompt) -> str:
     return prompt.text  # another server may be asked for it
-
-
-def _ids_of(prompt: ServedPrompt) -> list[int]:
-    return list(prompt.ids)
 
 
 def _n_slots(service: Service) -> int:

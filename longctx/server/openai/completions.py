@@ -24,9 +24,9 @@ def completion_routes(service: Service) -> APIRouter:
         return await service.answer_all(request, asked, form)
 
     @router.post("/chat/completions/input_tokens")
-    async def count_input_tokens(body: ChatRequest) -> InputTokens:
+    async def count_input_tokens(body: ChatRequest, request: Request) -> InputTokens:
         """Count what an answer would read, template and tools included."""
-        n_tokens = await service.prompted(body.asked(), n_tokens_of)
+        n_tokens = await service.prompted(request, body.asked(), n_tokens_of)
         return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
     @router.post("/completions", responses=answers(TextCompletion))
@@ -38,17 +38,17 @@ def completion_routes(service: Service) -> APIRouter:
             asked,
             body.n_choices,
             include_usage=body.include_usage,
-            echoes=[await _said(service, each) for each in asked] if body.echo else (),
+            echoes=[await _said(service, request, each) for each in asked] if body.echo else (),
         )
         return await service.answer_all(request, asked, form)
 
     return router
 
 
-async def _said(service: Service, asked: Asked) -> str:
+async def _said(service: Service, request: Request, asked: Asked) -> str:
     """A prompt as text."""
     ids = asked.text
     if isinstance(ids, str):
         return ids
     assert isinstance(ids, list)  # conversations have another route
-    return await service.using(asked.model, lambda llm: llm.detokenize(ids))
+    return await service.using(request, asked.model, lambda llm: llm.detokenize(ids))

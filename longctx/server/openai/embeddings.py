@@ -42,10 +42,7 @@ def embedding_routes(service: Service, worker: EmbeddingWorker | None) -> APIRou
                 code="invalid_value",
                 param="dimensions",
             )
-        found = await while_connected(request, worker.embed(asked.texts))
-        if found is None:
-            return Response(status_code=499)
-        vectors, n_tokens = found
+        vectors, n_tokens = await while_connected(request, worker.embed(asked.texts))
         service.metrics.embedded(embedder.id, n_tokens)
         document = _document(embedder.id, vectors, n_tokens, asked.encoding_format)
         return JSONResponse(document, headers=warning_headers(warnings))

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from longctx.documents.document import Document
 from longctx.server.errors import ApiError
 
 
@@ -30,6 +31,18 @@ class FileText:
     n_tokens: int
     n_pages: int | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, document: Document, n_tokens: int) -> FileText:
+        """What was read of a file."""
+        return cls(
+            name=name,
+            text=document.text,
+            media_type=document.media_type,
+            n_tokens=n_tokens,
+            n_pages=len(document.pages) or None,
+            notes=document.notes,
+        )
 
 
 class FileStore:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from longctx.documents.document import Document
 from longctx.documents.load import load_document
 from longctx.errors import DocumentError, MissingExtraError
 from longctx.server.errors import ApiError
-from longctx.server.page.files import FileText
 
 _NO_PART_OF_A_NAME = re.compile(r"[^\w.-]+")
 _LONGEST_NAME = 60  # characters, of up to four bytes, where a file system takes 255
 
 
-def read_file(name: str, data: bytes, count: Callable[[str], int]) -> FileText:
+def read_file(name: str, data: bytes) -> Document:
     """Read a file that was sent.
 
     Args:
         name: what its owner calls it; it helps to tell what it is, and is never a path here.
         data: its bytes.
-        count: tells the tokens of a text.
 
     Raises:
         ApiError: 400, it holds no text that can be read; 501, a package to read it with is not
@@ -32,20 +30,12 @@ def read_file(name: str, data: bytes, count: Callable[[str], int]) -> FileText:
         path = Path(folder) / safe_name(name)
         path.write_bytes(data)
         try:
-            document = load_document(path)
+            return load_document(path)
         except MissingExtraError as error:
             raise ApiError(501, str(error), code="missing_extra") from error
         except DocumentError as error:
             said = str(error).replace(str(path), name).replace(path.name, name)
             raise ApiError(400, said, code="unreadable_file") from error
-    return FileText(
-        name=name,
-        text=document.text,
-        media_type=document.media_type,
-        n_tokens=count(document.text),
-        n_pages=len(document.pages) or None,
-        notes=document.notes,
-    )
 
 
 def safe_name(name: str) -> str:

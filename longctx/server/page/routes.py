@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,6 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from longctx.server.connection import while_connected
 from longctx.server.errors import ApiError
 from longctx.server.page.assets import NAMES, POLICY, asset
 from longctx.server.page.files import FileStore, FileText
@@ -18,6 +20,7 @@ from longctx.server.page.reading import read_file
 from longctx.server.requests import Closed
 from longctx.server.served import ServedModel
 from longctx.server.service import Service
+from longctx.server.side_thread import SideThread
 
 _READ_AT_ONCE = 2
 _LONGEST_TEXT = 200_000  # characters of Markdown; the page shows what is longer as it is
@@ -53,10 +56,20 @@ class Dropped(TypedDict):
     id: str
 
 
-def page_routes(service: Service) -> APIRouter:
+def file_readers(*, max_waiting: int, timeout_s: float) -> SideThread:
+    """The threads in which files are read."""
+    return SideThread(
+        max_waiting=max_waiting,
+        timeout_s=timeout_s,
+        n_threads=_READ_AT_ONCE,
+        remedy="give a smaller file",
+    )
+
+
+def page_routes(service: Service, readers: SideThread) -> APIRouter:
     """Routes that run no model."""
     router = APIRouter()
-    settings, reading = service.settings, asyncio.Semaphore(_READ_AT_ONCE)
+    settings = service.settings
     kept = FileStore(settings.max_files, settings.max_files_bytes, settings.files_minutes)
 
     @router.get("/", response_class=HTMLResponse)
@@ -85,13 +98,14 @@ def page_routes(service: Service) -> APIRouter:
         model: str | None = None,
     ) -> FileDocument:
         """Read a file, whose bytes are the body, and keep its text for some minutes."""
-        data = await request.body()
+        read = partial(read_file, name, await request.body())
+        document = await while_connected(request, readers.answer(lambda: readers.run(read)))
 
-        def read(llm: ServedModel) -> FileText:
-            return read_file(name, data, lambda text: len(llm.tokenize(text)))
+        def count(llm: ServedModel) -> int:
+            return len(llm.tokenize(document.text))
 
-        async with reading:
-            file = await service.using(model, read)
+        # Reading a file is no use of a model, which may have to be opened for this.
+        file = FileText.of(name, document, await service.using(request, model, count))
         file_id = kept.keep(file)
         asyncio.get_running_loop().call_later(settings.files_minutes * 60, kept.expire)
         return _document(file_id, file)

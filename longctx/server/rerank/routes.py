@@ -34,10 +34,7 @@ def rerank_routes(service: Service, worker: RerankWorker | None) -> APIRouter:
         name = worker.reranker.id
         warnings = service.check_model(asked.model, [name]) + ignored(asked.ignored)
         texts = asked.all_texts
-        found = await while_connected(request, worker.rank(asked.query, texts))
-        if found is None:
-            return Response(status_code=499)
-        scores, n_tokens = found
+        scores, n_tokens = await while_connected(request, worker.rank(asked.query, texts))
         service.metrics.reranked(name, n_tokens)
         best = sorted(range(len(texts)), key=lambda i: -scores[i])[: asked.top_n]
         repeated = texts if asked.returns_texts else None

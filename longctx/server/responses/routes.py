@@ -61,10 +61,10 @@ def response_routes(service: Service, store: ResponseStore) -> APIRouter:
         return await service.answer(request, body.asked(turns), form, watch)
 
     @router.post("/responses/input_tokens")
-    async def count_input_tokens(body: ConversationRequest) -> InputTokens:
+    async def count_input_tokens(body: ConversationRequest, request: Request) -> InputTokens:
         """Count what an answer would read, template and tools included."""
         asked = body.asked(turns_of(body, _resolved(body.items, store)))
-        n_tokens = await service.prompted(asked, n_tokens_of)
+        n_tokens = await service.prompted(request, asked, n_tokens_of)
         return {"object": "response.input_tokens", "input_tokens": n_tokens}
 
     @router.get("/responses/{response_id}", responses=answers(ResponseDocument))

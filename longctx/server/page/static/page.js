@@ -20,7 +20,10 @@ let running = null;      // AbortController of the answer under way
 let counting = null;     // AbortController of the count under way
 let timer = 0;           // of the next count
 
-const files = new Files(() => { setSend(); count(); }, () => model?.id);
+const files = new Files(() => {
+  setSend(); count();
+  if (files.all.length && !files.reading) meetAgain();  // counting them has opened the model
+}, () => model?.id);
 const settings = new Settings(() => { count(); $("text").focus(); });
 const shelf = new Shelf({ open: openKept, drop });
 
@@ -50,8 +53,9 @@ function showModels(listed) {
     new Option(status.value === "failed" ? `${id} (could not be opened)` : id, id, false, id === model.id)));
 }
 
-/* A model that was never open tells its window when it is. */
-const meetAgain = async () => { if (!model.longctx.method) await meet(); };
+/* A model that was not open tells its window, and counts, when it is. */
+const isOpen = () => model?.status.value === "loaded";
+const meetAgain = async () => { if (model && !isOpen()) await meet(); };
 
 /* What is shown */
 
@@ -108,7 +112,7 @@ function setRunning(controller) {
 
 const showShelf = () => shelf.show(conversation.id, Boolean(running));
 
-/* How many tokens the prompt would have, asked a moment after the last key. */
+/* How many tokens the prompt would have, asked a moment after the last key. Nothing is opened for it. */
 function count() {
   clearTimeout(timer);
   if (counting) counting.abort();
@@ -116,7 +120,7 @@ function count() {
   const content = draftContent($("text").value.trim(), files.all);
   const messages = conversation.messages(settings.system);
   if (content) messages.push({ role: "user", content });
-  if (!model || running || !messages.length) return;
+  if (!isOpen() || running || !messages.length) return;
   timer = setTimeout(async () => {
     counting = new AbortController();
     try {
@@ -127,7 +131,6 @@ function count() {
       $("count").textContent = room < reserve && overflow === "error"
         ? `${n(told.count)} tokens: with ${n(reserve)} for the answer it does not fit ${n(told.max_model_len)}`
         : `${n(told.count)} tokens to send, ${n(Math.max(0, room))} left of ${n(told.max_model_len)}`;
-      await meetAgain();
     } catch (error) {
       if (error.name === "AbortError") return;
       $("count").textContent = reason(error);
@@ -284,7 +287,8 @@ document.addEventListener("keydown", (event) => {
 $("new").addEventListener("click", startAnew);
 $("models").addEventListener("change", async () => {
   localStorage.setItem(MODEL, $("models").value);
-  model = { ...model, id: $("models").value };
+  model = { ...model, id: $("models").value, status: {} };
+  count();
   await meet();
   $("text").focus();
 });

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from longctx.cli.chat.words import Words
 from longctx.cli.output import Thoughts, out, show_cost
 from longctx.cli.streams import inert
-from longctx.cli.words import PlainWords, Words
 
 if TYPE_CHECKING:
     from longctx.agents import ConfirmCall, Event
 
 
-def ask_terminal(question: str) -> str | None:
-    """What somebody at the terminal answers; None where lines are piped in, which nobody asks."""
-    return input(question) if sys.stdin.isatty() else None
-
-
-def show_run(
-    events: Iterable[Event],
-    words: Words | None = None,
-    ask: Callable[[str], str | None] = ask_terminal,
-) -> None:
+def show_run(events: Iterable[Event], words: Words, ask: Callable[[str], str | None]) -> None:
     """Print a run as it comes, and what it cost; ask for the calls that somebody must allow.
 
     Args:
         events: of the run.
-        words: shows the model's text; None prints it as it is.
+        words: shows the model's text.
         ask: asks for a call; None is what nobody said.
     """
-    words, thoughts = words or PlainWords(), Thoughts()
+    thoughts = Thoughts()
     try:
         for event in events:
             _show(event, words, thoughts, ask)
