@@ -62,7 +62,7 @@ class Doing:
 
     def __init__(self, do: Callable[[], Any]) -> None:
         self._given: list[Any] = []
-        self._thread = threading.Thread(target=lambda: self._given.append(do()))
+        self._thread = threading.Thread(target=lambda: self._given.append(do()), daemon=True)
         self._thread.start()
 
     @property
