@@ -228,7 +228,7 @@ class Agent:
         return last_result(self._work(self._track.interrupted, options))
 
     def cancel(self) -> None:
-        """End the run that is under way, at once, from any thread; where there is none, do nothing.
+        """End the run that is under way, and those that wait for it, at once, from any thread.
 
         The model stops after the token or batch it is at, tools are told that nobody waits, and the
         run's result says ``"cancelled"``. The conversation is as before; :meth:`resume` goes on.

@@ -62,7 +62,7 @@ class Doing:
 
     def __init__(self, do: Callable[[], Any]) -> None:
         self._given: list[Any] = []
-        self._thread = threading.Thread(target=lambda: self._given.append(do()))
+        self._thread = threading.Thread(target=lambda: self._given.append(do()), daemon=True)
         self._thread.start()
 
     @property
@@ -98,6 +98,7 @@ def test_a_turn_that_waits_is_cancelled() -> None:
         turn = Doing(lambda: agent.run("And now?"))
         while not turn.value_is_there:
             agent.cancel()
+        assert not preparing.value_is_there
         assert turn.value.stop_reason == "cancelled"
         assert "did nothing; ask again" in turn.value.detail
         assert agent.conversation == before
@@ -132,6 +133,7 @@ def test_cancelling_ends_all_that_wait() -> None:
         others = [Doing(lambda: agent.run("Another")) for _ in range(3)]
         while not all(one.value_is_there for one in others):
             agent.cancel()
+        assert not first.value_is_there
         assert [one.value.stop_reason for one in others] == ["cancelled"] * 3
     assert first.value.stop_reason == "cancelled"
     assert llm.calls == []
