@@ -374,11 +374,13 @@ class Chunk(Frozen):
 
 
 class Progress(Frozen):
-    """How far a prefill has come."""
+    """How far a prefill has come, of the tokens that are not cached; ``cached_tokens`` are before
+    them."""
 
     done_tokens: int
     total_tokens: int
     elapsed_s: float
+    cached_tokens: int = 0
 
     @property
     def tokens_per_s(self) -> float:

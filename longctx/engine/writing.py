@@ -212,10 +212,13 @@ class Writing:
             self._pending = self._pending[n:]
             done = begun.n_to_prefill - len(self._pending)
             if not self._ids:
-                elapsed = time.monotonic() - begun.at
-                total = begun.n_to_prefill
                 self._channel.send(
-                    Progress(done_tokens=done, total_tokens=total, elapsed_s=elapsed)
+                    Progress(
+                        done_tokens=done,
+                        total_tokens=begun.n_to_prefill,
+                        elapsed_s=time.monotonic() - begun.at,
+                        cached_tokens=begun.n_cached,
+                    )
                 )
             if self._pending:
                 return

@@ -84,15 +84,21 @@ def wire_schema(response_schema: Any) -> dict[str, Any]:
 
 def progress_in(event: str | dict[str, Any], elapsed_s: float) -> Progress | None:
     """How far the prefill has come: our server tells it in comments, llama-server in chunks."""
-    told: tuple[Any, Any] | None = None
+    told: tuple[Any, Any, Any] | None = None
     if isinstance(event, str):
         if match := _PREFILL.fullmatch(event):
-            told = int(match[1]), int(match[2])
+            told = int(match[1]), int(match[2]), 0
     elif isinstance(progress := event.get("prompt_progress"), dict):
-        told = progress.get("processed"), progress.get("total")
+        told = progress.get("processed"), progress.get("total"), progress.get("cache") or 0
     if told is None or not all(map(is_count, told)):
         return None
-    return Progress(done_tokens=told[0], total_tokens=told[1], elapsed_s=elapsed_s)
+    done, total, cached = told
+    return Progress(
+        done_tokens=max(0, done - cached),
+        total_tokens=max(0, total - cached),
+        elapsed_s=elapsed_s,
+        cached_tokens=cached,
+    )
 
 
 class StreamedAnswer:

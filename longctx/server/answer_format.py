@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from longctx.server.errors import ApiError
-from longctx.types import Chunk, Completion
+from longctx.types import Chunk, Completion, Progress
 
 Document = Mapping[str, Any]
 
@@ -42,6 +42,9 @@ class ChoicesFormat(Protocol):
     def opening(self, n_prompt: int | None) -> Iterable[str]:
         """What stands before the first piece."""
 
+    def progress(self, progress: Progress) -> Iterable[str]:
+        """How far the prefill has come."""
+
     def piece(self, index: int, chunk: Chunk) -> Iterable[str]:
         """What was written next of one."""
 
@@ -70,6 +73,10 @@ class OneAnswer:
         """Its beginning."""
         return self.form.opening(n_prompt)
 
+    def progress(self, progress: Progress) -> Iterable[str]:
+        """In a comment: the protocols that have one answer have no event for it."""
+        return (comment(progress),)
+
     def piece(self, _index: int, chunk: Chunk) -> Iterable[str]:
         """A piece of it."""
         return self.form.piece(chunk)
@@ -85,6 +92,11 @@ class OneAnswer:
     def failure(self, error: ApiError) -> Iterable[str]:
         """How it breaks off."""
         return self.form.failure(error)
+
+
+def comment(progress: Progress) -> str:
+    """How far the prefill has come, where clients pass over it: ``: prefill 512/2048``."""
+    return f": prefill {progress.done_tokens}/{progress.total_tokens}\n\n"
 
 
 def frame(document: Document, name: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """Answers as server-sent events (WHATWG HTML, section 9.2).
 
-How far the prefill has come is told in comments, which clients pass over: ``: prefill 512/2048``.
-So is it that the model is still being opened, every few seconds.
+How far the prefill has come is told in comments, which clients pass over, or as the format has it;
+that the model is still being opened is told in comments, every few seconds.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ async def _frames(
         async for index, event in _side_by_side(jobs):
             if isinstance(event, Progress):
                 if not index:  # that of the others is of the same prompt, or a later one
-                    yield f": prefill {event.done_tokens}/{event.total_tokens}\n\n"
+                    for frame in form.progress(event):
+                        yield frame
                 continue
             for frame in _frames_of(event, index, told[index], form):
                 yield frame

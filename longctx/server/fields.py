@@ -89,8 +89,12 @@ FIELDS = (
     Fields(("context_management",), "ignored", "nothing is dropped here", MESSAGES),
     Fields(("prediction",), "ignored", "it would change the speed, not the answer", CHAT),
     Fields(("verbosity",), "ignored", "no model here has a switch for it", CHAT),
-    Fields(("timings_per_token", "return_progress", "return_tokens"), "ignored", "timings come "
-           "under `longctx`, progress in comments of a stream", EVERY),
+    Fields(("return_progress",), "honoured", "chunks with `prompt_progress`; without it a stream "
+           "tells the progress in comments"),
+    Fields(("return_progress",), "ignored", "a stream tells the progress in comments",
+           RESPONSES + MESSAGES),
+    Fields(("timings_per_token", "return_tokens"), "ignored", "timings come with the end of an "
+           "answer", EVERY),
     Fields(("audio",), "refused", "only text is written here", CHAT),
     Fields(("web_search_options",), "refused", "nothing is searched here; give the model a tool "
            "that does", CHAT),

@@ -1,10 +1,10 @@
-"""How long an answer took, in the words of llama-server."""
+"""How long an answer took, and how far it is read, in the words of llama-server."""
 
 from __future__ import annotations
 
 from typing_extensions import TypedDict
 
-from longctx.types import Completion
+from longctx.types import Completion, Progress
 
 
 class NativeTimings(TypedDict):
@@ -20,6 +20,27 @@ class NativeTimings(TypedDict):
     predicted_ms: float
     predicted_per_token_ms: float
     predicted_per_second: float
+
+
+class PromptProgress(TypedDict):
+    """How much of a prompt is read: of ``total`` tokens ``processed``, of which ``cache`` were
+    there already; in ``time_ms``."""
+
+    total: int
+    cache: int
+    processed: int
+    time_ms: float
+
+
+def prompt_progress(progress: Progress) -> PromptProgress:
+    """That of an answer."""
+    n_cached = progress.cached_tokens
+    return {
+        "total": n_cached + progress.total_tokens,
+        "cache": n_cached,
+        "processed": n_cached + progress.done_tokens,
+        "time_ms": progress.elapsed_s * 1000,
+    }
 
 
 def native_timings(result: Completion) -> NativeTimings:

@@ -226,3 +226,35 @@ def test_what_does_not_fit_is_told_as_llama_server_tells_it(server: LiveServer) 
     assert (error["code"], error["n_ctx"]) == ("context_length_exceeded", 2048)
     assert error["n_prompt_tokens"] == error["needed"] > 2048
     assert "exceeds the available context size" in error["message"]
+
+
+ROUTES = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/completion": "prompt",
+}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_progress_comes_in_chunks_where_it_is_asked_for(server: LiveServer, path: str) -> None:
+    """From what was cached to the whole prompt; without the wish there are comments alone."""
+
+    def asked(text: str, **wishes: Any) -> str:
+        said: Any = [{"role": "user", "content": text}] if ROUTES[path] == "messages" else text
+        with server.http() as http:
+            return http.post(path, json={ROUTES[path]: said, "max_tokens": 2, **wishes}).text
+
+    told_before = f"{path} tells of what it reads. " * 12
+    asked(told_before)
+    text = asked(told_before * 2, stream=True, return_progress=True)
+    silent = asked(told_before * 3, stream=True)
+    chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    told = [chunk["prompt_progress"] for chunk in chunks if "prompt_progress" in chunk]
+    assert told
+    assert all(0 < each["cache"] < each["processed"] <= each["total"] for each in told)
+    assert told[-1]["processed"] == told[-1]["total"]
+    timings = chunks[-1]["timings"]
+    assert told[-1]["total"] - told[-1]["cache"] == timings["prompt_n"]
+    assert ": prefill" not in text
+    assert "prompt_progress" not in silent
+    assert ": prefill" in silent

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import ConfigDict, Field
 from typing_extensions import NotRequired, TypedDict
 
-from longctx.server.answer_format import frame
+from longctx.server.answer_format import comment, frame
 from longctx.server.errors import ApiError
 from longctx.server.fields import Route
 from longctx.server.openai.documents import TokenLikelihood
@@ -20,8 +20,8 @@ from longctx.server.openai.requests import Ids, TextRequest, TopLogprobs
 from longctx.server.report import Report, report
 from longctx.server.requests import Strict, Text, given
 from longctx.server.service import Service, answers
-from longctx.server.timings import NativeTimings, native_timings
-from longctx.types import Chunk, Completion, SampledToken, TokenLogprob
+from longctx.server.timings import NativeTimings, native_timings, prompt_progress
+from longctx.types import Chunk, Completion, Progress, SampledToken, TokenLogprob
 
 
 class _PromptText(Strict):
@@ -119,6 +119,7 @@ class NativeFormat:
         self._is_list = body.is_list
         self._has_tokens = bool(body.return_tokens)
         self._has_probabilities = bool(body.n_probs)
+        self._tells_progress = body.extras.progress
 
     def whole(self, results: Sequence[Completion]) -> Continued | list[Continued]:
         """All of them; one alone where one alone was asked for."""
@@ -131,6 +132,14 @@ class NativeFormat:
     def opening(self, _n_prompt: int | None) -> Iterator[str]:
         """Nothing."""
         return iter(())
+
+    def progress(self, progress: Progress) -> Iterator[str]:
+        """In a piece without text, or in a comment."""
+        if not self._tells_progress:
+            yield comment(progress)
+            return
+        told = {"index": 0, "content": "", "stop": False, "tokens": []}
+        yield frame({**told, "prompt_progress": prompt_progress(progress)})
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """What was written next."""

@@ -20,7 +20,7 @@ def completion_routes(service: Service) -> APIRouter:
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """Answer a conversation."""
         asked = body.each_choice(body.asked())
-        form = ChatFormat(service.model_id(body.model), asked, include_usage=body.include_usage)
+        form = ChatFormat(service.model_id(body.model), asked, body.extras)
         return await service.answer_all(request, asked, form)
 
     @router.post("/chat/completions/input_tokens")
@@ -37,7 +37,7 @@ def completion_routes(service: Service) -> APIRouter:
             service.model_id(body.model),
             asked,
             body.n_choices,
-            include_usage=body.include_usage,
+            body.extras,
             echoes=[await _said(service, request, each) for each in asked] if body.echo else (),
         )
         return await service.answer_all(request, asked, form)

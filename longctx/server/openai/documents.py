@@ -10,7 +10,7 @@ from typing import Any, Literal
 from typing_extensions import NotRequired, TypedDict
 
 from longctx.server.report import Report
-from longctx.server.timings import NativeTimings
+from longctx.server.timings import NativeTimings, PromptProgress
 from longctx.types import FinishReason
 
 
@@ -176,6 +176,7 @@ class ChatChunk(Head):
 
     object: Literal["chat.completion.chunk"]
     choices: list[ChatChunkChoice]
+    prompt_progress: NotRequired[PromptProgress]
     usage: NotRequired[UsageDocument]
     timings: NotRequired[NativeTimings]
     longctx: NotRequired[Report]
@@ -186,6 +187,7 @@ class TextCompletion(Head):
 
     object: Literal["text_completion"]
     choices: list[TextChoice]
+    prompt_progress: NotRequired[PromptProgress]
     usage: NotRequired[UsageDocument]
     timings: NotRequired[NativeTimings]
     longctx: NotRequired[Report]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from longctx import __version__
-from longctx.server.answer_format import frame
+from longctx.server.answer_format import comment, frame
 from longctx.server.asked import Asked
 from longctx.server.errors import ApiError
 from longctx.server.openai.documents import (
@@ -26,11 +27,12 @@ from longctx.server.openai.documents import (
 from longctx.server.openai.errors import error_document
 from longctx.server.openai.logprobs import answer_token, columns
 from longctx.server.report import report
-from longctx.server.timings import native_timings
+from longctx.server.timings import native_timings, prompt_progress
 from longctx.types import (
     Chunk,
     Completion,
     FinishReason,
+    Progress,
     SampledToken,
     ToolCall,
     ToolCallDelta,
@@ -41,6 +43,19 @@ DONE = "data: [DONE]\n\n"
 """How every stream ends that is whole."""
 
 
+@dataclass(frozen=True)
+class StreamExtras:
+    """What a stream has besides the answer.
+
+    Attributes:
+        usage: a last chunk that counts the tokens.
+        progress: chunks that tell of the prefill, in place of comments.
+    """
+
+    usage: bool = False
+    progress: bool = False
+
+
 class _Format:
     """What chats and texts share.
 
@@ -48,16 +63,16 @@ class _Format:
         head: what every document begins with.
         asked: what is answered, once for each choice.
         n_choices: answers that each prompt gets.
-        include_usage: whether a last chunk of a stream counts the tokens.
+        extras: of a stream.
     """
 
     def __init__(
-        self, head: Head, asked: Sequence[Asked], n_choices: int, *, include_usage: bool
+        self, head: Head, asked: Sequence[Asked], n_choices: int, extras: StreamExtras
     ) -> None:
         self._head = head
         self._n_choices = n_choices
         self._has_logprobs = "top_logprobs" in asked[0].options
-        self._include_usage = include_usage
+        self._extras = extras
 
     def failure(self, error: ApiError) -> Iterator[str]:
         """What went wrong."""
@@ -84,12 +99,11 @@ class ChatFormat(_Format):
     Args:
         model: the name of the model.
         asked: what is answered, once for each choice.
-        include_usage: whether a last chunk of a stream counts the tokens.
+        extras: of a stream.
     """
 
-    def __init__(self, model: str, asked: Sequence[Asked], *, include_usage: bool) -> None:
-        head = _head("chatcmpl", model)
-        super().__init__(head, asked, len(asked), include_usage=include_usage)
+    def __init__(self, model: str, asked: Sequence[Asked], extras: StreamExtras) -> None:
+        super().__init__(_head("chatcmpl", model), asked, len(asked), extras)
 
     def whole(self, results: Sequence[Completion]) -> ChatCompletion:
         """Choices with their messages; the report is the first one's."""
@@ -115,6 +129,15 @@ class ChatFormat(_Format):
         for index in range(self._n_choices):
             yield frame(self._chunk(index, {"role": "assistant", "content": None}))
 
+    def progress(self, progress: Progress) -> Iterator[str]:
+        """In a chunk without text, or in a comment."""
+        if not self._extras.progress:
+            yield comment(progress)
+            return
+        told = self._chunk(0, {})
+        told["prompt_progress"] = prompt_progress(progress)
+        yield frame(told)
+
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
         delta: Delta = {}
@@ -135,7 +158,7 @@ class ChatFormat(_Format):
 
     def closing(self, results: Sequence[Completion]) -> Iterator[str]:
         """The tokens of all of it, in a chunk without choice."""
-        if self._include_usage:
+        if self._extras.usage:
             counts = self._chunk(0, {})
             counts["choices"] = []
             counts["usage"] = self._usage(results)
@@ -179,7 +202,7 @@ class TextFormat(_Format):
         model: the name of the model.
         asked: what is answered, once for each choice.
         n_choices: answers that each prompt gets.
-        include_usage: whether a last chunk of a stream counts the tokens.
+        extras: of a stream.
         echoes: what stands before each answer.
     """
 
@@ -188,11 +211,11 @@ class TextFormat(_Format):
         model: str,
         asked: Sequence[Asked],
         n_choices: int,
+        extras: StreamExtras,
         *,
-        include_usage: bool,
         echoes: Sequence[str] = (),
     ) -> None:
-        super().__init__(_head("cmpl", model), asked, n_choices, include_usage=include_usage)
+        super().__init__(_head("cmpl", model), asked, n_choices, extras)
         self._echoes = echoes or [""] * len(asked)
 
     def whole(self, results: Sequence[Completion]) -> TextCompletion:
@@ -214,6 +237,15 @@ class TextFormat(_Format):
         for index, echo in enumerate(self._echoes):
             yield frame(self._document(self._choice(index, echo)))
 
+    def progress(self, progress: Progress) -> Iterator[str]:
+        """In a chunk without text, or in a comment."""
+        if not self._extras.progress:
+            yield comment(progress)
+            return
+        told = self._document(self._choice(0, ""))
+        told["prompt_progress"] = prompt_progress(progress)
+        yield frame(told)
+
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of the text."""
         yield frame(self._document(self._choice(index, chunk.text, chunk.logprobs)))
@@ -227,7 +259,7 @@ class TextFormat(_Format):
 
     def closing(self, results: Sequence[Completion]) -> Iterator[str]:
         """The tokens of all of it, in a chunk without choice."""
-        if self._include_usage:
+        if self._extras.usage:
             counts = self._document()
             counts["usage"] = self._usage(results)
             counts["timings"] = native_timings(results[0])

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, create_model, field_validator, model_val
 from longctx.options import ToolChoice
 from longctx.server.asked import Asked
 from longctx.server.fields import Route, ignored_of, undeclared
+from longctx.server.openai.formats import StreamExtras
 from longctx.server.requests import (
     AnswerRequest,
     Request,
@@ -162,6 +163,7 @@ class _Completion(AnswerRequest):
     response_format: ResponseFormat | None = None
     json_schema: dict[str, Any] | None = None
     stream_options: StreamOptions | None = None
+    return_progress: bool | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
 
     def options(self) -> dict[str, Any]:
@@ -194,9 +196,10 @@ class _Completion(AnswerRequest):
         return (*ignored_of(self, route), *unknown)
 
     @property
-    def include_usage(self) -> bool:
-        """Whether a stream ends with its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
+    def extras(self) -> StreamExtras:
+        """What a stream has besides the answer."""
+        usage = self.stream_options is not None and self.stream_options.include_usage
+        return StreamExtras(usage, bool(self.return_progress))
 
 
 if TYPE_CHECKING:
