@@ -83,25 +83,31 @@ def main() -> None:
     rope = TrainedRope(info.n_rot, info.rope_freq_base, info.n_ctx_train)
     at = Searched(rope, info.n_ctx_train, windows[-1])
     contenders = {
-        "calibrated": Candidate(profile.method, profile.parameters),
+        "calibrated": None,  # each window has its own
         "NTK by its formula": formula("ntk", at),
         "YaRN by its formula": formula("yarn", at),
         "Self-Extend, not calibrated": formula("self-extend", at),
     }
     factors = [row for row in profile.results if row.method == "longrope"]
     if factors and profile.method != "longrope":
-        best = min((row for row in factors if row.window == windows[-1]), key=lambda row: row.loss)
+        last = [row for row in factors if row.window == windows[-1] and not row.is_check]
+        best = min(last, key=lambda row: row.loss)
         contenders["longrope, as searched"] = Candidate("longrope", best.parameters)
     wanted = options.plans or list(contenders)
     if unknown := set(wanted) - set(contenders):
         parser.error(f"no such plan: {', '.join(unknown)}; choose from {', '.join(contenders)}")
     contenders = {name: contenders[name] for name in wanted}
-    print(f"calibrated: {profile.method}{profile.parameters}, {len(profile.results)} trials")
+    for choice in profile.choices:
+        print(f"calibrated for {choice.window:,}: {choice.method}{choice.parameters}")
+    print(f"{len(profile.results)} trials")
     print("| plan | window | perplexity | recall (nats a token) | loss |")
     print("| --- | --- | --- | --- | --- |")
     rows = []
     for window in windows:
-        for name, candidate in contenders.items():
+        choice = profile.choice(window)
+        assert choice is not None, f"{window:,} tokens were not calibrated"
+        for name, contender in contenders.items():
+            candidate = contender or Candidate(choice.method, choice.parameters)
             trials = [
                 run_trial(
                     options.model, window, Proposal(candidate, 0), unseen,

@@ -12,7 +12,7 @@ from longctx.cli.seconds import seconds
 from longctx.errors import RequestError
 
 if TYPE_CHECKING:
-    from longctx.planner import TrialResult
+    from longctx.planner import Choice, Profile, TrialResult
 
 
 def calibrate(
@@ -34,8 +34,9 @@ def calibrate(
     """Measure which method and parameters serve a model best, and let `auto` use them.
 
     Each trial reads a window of text with facts in it and sums two figures: the perplexity of
-    its last tokens, and how well the facts are recalled. What is taken has won over three
-    stretches of the text. Stop it with Ctrl-C: trials are kept, and the same command goes on.
+    its last tokens, and how well the facts are recalled. At each window the best of the search
+    has to beat the formula once more, on text that nothing was chosen on; else the formula stays.
+    Stop it with Ctrl-C: trials are kept, and the same command goes on.
     Example: `longctx calibrate model.gguf --budget 30min`
     """
     from longctx.documents import load_document
@@ -51,7 +52,8 @@ def calibrate(
         def show(row: TrialResult) -> None:
             recall = "" if row.recall_nats is None else f"recall {row.recall_nats:.2f} nats, "
             errors.print(
-                f"{row.window:,} {row.method}{row.parameters}, stretch {row.stretch + 1}: "
+                f"{row.window:,} {row.method}{row.parameters}, "
+                f"{'check' if row.is_check else 'stretch'} {row.stretch + 1}: "
                 f"perplexity {row.perplexity:.2f}, {recall}{row.seconds:.1f} s",
                 markup=False,
                 soft_wrap=True,
@@ -74,15 +76,31 @@ def calibrate(
     if as_json:
         print_json(profile)
         return
-    found = f"[bold]{profile.method}[/bold]{profile.parameters}"
-    out.print(f"{found}, {profile.measured(profile.window)}", soft_wrap=True)
-    if profile.n_stretches < N_STRETCHES:
+    for choice in profile.choices:
+        out.print(_chosen(profile, choice), soft_wrap=True)
+    n_stretches = profile.n_stretches(profile.choices[-1])
+    if n_stretches < N_STRETCHES or len(profile.choices) < len(at or (1, 2)):
         errors.print(
-            f"The time allowed {profile.n_stretches} of {N_STRETCHES} stretches of text; the same "
-            "command with a larger --budget goes on from here."
+            "The time was not enough for all windows and stretches of text; the same command with "
+            "a larger --budget goes on from here."
         )
     stored = profile_path(ModelInfo.from_gguf(path))
     out.print(f"method='auto' uses it from now on: {stored}", soft_wrap=True)
+
+
+def _chosen(profile: Profile, choice: Choice) -> str:
+    found = f"{choice.window:,} tokens: [bold]{choice.method}[/bold]{choice.parameters}"
+    measured = profile.measured(choice)
+    text = f"{found}, {measured}" if measured else found
+    if choice.check is None:
+        return text
+    won = "which beat the formula" if choice.check.is_won else "the formula, as nothing beat it"
+    where = (
+        "stretches of text that nothing was chosen on"
+        if choice.check.is_other_text
+        else ("other stretches of the same text")
+    )
+    return f"{text}; {won}: {choice.check} {where}"
 
 
 def _number(name: str, text: str) -> int:

@@ -28,7 +28,7 @@ from longctx.finetune.recipe import Recipe
 from longctx.finetune.report import FinetuneProgress, FinetuneResult, Measured
 from longctx.finetune.training import Trainer
 from longctx.llm import LongContextLLM
-from longctx.planner import ContextPlan, Profile, plan_context
+from longctx.planner import Choice, ContextPlan, Profile, plan_context
 from longctx.tokens import ModelTokenizer
 
 _COMPARED = 128  # tokens on which torch and llama.cpp must agree
@@ -187,9 +187,7 @@ class Run:
         row = as_trial(plan, after)
         return Profile(
             model_sha256=self._info.sha256,
-            method=row.method,
-            window=row.window,
-            parameters=row.parameters,
+            choices=(Choice(window=row.window, method=row.method, parameters=row.parameters),),
             results=(row,),
             text_sha256=hash_parts([python_reference().encode()]),
             adapter_sha256=plan.adapters[0].sha256,

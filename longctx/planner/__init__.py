@@ -15,8 +15,16 @@ from longctx.planner.memory import (
     largest_window,
     padded,
 )
+from longctx.planner.method import elastic_method
 from longctx.planner.plan import plan_context
-from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
+from longctx.planner.profile import (
+    Check,
+    Choice,
+    Profile,
+    ProfileParameters,
+    TrialResult,
+    profile_path,
+)
 from longctx.planner.request import DEFAULT_SINKS, PlanOptions
 from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
@@ -27,6 +35,8 @@ __all__ = [
     "CHECKPOINTS_BYTES",
     "DEFAULT_SINKS",
     "N_SEQUENCES",
+    "Check",
+    "Choice",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
@@ -36,6 +46,7 @@ __all__ = [
     "SelfExtendConfig",
     "TrialResult",
     "compression_obstacle",
+    "elastic_method",
     "estimate_memory",
     "holds_sequences",
     "kv_cache_bytes",

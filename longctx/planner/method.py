@@ -84,24 +84,24 @@ def choose_method(
             "The calibration is ignored, which was measured with an adapter: pass that as adapters."
         )
         profile = None
-    if profile is not None and profile.method == "self-extend":
-        obstacle = self_extend_obstacle(info, request.target_ctx, profile.parameters)
+    choice = profile.choice(request.target_ctx) if profile else None
+    if choice is not None and choice.method == "self-extend":
+        obstacle = self_extend_obstacle(info, request.target_ctx, choice.parameters)
         if obstacle is not None:
             warnings.append(f"The calibration is ignored, which chose self-extend: {obstacle}.")
-            profile = None
-    if profile is not None:
-        measured = profile.measured(request.target_ctx)
+            choice = None
+    if profile is not None and choice is not None:
+        measured = profile.measured(choice)
         reasons.append(
-            f"{profile.method}{profile.parameters}: a calibration measured it as the best "
-            f"for this model, up to {profile.window:,} tokens"
-            f"{f' ({measured})' if measured else ''}."
+            f"{choice.method}{choice.parameters}: a calibration chose it for this model at "
+            f"{choice.window:,} tokens{f' ({measured})' if measured else ''}."
         )
         if request.target_ctx > profile.window:
             warnings.append(
                 f"The calibration went up to {profile.window:,} tokens; {request.target_ctx:,} "
                 "were never measured."
             )
-        return Scaling(profile.method, profile.parameters, profile)
+        return Scaling(choice.method, choice.parameters, profile)
     ratio_text = f"{request.target_ctx:,} tokens are {ratio:.3g} times {trained}"
     if request.window == "fixed":
         reasons.append(
@@ -109,21 +109,28 @@ def choose_method(
             "scaling needs no fine-tuning."
         )
         return Scaling("ntk")
-    obstacle = self_extend_obstacle(info, request.target_ctx)
+    method, obstacle = elastic_method(info, request.target_ctx)
     if obstacle is None:
         reasons.append(
             f"self-extend: {ratio_text}, and of all ways to grow a window it kept perplexity and "
             "facts best where they were measured (docs/elastic-window.md)."
         )
-        return Scaling("self-extend")
-    reasons.append(f"{FALLBACK}: {ratio_text}; self-extend is out, because {obstacle}.")
-    return Scaling(FALLBACK)
+        return Scaling(method)
+    reasons.append(f"{method}: {ratio_text}; self-extend is out, because {obstacle}.")
+    return Scaling(method)
+
+
+def elastic_method(info: ModelInfo, n_ctx: int) -> tuple[PlanMethod, str | None]:
+    """What grows a window that nobody measured; and what is in the way of Self-Extend, if so."""
+    obstacle = self_extend_obstacle(info, n_ctx)
+    return ("self-extend" if obstacle is None else FALLBACK), obstacle
 
 
 def _longrope(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> Scaling:
     """Longrope by factors that were given, or found by a calibration; no formula gives them."""
     profile = None if request.parameters else request.profile or find_profile(info)[0]
-    parameters = request.parameters or (profile.parameters if profile else None)
+    choice = profile.choice(request.target_ctx) if profile else None
+    parameters = request.parameters or (choice.parameters if choice else None)
     if parameters is None or parameters.frequency_factors is None:
         raise PlanError(
             "longrope divides each frequency by a factor that must be searched for, and no "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 from statistics import geometric_mean, mean
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from longctx.errors import LongCtxError
 from longctx.files import data_folder, write_whole
@@ -16,7 +16,7 @@ from longctx.model_info import ModelInfo
 from longctx.rope import Method, SelfExtendConfig
 from longctx.types import Frozen, first_problem
 
-PROFILE_VERSION: Literal[1] = 1
+PROFILE_VERSION: Literal[2] = 2
 
 
 class ProfileParameters(Frozen):
@@ -61,11 +61,13 @@ class TrialResult(Frozen):
 
     ``window`` in tokens, ``perplexity`` of its last tokens, ``recall_nats`` the mean negative
     log-likelihood of a token of the facts asked for (None where none fit), ``seconds`` it took;
-    ``stretch`` numbers the stretch of text, each with facts of its own.
+    ``stretch`` numbers the stretch of text, each with facts of its own; ``is_check`` says that
+    nothing was chosen on it.
     """
 
     window: int
     stretch: int = 0
+    is_check: bool = False
     method: Method | Literal["self-extend"]
     parameters: ProfileParameters
     perplexity: float
@@ -78,52 +80,133 @@ class TrialResult(Frozen):
         return log(self.perplexity) + (self.recall_nats or 0.0)
 
 
-class Profile(Frozen):
-    """The best method for one model, as measured.
+class Check(Frozen):
+    """How a choice did against the formula on stretches of text that it was not chosen on.
 
-    ``window`` is the largest window in tokens that was measured, ``results`` one row a trial;
-    ``text_sha256`` says on which text, ``adapter_sha256`` with which LoRA adapter of
-    :func:`longctx.finetune.extend`, without which it says nothing.
+    ``gain_nats`` is the mean of the formula's loss less the choice's, ``error_nats`` its standard
+    error. ``is_other_text`` says that no trial read the text of the check; a text of less than two
+    windows has no such part, and its stretches overlap.
     """
 
-    version: Literal[1] = PROFILE_VERSION
-    model_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    method: Method | Literal["self-extend"]
+    gain_nats: float
+    error_nats: float
+    n_stretches: int
+    is_other_text: bool = True
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the gain is more than twice its error."""
+        return self.gain_nats > 2 * self.error_nats
+
+    def __str__(self) -> str:
+        return f"{self.gain_nats:+.3f} ± {self.error_nats:.3f} nats over {self.n_stretches}"
+
+
+class Choice(Frozen):
+    """What serves a model best at one window, in tokens.
+
+    ``check`` is of what beat the formula in the search, whether or not it did so again; None where
+    nothing did, or where the check was not made. What did not win it is not chosen.
+    """
+
     window: int = Field(gt=0)
+    method: Method | Literal["self-extend"]
     parameters: ProfileParameters = ProfileParameters()
+    check: Check | None = None
+
+
+class Profile(Frozen):
+    """The best method for one model at each window that was measured.
+
+    ``choices`` are by window, smallest first; ``results`` has one row a trial; ``text_sha256``
+    says on which text, ``adapter_sha256`` with which LoRA adapter of
+    :func:`longctx.finetune.extend`, without which it says nothing. A profile of version 1, which
+    had a choice for its largest window alone, is read as that choice.
+    """
+
+    version: Literal[2] = PROFILE_VERSION
+    model_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    choices: tuple[Choice, ...] = Field(min_length=1)
     results: tuple[TrialResult, ...] = ()
     text_sha256: str | None = None
     adapter_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
 
-    def measured(self, n_ctx: int) -> str | None:
-        """What was measured at the largest window up to ``n_ctx``, and by formula beside it.
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "choices" in value or "method" not in value:
+            return value
+        fields = dict(value)
+        names = [name for name in ("window", "method", "parameters") if name in fields]
+        fields["choices"] = [{name: fields.pop(name) for name in names}]
+        fields["version"] = PROFILE_VERSION if fields.get("version", 1) == 1 else fields["version"]
+        return fields
 
-        By NTK's formula where that was measured there, else by the chosen method's own, which a
-        calibration tries first.
-        """
-        windows = [row.window for row in self.results if self._chose(row) and row.window <= n_ctx]
-        if not windows:
-            return None
-        rows = [row for row in self.results if row.window == max(windows)]
-        mine = {row.stretch: row for row in rows if self._chose(row)}
-        for method, name in (("ntk", "NTK's formula"), (self.method, "its formula")):
-            first = next((row for row in rows if row.method == method), None)
-            if first is not None and not self._chose(first):
-                plain = {r.stretch: r for r in rows if _same(r, first) and r.stretch in mine}
-                both = _figures([mine[stretch] for stretch in plain])
-                return (
-                    f"{both} at {max(windows):,} tokens against "
-                    f"{_figures(list(plain.values()))} by {name}"
-                )
-        return f"{_figures(list(mine.values()))} at {max(windows):,} tokens"
+    @field_validator("choices")
+    @classmethod
+    def _in_order(cls, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        windows = [choice.window for choice in choices]
+        if windows != sorted(set(windows)):
+            raise ValueError("the windows must rise, each with one choice")
+        return choices
 
     @property
-    def n_stretches(self) -> int:
-        """Stretches of text over which the choice was measured."""
-        return sum(self._chose(row) and row.window == self.window for row in self.results)
+    def window(self) -> int:
+        """The largest window in tokens for which something was chosen."""
+        return self.choices[-1].window
 
-    def _chose(self, row: TrialResult) -> bool:
-        return (row.method, row.parameters) == (self.method, self.parameters)
+    @property
+    def method(self) -> Method | Literal["self-extend"]:
+        """That of the largest window."""
+        return self.choices[-1].method
+
+    @property
+    def parameters(self) -> ProfileParameters:
+        """Those of the largest window."""
+        return self.choices[-1].parameters
+
+    def choice(self, n_ctx: int) -> Choice | None:
+        """What was chosen for a window: of those measured the smallest that holds ``n_ctx`` tokens.
+
+        The largest, where that is passed; None where all are twice as large or more, which says
+        nothing of so small a one.
+        """
+        for choice in self.choices:
+            if choice.window >= n_ctx:
+                return choice if choice.window < 2 * n_ctx else None
+        return self.choices[-1]
+
+    def measured(self, choice: Choice) -> str | None:
+        """What was measured of a choice, and of a formula beside it.
+
+        On the stretches of the check where there are some. Beside NTK's formula where that was
+        measured too, else beside what the check compared it with, or its own formula.
+        """
+        rows = [row for row in self.results if row.window == choice.window]
+        rows = [row for row in rows if row.is_check] or rows
+        mine = {row.stretch: row for row in rows if _is(row, choice)}
+        if not mine:
+            return None
+        others = [row for row in rows if not _is(row, choice)]
+        by_ntk = [row for row in others if row.method == "ntk"]
+        by_own = [row for row in others if row.method == choice.method or row.is_check]
+        is_kept = choice.check is not None and not choice.check.is_won
+        name_of_own = "the best other that was found" if is_kept else "the formula"
+        for rivals, name in ((by_ntk, "NTK's formula"), (by_own, name_of_own)):
+            if rivals:
+                first = rivals[0]  # a calibration tries the formulas first
+                plain = {r.stretch: r for r in rivals if _same(r, first) and r.stretch in mine}
+                both = _figures([mine[stretch] for stretch in plain])
+                against = f"{_figures(list(plain.values()))} by {name}"
+                return f"{both} at {choice.window:,} tokens against {against}"
+        return f"{_figures(list(mine.values()))} at {choice.window:,} tokens"
+
+    def n_stretches(self, choice: Choice) -> int:
+        """Stretches of text over which a choice was made."""
+        return sum(
+            _is(row, choice) and row.window == choice.window and not row.is_check
+            for row in self.results
+        )
 
     def save(self, path: Path) -> None:
         """Write the profile, all of it or nothing.
@@ -136,6 +219,10 @@ class Profile(Frozen):
             write_whole(path, self.model_dump_json(indent=1).encode(), parents=True)
         except OSError as error:
             raise LongCtxError(f"the profile cannot be written to {path}: {error}") from error
+
+
+def _is(row: TrialResult, choice: Choice) -> bool:
+    return (row.method, row.parameters) == (choice.method, choice.parameters)
 
 
 def _same(row: TrialResult, other: TrialResult) -> bool:

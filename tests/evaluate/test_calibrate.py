@@ -10,8 +10,21 @@ import pytest
 
 from longctx import DocumentError, LongContextLLM, ModelInfo, RequestError, UnsupportedModelError
 from longctx.evaluate import calibrate
-from longctx.evaluate.calibration.search import N_STRETCHES, best_candidate
-from longctx.planner import Profile, TrialResult, plan_context, profile_path
+from longctx.evaluate.calibration.search import (
+    N_STRETCHES,
+    Candidate,
+    Searched,
+    best_candidate,
+    formula,
+)
+from longctx.planner import (
+    Profile,
+    ProfileParameters,
+    TrialResult,
+    plan_context,
+    profile_path,
+)
+from longctx.rope import TrainedRope
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 from tests.models import TINY
@@ -32,17 +45,26 @@ def test_the_planner_uses_what_was_measured(tiny_gguf: TinyGguf) -> None:
     path = tiny_gguf("llama", n_ctx_train=512)
     rows: list[TrialResult] = []
     profile = calibrate(
-        path, (1024,), METHODS, text=TEXT, budget_s=20, n_threads=1, on_trial=rows.append
+        path, (1024,), METHODS, text=TEXT, budget_s=8, n_threads=1, on_trial=rows.append
     )
     assert profile.results == tuple(rows)
     assert {r.method for r in rows} == set(METHODS)
-    best = best_candidate(rows)
-    assert (profile.method, profile.parameters) == (best.method, best.parameters)
-    assert profile.n_stretches == N_STRETCHES
+    (choice,) = profile.choices
+    best = best_candidate([row for row in rows if not row.is_check])
+    taken = Candidate(choice.method, choice.parameters)
+    rope = TrainedRope(64, 10_000.0, 512)
+    own = formula("self-extend", Searched(rope, 512, 1024))
+    if choice.check is None:
+        assert taken == best == own
+    else:
+        assert best != own
+        assert taken == (best if choice.check.is_won else own)
+        assert sum(row.is_check for row in rows) == 2 * choice.check.n_stretches
+    assert (profile.method, profile.parameters) == (choice.method, choice.parameters)
     plan = plan_context(path, 1024, reserve_output=16)
     assert plan.profile == profile
-    assert plan.method == best.method
-    assert str(profile.measured(1024)) in plan.reasons[0]
+    assert plan.method == choice.method
+    assert str(profile.measured(choice)) in plan.reasons[0]
     profile_path(ModelInfo.from_gguf(path)).unlink()
     assert plan_context(path, 1024, reserve_output=16).profile is None
     with LongContextLLM(path, 1024, profile=profile, reserve_output=16, n_threads=1) as llm:
@@ -99,23 +121,42 @@ def test_unknown_methods_are_refused() -> None:
 
 
 def test_the_factors_are_searched_on_a_real_model() -> None:
-    """Vectors of 32 factors, the best of which the planner then uses."""
-    profile = calibrate(TINY, (1024,), ("longrope",), budget_s=3, n_threads=1)
-    assert len(profile.results) > 1
-    assert {len(row.parameters.frequency_factors or ()) for row in profile.results} == {32}
+    """Vectors of 32 factors, of which the planner then uses what was chosen."""
+    rows: list[TrialResult] = []
+
+    def enough(row: TrialResult) -> None:
+        rows.append(row)
+        if len(rows) > N_STRETCHES:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(TINY, (1024,), ("longrope",), budget_s=600, n_threads=1, on_trial=enough)
+    profile = calibrate(TINY, (1024,), ("longrope",), budget_s=1e-3, n_threads=1)
+    assert list(profile.results) == rows
+    assert {len(row.parameters.frequency_factors or ()) for row in rows} == {32}
+    assert len({row.parameters for row in rows}) == 2
     plan = plan_context(TINY, 1024, reserve_output=16)
     assert plan.method == "longrope"
     assert plan.rope.frequency_factors == pytest.approx(profile.parameters.frequency_factors)
+    assert profile.parameters == rows[0].parameters, "the formula's, as nothing was checked"
 
 
-def test_a_budget_of_a_second_is_an_honest_partial_result() -> None:
+def test_a_budget_of_a_second_is_an_honest_partial_result(tiny_gguf: TinyGguf) -> None:
     """One trial was made and is said to be one; a window that was not judged decides nothing."""
-    profile = calibrate(TINY, (1024, 2048), ("ntk", "yarn"), budget_s=1e-3, n_threads=1)
+    path, windows = tiny_gguf("llama", n_ctx_train=512), (768, 1024)
+    options: dict[str, Any] = {"text": TEXT, "n_threads": 1}
+    profile = calibrate(path, windows, ("ntk", "yarn"), budget_s=1e-3, **options)
     assert [row.method for row in profile.results] == ["ntk"]
-    assert (profile.window, profile.method, profile.n_stretches) == (1024, "ntk", 1)
-    more = calibrate(TINY, (1024, 2048), ("ntk", "yarn"), budget_s=60, n_threads=1)
+    (choice,) = profile.choices
+    assert (choice.window, choice.method, profile.n_stretches(choice)) == (768, "ntk", 1)
+    more = calibrate(path, windows, ("ntk", "yarn"), budget_s=15, **options)
     assert more.results[0] == profile.results[0]
-    assert (more.window, more.n_stretches) == (2048, N_STRETCHES)
+    assert [choice.window for choice in more.choices] == [768, 1024]
+    for choice in more.choices:
+        rows = [row for row in more.results if row.window == choice.window and not row.is_check]
+        best = best_candidate(rows)
+        assert best in (Candidate("ntk"), Candidate("yarn")) or choice.check is not None
+        assert choice.parameters == ProfileParameters() or choice.check.is_won
 
 
 def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
@@ -129,5 +170,6 @@ def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     profile = Profile.model_validate(json.loads(done.stdout))
     assert profile.window == 1024
     assert "1,024 ntk, stretch 1: perplexity" in done.stderr
+    assert "a larger --budget" not in done.stdout
     bad = run("calibrate", "--budget", "soon", ok=False)
     assert "--budget is 'soon'" in bad.stderr

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from longctx import ModelInfo, demo_model
 from longctx.evaluate.calibration.search import N_STRETCHES
 from longctx.packaged_model import fast_copy
-from longctx.planner import Profile, ProfileParameters, TrialResult, plan_context, profile_path
+from longctx.planner import (
+    Check,
+    Choice,
+    Profile,
+    ProfileParameters,
+    TrialResult,
+    plan_context,
+    profile_path,
+)
 from longctx.planner.profile import shipped_profiles
 
 SHIPPED = sorted(shipped_profiles().glob("*.json"))
@@ -33,10 +42,10 @@ def row(window: int, method: Any, loss: float, stretch: int = 0, **parameters: A
 
 def profile(*results: TrialResult, method: Any = "yarn", **parameters: Any) -> Profile:
     """One that chose this method with these parameters."""
-    return Profile(
-        model_sha256="0" * 64, method=method, window=max(r.window for r in results),
-        parameters=ProfileParameters(**parameters), results=results,
-    )  # fmt: skip
+    windows = sorted({r.window for r in results})
+    settings = ProfileParameters(**parameters)
+    choices = [Choice(window=window, method=method, parameters=settings) for window in windows]
+    return Profile(model_sha256="0" * 64, choices=tuple(choices), results=results)
 
 
 def test_profiles_ship() -> None:
@@ -49,8 +58,9 @@ def test_what_ships_was_measured(path: Path) -> None:
     """It lies under the name of its model, and its choice won over all stretches."""
     shipped = Profile.model_validate_json(path.read_bytes())
     assert path.stem.endswith(f"-{shipped.model_sha256}")
-    assert shipped.n_stretches == N_STRETCHES
-    assert shipped.measured(shipped.window)
+    for choice in shipped.choices:
+        assert shipped.n_stretches(choice) == N_STRETCHES
+        assert shipped.measured(choice)
 
 
 @pytest.mark.parametrize("window", ["elastic", "fixed"])
@@ -77,18 +87,78 @@ def test_the_choice_is_set_against_ntks_formula() -> None:
         row(1024, "yarn", 1.0), row(2048, "ntk", 3.0), row(2048, "yarn", 2.0),
         row(2048, "yarn", 5.0, 1),
     )  # fmt: skip
-    assert found.measured(1500) == "perplexity 2.7 and recall 1.00 nats at 1,024 tokens"
-    assert found.measured(4096) == (
+    small, large = found.choices
+    assert found.measured(small) == "perplexity 2.7 and recall 1.00 nats at 1,024 tokens"
+    assert found.measured(large) == (
         "perplexity 7.4 and recall 2.00 nats at 2,048 tokens against "
         "perplexity 20.1 and recall 3.00 nats by NTK's formula"
     )
-    assert found.measured(512) is None
 
 
 def test_without_ntk_it_is_set_against_its_own_formula() -> None:
     """Which was tried first; a choice that is the formula has nothing beside it."""
     rows = (row(2048, "yarn", 3.0), row(2048, "yarn", 2.0, scale_factor=1.3))
-    assert str(profile(*rows, scale_factor=1.3).measured(2048)).endswith(
-        "against perplexity 20.1 and recall 3.00 nats by its formula"
+    found = profile(*rows, scale_factor=1.3)
+    assert str(found.measured(found.choices[0])).endswith(
+        "against perplexity 20.1 and recall 3.00 nats by the formula"
     )
-    assert "against" not in str(profile(*rows).measured(2048))
+    alone = profile(rows[0])
+    assert "against" not in str(alone.measured(alone.choices[0]))
+
+
+def test_a_check_is_what_is_told() -> None:
+    """Not the stretches that flattered the choice; and the formula, where it was kept."""
+    rows = (
+        row(2048, "self-extend", 1.0, scale_factor=2.0),
+        row(2048, "self-extend", 3.0).model_copy(update={"is_check": True}),
+        row(2048, "self-extend", 2.0, scale_factor=2.0).model_copy(update={"is_check": True}),
+    )
+    won = Check(gain_nats=1.0, error_nats=0.1, n_stretches=4)
+    lost = Check(gain_nats=0.1, error_nats=0.1, n_stretches=4)
+    told = []
+    for check, factor in ((won, 2.0), (lost, 1.0)):
+        parameters = ProfileParameters(scale_factor=factor)
+        choice = Choice(window=2048, method="self-extend", parameters=parameters, check=check)
+        found = Profile(model_sha256="0" * 64, choices=(choice,), results=rows)
+        told.append(found.measured(choice))
+    assert told == [
+        "perplexity 7.4 and recall 2.00 nats at 2,048 tokens against "
+        "perplexity 20.1 and recall 3.00 nats by the formula",
+        "perplexity 20.1 and recall 3.00 nats at 2,048 tokens against "
+        "perplexity 7.4 and recall 2.00 nats by the best other that was found",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [(1025, 2048), (1024, None), (2048, 2048), (2049, 4096), (4097, 4096), (65_536, 4096)],
+)
+def test_each_window_has_its_choice(wanted: int, found: int | None) -> None:
+    """The smallest that holds it, unless that is twice as large; the largest beyond all."""
+    mine = profile(row(2048, "yarn", 1.0), row(4096, "yarn", 1.0))
+    choice = mine.choice(wanted)
+    assert (choice.window if choice else None) == found
+
+
+def test_the_windows_of_a_profile_rise() -> None:
+    """One choice each."""
+    one = Choice(window=2048, method="yarn")
+    with pytest.raises(ValidationError, match="must rise"):
+        Profile(model_sha256="0" * 64, choices=(one, one))
+    with pytest.raises(ValidationError):
+        Profile(model_sha256="0" * 64, choices=())
+
+
+def test_a_profile_of_version_1_is_its_one_choice() -> None:
+    """As users have it on their disks: it was made for the largest window, and holds there."""
+    old = {
+        "version": 1, "model_sha256": "0" * 64, "method": "linear", "window": 16_384,
+        "parameters": {"scale_factor": 1.5}, "results": [],
+    }  # fmt: skip
+    read = Profile.model_validate(old)
+    assert read.choices == (
+        Choice(window=16_384, method="linear", parameters=ProfileParameters(scale_factor=1.5)),
+    )
+    assert Profile.model_validate_json(read.model_dump_json()) == read
+    with pytest.raises(ValidationError):
+        Profile.model_validate({**old, "version": 3})

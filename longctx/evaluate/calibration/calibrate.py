@@ -13,8 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from longctx.arguments import real, whole
 from longctx.errors import LongCtxError, RequestError, UnsupportedModelError
+from longctx.evaluate.calibration.checking import N_CHECKS, judge, proposals, split
 from longctx.evaluate.calibration.search import (
     CalibratedMethod,
+    Candidate,
     Proposal,
     Searched,
     best_candidate,
@@ -28,7 +30,14 @@ from longctx.files import cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.models import find_model
-from longctx.planner import Profile, TrialResult, profile_path, self_extend_obstacle
+from longctx.planner import (
+    Choice,
+    Profile,
+    TrialResult,
+    elastic_method,
+    profile_path,
+    self_extend_obstacle,
+)
 from longctx.rope import Method, TrainedRope
 from longctx.types import ProgressCallback
 
@@ -62,10 +71,12 @@ def calibrate(
     """Search method and parameters for a model, and keep the best where the planner finds it.
 
     Each trial prefills a window of the text with numbered facts in it, scores its last tokens
-    and asks for the facts; the loss is the sum of both, in nats. Small windows sort out hopeless
-    methods; the rest of the budget refines the best at the largest window, where what is taken
-    has won over several stretches of the text. Trials are kept as they are made, so a
-    calibration that was interrupted goes on where it stopped.
+    and asks for the facts; the loss is the sum of both, in nats. At each window the best is
+    refined over several stretches of the text; methods that are hopeless there are not tried at
+    larger ones. What was found then has to beat the planner's own formula once more, on a part of
+    the text that nothing was chosen on, by more than twice the error of the difference; else the
+    formula is the choice. Trials are kept as they are made, so a calibration that was interrupted
+    goes on where it stopped.
 
     Args:
         llm_or_path: the model, or one that is open already.
@@ -101,38 +112,117 @@ def calibrate(
     prose = _tokenize(llm_or_path, path, prose_text)
     stretch(prose, windows[-1], seed)  # a text that is too short is refused before the first trial
     journal = _Journal(cache_dir, info, prose_text, seed)
-    deadline = time.monotonic() + budget_s
 
-    def try_out(window: int, proposal: Proposal) -> bool:
-        """Measure, unless it was measured before or would end too late."""
-        if journal.find(window, proposal) is None:
-            if journal.rows and time.monotonic() + journal.expected_s(window) > deadline:
-                return False
-            row = run_trial(
-                path, window, proposal, prose, seed=seed, n_threads=n_threads,
-                on_progress=on_progress,
-            )  # fmt: skip
-            journal.add(row)
-            if on_trial is not None:
-                on_trial(row)
-        return True
+    def measure(window: int, proposal: Proposal) -> TrialResult:
+        chosen_on, checked_on, _ = split(prose, window)
+        return run_trial(
+            path,
+            window,
+            proposal,
+            checked_on if proposal.is_check else chosen_on,
+            seed=seed,
+            n_threads=n_threads,
+            on_progress=on_progress,
+        )
 
-    judged = windows[0]
-    for window in windows:
-        formulas = [Proposal(formula(method, _searched(info, window)), 0) for method in remaining]
-        if not all(try_out(window, proposal) for proposal in formulas):
+    trials = _Trials(journal, measure, time.monotonic() + budget_s, on_trial)
+    choices: list[Choice] = []
+    for i, window in enumerate(windows):
+        at = _searched(info, window)
+        trials.until = trials.deadline
+        if not all(trials.make(window, Proposal(formula(m, at), 0)) for m in remaining):
             break  # the best of some methods is not the best of all
-        judged = window
-        if window != windows[-1]:
-            remaining = survivors(remaining, journal.at(window))
-    else:
-        at = _searched(info, windows[-1])
-        while (proposal := propose(remaining, journal.at(windows[-1]), at)) is not None:
-            if not try_out(windows[-1], proposal):
+        trials.until = trials.share(windows[i:])
+        while (proposal := propose(remaining, journal.at(window), at)) is not None:
+            if not trials.make(window, proposal, behind=2 * N_CHECKS):
                 break
-    profile = _best(journal, info, prose_text, judged)
+        is_other_text = split(prose, window)[2]
+        choices.append(_choose(info, at, remaining, trials, is_other_text=is_other_text))
+        remaining = survivors(remaining, journal.at(window))
+    profile = Profile(
+        model_sha256=info.sha256,
+        choices=tuple(choices) or (_unjudged(windows[0], journal),),
+        results=tuple(journal.rows),
+        text_sha256=_digest(prose_text),
+    )
     profile.save(profile_path(info))
     return profile
+
+
+class _Trials:
+    """Trials that are made once, and within a time.
+
+    Args:
+        journal: those that were made.
+        measure: makes one.
+        deadline: of all, by ``time.monotonic``.
+        on_trial: called after each.
+    """
+
+    def __init__(
+        self,
+        journal: _Journal,
+        measure: Callable[[int, Proposal], TrialResult],
+        deadline: float,
+        on_trial: TrialCallback | None,
+    ) -> None:
+        self.journal = journal
+        self.deadline = deadline
+        self.until = deadline
+        self._measure = measure
+        self._on_trial = on_trial
+
+    def make(self, window: int, proposal: Proposal, *, behind: int = 0) -> bool:
+        """Measure, unless it was measured before; whether it is there.
+
+        Args:
+            window: in tokens.
+            proposal: what to measure.
+            behind: trials that must find time after it.
+        """
+        journal = self.journal
+        if journal.find(window, proposal) is not None:
+            return True
+        takes = journal.expected_s(window) * (1 + behind) if journal.rows else 0.0
+        if takes and time.monotonic() + takes > self.until:
+            return False
+        row = self._measure(window, proposal)
+        journal.add(row)
+        if self._on_trial is not None:
+            self._on_trial(row)
+        return True
+
+    def share(self, windows: Sequence[int]) -> float:
+        """Until when the first of these windows may take time, so that the others have theirs."""
+        costs = [pow(window, 1.5) for window in windows]
+        now = time.monotonic()
+        return now + (self.deadline - now) * costs[0] / sum(costs)
+
+
+def _choose(
+    info: ModelInfo,
+    at: Searched,
+    methods: Sequence[CalibratedMethod],
+    trials: _Trials,
+    *,
+    is_other_text: bool,
+) -> Choice:
+    """The best that was found at a window, if it beats the planner's own formula once more."""
+    window = at.window
+    best = best_candidate(trials.journal.at(window))
+    own = elastic_method(info, window)[0]
+    plain = formula(own if own in methods else best.method, at)
+    check = None
+    if best != plain and all(trials.make(window, each) for each in proposals(best, plain)):
+        check = judge(best, plain, trials.journal.checks(window), is_other_text=is_other_text)
+    taken = best if check is not None and check.is_won else plain
+    return Choice(window=window, method=taken.method, parameters=taken.parameters, check=check)
+
+
+def _unjudged(window: int, journal: _Journal) -> Choice:
+    """Where the time was not enough for each method's formula: the best of those tried."""
+    best = best_candidate(journal.at(window))
+    return Choice(window=window, method=best.method, parameters=best.parameters)
 
 
 def _past_the_training(windows: Sequence[int] | None, info: ModelInfo) -> list[int]:
@@ -193,20 +283,12 @@ def _tokenize(llm_or_path: LongContextLLM | str | Path, path: Path, text: str) -
         return llm.tokenize(text)
 
 
-def _best(journal: _Journal, info: ModelInfo, text: str, window: int) -> Profile:
-    best = best_candidate(journal.at(window))
-    return Profile(
-        model_sha256=info.sha256,
-        method=best.method,
-        window=window,
-        parameters=best.parameters,
-        results=tuple(journal.rows),
-        text_sha256=_digest(text),
-    )
-
-
 def _digest(text: str) -> str:
     return hash_parts([text.encode()])
+
+
+def _proposed(row: TrialResult) -> Proposal:
+    return Proposal(Candidate(row.method, row.parameters), row.stretch, row.is_check)
 
 
 class _Journal:
@@ -223,14 +305,16 @@ class _Journal:
                 logger.warning("trials in %s are not used: %s", self._path, error)
 
     def at(self, window: int) -> list[TrialResult]:
-        """The trials of one window."""
-        return [row for row in self.rows if row.window == window]
+        """The trials of one window, on which something may be chosen."""
+        return [row for row in self.rows if row.window == window and not row.is_check]
+
+    def checks(self, window: int) -> list[TrialResult]:
+        """Those that are to check the choice."""
+        return [row for row in self.rows if row.window == window and row.is_check]
 
     def find(self, window: int, proposal: Proposal) -> TrialResult | None:
         """A trial that was made."""
-        wanted = (proposal.candidate.method, proposal.candidate.parameters, proposal.stretch)
-        made = ((row.method, row.parameters, row.stretch) for row in self.at(window))
-        return next((r for r, m in zip(self.at(window), made, strict=True) if m == wanted), None)
+        return next((r for r in self.rows if r.window == window and _proposed(r) == proposal), None)
 
     def expected_s(self, window: int) -> float:
         """Seconds of a trial, from the last: attention makes a prefill grow faster than text."""

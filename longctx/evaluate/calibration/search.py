@@ -41,10 +41,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate to measure, and on which stretch of text."""
+    """A candidate to measure, on which stretch of text, and whether only to check a choice."""
 
     candidate: Candidate
     stretch: int
+    is_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,12 @@ def survivors(
     methods: Sequence[CalibratedMethod], rows: Sequence[TrialResult]
 ) -> list[CalibratedMethod]:
     """The methods worth trying at a larger window, after ``rows`` at a smaller one."""
-    least = min((row.loss for row in rows), default=0.0)
-    hopeless = {row.method for row in rows if row.loss > least + _HOPELESS}
-    return [method for method in methods if method not in hopeless]
+    best: dict[str, float] = {}
+    for row in rows:
+        if not row.stretch:
+            best[row.method] = min(row.loss, best.get(row.method, row.loss))
+    least = min(best.values(), default=0.0)
+    return [method for method in methods if best.get(method, least) <= least + _HOPELESS]
 
 
 def propose(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx.evaluate.calibration.search import Proposal
+from longctx.evaluate.calibration.search import N_STRETCHES, Proposal
 from longctx.evaluate.measures.progress import feed_along
 from longctx.evaluate.prompts.recall import RecallText, build_facts, build_recall_text
 from longctx.llm import LongContextLLM
@@ -21,7 +21,7 @@ from longctx.types import ProgressCallback
 N_FACTS = 16
 SCORED = 1024
 _SEEDS_APART = 1000
-TRIAL_VERSION = 2
+TRIAL_VERSION = 3
 """Trials of other versions do not compare with these."""
 
 
@@ -59,7 +59,8 @@ def run_trial(
         reserve_output=0,
     )
     with LongContextLLM(path, plan=plan, n_threads=n_threads) as llm, llm.session() as session:
-        laid_out = _lay_out(llm, prose, window, seed + _SEEDS_APART * proposal.stretch)
+        drawn = proposal.stretch + (N_STRETCHES if proposal.is_check else 0)
+        laid_out = _lay_out(llm, prose, window, seed + _SEEDS_APART * drawn)
         n_scored = min(SCORED, window // 8)
         session.begin()
         ids = laid_out.ids
@@ -72,6 +73,7 @@ def run_trial(
         return TrialResult(
             window=window,
             stretch=proposal.stretch,
+            is_check=proposal.is_check,
             method=candidate.method,
             parameters=candidate.parameters,
             perplexity=exp(float(scores.mean())),
