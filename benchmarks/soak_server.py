@@ -1,9 +1,10 @@
 """A soak on loopback: 16 clients of `longctx serve` at once, and each answer checked.
 
-Chats of two turns, documents, tools and schemas, streamed and whole, on the small model in f32; a
-third of the clients' requests are given up half way, some can never fit. Every request was
-answered alone before. Each answer must have the same tokens, or differ first where the two tokens
-were within a rounding of each other, for a token in a batch is rounded otherwise than alone.
+Chats of two turns, documents, tools, schemas and plain texts, streamed and whole, by chat
+completions, responses, messages and text completions, on the small model in f32; a third of the
+clients' requests are given up half way, some can never fit. Every request was answered alone
+before. Each answer must have the same tokens, or differ first where the two tokens were within a
+rounding of each other, for a token in a batch is rounded otherwise than alone.
 Wanted: no other difference, no error not asked for, nothing under way at the end, memory flat.
 
     make soak-server                       # 20 minutes
@@ -18,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -30,6 +31,7 @@ import httpx
 from machine import save
 from openai import BadRequestError, OpenAI
 from server import OURS, running
+from soak_protocols import call_text, protocols_of
 
 from longctx._native import quantize
 
@@ -103,6 +105,11 @@ def tools() -> Iterator[Body]:
         yield {"messages": messages, "max_tokens": 40, "tools": [LOOKUP], "tool_choice": "required"}
 
 
+def texts() -> Iterator[Body]:
+    for i in range(6):
+        yield {"prompt": prose(400 + 300 * i, 900 * i), "max_tokens": 24}
+
+
 def second_turns(first: Body, answer: Answer, room: int) -> Body:
     said = {"role": "assistant", "content": "".join(token.text for token in answer)}
     messages = [*first["messages"], said, question(room, "")]
@@ -114,33 +121,46 @@ def second_turns(first: Body, answer: Answer, room: int) -> Body:
 
 def ask(client: OpenAI, body: Body, *, stream: bool) -> Answer:
     """All tokens of an answer, whole or piece by piece; a call of a tool counts as one."""
-    options = {**body, "model": "m", "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    options = {**body, "model": "m", "temperature": 0}
+    if "prompt" in body:
+        told = client.completions.create(**options, logprobs=20)
+        return columns_of(told.choices[0].logprobs)
+    options |= {"logprobs": True, "top_logprobs": 20}
     if not stream:
         choice = client.chat.completions.create(**options).choices[0]
-        return tokens_of(choice, choice.message)
-    found: list[Token] = []
-    for chunk in client.chat.completions.create(**options, stream=True):
-        found += tokens_of(chunk.choices[0], chunk.choices[0].delta)
-    return tuple(found)
+        return (*calls_of([choice.message]), *tokens_of(choice))
+    chunks = [chunk.choices[0] for chunk in client.chat.completions.create(**options, stream=True)]
+    calls = calls_of(chunk.delta for chunk in chunks)
+    return (*calls, *(token for chunk in chunks for token in tokens_of(chunk)))
 
 
-def tokens_of(choice: Any, message: Any) -> Answer:
-    calls = [
-        Token(f"{call.function.name}({call.function.arguments})", {})
-        for call in message.tool_calls or ()
-    ]
-    tokens = choice.logprobs.content if choice.logprobs else None
-    for token in tokens or ():
+def columns_of(logprobs: Any) -> Answer:
+    rows = zip(logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, strict=True)
+    return tuple(Token(text, {**(top or {}), text: own}) for text, own, top in rows)
+
+
+def tokens_of(choice: Any) -> Iterator[Token]:
+    for token in choice.logprobs.content if choice.logprobs else ():
         likely = {other.token: other.logprob for other in [*token.top_logprobs, token]}
-        calls.append(Token(token.token, likely))
-    return tuple(calls)
+        yield Token(token.token, likely)
+
+
+def calls_of(messages: Iterable[Any]) -> Iterator[Token]:
+    """The calls of a message, or of the pieces of one."""
+    names, arguments = defaultdict[int, str](str), defaultdict[int, str](str)
+    for message in messages:
+        for i, call in enumerate(message.tool_calls or ()):
+            at = getattr(call, "index", i)
+            names[at] += call.function.name or ""
+            arguments[at] += call.function.arguments or ""
+    for at, name in names.items():
+        yield Token(call_text(name, arguments[at]), {})
 
 
 def give_up(client: OpenAI, body: Body, n_events: int) -> None:
     """Hang up after some events, or before the first."""
-    stream = client.chat.completions.create(
-        **body, model="m", temperature=0, stream=True, timeout=60
-    )
+    create = client.completions.create if "prompt" in body else client.chat.completions.create
+    stream = create(**body, model="m", temperature=0, stream=True, timeout=60)
     for _, _ in zip(range(n_events), stream, strict=False):
         pass
     stream.close()
@@ -174,6 +194,26 @@ def difference(alone: Answer, beside: Answer) -> float | None:
     return None
 
 
+def text_difference(alone: Answer, said: str) -> float | None:
+    """The same of a text whose tokens were not told: by the tokens that might stand there."""
+    left = said.encode()
+    for token in alone:
+        if not left.startswith(raw(token.text)):
+            likely = token.likelihood.items()
+            rivals = [value for text, value in likely if text and left.startswith(raw(text))]
+            own = token.likelihood.get(token.text, 0.0)
+            return min((abs(own - rival) for rival in rivals), default=99.0)
+        left = left.removeprefix(raw(token.text))
+    return 99.0 if left else None
+
+
+def raw(text: str) -> bytes:
+    """A token's bytes; text completions write a part of a character ``bytes:\\xe2``."""
+    if text.startswith("bytes:"):
+        return text.removeprefix("bytes:").encode().decode("unicode_escape").encode("latin-1")
+    return text.encode()
+
+
 class Soak:
     """The requests, the answers that each had alone, and what the clients saw."""
 
@@ -185,7 +225,7 @@ class Soak:
         self.cases: list[tuple[str, Body, Answer]] = []
         client = self.client()
         rooms = iter(list(ROOMS) * 10)
-        for kind in (chats, documents, schemas, tools):
+        for kind in (chats, documents, schemas, tools, texts):
             for body in kind():
                 answer = ask(client, body, stream=False)
                 assert answer, body
@@ -219,16 +259,28 @@ class Soak:
             self.failures += refusal(client)
             self.counts["refused, too long"] += 1
         else:
-            beside = ask(client, body, stream=choose.random() < 0.5)
+            stream = choose.random() < 0.5
+            others = protocols_of(body)
+            protocol = choose.choice(
+                [*others] if "prompt" in body else ["chat completions", *others]
+            )
+            if protocol == "chat completions":
+                beside = ask(client, body, stream=stream)
+                nats, said = difference(alone, beside), "".join(token.text for token in beside)
+            else:
+                said = others[protocol](self.url, body, stream=stream)
+                nats = text_difference(alone, said)
             self.counts[kind] += 1
-            nats = difference(alone, beside)
+            self.counts[f"by {protocol}"] += 1
             if nats is None:
                 self.counts["answers as alone"] += 1
             elif nats <= ROUNDING:
                 self.exchanged.append(nats)
             else:
-                both = ["".join(token.text for token in answer) for answer in (alone, beside)]
-                self.failures.append(f"{kind}: {nats:.3f} nats between {both[0]!r} and {both[1]!r}")
+                expected = "".join(token.text for token in alone)
+                self.failures.append(
+                    f"{kind} by {protocol}: {nats:.3f} nats between {expected!r} and {said!r}"
+                )
 
 
 def soak(soaked: Soak, process: Any, options: argparse.Namespace) -> list[int]:
