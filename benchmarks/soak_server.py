@@ -39,8 +39,9 @@ TINY = Path(__file__).parents[1] / "tests/models/tiny-longctx.gguf"
 WINDOW = 4096
 GROWTH = 1.10
 """Resident memory of the last quarter over that of the second, at most."""
-ROUNDING = 0.02
-"""Nats between two tokens that rounding may exchange."""
+ROUNDING = 0.03
+"""Nats between two tokens that rounding may exchange: read at once or token by token, the same text
+moves the distance of its two likeliest tokens by up to 0.014 in 860 places (f32, f16 cells)."""
 END = "<end>"
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180, 44: 3517, 93: 8402}
 LOOKUP = {
