@@ -179,11 +179,12 @@ class Profile(Frozen):
     def measured(self, choice: Choice) -> str | None:
         """What was measured of a choice, and of a formula beside it.
 
-        On the stretches of the check where there are some. Beside NTK's formula where that was
+        On the stretches of the check where it was made. Beside NTK's formula where that was
         measured too, else beside what the check compared it with, or its own formula.
         """
+        is_checked = choice.check is not None
         rows = [row for row in self.results if row.window == choice.window]
-        rows = [row for row in rows if row.is_check] or rows
+        rows = [row for row in rows if row.is_check == is_checked]
         mine = {row.stretch: row for row in rows if _is(row, choice)}
         if not mine:
             return None

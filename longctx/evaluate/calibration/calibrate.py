@@ -133,8 +133,9 @@ def calibrate(
         if not all(trials.make(window, Proposal(formula(m, at), 0)) for m in remaining):
             break  # the best of some methods is not the best of all
         trials.until = trials.share(windows[i:])
+        # A check is two trials a stretch; machines are not steady, so that it has time for three.
         while (proposal := propose(remaining, journal.at(window), at)) is not None:
-            if not trials.make(window, proposal, behind=2 * N_CHECKS):
+            if not trials.make(window, proposal, behind=3 * N_CHECKS):
                 break
         is_other_text = split(prose, window)[2]
         choices.append(_choose(info, at, remaining, trials, is_other_text=is_other_text))
