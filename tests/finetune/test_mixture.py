@@ -34,6 +34,7 @@ def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: float) -> M
         target_ctx=4096,
         sequence_tokens=N,
         short_tokens=N // 2,
+        step_tokens=4 * N,
         learning_rate=1e-3,
         **changes,
     )

@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM
 from longctx import LongContextLLM, ModelInfo, plan_context
 from longctx.errors import LongCtxError, UnsupportedModelError
 from longctx.finetune.adapter_file import trained_for, write_adapter, write_merged
-from longctx.finetune.loading import TorchModel, check_loadable, check_same, load
+from longctx.finetune.loading import check_loadable, check_same, load
 from longctx.finetune.lora import alpha, gguf_pairs, matrices, with_lora
 from longctx.finetune.placement import place, unmoved
+from longctx.finetune.torch_model import TorchModel
 from longctx.planner import ContextPlan
 from tests.finetune.small import MODEL, PROSE
 
