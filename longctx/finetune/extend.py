@@ -12,6 +12,7 @@ from longctx.arguments import path as checked_path
 from longctx.errors import MissingExtraError, RequestError, UnsupportedModelError
 from longctx.finetune.recipe import (
     ANSWER_WEIGHT,
+    GPU_SEQUENCE_TOKENS,
     GPU_STEP_TOKENS,
     RANK,
     RECALL_SHARE,
@@ -76,7 +77,8 @@ def extend(
         weights: a folder of transformers with the same model in finer weights; None dequantises
             the GGUF's own.
         full_length: train on sequences as long as the window, which costs memory and time.
-        sequence_tokens: of a training sequence; None is the trained window, up to 1,024.
+        sequence_tokens: of a training sequence; None is the trained window, up to 1,024, and up to
+            8,192 on a GPU.
         step_tokens: after so many the weights move; None is four sequences, and 32,768 tokens on a
             GPU.
         rank: of the LoRA matrices.
@@ -128,17 +130,18 @@ def extend(
         )
     info = ModelInfo.from_gguf(found.path)
     plan = _plan(info, target_ctx, method)
-    sequence = (
-        min(info.n_ctx_train, SEQUENCE_TOKENS)
-        if sequence_tokens is None
-        else (whole("sequence_tokens", sequence_tokens, least=64, most=info.n_ctx_train))
-    )
     from longctx.finetune.device import chosen_device  # loads torch
 
     chosen = chosen_device(device, precision)
+    on_gpu = chosen.name == "cuda"
+    sequence = (
+        min(info.n_ctx_train, GPU_SEQUENCE_TOKENS if on_gpu else SEQUENCE_TOKENS)
+        if sequence_tokens is None
+        else (whole("sequence_tokens", sequence_tokens, least=64, most=info.n_ctx_train))
+    )
     longest = plan.n_ctx if full_length else sequence
     usual = longest if full_length else SEQUENCES_A_STEP * sequence
-    if chosen.name == "cuda":
+    if on_gpu:
         usual = max(longest, GPU_STEP_TOKENS)
     recipe = Recipe(
         method=method,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -54,9 +55,16 @@ class _Norm(nn.Module):
 
 
 def made_lean(module: nn.Module) -> None:
-    """Take out of a model what autocast would cast again and again, LoRA's inputs included."""
+    """Take out of a model what autocast would cast again and again, LoRA's inputs included.
+
+    Frozen weights of products are kept as they would be cast; all else stays in float32.
+    """
     each: Any
-    for each in list(module.modules()):
+    for path, each in list(module.named_modules()):
+        # The head's are often the embedding's, whose sums are in float32.
+        is_frozen = isinstance(each, nn.Linear) and not each.weight.requires_grad
+        if is_frozen and not path.endswith("lm_head"):
+            each.to(torch.bfloat16)
         for name in ("input_layernorm", "post_attention_layernorm"):
             norm: Any = getattr(each, name, None)
             if hasattr(norm, "variance_epsilon"):
@@ -93,7 +101,7 @@ def parts_for(model: TorchModel, info: ModelInfo, sequence_tokens: int, step_tok
     Raises:
         RequestError: not even one sequence has room.
     """
-    few, many = (saved_bytes(partial(_probe, model, n)) for n in _PROBED)
+    few, many = (saved_bytes(partial(probe, model, n)) for n in _PROBED)
     a_token = _BESIDE * (many - few) / (_PROBED[1] - _PROBED[0])
     once = few + _LOGITS_BYTES * min(ROWS, sequence_tokens) * info.n_vocab
     room = _SHARE[model.device.type] * free_bytes(model.device) - once
@@ -116,7 +124,10 @@ def parts_for(model: TorchModel, info: ModelInfo, sequence_tokens: int, step_tok
 def checkpoint_layers(module: Any) -> None:
     """Keep what goes into each layer only, and compute the layer again for its gradient."""
     module.train()  # no dropout is in it; transformers asks for this
-    module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    with warnings.catch_warnings():
+        # The name that every version of transformers 5 has; later ones have a second.
+        warnings.simplefilter("ignore", FutureWarning)
+        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def free_bytes(device: torch.device) -> int:
@@ -127,7 +138,8 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _probe(model: TorchModel, n: int) -> Tensor:
+def probe(model: TorchModel, n: int) -> Tensor:
+    """The losses of so many tokens, whichever."""
     ids = np.zeros(n, np.int64)
     sequence = TrainingSequence("probe", ids, np.ones(n, np.float32), place(unmoved(n), None))
     return model.losses(packed([sequence]).on(model.device))

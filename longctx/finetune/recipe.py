@@ -17,8 +17,8 @@ RECALL_SHARE = 0.8
 SHORT_SHARE = 0.25
 ANSWER_WEIGHT = 4.0
 SEQUENCES_A_STEP = 4
-GPU_STEP_TOKENS = 32_768
-"""On a GPU, which fewer do not fill; on a CPU it is some sequences."""
+GPU_SEQUENCE_TOKENS, GPU_STEP_TOKENS = 8192, 32_768
+"""On a GPU, which fewer do not fill."""
 
 
 class Recipe(Frozen):

@@ -108,9 +108,14 @@ class Run:
         ):
             tokenizer = ModelTokenizer(vocabulary)
             prose = encoded(tokenizer, text)
-            before = self._trained(
-                tokenizer, prose, budget_s, measured=measured, on_progress=on_progress
-            )
+            try:
+                before = self._trained(
+                    tokenizer, prose, budget_s, measured=measured, on_progress=on_progress
+                )
+            except KeyboardInterrupt:
+                if self._files.checkpoint.exists():
+                    self._adapter()  # as far as it came, to be tried
+                raise
             return self._written(before, merge)
 
     def _trained(
@@ -205,11 +210,10 @@ class Run:
     def _written(self, before: Measured | None, merge: bool) -> FinetuneResult:
         """Write the adapter, measure it, and write what was measured."""
         files, recipe, info = self._files, self._recipe, self._info
-        done = Checkpoint.read(files.checkpoint, torch.device("cpu"))
         trained = trained_for(self._plan)
-        pairs = gguf_pairs(done.weights, info)
-        write_adapter(files.adapter, pairs, alpha(recipe.rank), info, trained)
+        done = self._adapter()
         if merge:
+            pairs = gguf_pairs(done.weights, info)
             write_merged(files.merged, pairs, alpha(recipe.rank) / recipe.rank, info)
         after = None
         if before is not None:
@@ -235,6 +239,19 @@ class Run:
         )
         files.write(files.card, card(result, trained))
         return result
+
+    def _adapter(self) -> Checkpoint:
+        """Write the adapter as it is in the checkpoint."""
+        done = Checkpoint.read(self._files.checkpoint, torch.device("cpu"))
+        pairs = gguf_pairs(done.weights, self._info)
+        write_adapter(
+            self._files.adapter,
+            pairs,
+            alpha(self._recipe.rank),
+            self._info,
+            trained_for(self._plan),
+        )
+        return done
 
     def _profile(self, plan: ContextPlan, after: Measured) -> Profile:
         row = as_trial(plan, after)
