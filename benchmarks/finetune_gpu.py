@@ -28,6 +28,7 @@ from multiprocessing import Pool, TimeoutError
 from pathlib import Path
 from typing import Any
 
+from finetune import unseen_prose
 from finetune_tables import tables
 
 from longctx.finetune.prose import docstrings
@@ -64,6 +65,7 @@ def sweep_jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield {
                 "job": "sweep", "name": name, "way": way, "seed": seed, "model": str(TINY),
                 "target": 4096, "text": str(options.work / "short.txt"), "texts": options.texts,
+                "unseen": str(options.work / "unseen.txt"),
                 "extend": {**extend, **changes, "device": options.device},
             }  # fmt: skip
 
@@ -121,6 +123,7 @@ def collect_text(options: argparse.Namespace, until: float) -> dict[str, Any]:
     (options.work / "text.txt").write_text(whole, "utf-8")
     short = "\n\n".join(text[: options.characters // 100] for text in texts)
     (options.work / "short.txt").write_text(short[:3_000_000], "utf-8")
+    (options.work / "unseen.txt").write_text(unseen_prose(), "utf-8")
     return {"job": "text", "name": "text", "characters": len(whole), "packages": len(texts)}
 
 
@@ -246,13 +249,16 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     results = Results(options.out / "results.json")
     stages = [stage for stage in STAGES if stage in options.stages]
+    needs_text = {"sweep", "train"} & set(stages) and not (options.work / "unseen.txt").exists()
+    if needs_text and "text" not in stages:
+        stages.insert(0, "text")
     for n, stage in enumerate(stages):
         now = time.time()
         shares = [STAGES[each] for each in stages[n:]]
         until = now + (ends_at - now) * shares[0] / sum(shares)
         print(f"{stage}: {until - now:.0f} s at most", flush=True)
         if stage == "text":
-            if not (options.work / "text.txt").exists():
+            if not (options.work / "unseen.txt").exists():
                 results.add(collect_text(options, until))
                 print(f"  {results.rows[-1]}", flush=True)
             continue

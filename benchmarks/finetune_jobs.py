@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 from finetune import measure as measure_tiny
-from finetune import unseen_prose
 from finetune_questions import asked
 
-from longctx import LongContextLLM
+from longctx import LongContextLLM, ModelInfo
 from longctx._native import supports_gpu_offload
 from longctx.evaluate import perplexity, recall
 from longctx.evaluate.measures.recall import FactScore
@@ -77,14 +76,13 @@ class Training:
             )
 
 
-def sweep(job: Row, training: Training, folder: Path, until: float, prose: list[str]) -> Row:
+def sweep(job: Row, training: Training, folder: Path, until: float) -> Row:
     """Train the small model in one way, and measure it on the processor."""
-    if not prose:
-        prose.append(unseen_prose())
     out = folder / job["name"].replace(" ", "-")
     trained = training.train(job, out, until - time.time())
+    prose = Path(job["unseen"]).read_text("utf-8")
     found = measure_tiny(
-        prose[0], trained["recipe"]["method"], [Path(trained["adapter"])], job["texts"]
+        prose, trained["recipe"]["method"], [Path(trained["adapter"])], job["texts"]
     )
     shutil.rmtree(out)
     said = (
@@ -115,7 +113,7 @@ def measure(job: Row) -> Iterator[Row]:
     target = job["target"]
     opened = dict(job["open"])
     if opened.get("method") == "none":
-        target = min(target, 8192)
+        target = min(target, ModelInfo.from_gguf(job["model"]).n_ctx_train)
     layers = -1 if supports_gpu_offload() else 0
     said = []
     with LongContextLLM(
@@ -126,10 +124,11 @@ def measure(job: Row) -> Iterator[Row]:
             if length > target:
                 continue
             started = time.monotonic()
+            n_facts = max(1, min(20, length // 96))
             facts = [
                 fact
                 for seed in range(job["texts"])
-                for fact in recall(llm, length, seed=seed).facts
+                for fact in recall(llm, length, n_facts=n_facts, seed=seed).facts
             ]
             row = {
                 "what": "recall", "length": length, "n_facts": len(facts),
@@ -165,11 +164,9 @@ def by_fifth(facts: list[FactScore], part: int) -> float | None:
     return float(np.mean(nats)) if nats else None
 
 
-def rows_of(
-    job: Row, left: int, training: Training, folder: Path, until: float, prose: list[str]
-) -> Iterator[Row]:
+def rows_of(job: Row, left: int, training: Training, folder: Path, until: float) -> Iterator[Row]:
     if job["job"] == "sweep":
-        yield sweep(job, training, folder, until, prose)
+        yield sweep(job, training, folder, until)
     elif job["job"] == "train":
         yield train(job, training, folder, (until - time.time()) / left)
     else:
@@ -181,7 +178,7 @@ def main() -> None:
     work = json.loads((folder / "jobs.json").read_text())
     until: float = work["until"]
     jobs: list[Row] = work["jobs"]
-    training, prose = Training(until), list[str]()
+    training = Training(until)
     with (folder / f"{number}.rows").open("a") as rows:
 
         def keep(row: Row) -> None:
@@ -198,7 +195,7 @@ def main() -> None:
             about = {key: job[key] for key in ("job", "name", "way", "seed") if key in job}
             print(job["name"])
             try:
-                for row in rows_of(job, len(jobs) - at, training, folder, until, prose):
+                for row in rows_of(job, len(jobs) - at, training, folder, until):
                     keep({**about, **row})
             except KeyboardInterrupt:
                 keep({**about, "failed": "its time was over", "said": "its time was over"})

@@ -93,7 +93,7 @@ def _measured(rows: Sequence[Row]) -> str:
     for name, found in by_name.items():
         line = [name]
         for length in ordered:
-            row = found.get(f"recall {length}")
+            row = found.get(f"recall {length}", {})
             line.append(f"{row['exact']:.0%}, {row['nats']:.2f}" if row else "")
         short = found.get("short perplexity", {})
         line.append(f"{short['by_mark'][str(short['length'])]:.2f}" if short else "")

@@ -101,6 +101,7 @@ def parts_for(model: TorchModel, info: ModelInfo, sequence_tokens: int, step_tok
     Raises:
         RequestError: not even one sequence has room.
     """
+    probe(model, _PROBED[0])  # what is found out once is not counted
     few, many = (saved_bytes(partial(probe, model, n)) for n in _PROBED)
     a_token = _BESIDE * (many - few) / (_PROBED[1] - _PROBED[0])
     once = few + _LOGITS_BYTES * min(ROWS, sequence_tokens) * info.n_vocab
@@ -119,6 +120,22 @@ def parts_for(model: TorchModel, info: ModelInfo, sequence_tokens: int, step_tok
             "are free for it: train on shorter ones (sequence_tokens, without full_length)"
         )
     return Parts(n_tokens=min(wanted, int(room / a_token)), checkpointed=True)
+
+
+def fewer(parts: Parts, sequence_tokens: int) -> Parts:
+    """The next smaller way, where memory did not suffice after all.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if parts.n_tokens > sequence_tokens:
+        return parts.model_copy(update={"n_tokens": max(sequence_tokens, parts.n_tokens // 2)})
+    if not parts.checkpointed:
+        return parts.model_copy(update={"checkpointed": True})
+    raise RequestError(
+        f"the GPU's memory does not suffice for a sequence of {sequence_tokens:,} tokens: train on "
+        "shorter ones (sequence_tokens, without full_length)"
+    )
 
 
 def checkpoint_layers(module: Any) -> None:

@@ -22,7 +22,7 @@ from longctx.finetune.card import card
 from longctx.finetune.checkpoint import Checkpoint
 from longctx.finetune.device import Device
 from longctx.finetune.folder import RunFolder, Settings
-from longctx.finetune.lean import checkpoint_layers, made_lean, parts_for
+from longctx.finetune.lean import checkpoint_layers, fewer, made_lean, parts_for
 from longctx.finetune.loading import check_loadable, check_same, load
 from longctx.finetune.lora import alpha, gguf_pairs, with_lora
 from longctx.finetune.measuring import as_trial, measure
@@ -140,13 +140,21 @@ class Run:
         model = self._prepared(model)
         longest, step = self._recipe.sequence_tokens, self._recipe.step_tokens
         parts = parts_for(model, self._info, longest, step)
-        if parts.checkpointed:
-            checkpoint_layers(model.module)
-        trainer = Trainer(model, mixture, held_out, self._recipe, parts, self._files.checkpoint)
-        left = _left(budget_s, before, trainer.seconds)
-        self._announce("Training." if left is None else f"Training for {spoken(left)} at most.")
-        trainer.run(Budget(left, self._recipe.tokens), on_progress)
-        return before
+        while True:
+            if parts.checkpointed:
+                checkpoint_layers(model.module)
+            trainer = Trainer(model, mixture, held_out, self._recipe, parts, self._files.checkpoint)
+            left = _left(budget_s, before, trainer.seconds)
+            self._announce("Training." if left is None else f"Training for {spoken(left)} at most.")
+            try:
+                trainer.run(Budget(left, self._recipe.tokens), on_progress)
+            except torch.OutOfMemoryError:
+                trainer.save()
+                parts = fewer(parts, longest)
+                self._announce(f"The GPU's memory is full; {parts.n_tokens:,} tokens go together.")
+            else:
+                return before
+            torch.cuda.empty_cache()
 
     def _prepared(self, model: TorchModel) -> TorchModel:
         """The model with its LoRA matrices, in the type that the device is fast in."""

@@ -62,6 +62,7 @@ class Trainer:
         self._model, self._mixture, self._recipe = model, mixture, recipe
         self._held_out_mixture, self._parts, self._checkpoint = held_out, parts, checkpoint
         self._weights = matrices(model.module)
+        model.module.zero_grad()
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
@@ -115,7 +116,7 @@ class Trainer:
                     if on_progress is not None:
                         on_progress(self._progress(budget, pace))
                     if self.seconds - saved_at > _SAVE_EVERY_S:
-                        self._save()
+                        self.save()
                         saved_at = self.seconds
                 if self.step < LEAST_STEPS and took and self.tokens < (budget.tokens or math.inf):
                     budget.check(self.step, self.tokens, self.seconds, mean(took))
@@ -123,11 +124,16 @@ class Trainer:
                     self._look(1.0)
             except KeyboardInterrupt:
                 if self._is_between_steps:
-                    self._save()
+                    self.save()
                 raise
-        self._save()
+        self.save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the state behind the last step, all of it or nothing.
+
+        Raises:
+            LongCtxError: it cannot be written.
+        """
         self._settle(0)
         self.state.write(self._checkpoint)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def tokenizer() -> Iterator[ModelTokenizer]:
         yield ModelTokenizer(model)
 
 
-def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: float) -> Mixture:
+def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: Any) -> Mixture:
     """Under YaRN, where a place is a position."""
     recipe = Recipe(
         method="yarn",

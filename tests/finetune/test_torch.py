@@ -75,7 +75,8 @@ def test_an_adapter_in_llama_cpp_is_what_peft_trained(tmp_path: Path, method: st
     write_adapter(path, pairs, alpha(RANK), planned.info, trained_for(planned))
     ids, beside = llama_cpp(plan(method, 2048, adapters=[path]), 700)
     assert np.abs(beside - before).max() > 0.5
-    merged = TorchModel(taught.module.merge_and_unload(), model.inv_freq)
+    peft: Any = taught.module
+    merged = TorchModel(peft.merge_and_unload(), model.inv_freq)
     np.testing.assert_allclose(beside, in_torch(merged, planned, ids), atol=0.06)
     write_merged(tmp_path / "merged.gguf", pairs, alpha(RANK) / RANK, planned.info)
     inside = llama_cpp(plan(method, 2048, tmp_path / "merged.gguf"), 700)[1]
