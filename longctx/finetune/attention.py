@@ -8,9 +8,10 @@ padding, and all their blocks are one call of FlashAttention where there is a GP
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,10 @@ class Blocks:
     n_queries: tuple[int, ...]
     n_keys: tuple[int, ...]
     turned: Turned | None
+
+
+Way: TypeAlias = Callable[[Tensor, Tensor, Tensor, Blocks, float], Tensor]
+"""Attention of queries [n, n_head, d] over keys and values [keys, n_head_kv, d], by blocks."""
 
 
 def set_rope(model: nn.Module, rope: RopeConfig, n_rot: int) -> Tensor:
@@ -104,9 +109,10 @@ def attend(
         v = v.index_select(0, blocks.turned.index)
     # value comes out of a projection, in the type that autocast runs; rotated q and k do not.
     q, k = q.to(v.dtype), k.to(v.dtype)
-    if q.is_cuda and q.dtype != torch.float32 and _flash_is_right(q.shape[1], *k.shape[1:]):
-        return _flash(q, k, v, blocks, scaling)[None], None
-    return one_by_one(q, k, v, blocks, scaling)[None], None
+    way: Way = one_by_one
+    if q.is_cuda and q.dtype != torch.float32:
+        way = _fast_way(q.shape[1], *k.shape[1:])
+    return way(q, k, v, blocks, scaling)[None], None
 
 
 def one_by_one(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> Tensor:
@@ -149,12 +155,24 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> T
     return found
 
 
-@lru_cache
-def _flash_is_right(n_head: int, n_head_kv: int, head_dim: int) -> bool:
-    """Whether this torch's kernel computes what attention one by one does, gradients included.
+def _flash_of_all_heads(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> Tensor:
+    """The same for a kernel that wants as many heads of keys as of queries."""
+    times = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(times, dim=1), v.repeat_interleave(times, dim=1)
+    return _flash(q, k, v, blocks, scaling)
 
-    It is an operator below torch's public ones, and what builds leave out differs.
+
+@lru_cache
+def _fast_way(n_head: int, n_head_kv: int, head_dim: int) -> Way:
+    """The first way in which this torch computes what attention one by one does, with gradients.
+
+    The kernel is an operator below torch's public ones, and what builds leave out differs.
     """
+    ways = (_flash, _flash_of_all_heads)
+    return next((way for way in ways if _is_right(way, n_head, n_head_kv, head_dim)), one_by_one)
+
+
+def _is_right(way: Way, n_head: int, n_head_kv: int, head_dim: int) -> bool:
     device = torch.device("cuda")
     n_queries, n_keys = (70, 33, 128), (70, 200, 128)
     generator = torch.Generator(device).manual_seed(0)
@@ -172,7 +190,7 @@ def _flash_is_right(n_head: int, n_head_kv: int, head_dim: int) -> bool:
     try:
         with torch.enable_grad(), torch.autocast("cuda", enabled=False):
             found, expected = (
-                _with_gradients(way, tensors, blocks, weights) for way in (_flash, one_by_one)
+                _with_gradients(each, tensors, blocks, weights) for each in (way, one_by_one)
             )
     except RuntimeError:
         return False
@@ -183,11 +201,12 @@ def _flash_is_right(n_head: int, n_head_kv: int, head_dim: int) -> bool:
 
 
 def _with_gradients(
-    way: Any, tensors: tuple[Tensor, ...], blocks: Blocks, weights: Tensor
+    way: Way, tensors: tuple[Tensor, ...], blocks: Blocks, weights: Tensor
 ) -> list[Tensor]:
     own = [tensor.clone().requires_grad_() for tensor in tensors]
-    seen = way(*own, blocks, 0.1)
-    (seen * weights).sum().backward()
+    q, k, v = own
+    seen = way(q, k, v, blocks, 0.1)
+    seen.backward(weights)  # type: ignore[no-untyped-call]  # torch's own
     gradients = [tensor.grad for tensor in own if tensor.grad is not None]
     return [each.detach().float() for each in (seen, *gradients)]
 

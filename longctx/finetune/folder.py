@@ -46,6 +46,11 @@ class RunFolder:
         return self.path / f"{self.stem}.longctx.lora.gguf"
 
     @property
+    def peft(self) -> Path:
+        """The adapter as peft's folder."""
+        return self.path / f"{self.stem}.longctx.lora.peft"
+
+    @property
     def merged(self) -> Path:
         """The model with the adapter in its weights."""
         return self.path / f"{self.stem}.longctx.gguf"

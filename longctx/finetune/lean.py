@@ -144,7 +144,9 @@ def checkpoint_layers(module: Any) -> None:
     with warnings.catch_warnings():
         # The name that every version of transformers 5 has; later ones have a second.
         warnings.simplefilter("ignore", FutureWarning)
-        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        module.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False, "preserve_rng_state": False}
+        )
 
 
 def free_bytes(device: torch.device) -> int:

@@ -44,8 +44,10 @@ def encoded(tokenizer: Tokenizer, text: str) -> list[int]:
         if len(parts[-1]) > _PART_CHARACTERS:
             parts.append("")
         parts[-1] += f"\n\n{paragraph}" if parts[-1] or len(parts) > 1 else paragraph
+    first = tokenizer.encode(parts[0])  # alone: a tokenizer may get itself ready in it
     with ThreadPoolExecutor() as threads:
-        return [token for ids in threads.map(tokenizer.encode, parts) for token in ids]
+        rest = threads.map(tokenizer.encode, parts[1:])
+        return [*first, *(token for ids in rest for token in ids)]
 
 
 def _docstrings(path: Path) -> Iterator[str]:

@@ -27,6 +27,7 @@ from longctx.finetune.loading import check_loadable, check_same, load
 from longctx.finetune.lora import alpha, gguf_pairs, with_lora
 from longctx.finetune.measuring import as_trial, measure
 from longctx.finetune.mixture import Mixture
+from longctx.finetune.peft_folder import write_peft_folder
 from longctx.finetune.prose import encoded, packaged_prose
 from longctx.finetune.recipe import Measuring, Recipe
 from longctx.finetune.report import FinetuneProgress, FinetuneResult, Measured
@@ -251,14 +252,11 @@ class Run:
     def _adapter(self) -> Checkpoint:
         """Write the adapter as it is in the checkpoint."""
         done = Checkpoint.read(self._files.checkpoint, torch.device("cpu"))
+        rank = self._recipe.rank
+        write_peft_folder(self._files.peft, done.weights, rank, self._info.name)
         pairs = gguf_pairs(done.weights, self._info)
-        write_adapter(
-            self._files.adapter,
-            pairs,
-            alpha(self._recipe.rank),
-            self._info,
-            trained_for(self._plan),
-        )
+        trained = trained_for(self._plan)
+        write_adapter(self._files.adapter, pairs, alpha(rank), self._info, trained)
         return done
 
     def _profile(self, plan: ContextPlan, after: Measured) -> Profile:

@@ -61,7 +61,7 @@ class TorchModel:
             hidden = hidden.index_select(0, batch.rows)
             parts = [
                 # What a part's logits are is computed again when its gradient is wanted.
-                checkpoint(self._nll, part, wanted, use_reentrant=False)
+                checkpoint(self._nll, part, wanted, use_reentrant=False, preserve_rng_state=False)
                 for part, wanted in zip(
                     torch.split(hidden, ROWS), torch.split(batch.wanted, ROWS), strict=True
                 )
