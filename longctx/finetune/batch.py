@@ -94,12 +94,12 @@ def seen_by(placements: Sequence[Placement]) -> Seen:
         first += len(placement.own)
     moves = any(np.any(each) for each in moved) or n_queries != n_keys
     return Seen(
-        queries=begins(tuple(n_queries)),
-        keys=begins(tuple(n_keys)),
+        queries=_pinned(begins(tuple(n_queries))),
+        keys=_pinned(begins(tuple(n_keys))),
         n_queries=tuple(n_queries),
         n_keys=tuple(n_keys),
         index=_tensor(index) if moves else None,
-        moved=_tensor(moved).float() if moves else None,
+        moved=_tensor(moved, np.float32) if moves else None,
     )
 
 
@@ -119,8 +119,12 @@ def in_parts(
         yield part
 
 
-def _tensor(parts: Sequence[NDArray[Any]]) -> Tensor:
-    tensor = torch.from_numpy(np.concatenate(parts))
+def _tensor(parts: Sequence[NDArray[Any]], dtype: Any = None) -> Tensor:
+    return _pinned(torch.from_numpy(np.concatenate(parts, dtype=dtype)))
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    """The same where a GPU reads it by itself; from elsewhere, the processor waits for the copy."""
     return tensor.pin_memory() if torch.cuda.is_available() else tensor
 
 
