@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune.py \
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune%.py \
   benchmarks/sliding_layers.py benchmarks/clients.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx

@@ -52,7 +52,14 @@ def finetune(
     sequence_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Of a sequence. Default: the trained window, up to 1024.",
+            help="Of a sequence. Default: the trained window, up to 1024, and to 8192 on a GPU.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    step_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="After so many the weights move. Default: four sequences; 32768 on a GPU.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -79,9 +86,29 @@ def finetune(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    answer_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="What a token of an answer counts, where one of prose counts 1. Default: 4.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Draws sequences and weights.", rich_help_panel=_TRAINING)
     ] = 0,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, cuda, or auto: a GPU where torch finds one.", rich_help_panel=_TRAINING
+        ),
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of products: float32, bfloat16, or auto: bfloat16 on a GPU that has it.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = "auto",
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -109,6 +136,14 @@ def finetune(
         bool,
         typer.Option("--measure/--no-measure", help="Before and after.", rich_help_panel=_OUTPUT),
     ] = True,
+    measure_only: Annotated[
+        bool,
+        typer.Option(
+            "--measure-only",
+            help="Train nothing: measure what was trained with --no-measure.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result.", rich_help_panel=_OUTPUT)
     ] = False,
@@ -119,7 +154,8 @@ def finetune(
     sequences that stand for long texts: most ask for something stated before, a quarter is short
     text as it is, so that nothing is lost there. It needs the extra `finetune`, and no GPU
     for a model of some million parameters; one of 135 million reads a million tokens on two cores
-    in a day or more.
+    in a day or more. Where torch is on one machine and llama.cpp on another, train with
+    --no-measure, and measure with --measure-only what is in the folder.
 
     The folder holds the adapter, a card with what was measured before and after, and a profile.
     Stop it with Ctrl-C: the same command goes on.
@@ -137,6 +173,8 @@ def finetune(
         "recall_share": recall_share,
         "short_share": short_share,
         "sequence_tokens": sequence_tokens,
+        "step_tokens": step_tokens,
+        "answer_weight": answer_weight,
     }
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
     try:
@@ -152,7 +190,9 @@ def finetune(
             full_length=full_length,
             seed=seed,
             merge=merge,
-            measure=measure,
+            device=cast(Any, device),
+            precision=cast(Any, precision),
+            measure="only" if measure_only else measure,
             n_threads=threads,
             on_progress=_Told(),
             announce=lambda line: errors.print(line, markup=False, soft_wrap=True),

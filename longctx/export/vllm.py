@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from pathlib import Path
 from typing import Any
 
 from longctx.export.result import Export
 from longctx.export.rope_parameters import by_layer_type, rope_parameters
 from longctx.export.served import Served, served
 from longctx.planner import ContextPlan
+from longctx.rope import Method
+
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What --max-lora-rank takes."""
 
 REPOSITORY = "ORIGINAL_REPOSITORY"
 """Stands for the Hugging Face repository that the GGUF was made from, where none is given."""
@@ -19,12 +24,15 @@ REPOSITORY = "ORIGINAL_REPOSITORY"
 def export_vllm(plan: ContextPlan, model: str | None) -> Export:
     """The command of ``vllm serve``, and its overrides of the model's configuration."""
     # Its "dynamic" is a fixed base, and not ours: at s it scales by s² - s + 1.
-    to_run = served(plan, "vLLM", ("none", "linear", "ntk", "ntk-by-parts", "yarn", "longrope"))
+    methods: tuple[Method, ...] = ("none", "linear", "ntk", "ntk-by-parts", "yarn", "longrope")
+    to_run = served(plan, "vLLM", methods, takes_adapters=True)
     overrides = _overrides(to_run)
     text = json.dumps(overrides, indent=2)
     flags = ["--max-model-len", str(plan.n_ctx)]
     if overrides:
         flags += ["--hf-overrides", json.dumps(overrides)]
+    to_load, not_loaded = _adapters(to_run)
+    flags += to_load
     quantized = plan.kv_type_k in ("q8_0", "q4_0")
     if plan.kv_type_k == "bf16":
         flags += ["--dtype", "bfloat16"]
@@ -38,8 +46,43 @@ def export_vllm(plan: ContextPlan, model: str | None) -> Export:
         text=text,
         command=command,
         files={},
-        cannot=(*to_run.cannot, *_lost(to_run, model)),
+        cannot=(*to_run.cannot, *not_loaded, *_lost(to_run, model)),
     )
+
+
+def _adapters(to_run: Served) -> tuple[list[str], list[str]]:
+    """Flags for the LoRA adapters that vLLM can load, and a sentence for each that it cannot."""
+    modules, ranks, lost = [], [], []
+    for adapter in to_run.adapters:
+        folder = adapter.path.with_suffix(".peft")
+        rank = _rank(folder)
+        if rank is None:
+            lost.append(
+                f"The adapter {adapter.path.name}: vLLM loads none from a GGUF. Give it the folder "
+                "of peft that it was converted from: --enable-lora --lora-modules NAME=FOLDER"
+            )
+        elif adapter.scale != 1:
+            lost.append(f"The adapter {adapter}: vLLM knows no scale, so it is left out.")
+        else:
+            modules.append(f"{adapter.path.name.partition('.')[0]}={folder}")
+            ranks.append(rank)
+    if not modules:
+        return [], lost
+    most = next((each for each in _RANKS if each >= max(ranks)), max(ranks))
+    flags = ["--enable-lora", "--max-lora-rank", str(most), "--lora-modules", *modules]
+    names = ", ".join(module.partition("=")[0] for module in modules)
+    lost.append(
+        f"One adapter for all: vLLM runs it for requests that name it as their model ({names})."
+    )
+    return flags, lost
+
+
+def _rank(folder: Path) -> int | None:
+    """The rank of an adapter in peft's folder, as `longctx finetune` writes it beside a GGUF."""
+    try:
+        return int(json.loads((folder / "adapter_config.json").read_bytes())["r"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _overrides(to_run: Served) -> dict[str, Any]:

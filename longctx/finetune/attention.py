@@ -2,57 +2,61 @@
 
 Frequencies and temperature are a :class:`longctx.rope.RopeConfig`'s. Under Self-Extend cached keys
 move as the text grows; here each block of queries sees the keys turned to where they stand by then,
-which is the same rotation (:mod:`longctx.rope.rotate`).
+which is the same rotation (:mod:`longctx.rope.rotate`). Sequences lie one behind the other, without
+padding, and all their blocks are one call of FlashAttention where there is a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
 from longctx.errors import UnsupportedModelError
-from longctx.finetune.placement import Placement
 from longctx.rope import RopeConfig
 
 ATTENTION = "longctx_views"
 """The name under which transformers knows :func:`attend`."""
 
+_ROUNDING = 0.03  # of bfloat16, in a sum of some hundred products, relative to the largest
+
 
 @dataclass(frozen=True)
-class TurnedView:
-    """A block of queries, and what turns the keys before its end to where it sees them.
+class Turned:
+    """The keys that blocks see, block by block: which one, and what turns it to where it is seen.
 
-    ``cos`` and ``sin`` are float32[end, n_rot / 2]; None where no key moves.
+    ``index`` is int64[keys], ``cos`` and ``sin`` are float32[keys, 1, n_rot / 2].
     """
 
-    begin: int
-    end: int
-    cos: Tensor | None
-    sin: Tensor | None
+    index: Tensor
+    cos: Tensor
+    sin: Tensor
 
 
-def turned_views(placement: Placement, inv_freq: Tensor) -> tuple[TurnedView, ...]:
-    """The rotations of a placement's views.
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of queries, one behind the other, and as many blocks of keys, one for each.
 
-    Args:
-        placement: of one sequence.
-        inv_freq: float32[n_rot / 2], radians a position.
+    The last query of a block stands at its last key, and sees all keys of the block. ``queries``
+    and ``keys`` are int32[blocks + 1] on the model's device, where each begins, and their lengths
+    are kept beside them. ``turned`` is None where the keys are the tokens' own, as they stand.
     """
-    views = []
-    for view in placement.views:
-        moved = view.keys - placement.own[: view.end]
-        if not np.any(moved):
-            views.append(TurnedView(view.begin, view.end, None, None))
-            continue
-        angles = torch.from_numpy(moved).to(inv_freq)[:, None] * inv_freq
-        views.append(TurnedView(view.begin, view.end, angles.cos(), angles.sin()))
-    return tuple(views)
+
+    queries: Tensor
+    keys: Tensor
+    n_queries: tuple[int, ...]
+    n_keys: tuple[int, ...]
+    turned: Turned | None
+
+
+Way: TypeAlias = Callable[[Tensor, Tensor, Tensor, Blocks, float], Tensor]
+"""Attention of queries [n, n_head, d] over keys and values [keys, n_head_kv, d], by blocks."""
 
 
 def set_rope(model: nn.Module, rope: RopeConfig, n_rot: int) -> Tensor:
@@ -91,46 +95,139 @@ def attend(
     _mask: Tensor | None,
     *,
     scaling: float,
-    views: tuple[TurnedView, ...],
+    blocks: Blocks,
     **_others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of one sequence, block of queries by block.
+    """Causal attention of packed sequences, each block of queries over its block of keys.
 
     Shapes are transformers': query [1, n_head, n, d], key and value [1, n_head_kv, n, d], rotated
     where each token stands itself.
     """
-    blocks = []
-    for view in views:
-        keys = key[:, :, : view.end]
-        if view.cos is not None and view.sin is not None:
-            keys = _turn(keys, view.cos, view.sin)
-        whole = view.begin == 0
-        blocks.append(
-            F.scaled_dot_product_attention(
-                query[:, :, view.begin : view.end],
-                keys,
-                value[:, :, : view.end],
-                attn_mask=None if whole else _causal(view, query.device),
-                is_causal=whole,
-                scale=scaling,
-                enable_gqa=True,
-            )
+    q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
+    if blocks.turned is not None:
+        k = _turn(k.index_select(0, blocks.turned.index), blocks.turned)
+        v = v.index_select(0, blocks.turned.index)
+    # value comes out of a projection, in the type that autocast runs; rotated q and k do not.
+    q, k = q.to(v.dtype), k.to(v.dtype)
+    way: Way = one_by_one
+    if q.is_cuda and q.dtype != torch.float32:
+        way = _fast_way(q.shape[1], *k.shape[1:])
+    return way(q, k, v, blocks, scaling)[None], None
+
+
+def one_by_one(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> Tensor:
+    """Attention of the blocks, one after the other: [queries, n_head, d], on any device."""
+    seen = []
+    lengths = (blocks.n_queries, blocks.n_keys, blocks.n_keys)
+    each = (
+        torch.split(whole, list(parts)) for whole, parts in zip((q, k, v), lengths, strict=True)
+    )
+    for block in zip(*each, strict=True):
+        queries, keys, values = (tensor.transpose(0, 1)[None] for tensor in block)
+        is_whole = queries.shape[2] == keys.shape[2]
+        found = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=None if is_whole else _causal(queries.shape[2], keys.shape[2], q.device),
+            is_causal=is_whole,
+            scale=scaling,
+            enable_gqa=queries.shape[1] != keys.shape[1],
         )
-    return torch.cat(blocks, dim=2).transpose(1, 2).contiguous(), None
+        seen.append(found[0].transpose(0, 1))
+    return torch.cat(seen)
 
 
-def _causal(view: TurnedView, device: torch.device) -> Tensor:
+def _flash(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> Tensor:
+    found: Tensor = torch.ops.aten._flash_attention_forward(
+        q,
+        k,
+        v,
+        blocks.queries,
+        blocks.keys,
+        max(blocks.n_queries),
+        max(blocks.n_keys),
+        0.0,  # dropout
+        True,  # causal, as seen from the last key of each block
+        False,
+        scale=scaling,
+    )[0]
+    return found
+
+
+def _flash_of_all_heads(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling: float) -> Tensor:
+    """The same for a kernel that wants as many heads of keys as of queries."""
+    times = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(times, dim=1), v.repeat_interleave(times, dim=1)
+    return _flash(q, k, v, blocks, scaling)
+
+
+@lru_cache
+def _fast_way(n_head: int, n_head_kv: int, head_dim: int) -> Way:
+    """The first way in which this torch computes what attention one by one does, with gradients.
+
+    The kernel is an operator below torch's public ones, and what builds leave out differs.
+    """
+    ways = (_flash, _flash_of_all_heads)
+    return next((way for way in ways if _is_right(way, n_head, n_head_kv, head_dim)), one_by_one)
+
+
+def _is_right(way: Way, n_head: int, n_head_kv: int, head_dim: int) -> bool:
+    device = torch.device("cuda")
+    n_queries, n_keys = (70, 33, 128), (70, 200, 128)
+    generator = torch.Generator(device).manual_seed(0)
+
+    def drawn(n: int, n_heads: int) -> Tensor:
+        return torch.randn(
+            n, n_heads, head_dim, generator=generator, device=device, dtype=torch.bfloat16
+        )
+
+    blocks = Blocks(
+        begins(n_queries).to(device), begins(n_keys).to(device), n_queries, n_keys, None
+    )
+    tensors = drawn(sum(n_queries), n_head), *(drawn(sum(n_keys), n_head_kv) for _ in range(2))
+    weights = drawn(sum(n_queries), n_head)
+    try:
+        with torch.enable_grad(), torch.autocast("cuda", enabled=False):
+            found, expected = (
+                _with_gradients(each, tensors, blocks, weights) for each in (way, one_by_one)
+            )
+    except RuntimeError:
+        return False
+    return all(
+        float((a - b).abs().max()) <= _ROUNDING * float(b.abs().max())
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+def _with_gradients(
+    way: Way, tensors: tuple[Tensor, ...], blocks: Blocks, weights: Tensor
+) -> list[Tensor]:
+    own = [tensor.clone().requires_grad_() for tensor in tensors]
+    q, k, v = own
+    seen = way(q, k, v, blocks, 0.1)
+    seen.backward(weights)  # type: ignore[no-untyped-call]  # torch's own
+    gradients = [tensor.grad for tensor in own if tensor.grad is not None]
+    return [each.detach().float() for each in (seen, *gradients)]
+
+
+def begins(lengths: tuple[int, ...]) -> Tensor:
+    """Where parts of these lengths begin, and the end: int32[parts + 1]."""
+    return F.pad(torch.tensor(lengths, dtype=torch.int32).cumsum(0, dtype=torch.int32), (1, 0))
+
+
+def _causal(n_queries: int, n_keys: int, device: torch.device) -> Tensor:
     """bool[queries, keys]: a query sees what stands before it, and itself."""
-    at = torch.arange(view.end, device=device)
-    return at[None, :] <= at[view.begin :, None]
+    at = torch.arange(n_keys, device=device)
+    return at[None, :] <= at[n_keys - n_queries :, None]
 
 
-def _turn(keys: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _turn(keys: Tensor, turned: Turned) -> Tensor:
     """Turn pairs (i, i + n_rot/2) of the first n_rot dimensions, transformers' order."""
-    half = cos.shape[-1]
-    x, y, rest = keys[..., :half], keys[..., half : 2 * half], keys[..., 2 * half :]
-    cos, sin = cos.to(keys), sin.to(keys)
-    return torch.cat([x * cos - y * sin, y * cos + x * sin, rest], dim=-1)
+    half = turned.cos.shape[-1]
+    x, y, rest = torch.split(keys, [half, half, keys.shape[-1] - 2 * half], dim=-1)
+    cos, sin = turned.cos, turned.sin
+    return torch.cat([x * cos - y * sin, y * cos + x * sin, rest.to(cos)], dim=-1)
 
 
 AttentionInterface.register(ATTENTION, attend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from longctx.finetune.budget import spoken
-from longctx.finetune.report import FinetuneResult, Measured
+from longctx.finetune.report import FinetuneResult, HeldOut, Measured
 from longctx.model_info import TrainedFor
 
 
@@ -33,14 +33,28 @@ def card(result: FinetuneResult, trained: TrainedFor) -> str:
         f"- map of positions: {trained.method}, parameters `{trained.parameters}`; another is "
         "refused",
         f"- trained on {result.tokens:,} tokens in {result.steps:,} steps and "
-        f"{spoken(result.seconds)}: {how}, {recipe.recall_share:.0%} of them recall, "
-        f"{recipe.short_share:.0%} short and unmoved",
+        f"{spoken(result.seconds)}, on {result.machine}: {how}, {recipe.recall_share:.0%} of them "
+        f"recall, {recipe.short_share:.0%} short and unmoved; its text is "
+        f"{result.text_tokens:,} tokens",
         f"- LoRA on q, k, v and o, rank {recipe.rank}, learning rate {recipe.learning_rate:g}, "
         f"seed {recipe.seed}; last loss {result.loss:.3f}",
     ]
+    if result.held_out:
+        lines += ["", *_held_out(result.held_out)]
     if result.before is not None and result.after is not None:
         lines += ["", *_measured(result.before, result.after)]
     return "\n".join(lines) + "\n"
+
+
+def _held_out(looks: tuple[HeldOut, ...]) -> list[str]:
+    return [
+        "On text that was held out, nats a token; where prose rises again, it is being learnt by "
+        "heart:",
+        "",
+        "| tokens trained on | answers | prose |",
+        "| --- | --- | --- |",
+        *(f"| {look.tokens:,} | {look.answers:.3f} | {look.prose:.3f} |" for look in looks),
+    ]
 
 
 def _measured(before: Measured, after: Measured) -> list[str]:

@@ -15,6 +15,7 @@ from longctx.errors import LongCtxError, RequestError
 from longctx.files import write_whole
 from longctx.finetune.recipe import Recipe
 from longctx.finetune.report import Measured
+from longctx.planner import ContextPlan
 from longctx.types import Frozen
 
 
@@ -45,6 +46,11 @@ class RunFolder:
         return self.path / f"{self.stem}.longctx.lora.gguf"
 
     @property
+    def peft(self) -> Path:
+        """The adapter as peft's folder."""
+        return self.path / f"{self.stem}.longctx.lora.peft"
+
+    @property
     def merged(self) -> Path:
         """The model with the adapter in its weights."""
         return self.path / f"{self.stem}.longctx.gguf"
@@ -58,6 +64,32 @@ class RunFolder:
     def profile(self) -> Path:
         """What was measured, for the planner."""
         return self.path / f"{self.stem}.longctx.profile.json"
+
+    def trained(self, plan: ContextPlan, model_sha256: str) -> Settings:
+        """What was trained here, for who only measures it.
+
+        Args:
+            plan: the window that is to be measured.
+            model_sha256: of its model.
+
+        Raises:
+            RequestError: nothing was, or something else.
+        """
+        try:
+            settings = Settings.model_validate_json((self.path / "run.json").read_bytes())
+        except (OSError, ValidationError):
+            settings = None
+        if settings is None or not self.checkpoint.exists():
+            raise RequestError(f"nothing was trained in {self.path} yet: train first, then measure")
+        recipe = settings.recipe
+        asked, had = (plan.method, plan.n_ctx), (recipe.method, recipe.target_ctx)
+        if asked != had or settings.model_sha256 != model_sha256:
+            raise RequestError(
+                f"{self.path} holds a training of {'another model' if asked == had else 'another '}"
+                f"{'' if asked == had else f'window, {had[0]} to {had[1]:,} tokens'}: repeat its "
+                "command to measure it, or give another out"
+            )
+        return settings
 
     @contextmanager
     def locked(self, settings: Settings) -> Iterator[None]:

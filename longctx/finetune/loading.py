@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from longctx.errors import ModelFileError, UnsupportedModelError
-from longctx.finetune.attention import ATTENTION, set_rope, turned_views
-from longctx.finetune.placement import Placement, place, unmoved
+from longctx.finetune.attention import ATTENTION, set_rope
+from longctx.finetune.placement import place, unmoved
+from longctx.finetune.torch_model import TorchModel
 from longctx.model_info import ModelInfo
 from longctx.rope import RopeConfig
 
@@ -29,33 +28,6 @@ SAME_NATS = 0.25
 NORM_ORDER = {"llama": True, "qwen2": False, "qwen3": False}
 """The architectures that can be fine-tuned, and whether their GGUF has the rows of q and k in the
 order that llama.cpp's NORM rotation wants, pairs side by side (transformers' are halves)."""
-
-
-@dataclass(frozen=True)
-class TorchModel:
-    """A model of transformers with the RoPE of a window; ``inv_freq`` are its frequencies."""
-
-    module: nn.Module
-    inv_freq: Tensor
-
-    def log_probs(self, ids: list[int], placement: Placement, rows: Tensor | None = None) -> Tensor:
-        """Log-probabilities of the token after each of ``rows``, float32[rows, n_vocab].
-
-        Args:
-            ids: one sequence.
-            placement: where its tokens stand.
-            rows: places in it whose next token is wanted; None is all.
-        """
-        device = self.inv_freq.device
-        out = self.module(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.from_numpy(placement.own).to(device)[None],
-            views=turned_views(placement, self.inv_freq),
-            use_cache=False,
-            logits_to_keep=0 if rows is None else rows.to(device),
-        )
-        logits: Tensor = out.logits[0]
-        return logits.float().log_softmax(-1)
 
 
 def obstacle(info: ModelInfo) -> str | None:
@@ -85,7 +57,9 @@ def check_loadable(info: ModelInfo, weights: Path | None = None) -> None:
         )
 
 
-def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> TorchModel:
+def load(
+    info: ModelInfo, rope: RopeConfig, weights: Path | None = None, device: str = "cpu"
+) -> TorchModel:
     """Load a model for training.
 
     Args:
@@ -93,6 +67,7 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
         rope: of the window that is trained.
         weights: a folder of transformers to take the weights from, where it has finer ones than
             the GGUF; None takes the GGUF's own, dequantised.
+        device: torch's name of where it is trained.
 
     Raises:
         UnsupportedModelError: transformers cannot load it, or it cannot be fine-tuned here.
@@ -119,7 +94,7 @@ def load(info: ModelInfo, rope: RopeConfig, weights: Path | None = None) -> Torc
         ) from error
     module.requires_grad_(False)
     module.eval()
-    module.to(_device())
+    module.to(device)
     return TorchModel(module, set_rope(module, rope, info.n_rot))
 
 
@@ -160,7 +135,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -29,11 +29,17 @@ def with_lora(module: nn.Module, rank: int, seed: int) -> Any:
     B is zero, so that nothing changes before the first step.
     """
     torch.manual_seed(seed)
-    config = LoraConfig(r=rank, lora_alpha=alpha(rank), target_modules=list(_NAMES))
     with warnings.catch_warnings():
         # peft asks transformers by a name that a later version will not have.
         warnings.simplefilter("ignore", FutureWarning)
-        return get_peft_model(module, config)
+        return get_peft_model(module, lora_config(rank))
+
+
+def lora_config(rank: int) -> LoraConfig:
+    """peft's description of the matrices."""
+    return LoraConfig(
+        r=rank, lora_alpha=alpha(rank), target_modules=list(_NAMES), task_type="CAUSAL_LM"
+    )
 
 
 def alpha(rank: int) -> int:

@@ -19,9 +19,9 @@ from longctx.rope import SelfExtendConfig
 Ids = NDArray[np.int64]
 Piece = tuple[Ids, float]  # ids, and their weight in the loss
 
-_ANSWER_WEIGHT = 4.0
 _PRACTICE_SHARE = 0.5  # of a sequence: statements and questions, at most; the rest is prose
-_MAX_EXERCISES = 12
+_MAX_EXERCISES, _MOST_EXERCISES = 12, 40  # in a short sequence, and in any
+_TOKENS_AN_EXERCISE = 85  # of a sequence, where it has more than the first
 _SPAN_BEGIN, _SPAN_REST = 8, 24  # tokens
 
 
@@ -68,6 +68,18 @@ class Mixture:
         self._bos = np.array(bos, dtype=np.int64)
         self._tokenizer = tokenizer
 
+    @property
+    def n_prose(self) -> int:
+        """Tokens of the text."""
+        return len(self._prose)
+
+    def step(self, rng: Generator) -> list[TrainingSequence]:
+        """Draw the sequences of one step."""
+        drawn = [self.draw(rng)]
+        while sum(len(each.ids) for each in drawn) < self._recipe.step_tokens:
+            drawn.append(self.draw(rng))
+        return drawn
+
     def draw(self, rng: Generator) -> TrainingSequence:
         """Draw one sequence."""
         recipe = self._recipe
@@ -101,8 +113,9 @@ class Mixture:
     def _practice(self, rng: Generator, n: int) -> list[Piece]:
         """Statements at any depth of prose; questions at its end, in another order."""
         kind = str(rng.choice(KINDS, p=SHARES))
+        most = min(_MOST_EXERCISES, max(_MAX_EXERCISES, n // _TOKENS_AN_EXERCISE))
         exercises = draw_exercises(
-            rng, kind, int(rng.integers(2, _MAX_EXERCISES + 1)), lambda: self._span(rng)
+            rng, kind, int(rng.integers(2, most + 1)), lambda: self._span(rng)
         )
         stated: list[Ids] = []
         asked: list[Piece] = []
@@ -133,7 +146,7 @@ class Mixture:
         whole = self._ids(f"{exercise.question}{space}{exercise.answer}")
         n = min(len(question), len(whole))
         same = int(np.argmin(np.append(question[:n] == whole[:n], False)))
-        return [(whole[:same], 0.0), (whole[same:], _ANSWER_WEIGHT)]
+        return [(whole[:same], 0.0), (whole[same:], self._recipe.answer_weight)]
 
     def _span(self, rng: Generator) -> tuple[str, str]:
         ((ids, _),) = self._read(rng, _SPAN_BEGIN + _SPAN_REST)

@@ -6,8 +6,12 @@ import ast
 import sysconfig
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from longctx.protocols import Tokenizer
+
+_PART_CHARACTERS = 1_000_000
 _SKIPPED = {"site-packages", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "encodings"}
 _LEAST = 80  # characters of a docstring that is prose
 
@@ -31,6 +35,19 @@ def docstrings(folder: Path, n_characters: int) -> Iterator[str]:
             n += len(text) + 2
             if n >= n_characters:
                 return
+
+
+def encoded(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a text, which may be tens of millions of characters: in parts, side by side."""
+    parts = [""]
+    for paragraph in text.split("\n\n"):
+        if len(parts[-1]) > _PART_CHARACTERS:
+            parts.append("")
+        parts[-1] += f"\n\n{paragraph}" if parts[-1] or len(parts) > 1 else paragraph
+    first = tokenizer.encode(parts[0])  # alone: a tokenizer may get itself ready in it
+    with ThreadPoolExecutor() as threads:
+        rest = threads.map(tokenizer.encode, parts[1:])
+        return [*first, *(token for ids in rest for token in ids)]
 
 
 def _docstrings(path: Path) -> Iterator[str]:

@@ -9,11 +9,16 @@ from pydantic import Field
 from longctx.types import Frozen
 
 FinetuneMethod: TypeAlias = Literal["self-extend", "yarn", "ntk"]
+Measuring: TypeAlias = bool | Literal["only"]
 
 RANK = 32
 SEQUENCE_TOKENS = 1024
 RECALL_SHARE = 0.8
 SHORT_SHARE = 0.25
+ANSWER_WEIGHT = 4.0
+SEQUENCES_A_STEP = 4
+GPU_SEQUENCE_TOKENS, GPU_STEP_TOKENS = 8192, 32_768
+"""On a GPU, which fewer do not fill."""
 
 
 class Recipe(Frozen):
@@ -26,12 +31,13 @@ class Recipe(Frozen):
         skip: whether a sequence stands for a longer text by skipped positions (PoSE); without,
             it is as long as the window.
         max_chunks: into which a sequence is cut at most.
-        sequences_per_step: whose gradients are added up before the weights move.
+        step_tokens: after so many, in whole sequences, the weights move.
         rank: of the LoRA matrices.
         learning_rate: AdamW's, at its peak.
         recall_share: of the sequences that ask for something stated before.
         short_share: of the sequences whose positions nothing moves.
         short_tokens: how long these are.
+        answer_weight: what a token of an answer counts, where one of prose counts 1.
         tokens: to train on; None trains as long as the time allows.
         seed: draws sequences and first weights.
     """
@@ -41,12 +47,13 @@ class Recipe(Frozen):
     sequence_tokens: int = Field(gt=1)
     skip: bool = True
     max_chunks: int = Field(default=4, ge=2)
-    sequences_per_step: int = Field(default=4, ge=1)
+    step_tokens: int = Field(gt=0)
     rank: int = Field(default=RANK, ge=1)
     learning_rate: float = Field(gt=0)
     recall_share: float = Field(default=RECALL_SHARE, ge=0, le=1)
     short_share: float = Field(default=SHORT_SHARE, ge=0, le=1)
     short_tokens: int = Field(gt=1)
+    answer_weight: float = Field(default=ANSWER_WEIGHT, gt=0)
     tokens: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
 

@@ -24,6 +24,18 @@ class FinetuneProgress(Frozen):
     eta_s: float
 
 
+class HeldOut(Frozen):
+    """Sequences of a part of the text that is not trained on, behind so many tokens of training.
+
+    ``answers`` are those of practice at the positions that are taught, ``prose`` is all other text;
+    nats a token.
+    """
+
+    tokens: int
+    answers: float
+    prose: float
+
+
 class Measured(Frozen):
     """A model before or after, on text and facts that were not trained on. Lengths in tokens.
 
@@ -49,7 +61,8 @@ class FinetuneResult(Frozen):
 
     ``adapter``, ``card`` and ``profile`` are the files; ``merged`` the model with the adapter in
     its weights, where it was asked for. ``before`` and ``after`` are None where nothing was
-    measured.
+    measured. ``text_tokens`` is the length of the text that was trained on, ``machine`` where and
+    in which type, and ``held_out`` what was learnt, and whether anything was learnt by heart.
     """
 
     adapter: Path
@@ -61,6 +74,9 @@ class FinetuneResult(Frozen):
     tokens: int
     seconds: float
     loss: float
+    text_tokens: int
+    machine: str
+    held_out: tuple[HeldOut, ...]
     before: Measured | None
     after: Measured | None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,14 +19,19 @@ from longctx.files import hash_parts
 from longctx.finetune.adapter_file import trained_for, write_adapter, write_merged
 from longctx.finetune.budget import Budget, spoken
 from longctx.finetune.card import card
+from longctx.finetune.checkpoint import Checkpoint
+from longctx.finetune.device import Device
 from longctx.finetune.folder import RunFolder, Settings
+from longctx.finetune.lean import checkpoint_layers, fewer, made_lean, parts_for
 from longctx.finetune.loading import check_loadable, check_same, load
-from longctx.finetune.lora import alpha, gguf_pairs
+from longctx.finetune.lora import alpha, gguf_pairs, with_lora
 from longctx.finetune.measuring import as_trial, measure
 from longctx.finetune.mixture import Mixture
-from longctx.finetune.prose import packaged_prose
-from longctx.finetune.recipe import Recipe
+from longctx.finetune.peft_folder import write_peft_folder
+from longctx.finetune.prose import encoded, packaged_prose
+from longctx.finetune.recipe import Measuring, Recipe
 from longctx.finetune.report import FinetuneProgress, FinetuneResult, Measured
+from longctx.finetune.torch_model import TorchModel
 from longctx.finetune.training import Trainer
 from longctx.llm import LongContextLLM
 from longctx.planner import Choice, ContextPlan, Profile, plan_context
@@ -41,6 +47,7 @@ class Run:
     Args:
         plan: the window that is taught, without an adapter.
         recipe: how.
+        device: where.
         out: the folder.
         weights: a folder of transformers to take the weights from; None is the GGUF.
         text: to train on; None is the packaged prose.
@@ -55,6 +62,7 @@ class Run:
         self,
         plan: ContextPlan,
         recipe: Recipe,
+        device: Device,
         *,
         out: Path,
         weights: Path | None,
@@ -64,7 +72,7 @@ class Run:
     ) -> None:
         check_loadable(plan.info, weights)
         self._plan, self._info, self._recipe = plan, plan.info, recipe
-        self._weights, self._text = weights, text
+        self._device, self._weights, self._text = device, weights, text
         self._n_threads = n_threads
         self._announce = announce
         self._files = RunFolder(out, plan.info.path.stem)
@@ -76,13 +84,18 @@ class Run:
         budget_s: float | None,
         *,
         merge: bool,
-        measured: bool,
+        measured: Measuring,
         on_progress: Callable[[FinetuneProgress], None] | None,
     ) -> FinetuneResult:
         """Do what is left to do.
 
         Arguments and errors as :func:`longctx.finetune.extend`.
         """
+        if measured == "only":
+            settings = self._files.trained(self._plan, self._info.sha256)
+            self._recipe = settings.recipe
+            with self._files.locked(settings):
+                return self._written(self._before(), merge)
         text = packaged_prose() if self._text is None else self._text
         settings = Settings(
             model_sha256=self._info.sha256,
@@ -95,27 +108,77 @@ class Run:
             closing(Model(self._info.path, vocab_only=True)) as vocabulary,
         ):
             tokenizer = ModelTokenizer(vocabulary)
-            mixture, compared = self._texts(tokenizer, tokenizer.encode(text))
-            nll, token_s = self._scored(compared)
-            before = None
-            if measured:
-                self._check_measuring(tokenizer, budget_s, token_s)
-                before = self._before()
-            self._announce(f"Loading {self._info.name} into torch.")
-            model = load(self._info, self._plan.rope, self._weights)
-            check_same(model, self._info, compared, nll)
-            left = _left(budget_s, before)
-            self._announce("Training." if left is None else f"Training for {spoken(left)} at most.")
-            trainer = Trainer(model, mixture, self._recipe, self._files.checkpoint)
-            trainer.run(Budget(left, self._recipe.tokens), on_progress)
-            return self._written(trainer, before, merge)
+            prose = encoded(tokenizer, text)
+            try:
+                before = self._trained(
+                    tokenizer, prose, budget_s, measured=measured, on_progress=on_progress
+                )
+            except KeyboardInterrupt:
+                if self._files.checkpoint.exists():
+                    self._adapter()  # as far as it came, to be tried
+                raise
+            return self._written(before, merge)
 
-    def _texts(self, tokenizer: ModelTokenizer, prose: list[int]) -> tuple[Mixture, list[int]]:
-        """What is trained on, and the beginning of it, on which torch and llama.cpp must agree."""
+    def _trained(
+        self,
+        tokenizer: ModelTokenizer,
+        prose: list[int],
+        budget_s: float | None,
+        *,
+        measured: bool,
+        on_progress: Callable[[FinetuneProgress], None] | None,
+    ) -> Measured | None:
+        """Train what is left to train; what was measured before, where it is wanted."""
+        mixture, held_out, compared = self._texts(tokenizer, prose)
+        nll, token_s = self._scored(compared)
+        before = None
+        if measured:
+            self._check_measuring(tokenizer, budget_s, token_s)
+            before = self._before()
+        self._announce(f"Loading {self._info.name} into torch on {self._device.name}.")
+        model = load(self._info, self._plan.rope, self._weights, self._device.name)
+        check_same(model, self._info, compared, nll)
+        model = self._prepared(model)
+        longest, step = self._recipe.sequence_tokens, self._recipe.step_tokens
+        parts = parts_for(model, self._info, longest, step)
+        while True:
+            if parts.checkpointed:
+                checkpoint_layers(model.module)
+            trainer = Trainer(model, mixture, held_out, self._recipe, parts, self._files.checkpoint)
+            left = _left(budget_s, before, trainer.seconds)
+            self._announce("Training." if left is None else f"Training for {spoken(left)} at most.")
+            try:
+                trainer.run(Budget(left, self._recipe.tokens), on_progress)
+            except torch.OutOfMemoryError:
+                trainer.save()
+                parts = fewer(parts, longest)
+                self._announce(f"The GPU's memory is full; {parts.n_tokens:,} tokens go together.")
+            else:
+                return before
+            torch.cuda.empty_cache()
+
+    def _prepared(self, model: TorchModel) -> TorchModel:
+        """The model with its LoRA matrices, in the type that the device is fast in."""
+        module = with_lora(model.module, self._recipe.rank, self._recipe.seed)
+        if self._device.dtype == torch.bfloat16:
+            made_lean(module)
+        return TorchModel(module, model.inv_freq, self._device.dtype)
+
+    def _texts(
+        self, tokenizer: ModelTokenizer, prose: list[int]
+    ) -> tuple[Mixture, Mixture | None, list[int]]:
+        """What is trained on, what of it is held out, and the beginning of it, on which torch and
+        llama.cpp must agree."""
+        recipe, far = self._recipe, self._plan.self_extend
         bos = [tokenizer.bos] if tokenizer.adds_bos and tokenizer.bos is not None else []
-        mixture = Mixture(self._recipe, self._plan.self_extend, prose, tokenizer, bos)
+        n_held = max(len(prose) // 50, 2 * recipe.sequence_tokens)
+        held_out = None
+        if n_held <= len(prose) // 10:
+            held_out = Mixture(recipe, far, prose[-n_held:], tokenizer, bos)
+            prose = prose[:-n_held]
         n = min(_COMPARED, self._info.n_ctx_train // 2)
-        return mixture, [*bos, *prose[: n - len(bos)]]
+        mixture = Mixture(recipe, far, prose, tokenizer, bos)
+        return mixture, held_out, [*bos, *prose[: n - len(bos)]]
 
     def _scored(self, ids: list[int]) -> tuple[NDArray[np.float32], float]:
         """llama.cpp's likelihoods of ids[1:] in the plan's window, and its seconds a token."""
@@ -153,13 +216,13 @@ class Run:
             self._files.keep_before(found)
         return found
 
-    def _written(self, trainer: Trainer, before: Measured | None, merge: bool) -> FinetuneResult:
+    def _written(self, before: Measured | None, merge: bool) -> FinetuneResult:
         """Write the adapter, measure it, and write what was measured."""
         files, recipe, info = self._files, self._recipe, self._info
         trained = trained_for(self._plan)
-        pairs = gguf_pairs(trainer.weights, info)
-        write_adapter(files.adapter, pairs, alpha(recipe.rank), info, trained)
+        done = self._adapter()
         if merge:
+            pairs = gguf_pairs(done.weights, info)
             write_merged(files.merged, pairs, alpha(recipe.rank) / recipe.rank, info)
         after = None
         if before is not None:
@@ -173,15 +236,28 @@ class Run:
             profile=files.profile if after else None,
             merged=files.merged if merge else None,
             recipe=recipe,
-            steps=trainer.step,
-            tokens=trainer.tokens,
-            seconds=trainer.seconds,
-            loss=trainer.loss,
+            steps=done.step,
+            tokens=done.tokens,
+            seconds=done.seconds,
+            loss=math.nan if done.loss is None else done.loss,
+            text_tokens=done.text_tokens,
+            machine=done.machine,
+            held_out=tuple(done.held_out),
             before=before,
             after=after,
         )
         files.write(files.card, card(result, trained))
         return result
+
+    def _adapter(self) -> Checkpoint:
+        """Write the adapter as it is in the checkpoint."""
+        done = Checkpoint.read(self._files.checkpoint, torch.device("cpu"))
+        rank = self._recipe.rank
+        write_peft_folder(self._files.peft, done.weights, rank, self._info.name)
+        pairs = gguf_pairs(done.weights, self._info)
+        trained = trained_for(self._plan)
+        write_adapter(self._files.adapter, pairs, alpha(rank), self._info, trained)
+        return done
 
     def _profile(self, plan: ContextPlan, after: Measured) -> Profile:
         row = as_trial(plan, after)
@@ -194,14 +270,14 @@ class Run:
         )
 
 
-def _left(budget_s: float | None, before: Measured | None) -> float | None:
+def _left(budget_s: float | None, before: Measured | None, trained_s: float) -> float | None:
     """Seconds of the budget for training, when it is measured after as it was before."""
     if budget_s is None:
         return None
     left = budget_s - (2 * before.seconds if before else 0.0)
-    if left <= 0:
+    if left <= 0 and not trained_s:
         took = f"measuring took {spoken(before.seconds)}, and will again; " if before else ""
         raise RequestError(
             f"{took}a budget of {spoken(budget_s)} leaves nothing to train in: give a larger one"
         )
-    return left
+    return max(0.0, left)

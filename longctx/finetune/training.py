@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from longctx.errors import LongCtxError, RequestError
-from longctx.files import write_whole
+from longctx.errors import RequestError
 from longctx.finetune.budget import JUDGED_AT, LEAST_STEPS, Budget
-from longctx.finetune.loading import TorchModel
-from longctx.finetune.lora import matrices, with_lora
-from longctx.finetune.mixture import Mixture, TrainingSequence
+from longctx.finetune.checkpoint import Checkpoint
+from longctx.finetune.lean import Parts
+from longctx.finetune.lora import matrices
+from longctx.finetune.mixture import Mixture
 from longctx.finetune.recipe import Recipe
-from longctx.finetune.report import FinetuneProgress
+from longctx.finetune.report import FinetuneProgress, HeldOut
+from longctx.finetune.steps import Step, step_of, steps_from
+from longctx.finetune.torch_model import TorchModel
 
 ProgressCallback = Callable[[FinetuneProgress], None]
 
@@ -29,15 +31,19 @@ _SAVE_EVERY_S = 60.0
 _PACE_STEPS = 20  # over which the pace is a mean
 _WARMUP, _LAST_RATE = 0.05, 0.02  # of the run, of the peak
 _SMOOTH = 0.9  # of the loss that is shown
+_HELD_OUT_EVERY = 0.2  # of the run
+_HELD_OUT_SEED = 2**40
 
 
 class Trainer:
     """Trains LoRA matrices beside a model, from the start or from the checkpoint that is there.
 
     Args:
-        model: in the RoPE of the window; it gets the matrices.
+        model: with its matrices, in the RoPE of the window.
         mixture: draws sequences.
+        held_out: draws sequences of text that the other has not; None where there is none.
         recipe: how.
+        parts: how many tokens go through the model together.
         checkpoint: the file that keeps the state.
 
     Raises:
@@ -45,34 +51,45 @@ class Trainer:
     """
 
     def __init__(
-        self, model: TorchModel, mixture: Mixture, recipe: Recipe, checkpoint: Path
+        self,
+        model: TorchModel,
+        mixture: Mixture,
+        held_out: Mixture | None,
+        recipe: Recipe,
+        parts: Parts,
+        checkpoint: Path,
     ) -> None:
-        self._mixture, self._recipe, self._checkpoint = mixture, recipe, checkpoint
-        self._model = TorchModel(with_lora(model.module, recipe.rank, recipe.seed), model.inv_freq)
-        self._weights = matrices(self._model.module)
+        self._model, self._mixture, self._recipe = model, mixture, recipe
+        self._held_out_mixture, self._parts, self._checkpoint = held_out, parts, checkpoint
+        self._weights = matrices(model.module)
+        model.module.zero_grad()
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.0
         )
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self._loss: float | None = None
+        self._held_out: list[HeldOut] = []
         self._is_between_steps = True
+        # A GPU is given the next step before it is asked how the last one went.
+        self._losses: deque[Tensor] = deque()
+        self._lag = 1 if model.device.type == "cuda" else 0
         if checkpoint.exists():
-            self._restore()
+            self._restore(Checkpoint.read(checkpoint, model.device))
 
     @property
-    def model(self) -> TorchModel:
-        """The model with its matrices, peft's."""
-        return self._model
-
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        """The matrices by their names in torch."""
-        return self._weights
-
-    @property
-    def loss(self) -> float:
-        """The loss of late, in nats a token; NaN before the first step."""
-        return math.nan if self._loss is None else self._loss
+    def state(self) -> Checkpoint:
+        """What it is behind its last step."""
+        return Checkpoint(
+            step=self.step,
+            tokens=self.tokens,
+            seconds=self.seconds,
+            loss=self._loss,
+            machine=_machine(self._model, self._parts),
+            text_tokens=self._mixture.n_prose,
+            weights={name: weight.detach() for name, weight in self._weights.items()},
+            optimizer=self._optimizer.state_dict(),
+            held_out=list(self._held_out),
+        )
 
     def run(self, budget: Budget, on_progress: ProgressCallback | None = None) -> None:
         """Train to the end of the budget; Ctrl-C keeps what is done, a kill loses a minute.
@@ -83,118 +100,119 @@ class Trainer:
         """
         saved_at = self.seconds
         took: list[float] = []
-        try:
-            while (done := budget.done(self.tokens, self.seconds)) < 1:
-                started = time.monotonic()
-                loss = self._train_step(done)
-                took.append(time.monotonic() - started)
-                self.seconds += took[-1]
-                self._loss = loss if self._loss is None else _smoothed(self._loss, loss)
-                pace = mean(took[1:][-_PACE_STEPS:] or took)  # the first step warms up
-                if len(took) == JUDGED_AT:
-                    budget.check(self.step, self.tokens, self.seconds, pace)
-                if on_progress is not None:
-                    on_progress(self._progress(budget, loss, pace))
-                if self.seconds - saved_at > _SAVE_EVERY_S:
+        with closing(
+            steps_from(self.step, self._mixture, self._recipe.seed, self._parts.n_tokens)
+        ) as steps:
+            try:
+                while (done := budget.done(self.tokens, self.seconds)) < 1:
+                    started = time.monotonic()
+                    self._look(done)
+                    self._train(next(steps), done)
+                    took.append(time.monotonic() - started)
+                    self.seconds += took[-1]
+                    pace = mean(took[1:][-_PACE_STEPS:] or took)  # the first step warms up
+                    if len(took) == JUDGED_AT:
+                        budget.check(self.step, self.tokens, self.seconds, pace)
+                    if on_progress is not None:
+                        on_progress(self._progress(budget, pace))
+                    if self.seconds - saved_at > _SAVE_EVERY_S:
+                        self.save()
+                        saved_at = self.seconds
+                if self.step < LEAST_STEPS and took and self.tokens < (budget.tokens or math.inf):
+                    budget.check(self.step, self.tokens, self.seconds, mean(took))
+                if took:
+                    self._look(1.0)
+            except KeyboardInterrupt:
+                if self._is_between_steps:
                     self.save()
-                    saved_at = self.seconds
-            if self.step < LEAST_STEPS and took and self.tokens < (budget.tokens or math.inf):
-                budget.check(self.step, self.tokens, self.seconds, mean(took))
-        except KeyboardInterrupt:
-            if self._is_between_steps:
-                self.save()
-            raise
+                raise
         self.save()
 
     def save(self) -> None:
-        """Write the checkpoint, all of it or nothing.
+        """Write the state behind the last step, all of it or nothing.
 
         Raises:
             LongCtxError: it cannot be written.
         """
-        state = {
-            "step": self.step,
-            "tokens": self.tokens,
-            "seconds": self.seconds,
-            "loss": self._loss,
-            "weights": {name: weight.detach() for name, weight in self._weights.items()},
-            "optimizer": self._optimizer.state_dict(),
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        try:
-            write_whole(self._checkpoint, buffer.getbuffer(), parents=True)
-        except OSError as error:
-            raise LongCtxError(
-                f"the checkpoint cannot be written to {self._checkpoint}: {error}. Make room, and "
-                "the same command goes on from the last one"
-            ) from error
+        self._settle(0)
+        self.state.write(self._checkpoint)
 
-    def _restore(self) -> None:
-        try:
-            saved: dict[str, Any] = torch.load(
-                self._checkpoint, weights_only=True, map_location=self._model.inv_freq.device
-            )
-            with torch.no_grad():
-                for name, weight in self._weights.items():
-                    weight.copy_(saved["weights"][name])
-            self._optimizer.load_state_dict(saved["optimizer"])
-            self.step, self.tokens = int(saved["step"]), int(saved["tokens"])
-            self.seconds, self._loss = float(saved["seconds"]), saved["loss"]
-        except Exception as error:  # whatever a damaged archive makes torch raise
-            raise LongCtxError(
-                f"the checkpoint {self._checkpoint} cannot be read ({type(error).__name__}); "
-                "remove it to begin anew"
-            ) from error
+    def _restore(self, saved: Checkpoint) -> None:
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(saved.weights[name])
+        self._optimizer.load_state_dict(saved.optimizer)
+        self.step, self.tokens, self.seconds = saved.step, saved.tokens, saved.seconds
+        self._loss, self._held_out = saved.loss, list(saved.held_out)
 
-    def _train_step(self, done: float) -> float:
-        """One step; returns its loss in nats a token."""
-        rng = np.random.default_rng([self._recipe.seed, self.step])
-        batch = [self._mixture.draw(rng) for _ in range(self._recipe.sequences_per_step)]
-        total = float(sum(sequence.weights[1:].sum() for sequence in batch))
-        loss = 0.0
-        for sequence in batch:
-            part = self._loss_of(sequence) / total
-            part.backward()  # type: ignore[no-untyped-call]  # torch's own
-            loss += float(part.detach())
-        if not math.isfinite(loss):
-            raise RequestError(
-                f"the loss is {loss} at step {self.step}: training has run away. Give a smaller "
-                f"learning_rate than {self._recipe.learning_rate:g}, and another out where some "
-                "of it was kept"
-            )
+    def _train(self, step: Step, done: float) -> None:
+        losses = []
+        for batch in step.batches:
+            loss = self._model.losses(batch.on(self._model.device)).sum() / step.weight
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            losses.append(loss.detach())
         torch.nn.utils.clip_grad_norm_(list(self._weights.values()), 1.0)
         for group in self._optimizer.param_groups:
             group["lr"] = self._recipe.learning_rate * _rate(done)
+        self._losses.append(torch.stack(losses).sum())
+        if self._lag == 0:
+            self._settle(0)  # so that weights are not moved by what is no number
         self._is_between_steps = False
         self._optimizer.step()
         self.step += 1
-        self.tokens += sum(len(sequence.ids) for sequence in batch)
+        self.tokens += step.n_tokens
         self._is_between_steps = True
         self._optimizer.zero_grad()
-        return loss
+        self._settle(self._lag)
 
-    def _loss_of(self, sequence: TrainingSequence) -> Tensor:
-        """The weighted sum of negative log-likelihoods of one sequence."""
-        targets = np.flatnonzero(sequence.weights[1:])
-        rows = torch.from_numpy(targets)
-        log_probs = self._model.log_probs(sequence.ids.tolist(), sequence.placement, rows)
-        weights = torch.from_numpy(sequence.weights[1:][targets]).to(log_probs.device)
-        wanted = torch.from_numpy(sequence.ids[1:][targets]).to(log_probs.device)
-        nll = -log_probs.gather(1, wanted[:, None])[:, 0]
-        return (nll * weights).sum()
+    def _settle(self, lag: int) -> None:
+        """Take in the losses of all steps but the last ``lag``."""
+        while len(self._losses) > lag:
+            loss = float(self._losses.popleft())
+            if not math.isfinite(loss):
+                raise RequestError(
+                    f"the loss is {loss} by step {self.step}: training has run away. Give a "
+                    f"smaller learning_rate than {self._recipe.learning_rate:g}, and another out "
+                    "where some of it was kept"
+                )
+            self._loss = loss if self._loss is None else _smoothed(self._loss, loss)
 
-    def _progress(self, budget: Budget, loss: float, pace_s: float) -> FinetuneProgress:
+    def _look(self, done: float) -> None:
+        """At the text that is held out, a few times a run: always at the same sequences."""
+        if self._held_out_mixture is None or len(self._held_out) > done / _HELD_OUT_EVERY:
+            return
+        rng = np.random.default_rng([self._recipe.seed, _HELD_OUT_SEED])
+        step = step_of(self._held_out_mixture.step(rng), self._parts.n_tokens)
+        nats = {True: [0.0, 0.0], False: [0.0, 0.0]}
+        with torch.no_grad():
+            for batch in step.batches:
+                weighted = self._model.losses(batch.on(self._model.device)).cpu() / batch.weights
+                for is_answer, total in nats.items():
+                    chosen = (batch.weights != 1) == is_answer
+                    total[0] += float(weighted[chosen].sum())
+                    total[1] += int(chosen.sum())
+        answers, prose = (nats[kind][0] / max(1.0, nats[kind][1]) for kind in (True, False))
+        self._held_out.append(HeldOut(tokens=self.tokens, answers=answers, prose=prose))
+
+    def _progress(self, budget: Budget, pace_s: float) -> FinetuneProgress:
         step_tokens = self.tokens / self.step
         return FinetuneProgress(
             step=self.step,
             tokens=self.tokens,
             seconds=self.seconds,
-            loss=self._loss if self._loss is not None else loss,
+            loss=math.nan if self._loss is None else self._loss,
             tokens_per_s=step_tokens / pace_s if pace_s > 0 else 0.0,
             done=budget.done(self.tokens, self.seconds),
             eta_s=budget.left_s(self.tokens, self.seconds, pace_s / step_tokens),
         )
+
+
+def _machine(model: TorchModel, parts: Parts) -> str:
+    """Where a training runs, for its card."""
+    device = model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the processor"
+    how = str(model.dtype).removeprefix("torch.")
+    return f"{name}, {how}" + (", layers computed twice" if parts.checkpointed else "")
 
 
 def _smoothed(smoothed: float, loss: float) -> float:

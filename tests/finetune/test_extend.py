@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 from longctx import LongContextLLM, plan_context
@@ -101,6 +102,59 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None
         np.testing.assert_allclose(found[name], tensor, atol=1e-6, err_msg=name)
 
 
+def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
+    """What was trained stays, and it goes on with fewer tokens together."""
+    said: list[str] = []
+
+    def full_once(progress: FinetuneProgress) -> None:
+        if progress.step == 2 and len(seen) == 1:
+            seen.append(-1)
+            raise torch.OutOfMemoryError
+        seen.append(progress.step)
+
+    seen: list[int] = []
+    made = run(tmp_path, on_progress=full_once, announce=said.append)
+    assert seen == [1, -1, 3, 4]
+    assert made.tokens == FEW["tokens"]
+    assert "128 tokens go together" in " ".join(said)
+
+
+def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
+    """By a call that need not repeat how it was trained, and trains nothing."""
+    with pytest.raises(RequestError, match="nothing was trained"):
+        run(tmp_path, measure="only")
+    made = run(tmp_path, rank=3, measure=False)
+    with pytest.raises(RequestError, match="self-extend to 1,024 tokens"):
+        run(tmp_path, 2048, measure="only")
+    seen: list[FinetuneProgress] = []
+    measured = extend(MODEL, 1024, out=tmp_path, measure="only", on_progress=seen.append)
+    assert not seen
+    assert measured.recipe == made.recipe
+    assert measured.held_out == made.held_out
+    assert measured.before is not None
+    assert measured.after is not None
+    assert measured.profile is not None
+    assert "| before | after |" in made.card.read_text()
+
+
+def test_bfloat16_trains_as_well(tmp_path: Path) -> None:
+    """On a processor too; the file says in which type it was trained."""
+    made = run(tmp_path, precision="bfloat16", tokens=8 * 256)
+    exact = run(tmp_path / "exact", precision="float32", tokens=8 * 256)
+    assert made.loss == pytest.approx(exact.loss, rel=0.02)
+    assert "bfloat16" in made.card.read_text()
+    looks = [look.tokens for look in made.held_out]
+    assert (looks[0], looks[-1], len(looks)) == (0, made.tokens, 6)
+    assert "float32" in exact.machine
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_there_is_not(tmp_path: Path) -> None:
+    """Is refused with both ways out."""
+    with pytest.raises(RequestError, match=r"finds no GPU: .*device='cpu'"):
+        run(tmp_path, device="cuda")
+
+
 def test_a_run_that_is_done_trains_no_more(tmp_path: Path) -> None:
     """And writes its files again."""
     first = run(tmp_path)
@@ -177,6 +231,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
         ({"recall_share": 1.5}, RequestError, "recall_share"),
         ({"learning_rate": 1e30}, RequestError, "run away"),
         ({"seed": 2**70}, RequestError, "seed"),
+        ({"device": "tpu"}, RequestError, "device"),
+        ({"precision": "int8"}, RequestError, "precision"),
+        ({"answer_weight": 0}, RequestError, "answer_weight"),
+        ({"step_tokens": 0}, RequestError, "step_tokens"),
         ({"weights": Path("nowhere")}, ModelFileError, "no folder of a transformers model"),
     ],
 )

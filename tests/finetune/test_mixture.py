@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +28,14 @@ def tokenizer() -> Iterator[ModelTokenizer]:
         yield ModelTokenizer(model)
 
 
-def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: float) -> Mixture:
+def mixture(tokenizer: ModelTokenizer, text: str = PROSE, **changes: Any) -> Mixture:
     """Under YaRN, where a place is a position."""
     recipe = Recipe(
         method="yarn",
         target_ctx=4096,
         sequence_tokens=N,
         short_tokens=N // 2,
+        step_tokens=4 * N,
         learning_rate=1e-3,
         **changes,
     )

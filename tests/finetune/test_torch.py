@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from longctx import LongContextLLM, ModelInfo, plan_context
+from longctx import LongContextLLM, ModelInfo, export_plan, plan_context
 from longctx.errors import LongCtxError, UnsupportedModelError
 from longctx.finetune.adapter_file import trained_for, write_adapter, write_merged
-from longctx.finetune.loading import TorchModel, check_loadable, check_same, load
+from longctx.finetune.loading import check_loadable, check_same, load
 from longctx.finetune.lora import alpha, gguf_pairs, matrices, with_lora
+from longctx.finetune.peft_folder import write_peft_folder
 from longctx.finetune.placement import place, unmoved
+from longctx.finetune.torch_model import TorchModel
 from longctx.planner import ContextPlan
 from tests.finetune.small import MODEL, PROSE
 
@@ -74,11 +78,34 @@ def test_an_adapter_in_llama_cpp_is_what_peft_trained(tmp_path: Path, method: st
     write_adapter(path, pairs, alpha(RANK), planned.info, trained_for(planned))
     ids, beside = llama_cpp(plan(method, 2048, adapters=[path]), 700)
     assert np.abs(beside - before).max() > 0.5
-    merged = TorchModel(taught.module.merge_and_unload(), model.inv_freq)
+    peft: Any = taught.module
+    merged = TorchModel(peft.merge_and_unload(), model.inv_freq)
     np.testing.assert_allclose(beside, in_torch(merged, planned, ids), atol=0.06)
     write_merged(tmp_path / "merged.gguf", pairs, alpha(RANK) / RANK, planned.info)
     inside = llama_cpp(plan(method, 2048, tmp_path / "merged.gguf"), 700)[1]
     np.testing.assert_allclose(beside, inside, atol=0.06)
+
+
+def test_peft_and_vllm_take_it_as_a_folder(tmp_path: Path) -> None:
+    """peft loads what was trained, and `longctx export` names it where it is there."""
+    planned = plan("yarn", 2048)
+    model = load(planned.info, planned.rope)
+    taught = TorchModel(noisy(with_lora(model.module, RANK, seed=1)), model.inv_freq)
+    path = tmp_path / "tiny.longctx.lora.gguf"
+    pairs = gguf_pairs(matrices(taught.module), planned.info)
+    write_adapter(path, pairs, alpha(RANK), planned.info, trained_for(planned))
+    beside = plan("yarn", 2048, adapters=[path])
+    assert any("vLLM loads none from a GGUF" in line for line in export_plan(beside, "vllm").cannot)
+    folder = path.with_suffix(".peft")
+    write_peft_folder(folder, matrices(taught.module), RANK, "tiny")
+    ids = llama_cpp(planned, 100)[0]
+    fresh = load(planned.info, planned.rope)
+    again: Any = PeftModel.from_pretrained(fresh.module, folder)
+    found = in_torch(TorchModel(again, fresh.inv_freq), planned, ids)
+    np.testing.assert_allclose(found, in_torch(taught, planned, ids), atol=1e-4)
+    words = shlex.split(export_plan(beside, "vllm", model="org/name").command)
+    at = words.index("--enable-lora")
+    assert words[at + 1 : at + 5] == ["--max-lora-rank", "8", "--lora-modules", f"tiny={folder}"]
 
 
 def noisy(module: torch.nn.Module) -> torch.nn.Module:
