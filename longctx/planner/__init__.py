@@ -2,20 +2,22 @@
 
 from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
+from longctx.planner.fitting import NO_GPU, usable_devices
 from longctx.planner.memory import (
     CELLS_APART,
     CHECKPOINTS,
     CHECKPOINTS_BYTES,
     N_SEQUENCES,
     KvType,
-    MemoryEstimate,
     estimate_memory,
     holds_sequences,
     kv_cache_bytes,
     largest_window,
     padded,
 )
-from longctx.planner.plan import plan_context
+from longctx.planner.memory_estimate import MemoryEstimate, Place
+from longctx.planner.placement import Placement
+from longctx.planner.plan import plan_context, plan_on
 from longctx.planner.profile import Profile, ProfileParameters, TrialResult, profile_path
 from longctx.planner.request import DEFAULT_SINKS, PlanOptions
 from longctx.planner.self_extend import self_extend_obstacle
@@ -26,10 +28,13 @@ __all__ = [
     "CHECKPOINTS",
     "CHECKPOINTS_BYTES",
     "DEFAULT_SINKS",
+    "NO_GPU",
     "N_SEQUENCES",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
+    "Place",
+    "Placement",
     "PlanOptions",
     "Profile",
     "ProfileParameters",
@@ -42,6 +47,8 @@ __all__ = [
     "largest_window",
     "padded",
     "plan_context",
+    "plan_on",
     "profile_path",
     "self_extend_obstacle",
+    "usable_devices",
 ]
