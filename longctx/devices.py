@@ -41,6 +41,16 @@ class Device(Frozen):
     is_unified: bool = False
 
     @property
+    def memory(self) -> str:
+        """How much is free, in words."""
+        if not self.total_bytes:
+            return "which does not say what is free"
+        gib = 2**30
+        shared = ", shared with the processor" if self.is_unified else ""
+        free, total = self.free_bytes / gib, self.total_bytes / gib
+        return f"{free:.1f} GiB free of {total:.1f} GiB{shared}"
+
+    @property
     def takes_layers(self) -> bool:
         """Whether layers can be placed on it."""
         return self.kind in ("gpu", "integrated")

@@ -20,7 +20,7 @@ from longctx._native import (
 )
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
 from longctx.backends.taken import compared, total_bytes
-from longctx.backends.threads import DecodeThreads, default_threads
+from longctx.backends.threads import FEEDING_THREADS, DecodeThreads, default_threads
 from longctx.devices import DeviceOptions
 from longctx.model_info import ModelInfo
 from longctx.planner import NO_GPU, ContextPlan, holds_sequences, padded
@@ -68,7 +68,10 @@ class LlamaCppBackend:
         self.info = info
         self.plan = plan
         self.checkpoint = checkpoint
-        self.n_threads = n_threads or default_threads(is_busy=not plan.placement.is_whole)
+        self.host_threads = n_threads or default_threads()
+        self.n_threads = self.host_threads
+        if n_threads is None and plan.placement.is_whole:
+            self.n_threads = min(self.n_threads, FEEDING_THREADS)
         self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
         self._params = model_params(plan)
         with captured_buffers() as self._loaded:

@@ -14,17 +14,16 @@ from statistics import median
 
 import psutil
 
-IDLE_THREADS = 2
+FEEDING_THREADS = 2
 """Where a GPU has all layers: the processor only looks up embeddings, and more threads would wait
 for each other."""
 
 
-def default_threads(*, is_busy: bool = True) -> int:
-    """Physical cores that this process may use, at least 1; few of them where it only feeds a
-    GPU."""
+def default_threads() -> int:
+    """Physical cores that this process may use, at least 1."""
     cores = psutil.cpu_count(logical=False) or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(1, min(cores, allowed, cores if is_busy else IDLE_THREADS))
+    return max(1, min(cores, allowed))
 
 
 class DecodeThreads:
