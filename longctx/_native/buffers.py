@@ -20,8 +20,10 @@ _USES: dict[str, BufferUse] = {
     "compute": "compute",
     "output": "output",
 }
-# "load_tensors:        CUDA0 model buffer size =   104.91 MiB"
-_LINE = re.compile(r": +(\S+) +(model|LoRA|KV|RS|compute|output) buffer size = +([\d.]+) MiB")
+# "load_tensors:        CUDA0 model buffer size =   104.91 MiB"; "RPC0[host:port]" has where it is.
+_LINE = re.compile(
+    r": +([^\s\[]+)\S* +(model|LoRA|KV|RS|compute|output) buffer size = +([\d.]+) MiB"
+)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,29 @@ def test_quantised_values_on_a_gpu(kv_type: str, n_layers: Any, exact: NDArray[n
         np.testing.assert_allclose(scores(llm), exact, atol=rough * float(np.abs(exact).max()))
 
 
+@needs_gpu
+@pytest.mark.parametrize("method", ["self-extend", "ntk"])
+def test_a_text_moves_between_devices(tmp_path: Path, method: str) -> None:
+    """Grown on the GPU, saved, loaded by the processor, grown further, compressed there and here:
+    the state has one form, and keys turn the same."""
+    ids = np.random.default_rng(1).integers(0, 1000, 1500)
+    file, seen = tmp_path / "a.session", []
+    for layers in ("all", 0, 2):
+        with LongContextLLM(
+            TINY, 2048, reserve_output=16, method=method, kv_type="f16", n_gpu_layers=layers
+        ) as llm:
+            session = llm.load_session(file) if file.exists() else llm.session()
+            if not session.n_tokens:
+                session.feed(ids[:600])
+                session.save(file)
+            session.feed(ids[600:1400])
+            assert session.prefilled_again == 0
+            seen.append(session.next_nll(ids[1400:1440]).mean())
+            session.compress(0.5)
+            assert np.isfinite(session.next_nll(ids[1400:1440])).all()
+    np.testing.assert_allclose(seen, seen[0], rtol=0.02)
+
+
 ALONE = """
 import sys
 from longctx import DeviceOptions, LongContextLLM
