@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("llama-cpp-python", "llguidance", "numpy", "tiktoken")
 
 
 def describe() -> dict[str, Any]:
@@ -34,7 +35,7 @@ def describe() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("llama-cpp-python", "llguidance", "numpy", "tiktoken")},
+        **{name: _version(name) for name in _PACKAGES},
     }
 
 

@@ -146,6 +146,7 @@ class Context:
         """Free the cache. Idempotent."""
         handle, self._handle = self._handle, None
         if handle is not None:
+            lib.llama_synchronize(handle)  # a GPU may still write where it is freed
             handle.close()
             self._batch_handle.close()
 

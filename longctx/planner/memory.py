@@ -94,7 +94,9 @@ def estimate_memory(
         limit_bytes=limit_bytes,
         adapters_bytes=adapters_bytes,
         checkpoints_bytes=checkpoints_bytes(info, kv_type),
-        beside_bytes=_beside_bytes(info, n_ctx, kv_type),
+        beside_bytes=_beside_bytes(
+            info, n_ctx, kv_type, attends_on_cpu=placement is None or placement.attends_on_cpu
+        ),
         places=places,
     )
 
@@ -153,9 +155,11 @@ def holds_sequences(info: ModelInfo) -> bool:
     return not info.forgets
 
 
-def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
+def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType, *, attends_on_cpu: bool) -> int:
     if not holds_sequences(info):
         return 0
+    if not attends_on_cpu:  # prompts are prefilled with the answers
+        return N_SEQUENCES * 4 * info.n_vocab
     n_apart = padded(min(CELLS_APART, n_ctx))
     apart = kv_cache_bytes(info, n_apart, kv_type) + compute_bytes(info, n_apart)
     return apart + N_SEQUENCES * 4 * info.n_vocab

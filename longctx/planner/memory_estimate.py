@@ -56,7 +56,7 @@ class MemoryEstimate(Frozen):
     layers that cannot go back to an earlier one. ``beside_bytes`` are taken when many are answered
     at once, if the limit bears it: a small context for prompts, and logits for each. No window is
     refused for them. ``places`` say how much of all that lies on GPUs; ``host_bytes`` is the rest,
-    and what ``limit_bytes`` holds for.
+    and what ``limit_bytes`` holds for. What a GPU's own libraries take of it is not counted.
     """
 
     weights_bytes: int

@@ -168,13 +168,14 @@ def _of_limit(memory: MemoryEstimate) -> str:
     return f"{memory}, of which the host has {format_bytes(memory.host_bytes)} of {limit}"
 
 
-def _resident(memory: MemoryEstimate) -> str:
+def _resident(memory: MemoryEstimate, *, is_apart: bool) -> str:
     beside = "."
     if memory.beside_bytes:
         beside = (
-            f", and {format_bytes(memory.beside_bytes)} for logits and a small context when many "
-            "are answered at once on a CPU. When they fill the window, a second one of its size "
-            "is opened, if the limit bears it."
+            f", and {format_bytes(memory.beside_bytes)} for logits"
+            f"{' and a small context' * is_apart} when many are answered at once"
+            f"{' on a CPU' * is_apart}. When they fill the window, a second one of its size is "
+            "opened, if the limit bears it."
         )
     return (
         f"The process will hold some {format_bytes(memory.resident_bytes)}: "
@@ -221,13 +222,14 @@ def _choose_kv_type(
     refused: list[str] = []
     for kv in candidates:
         memory = fitting.estimate(request.target_ctx, kv)
+        attends_on_cpu = fitting.place(request.target_ctx, kv).attends_on_cpu
         if memory.host_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
             reasons.append(
                 f"{kv} keys and values, {why}: they make {_of_limit(memory)} "
                 f"({limit_source}){''.join(refused)}.{_QUANTIZED_COST.get(kv, '')}"
             )
-            reasons.append(_resident(memory))
+            reasons.append(_resident(memory, is_apart=attends_on_cpu))
             return kv, memory
         refused.append(f"; {kv} would make {format_bytes(memory.host_bytes)}")
     largest = largest_window(
