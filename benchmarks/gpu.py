@@ -331,7 +331,8 @@ def memory(options: argparse.Namespace) -> Figures:
 
     rows, before = [], free()
     for n_ctx in (8192, 32768):
-        with opened(options, n_ctx) as llm:
+        # Fixed, so that the whole window is allocated at once.
+        with opened(options, n_ctx, window="fixed", method="ntk") as llm:
             llm.generate("Hi", max_tokens=2)
             after = free()
             for place in llm.plan.memory.places:

@@ -53,8 +53,9 @@ class SnapshotKey(Frozen):
 
     Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
     business; ``kv_types`` decide the bytes, and so does ``flash_attention``: without it values lie
-    across. Where they were computed does not. ``adapters`` are the hashes and scales of the LoRA adapters that keys and values were computed with. ``compression``
-    is None of a text that stands whole.
+    across. Where they were computed does not. ``adapters`` are the hashes and scales of the LoRA
+    adapters that keys and values were computed with. ``compression`` is None of a text that stands
+    whole.
     """
 
     model_sha256: str

@@ -47,7 +47,7 @@ def _placed(info: ModelInfo) -> list[str]:
     except LongCtxError:  # it does not fit at all, which `plan` has words for
         return []
     return [
-        f"  {place.device:<16} {place.n_layers} of {plan.placement.n_layers} layers, in the trained "
-        f"window: {place}"
+        f"  {place.device:<16} {place.n_layers} of {plan.placement.n_layers} layers in the "
+        f"trained window: {place}"
         for place in plan.memory.places
     ]
