@@ -257,7 +257,8 @@ def _cannot_load(path: Path, reasons: str) -> LongCtxError:
         )
     if _NO_MEMORY.search(reasons):
         return BackendError(
-            f"llama.cpp has no memory to load {path}: {reasons}. Free some, or take a smaller file"
+            f"llama.cpp has no memory to load {path}: {reasons}. Free some, place fewer layers on "
+            "a GPU (gpu_layers), or take a smaller file"
         )
     return ModelFileError(
         f"llama.cpp cannot load {path}: {reasons}. The file is damaged, or was made for another "
