@@ -8,16 +8,17 @@ DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune%.py \
-  benchmarks/sliding_layers.py benchmarks/clients.py,$(wildcard benchmarks/*.py))
+  benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all test-ray plugins lint docs format bench soak soak-server tiny-model finetune-demo clean
+.PHONY: help demo test test-all test-gpu test-ray plugins lint docs format bench soak soak-server tiny-model finetune-demo clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
 	@echo "make test      the tests; about ten minutes on two cores"
 	@echo "make test-all  the slow tests too"
+	@echo "make test-gpu  the tests of caches, engine and conversations with all layers on the GPU; 4 minutes on 16 cores"
 	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"
 	@echo "make plugins   install the plugins with what their tests need, and test them"
 	@echo "make lint      ruff, mypy --strict, import contracts"
@@ -44,6 +45,18 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# With whatever llama-cpp-python that Python has, a build for the GPU among them: nothing is installed
+# and nothing downloaded. Layers go to the GPU by default, so these are the tests that all machines
+# run. Each process has a context of its own on the GPU: make test-gpu GPU_WORKERS=4
+GPU_PYTHON  ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+GPU_WORKERS ?= 8
+GPU_TESTS   ?= tests/backends tests/cache tests/engine tests/llm tests/rope/test_against_llama_cpp.py \
+  tests/planner/test_devices.py tests/planner/test_memory.py
+
+test-gpu:
+	OMP_WAIT_POLICY=passive PYTHONPATH=.:$$PYTHONPATH $(GPU_PYTHON) -m pytest -n $(GPU_WORKERS) --dist loadfile \
+	  -m "not slow" --durations=5 --tb=short $(GPU_TESTS) $(ARGS)
 
 # `make test` skips these where Ray is not installed, and runs them where it is.
 test-ray: $(DEV)

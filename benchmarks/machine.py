@@ -6,13 +6,14 @@ import json
 import os
 import platform
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("llama-cpp-python", "llguidance", "numpy", "tiktoken")
 
 
 def describe() -> dict[str, Any]:
@@ -34,8 +35,15 @@ def describe() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        **{name: version(name) for name in ("llama-cpp-python", "llguidance", "numpy", "tiktoken")},
+        **{name: _version(name) for name in _PACKAGES},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a build that lies beside the others, as of another backend
+        return "unknown"
 
 
 def save(name: str, figures: Any) -> Path:

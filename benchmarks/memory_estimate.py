@@ -22,7 +22,7 @@ from machine import save
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the generator of test models
 
-from longctx._native import Context, ContextParams, Model, captured_log
+from longctx._native import Context, ContextParams, Model, ModelParams, captured_log
 from longctx.model_info import ModelInfo
 from longctx.planner import estimate_memory
 from tests.support.tiny_gguf import write_tiny_gguf
@@ -88,7 +88,7 @@ def logged_bytes(lines: list[str], what: str) -> int:
 def compare(name: str, path: Path) -> Iterator[dict[str, Any]]:
     info = ModelInfo.from_gguf(path)
     with captured_log() as lines:
-        model = Model(path)
+        model = Model(path, params=ModelParams(devices=()))
     weights = logged_bytes(lines, "CPU_Mapped model")
     for n_ctx in WINDOWS:
         for kv_type in KV_TYPES:

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from longctx.devices import DeviceOptions
     from longctx.errors import (
         BackendError,
         ContextOverflowError,
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 # Names load when first used: `longctx --help` does not wait for llama.cpp.
 _HOMES = {
+    "DeviceOptions": "longctx.devices",
     "demo_model": "longctx.packaged_model",
     "Export": "longctx.export",
     "export_plan": "longctx.export",
@@ -80,6 +82,7 @@ __all__ = [
     "Completion",
     "ContextOverflowError",
     "ContextPlan",
+    "DeviceOptions",
     "DocumentError",
     "Export",
     "LongContextLLM",

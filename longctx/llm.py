@@ -40,8 +40,6 @@ class LongContextLLM(Closing):
         plan: how to open it, as :func:`longctx.plan_context` returned it, in place of
             ``target_ctx`` and the planning arguments, which are shorthand for it.
         n_threads: None measures what the machine bears.
-        n_gpu_layers: layers to place on the GPU, -1 for all. Where llama.cpp finds none to place
-            them on, the plan's warnings say so.
         seed: of sampling at a temperature above 0; None draws a new one each call.
         cache_dir: folder where long conversations are kept between runs, as token ids, keys and
             values (up to 4 GiB, the least recently used go first), so that yesterday's document
@@ -54,7 +52,8 @@ class LongContextLLM(Closing):
             :func:`longctx.connect`: it returns a :class:`longctx.remote.RemoteLLM`, with
             ``base_url``, ``api_key`` and the other arguments of that class.
         verbose: log what llama.cpp says (logger ``longctx.llama_cpp``) to stderr.
-        planning: how the window is planned, see :class:`longctx.planner.PlanOptions`.
+        planning: how the window is planned, and what goes to the GPU (``devices``, or
+            ``n_gpu_layers`` for short), see :class:`longctx.planner.PlanOptions`.
 
     Raises:
         ModelFileError: the file is missing or damaged, or nothing has that name.
@@ -93,7 +92,6 @@ class LongContextLLM(Closing):
         plan: ContextPlan | None = None,
         chat_template: str | PathLike[str] | None = None,
         n_threads: int | None = None,
-        n_gpu_layers: int = 0,
         seed: int | None = None,
         cache_dir: str | Path | None = None,
         verbose: bool = False,
@@ -111,7 +109,7 @@ class LongContextLLM(Closing):
         seed = arguments.seed(seed)
         self._model = load_model(
             model, target_ctx, plan, planning, chat_template=chat_template,
-            n_threads=n_threads, n_gpu_layers=n_gpu_layers, cache_dir=cache_dir,
+            n_threads=n_threads, cache_dir=cache_dir,
         )  # fmt: skip
         self.info, self.plan = self._model.info, self._model.plan
         self._prompts = self._model.prompts

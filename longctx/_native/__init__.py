@@ -8,7 +8,9 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 
 from longctx._native.adapter import LoraAdapter
 from longctx._native.bias import biased_tokens
+from longctx._native.buffers import Buffer, captured_buffers
 from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
+from longctx._native.devices import list_devices, lock_obstacle, spread_over_nodes
 from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
     backend_names,
@@ -19,16 +21,19 @@ from longctx._native.library import (
     supports_gpu_offload,
 )
 from longctx._native.model import Model, TokenAttr
+from longctx._native.model_params import ModelParams
 from longctx._native.numbers import NumberType, number_type
 from longctx._native.sampler import Sampler
 
 __all__ = [
     "KV_TYPES",
+    "Buffer",
     "CacheFullError",
     "Context",
     "ContextParams",
     "LoraAdapter",
     "Model",
+    "ModelParams",
     "NumberType",
     "Part",
     "Sampler",
@@ -36,10 +41,14 @@ __all__ = [
     "backend_names",
     "biased_tokens",
     "build_id",
+    "captured_buffers",
     "captured_log",
     "cpu_features",
     "guidance_tokenizer",
+    "list_devices",
+    "lock_obstacle",
     "number_type",
     "quantize",
+    "spread_over_nodes",
     "supports_gpu_offload",
 ]

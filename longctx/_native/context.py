@@ -51,6 +51,7 @@ class ContextParams:
     n_threads: int = 1
     swa_full: bool = False
     offload_kv: bool = True
+    op_offload: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Context:
         native.swa_full = params.swa_full
         native.kv_unified = params.kv_unified
         native.offload_kqv = params.offload_kv
+        native.op_offload = params.op_offload
         native.no_perf = True
         pointer = lib.llama_init_from_model(model.handle, native)
         if not pointer:
@@ -144,6 +146,7 @@ class Context:
         """Free the cache. Idempotent."""
         handle, self._handle = self._handle, None
         if handle is not None:
+            lib.llama_synchronize(handle)  # a GPU may still write where it is freed
             handle.close()
             self._batch_handle.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import build_id, last_errors, lib
+from longctx._native.model_params import ModelParams
 from longctx.errors import (
     BackendError,
     LongCtxError,
@@ -46,7 +47,7 @@ class Model:
         path: the file; it must exist (check it before: llama.cpp's own messages are poor).
         vocab_only: load metadata and vocabulary, no weights. The getters that read
             hyper-parameters abort the process then, so they are refused here.
-        n_gpu_layers: layers to place on the GPU.
+        params: where the weights lie; by default where llama.cpp would put them.
         overrides: metadata keys to replace, e.g. ``{"llama.rope.scaling.attn_factor": 0.9}``.
         parts: more files whose tensors belong to the model; the metadata must count them
             (``split.count``, ``split.tensors.count``).
@@ -62,23 +63,25 @@ class Model:
         path: Path,
         *,
         vocab_only: bool = False,
-        n_gpu_layers: int = 0,
+        params: ModelParams | None = None,
         overrides: Mapping[str, float | int | bool | str] | None = None,
         parts: Sequence[Path] = (),
     ) -> None:
-        params = lib.llama_model_default_params()
-        params.vocab_only = vocab_only
-        params.n_gpu_layers = n_gpu_layers
+        params = params or ModelParams(devices=() if vocab_only else None)
+        native = lib.llama_model_default_params()
+        native.vocab_only = vocab_only
+        held = params.apply(native)
         self._overrides = _override_array(overrides or {})
         last_errors()  # of what was before
         if overrides:
-            params.kv_overrides = self._overrides
+            native.kv_overrides = self._overrides
         if parts:
             names = [os.fsencode(part) for part in (path, *parts)]
             array = (ctypes.c_char_p * len(names))(*names)
-            pointer = lib.llama_model_load_from_splits(array, len(names), params)
+            pointer = lib.llama_model_load_from_splits(array, len(names), native)
         else:
-            pointer = lib.llama_model_load_from_file(os.fsencode(path), params)
+            pointer = lib.llama_model_load_from_file(os.fsencode(path), native)
+        del held
         if not pointer:
             raise _cannot_load(path, last_errors())
         self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_model_free)
@@ -254,7 +257,8 @@ def _cannot_load(path: Path, reasons: str) -> LongCtxError:
         )
     if _NO_MEMORY.search(reasons):
         return BackendError(
-            f"llama.cpp has no memory to load {path}: {reasons}. Free some, or take a smaller file"
+            f"llama.cpp has no memory to load {path}: {reasons}. Free some, place fewer layers on "
+            "a GPU (gpu_layers), or take a smaller file"
         )
     return ModelFileError(
         f"llama.cpp cannot load {path}: {reasons}. The file is damaged, or was made for another "

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from longctx._native import Model
+from longctx._native import Model, ModelParams
 from longctx.errors import UnsupportedModelError
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.model_info.shards import read_shards
@@ -22,7 +22,9 @@ from longctx.rope import RopeConfig
 _UINT16, _F32, _ALIGNMENT = 2, 0, 32
 
 
-def load_with_factors(info: ModelInfo, rope: RopeConfig, *, n_gpu_layers: int = 0) -> Model:
+def load_with_factors(
+    info: ModelInfo, rope: RopeConfig, *, params: ModelParams | None = None
+) -> Model:
     """Load a model whose frequencies are divided by ``rope.frequency_factors``.
 
     Raises:
@@ -46,7 +48,7 @@ def load_with_factors(info: ModelInfo, rope: RopeConfig, *, n_gpu_layers: int = 
         part = Path(folder) / "rope_freqs.gguf"
         part.write_bytes(factors_file(rope.frequency_factors, number=len(headers)))
         parts = [*info.files[1:], part]
-        return Model(info.path, n_gpu_layers=n_gpu_layers, overrides=overrides, parts=parts)
+        return Model(info.path, params=params, overrides=overrides, parts=parts)
 
 
 def attention_factor_override(info: ModelInfo, factor: float) -> dict[str, float]:

@@ -8,24 +8,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from longctx import arguments
-from longctx._native import Context, ContextParams, LoraAdapter, Model, supports_gpu_offload
+from longctx._native import (
+    Buffer,
+    Context,
+    ContextParams,
+    LoraAdapter,
+    Model,
+    ModelParams,
+    captured_buffers,
+    spread_over_nodes,
+)
 from longctx.backends.frequency_factors import attention_factor_override, load_with_factors
-from longctx.backends.threads import DecodeThreads, default_threads
+from longctx.backends.taken import compared, total_bytes
+from longctx.backends.threads import FEEDING_THREADS, DecodeThreads, default_threads
+from longctx.devices import DeviceOptions
 from longctx.model_info import ModelInfo
-from longctx.planner import ContextPlan, holds_sequences, padded
+from longctx.planner import NO_GPU, ContextPlan, holds_sequences, padded
 from longctx.rope import RopeConfig
 
 logger = logging.getLogger("longctx")
 
-_NO_GPU = (
-    "n_gpu_layers has no effect: this llama.cpp finds no GPU, so all layers run on the processor. "
-    "Install a build of llama-cpp-python with CUDA, Metal or Vulkan (`longctx doctor` says how), "
-    "or leave n_gpu_layers at 0."
-)
-N_BATCH = 512
 MAX_THREADS = 512
 """GGML_MAX_N_THREADS; where the system has no more threads, OpenMP ends the process."""
-_INT32 = 2**31 - 1
 N_FORKS = 16
 """Forks that may share a cache; each costs only a row of logits."""
 
@@ -35,16 +39,15 @@ class LlamaCppBackend:
 
     Args:
         info: what the file says about itself.
-        plan: KV types and LoRA adapters come from here; window and RoPE are given with each
-            context. Kept with a warning where no layer can be placed on a GPU.
+        plan: KV types, LoRA adapters, and which layers lie on which device; window and RoPE are
+            given with each context.
         n_threads: None measures what the machine bears.
-        n_gpu_layers: layers to place on the GPU (-1 = all).
         checkpoint: called before each batch of one text; it may raise to end the work.
 
     Raises:
         ModelFileError: llama.cpp cannot load the file.
         UnsupportedModelError: nor an adapter for it.
-        RequestError: a count of threads or layers is none.
+        RequestError: a count of threads is none.
     """
 
     def __init__(
@@ -53,22 +56,27 @@ class LlamaCppBackend:
         plan: ContextPlan,
         *,
         n_threads: int | None = None,
-        n_gpu_layers: int = 0,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> None:
         if n_threads is not None:
             n_threads = arguments.whole("n_threads", n_threads, least=1, most=MAX_THREADS)
-        n_gpu_layers = arguments.whole("n_gpu_layers", n_gpu_layers, least=-1, most=_INT32)
-        if n_gpu_layers and not supports_gpu_offload():
-            plan = plan.model_copy(update={"warnings": (*plan.warnings, _NO_GPU)})
-            logger.warning(_NO_GPU)
+        for warning in plan.warnings:
+            if warning == NO_GPU:
+                logger.warning(warning)
+        if plan.devices.numa is not None:
+            spread_over_nodes(plan.devices.numa)
         self.info = info
         self.plan = plan
         self.checkpoint = checkpoint
-        self.n_threads = n_threads or default_threads()
+        self.host_threads = n_threads or default_threads()
+        self.n_threads = self.host_threads
+        if n_threads is None and plan.placement.is_whole:
+            self.n_threads = min(self.n_threads, FEEDING_THREADS)
         self.decode_threads = DecodeThreads(self.n_threads) if n_threads is None else None
-        self._n_gpu_layers = n_gpu_layers
-        self._weights = self._adapted(Model(Path(info.path), n_gpu_layers=n_gpu_layers))
+        self._params = model_params(plan)
+        with captured_buffers() as self._loaded:
+            self._weights = self._adapted(Model(Path(info.path), params=self._params))
+        self._opened: list[Buffer] = []
         self._with_metadata: tuple[RopeConfig, _Weights] | None = None
 
     @property
@@ -87,8 +95,12 @@ class LlamaCppBackend:
     @property
     def attends_on_cpu(self) -> bool:
         """Whether attention is the processor's work, for some layers at least."""
-        n = self._n_gpu_layers
-        return not supports_gpu_offload() or 0 <= n < self.info.n_layer
+        return self.plan.placement.attends_on_cpu
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """What llama.cpp said that it allocated: for the weights, and for the largest context."""
+        return (*self._loaded, *self._opened)
 
     def open(
         self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = N_FORKS
@@ -108,11 +120,17 @@ class LlamaCppBackend:
             kv_type_v=self.plan.kv_type_v,
             n_threads=self.n_threads,
             n_outputs=n_outputs,
+            devices=self.plan.devices,
         )
         if self.holds_sequences:
             params = replace(params, n_seq_max=n_sequences)
         weights = self._weights_for(rope)
-        return Context(weights.model, params, weights.adapters)
+        with captured_buffers() as buffers:
+            context = Context(weights.model, params, weights.adapters)
+        if total_bytes(buffers) > total_bytes(self._opened):
+            self._opened = buffers
+            logger.info("%s", compared(self.plan, self.buffers))
+        return context
 
     def _adapted(self, model: Model) -> _Weights:
         """An adapter's matrices belong to one loaded model, so each has its own."""
@@ -133,10 +151,10 @@ class LlamaCppBackend:
 
     def _load_for(self, rope: RopeConfig) -> Model:
         if rope.method == "longrope":
-            return load_with_factors(self.info, rope, n_gpu_layers=self._n_gpu_layers)
+            return load_with_factors(self.info, rope, params=self._params)
         return Model(
             Path(self.info.path),
-            n_gpu_layers=self._n_gpu_layers,
+            params=self._params,
             overrides=attention_factor_override(
                 self.info, rope.attention_factor / rope.yarn_attention_factor
             ),
@@ -162,6 +180,20 @@ class _Weights:
         self.model.close()
 
 
+def model_params(plan: ContextPlan) -> ModelParams:
+    """Translate a plan's placement into what llama.cpp takes."""
+    placement, options = plan.placement, plan.devices
+    shares = placement.shares
+    return ModelParams(
+        devices=tuple(share.device.name for share in shares),
+        gpu_layers=placement.gpu_layers,
+        split=tuple(float(share.n_layers) for share in shares),
+        expert_layers=placement.expert_layers,
+        mmap=options.mmap,
+        mlock=options.mlock,
+    )
+
+
 def context_params(
     rope: RopeConfig,
     *,
@@ -170,6 +202,7 @@ def context_params(
     kv_type_v: str = "f16",
     n_threads: int = 1,
     n_outputs: int = 1,
+    devices: DeviceOptions | None = None,
 ) -> ContextParams:
     """Translate a :class:`RopeConfig` into what llama.cpp takes.
 
@@ -177,14 +210,18 @@ def context_params(
     values; nor does longrope, which is in the model (:func:`load_with_factors`). YaRN needs an
     explicit frequency scale: the type alone does nothing.
     """
+    devices = devices or DeviceOptions()
     params = ContextParams(
         n_ctx=n_ctx,
         kv_type_k=kv_type_k,
         kv_type_v=kv_type_v,
         n_threads=n_threads,
-        n_outputs=n_outputs,
-        n_batch=N_BATCH,
-        n_ubatch=N_BATCH,
+        n_outputs=min(n_outputs, devices.n_batch),
+        n_batch=devices.n_batch,
+        n_ubatch=devices.tokens_at_once,
+        flash_attention=devices.flash_attention,
+        offload_kv=devices.kv_on_gpu,
+        op_offload=devices.op_offload,
     )
     if rope.method in ("none", "longrope") or rope.scale == 1:
         return params

@@ -102,7 +102,11 @@ class Backend(Protocol):
 
     @property
     def n_threads(self) -> int:
-        """Threads of prefill."""
+        """Threads of prefill, in llama.cpp."""
+
+    @property
+    def host_threads(self) -> int:
+        """Threads of what is computed on cached keys here, wherever the model runs."""
 
     @property
     def decode_threads(self) -> DecodeThreads | None:

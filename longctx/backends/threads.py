@@ -14,6 +14,10 @@ from statistics import median
 
 import psutil
 
+FEEDING_THREADS = 2
+"""Where a GPU has all layers: the processor only looks up embeddings, and more threads would wait
+for each other."""
+
 
 def default_threads() -> int:
     """Physical cores that this process may use, at least 1."""

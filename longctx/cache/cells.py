@@ -189,6 +189,10 @@ class Cells:
         """Use another number of threads from the next batch on."""
         self._lease.context.set_threads(n_threads)
 
+    def wait(self) -> None:
+        """Come back when the last batch is computed."""
+        self._lease.context.wait()
+
     def cut(self, n: int) -> None:
         """Keep the first ``n`` tokens, or fewer: as many as the cache can be cut to.
 

@@ -76,6 +76,7 @@ class Predictions:
         started = time.monotonic()
         try:
             self._window.append(token)
+            self._cells.wait()  # a GPU still works when it was sent
         finally:
             threads.record(time.monotonic() - started)
             self._cells.set_threads(self._backend.n_threads)

@@ -146,7 +146,7 @@ class KeyRotator:
         """
         return thin_state(
             state, self._backend.info, rope, old_positions, new_positions, choose,
-            n_threads=self._backend.n_threads,
+            n_threads=self._backend.host_threads,
         )  # fmt: skip
 
     def _rotate_cache(
@@ -178,7 +178,7 @@ class KeyRotator:
             rows.rotate(state, rotation, head_dim=layer.key_length, first=first)
 
         # Threads do, for numpy holds no lock while it computes; layers share no bytes.
-        with ThreadPoolExecutor(self._backend.n_threads) as pool:
+        with ThreadPoolExecutor(self._backend.host_threads) as pool:
             list(pool.map(rotate_layer, rotated))
 
     def _prove(self, old: RopeConfig, new: RopeConfig, moves: bool) -> str | None:

@@ -52,9 +52,10 @@ class SnapshotKey(Frozen):
     """What a state must have in common with the model that takes it.
 
     Not the RoPE: keys can be re-rotated. ``build`` is llama.cpp's, whose state format is its own
-    business; ``kv_types`` decide the bytes, and with them flash attention. ``adapters`` are the
-    hashes and scales of the LoRA adapters that keys and values were computed with. ``compression``
-    is None of a text that stands whole.
+    business; ``kv_types`` decide the bytes, and so does ``flash_attention``: without it values lie
+    across. Where they were computed does not. ``adapters`` are the hashes and scales of the LoRA
+    adapters that keys and values were computed with. ``compression`` is None of a text that stands
+    whole.
     """
 
     model_sha256: str
@@ -62,6 +63,7 @@ class SnapshotKey(Frozen):
     build: str
     adapters: tuple[tuple[str, float], ...] = ()
     compression: Compression | None = None
+    flash_attention: bool = True
 
 
 class SnapshotHeader(Frozen):
@@ -127,6 +129,7 @@ def snapshot_key(backend: Backend, compression: Compression | None = None) -> Sn
         build=build_id(),
         adapters=tuple((each.sha256, each.scale) for each in plan.adapters if each.scale),
         compression=compression,
+        flash_attention=plan.devices.flash_attention != "off",
     )
 
 
@@ -256,6 +259,7 @@ def _check_key(path: Path, saved: SnapshotKey, wanted: SnapshotKey) -> None:
         "other KV types": ("/".join(saved.kv_types), "/".join(wanted.kv_types)),
         "another llama.cpp build": (saved.build, wanted.build),
         "other LoRA adapters": (_adapters(saved), _adapters(wanted)),
+        "another layout of values": (_values(saved), _values(wanted)),
     }
     for what, (have, want) in compared.items():
         if have != want:
@@ -280,6 +284,10 @@ def _check_compression(path: Path, saved: Compression, is_taken: bool) -> None:
 
 def _adapters(key: SnapshotKey) -> str:
     return ", ".join(f"{_short(sha256)} at {scale:g}" for sha256, scale in key.adapters) or "none"
+
+
+def _values(key: SnapshotKey) -> str:
+    return f"flash attention {'on' if key.flash_attention else 'off'}"
 
 
 def _short(text: str) -> str:

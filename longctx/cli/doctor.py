@@ -63,6 +63,10 @@ def _show(report: DoctorReport) -> None:
         row("backends", escape(", ".join(native.backends)))
         row("", escape(", ".join(native.cpu_features)))
         row("GPU", "supported" if native.gpu_offload else "not supported by this build")
+        for device in native.devices:
+            # The processor has a row of its own, with what this process may use of it.
+            if device.kind != "processor":
+                row(device.name, escape(f"{device.description}, {device.memory}"))
     policy = f"OMP_WAIT_POLICY {escape(report.omp_wait_policy)}"
     row("processor", f"{report.n_cores} cores of {report.n_logical} threads, {policy}")
     free, total = map(format_bytes, (report.memory_available_bytes, report.memory_total_bytes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from inspect import Parameter
@@ -14,6 +16,7 @@ from longctx.cli.output import errors
 from longctx.cli.taking import Command, option, taking
 
 if TYPE_CHECKING:
+    from longctx.devices import DeviceOptions
     from longctx.planner import ContextPlan
 
 _PANEL = "Model"
@@ -47,6 +50,15 @@ def _adapter(text: str) -> tuple[str, float]:
         with suppress(ValueError):
             return path, float(scale)
     return text, 1.0
+
+
+def _split(given: str | None) -> list[float] | None:
+    if given is None:
+        return None
+    try:
+        return [float(share) for share in re.split("[,/]", given)]
+    except ValueError:
+        raise typer.BadParameter(f"{given!r} is no list of shares, such as 3,1") from None
 
 
 PLANNING = {
@@ -94,13 +106,49 @@ PLANNING = {
 }
 """Options of :class:`longctx.planner.PlanOptions`, by the names that they have there."""
 
+DEVICES = {
+    "gpu_layers": _option(
+        "gpu_layers",
+        str | None,
+        "Layers to place on GPUs: auto is as many as fit, all (or -1) must fit, 0 is none. "
+        "Default: auto.",
+    ),
+    "experts_on_cpu": _option(
+        "experts_on_cpu",
+        str | None,
+        "Of a mixture of experts, in how many layers they stay with the processor: auto, all or a "
+        "number. Default: auto.",
+    ),
+    "main_gpu": _option(
+        "main_gpu",
+        int | None,
+        "The one GPU to use, by its number in `longctx doctor`. Default: all that are needed.",
+        min=0,
+    ),
+    "tensor_split": _option(
+        "tensor_split",
+        str | None,
+        "Shares of the layers for each GPU, such as 3,1. Default: as their free memory is.",
+        callback=_split,
+    ),
+    "kv_on_gpu": _option(
+        "kv_on_gpu",
+        bool | None,
+        "Keep keys and values on the GPU that has their layer, or in the host's memory. Default: "
+        "on the GPU.",
+    ),
+    "flash_attention": _option("flash_attention", str | None, "auto, on or off. Default: auto."),
+    "n_batch": _option("batch", int | None, "Tokens that are computed at once. Default: 512."),
+    "mlock": _option("mlock", bool | None, "Keep the weights from being swapped out. Default: no."),
+}
+"""Options of :class:`longctx.DeviceOptions`, by the names that they have there."""
+
 OPENING = {
     **PLANNING,
     "chat_template": Parameter(
         "chat_template", Parameter.KEYWORD_ONLY, default=None, annotation=TemplateOption
     ),
     "n_threads": _option("threads", int | None, "Threads of llama.cpp. Default: measured.", min=1),
-    "n_gpu_layers": _option("gpu_layers", int, "Layers to place on the GPU, -1 for all.", 0),
     "cache_dir": _option(
         "cache_dir",
         Path | None,
@@ -112,12 +160,34 @@ OPENING = {
 
 def plans_window(command: Command) -> Command:
     """Give a command the options of a plan; it gets them as ``planning``."""
-    return taking(command, "planning", PLANNING)
+    return taking(_on_devices(command, "planning"), "planning", {**PLANNING, **DEVICES})
 
 
 def opens_model(command: Command) -> Command:
     """Give a command the options of a model; it gets them as ``opening``."""
-    return taking(command, "opening", OPENING)
+    return taking(_on_devices(command, "opening"), "opening", {**OPENING, **DEVICES})
+
+
+def _on_devices(command: Command, collected: str) -> Command:
+    """Give a command what its options say of devices as ``devices``, where they say something."""
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        options = given[collected]
+        asked = {name: options.pop(name) for name in DEVICES if name in options}
+        if asked:
+            options["devices"] = _device_options(asked)
+        command(**given)
+
+    return wrapper
+
+
+def _device_options(asked: dict[str, Any]) -> DeviceOptions:
+    from longctx.devices import DeviceOptions
+
+    if "n_batch" in asked:
+        asked["n_ubatch"] = asked["n_batch"]
+    return DeviceOptions(**asked)
 
 
 def planned(model: str, planning: dict[str, Any]) -> ContextPlan:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from longctx.cli.opening import OPENING
+from longctx.cli.opening import DEVICES, OPENING
 from longctx.cli.output import errors, show_plan
 from longctx.errors import RequestError
 
@@ -119,11 +119,21 @@ class Opening:
 
     def _remote_options(self) -> dict[str, Any]:
         """Its window is that server's, or less; how it is opened was decided there."""
-        chosen = {k: value for k, value in self.options.items() if value != OPENING[k].default}
+        options = dict(self.options)
+        devices = options.pop("devices", None)
+        chosen = {k: value for k, value in options.items() if value != OPENING[k].default}
         known = chosen.keys() & {"target_ctx", "reserve_output"}
         taken = {key: chosen.pop(key) for key in known}
-        if chosen:
-            named = ", ".join(f"--{OPENING[key].name.replace('_', '-')}" for key in sorted(chosen))
+        asked = [OPENING[key].name for key in sorted(chosen)]
+        if devices is not None:
+            usual = type(devices)()
+            asked += [
+                option.name
+                for key, option in DEVICES.items()
+                if getattr(devices, key) != getattr(usual, key)
+            ]
+        if asked:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
             raise RequestError(
                 f"{named}: with --base-url that is decided where the model is served"
             )

@@ -53,7 +53,8 @@ def application(
         at_once: answers that one replica writes at a time.
         max_waiting: requests that may wait for a place; more are refused (429).
         cpus: of each replica, which are its threads, too, unless ``n_threads`` says otherwise.
-        gpus: of each replica; ``n_gpu_layers`` is then -1 unless it is given.
+        gpus: of each replica, which takes the layers that fit; without one it uses the processor
+            alone, unless ``n_gpu_layers`` or ``devices`` say otherwise.
         memory_bytes: of each replica, which is its ``memory_limit``, too. None lets each take
             what is free when it starts, which is right for one replica a machine.
         embedder: as :class:`~longctx.server.TextEmbedder` takes it; None has none.
@@ -80,8 +81,8 @@ def application(
     settings = settings.model_copy(update={"max_waiting": at_once + _BESIDES - 1})
     options.setdefault("n_threads", max(1, int(cpus)))
     resources: dict[str, float] = {"num_cpus": cpus, "num_gpus": gpus}
-    if gpus:
-        options.setdefault("n_gpu_layers", -1)
+    if not gpus and "devices" not in options:
+        options.setdefault("n_gpu_layers", 0)
     if memory_bytes is not None:
         options.setdefault("memory_limit", memory_bytes)
         resources["memory"] = memory_bytes

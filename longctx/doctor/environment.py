@@ -64,6 +64,7 @@ def _load_llama_cpp() -> tuple[LlamaCpp | None, Check]:
             backend_names,
             build_id,
             cpu_features,
+            list_devices,
             supports_gpu_offload,
         )
     except Exception as error:  # a missing symbol, a wrong processor, a broken build
@@ -78,9 +79,20 @@ def _load_llama_cpp() -> tuple[LlamaCpp | None, Check]:
         backends=backend_names(),
         cpu_features=cpu_features(),
         gpu_offload=supports_gpu_offload(),
+        devices=list_devices(),
     )
-    detail = "GPUs are supported; n_gpu_layers=-1 uses one" if found.gpu_offload else _GPU
-    return found, Check(name=name, status="ok", detail=detail)
+    return found, Check(name=name, status="ok", detail=_gpu_detail(found))
+
+
+def _gpu_detail(found: LlamaCpp) -> str:
+    from longctx.planner import usable_devices
+
+    if not found.gpu_offload:
+        return _GPU
+    names = [f"{i} {device.name}" for i, device in enumerate(usable_devices(found.devices))]
+    if not names:
+        return "GPUs are supported, and none is found: look at the driver"
+    return f"layers that fit go to {', '.join(names)}"
 
 
 def _openmp(policy: str | None) -> Check:

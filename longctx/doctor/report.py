@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import computed_field
 
+from longctx.devices import Device
 from longctx.types import Frozen
 
 
@@ -46,12 +47,15 @@ class CacheFolder(Frozen):
 
 
 class LlamaCpp(Frozen):
-    """The llama.cpp that was loaded: its build, what it uses of the processor, and of a GPU."""
+    """The llama.cpp that was loaded: its build, what it uses of the processor, whether it can use
+    GPUs, and the devices that it finds.
+    """
 
     build: str
     backends: tuple[str, ...]
     cpu_features: tuple[str, ...]
     gpu_offload: bool
+    devices: tuple[Device, ...] = ()
 
 
 class DoctorReport(Frozen):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import CacheFullError, Model
+from longctx._native import Buffer, CacheFullError, Model
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyRotator, Session, snapshot_key
 from longctx.cache.cells import Ids
@@ -43,7 +43,6 @@ class Engine:
         plan: the windows, and the memory for all of them.
         encode: text to token ids, for sessions by hand.
         n_threads: None measures what the machine bears.
-        n_gpu_layers: layers to place on the GPU, -1 for all.
         cache_dir: folder for sessions between runs; None keeps none.
         checkpoint: called before each batch of a call; it may raise to end it.
 
@@ -58,18 +57,15 @@ class Engine:
         plan: ContextPlan,
         *,
         n_threads: int | None = None,
-        n_gpu_layers: int = 0,
         cache_dir: str | Path | None = None,
         checkpoint: Callable[[], None] = lambda: None,
     ) -> None:
         self._info = info
         self._plan = plan
-        self._backend = LlamaCppBackend(
-            info, plan, n_threads=n_threads, n_gpu_layers=n_gpu_layers, checkpoint=checkpoint
-        )
+        self._backend = LlamaCppBackend(info, plan, n_threads=n_threads, checkpoint=checkpoint)
         self._rotator = KeyRotator(self._backend)
         self._common = CommonContexts(self._backend)
-        spare_bytes = plan.memory.limit_bytes - plan.memory.fixed_bytes
+        spare_bytes = plan.memory.spare_bytes
         far = plan.self_extend
         self._composer = Composer(
             self._open_beside,
@@ -110,6 +106,11 @@ class Engine:
     def model(self) -> Model:
         """The loaded model, for its vocabulary."""
         return self._backend.model
+
+    @property
+    def buffers(self) -> tuple[Buffer, ...]:
+        """What llama.cpp said that it allocated: for the weights, and for the largest context."""
+        return self._backend.buffers
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -267,8 +268,14 @@ class Engine:
         return self._new_session()
 
     def _context_bytes(self, n_ctx: int) -> int:
+        plan = self._plan
         memory = estimate_memory(
-            self._info, n_ctx, kv_type=self._plan.kv_type_k, adapters=self._plan.adapters
+            self._info,
+            n_ctx,
+            kv_type=plan.kv_type_k,
+            adapters=plan.adapters,
+            options=plan.devices,
+            placement=plan.placement,
         )
         return memory.text_bytes
 

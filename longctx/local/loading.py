@@ -49,7 +49,6 @@ def load_model(
     *,
     chat_template: str | PathLike[str] | None,
     n_threads: int | None,
-    n_gpu_layers: int,
     cache_dir: str | Path | None,
 ) -> LoadedModel:
     """Load a model; the arguments are those of :class:`longctx.LongContextLLM`.
@@ -88,7 +87,6 @@ def load_model(
                 info,
                 plan,
                 n_threads=n_threads,
-                n_gpu_layers=n_gpu_layers,
                 cache_dir=cache_dir,
                 checkpoint=thread.checkpoint,
             )

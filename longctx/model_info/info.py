@@ -23,6 +23,7 @@ from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
 from longctx.model_info.tables import format_bytes, format_table
 from longctx.model_info.turning import still_pairs, turning_obstacle
+from longctx.model_info.weights import WeightsLayout
 from longctx.types import Frozen
 
 
@@ -57,7 +58,8 @@ class ModelInfo(Frozen):
     cached keys cannot be moved, None where they can. ``n_inner`` is the
     width of the recurrent layers, 0 where there are none.
     ``frequency_factors`` (and the short and long ones of longrope) divide the frequencies,
-    float[n_rot / 2]. ``weights_bytes`` counts tensors, ``file_bytes`` all of the model's files.
+    float[n_rot / 2]. ``weights_bytes`` counts tensors, ``weights_layout`` those of each layer,
+    ``file_bytes`` all of the model's files.
     ``sampling`` has the options of an answer that the file's makers suggest (``temperature``,
     ``top_k``, …), empty where it names none.
     ``chat_template`` is the Jinja text, None where the file has none; ``tool_template`` that of
@@ -91,6 +93,7 @@ class ModelInfo(Frozen):
     layers: tuple[Layer, ...]
     weights_type: str
     weights_bytes: int
+    weights_layout: WeightsLayout = Field(exclude=True, repr=False)
     file_bytes: int
     files: tuple[Path, ...]
     scaling_support: ScalingSupport
@@ -291,6 +294,7 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         layers=layers,
         weights_type=_main_type(headers),
         weights_bytes=sum(t.n_bytes for shard in headers for t in shard.tensors.values()),
+        weights_layout=WeightsLayout.of(headers, n_layer=n_layer, n_block=n_block),
         file_bytes=sum(shard.file_bytes for shard in headers),
         files=tuple(shard.path for shard in headers),
         scaling_support=support,

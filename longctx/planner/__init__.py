@@ -2,21 +2,23 @@
 
 from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
+from longctx.planner.fitting import NO_GPU, usable_devices
 from longctx.planner.memory import (
     CELLS_APART,
     CHECKPOINTS,
     CHECKPOINTS_BYTES,
     N_SEQUENCES,
     KvType,
-    MemoryEstimate,
     estimate_memory,
     holds_sequences,
     kv_cache_bytes,
     largest_window,
     padded,
 )
+from longctx.planner.memory_estimate import MemoryEstimate, Place
 from longctx.planner.method import elastic_method
-from longctx.planner.plan import plan_context
+from longctx.planner.placement import Placement
+from longctx.planner.plan import plan_context, plan_on
 from longctx.planner.profile import (
     Check,
     Choice,
@@ -34,12 +36,15 @@ __all__ = [
     "CHECKPOINTS",
     "CHECKPOINTS_BYTES",
     "DEFAULT_SINKS",
+    "NO_GPU",
     "N_SEQUENCES",
     "Check",
     "Choice",
     "ContextPlan",
     "KvType",
     "MemoryEstimate",
+    "Place",
+    "Placement",
     "PlanOptions",
     "Profile",
     "ProfileParameters",
@@ -53,6 +58,8 @@ __all__ = [
     "largest_window",
     "padded",
     "plan_context",
+    "plan_on",
     "profile_path",
     "self_extend_obstacle",
+    "usable_devices",
 ]

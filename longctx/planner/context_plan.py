@@ -6,9 +6,12 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from longctx.devices import DeviceOptions
 from longctx.errors import ContextOverflowError
 from longctx.model_info import Adapter, ModelInfo, format_bytes, format_table
-from longctx.planner.memory import KvType, MemoryEstimate
+from longctx.planner.memory import KvType
+from longctx.planner.memory_estimate import MemoryEstimate
+from longctx.planner.placement import Placement
 from longctx.planner.profile import Profile, ProfileParameters
 from longctx.rope import Method, RopeConfig, SelfExtendConfig, rope_config
 from longctx.rope.yarn import BETA_FAST, BETA_SLOW
@@ -27,7 +30,8 @@ class ContextPlan(Frozen):
     any. ``self_extend`` is None with every other method. ``reserve_output`` tokens must be free
     when an answer begins that names no ``max_tokens``; ``n_keep`` counts the first tokens that a
     window which slides or compresses keeps as attention sinks. ``adapters`` are applied to the
-    weights. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
+    weights. ``devices`` is what was asked of the machine's, and ``placement`` which layers they
+    get. ``reasons`` says why each choice was made, ``warnings`` what may go wrong.
     """
 
     info: ModelInfo = Field(exclude=True, repr=False)
@@ -47,6 +51,8 @@ class ContextPlan(Frozen):
     parameters: ProfileParameters = ProfileParameters()
     profile: Profile | None = None
     adapters: tuple[Adapter, ...] = ()
+    devices: DeviceOptions = DeviceOptions()
+    placement: Placement = Placement()
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -162,7 +168,11 @@ class ContextPlan(Frozen):
             ("RoPE", base if self.info.rope_type != "none" else "none"),
             ("keys, values", f"{self.kv_type_k}, {self.kv_type_v}"),
             *(("adapter", adapter) for adapter in self.adapters),
-            ("memory", f"{self.memory} of {format_bytes(self.memory.limit_bytes)}"),
+            ("memory", self._memory_row()),
+            *(
+                (place.device, f"{place.n_layers} of {self.placement.n_layers} layers: {place}")
+                for place in self.memory.places
+            ),
             ("for the answer", f"{self.reserve_output:,} tokens"),
             *([("sampling", self.info.sampling_line)] if self.info.sampling else []),
             ("when full", self._overflow_row()),
@@ -172,6 +182,12 @@ class ContextPlan(Frozen):
         return format_table(f"Plan for {self.info.name}", rows)
 
     __str__ = __repr__
+
+    def _memory_row(self) -> str:
+        memory, limit = self.memory, format_bytes(self.memory.limit_bytes)
+        if not memory.places:
+            return f"{memory} of {limit}"
+        return f"{memory}; {format_bytes(memory.host_bytes)} of {limit} in the host's memory"
 
     def _overflow_row(self) -> str:
         if self.overflow == "error":

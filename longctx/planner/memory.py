@@ -8,13 +8,13 @@ with what llama.cpp allocates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
-from pydantic import computed_field
-
-from longctx.model_info import Adapter, Layer, ModelInfo, format_bytes, format_table
-from longctx.types import Frozen
+from longctx.devices import N_BATCH, DeviceOptions
+from longctx.model_info import Adapter, Layer, ModelInfo
+from longctx.planner.memory_estimate import MemoryEstimate, Place
+from longctx.planner.placement import Placement, Share, margin_bytes
 
 KvType: TypeAlias = Literal["f16", "bf16", "q8_0", "q4_0"]
 
@@ -25,13 +25,10 @@ _KV_BLOCKS: dict[str, tuple[int, int]] = {
     "q8_0": (32, 34),
     "q4_0": (32, 18),
 }
-_N_UBATCH = 512  # what our contexts ask for
 N_SEQUENCES = 32
 """Conversations in a context that they share, answering or kept; each costs a row of logits."""
 CELLS_APART = 2048
 """Of a small context in which prompts are prefilled while others are answered (docs/engine.md)."""
-RUNTIME_BYTES = 120 * 2**20
-"""Python, its libraries, and what requests on their way take; measured with `longctx serve`."""
 CELL_PADDING = 256
 """llama.cpp rounds windows and sliding caches up to multiples of this many tokens."""
 
@@ -47,79 +44,6 @@ def padded(n_ctx: int) -> int:
     return -(-n_ctx // CELL_PADDING) * CELL_PADDING
 
 
-class MemoryEstimate(Frozen):
-    """Bytes that a plan needs, and the limit it was made for.
-
-    ``weights_bytes`` counts each tensor once. llama.cpp copies weights of some types (Q4_0,
-    Q4_K, …) into an order its kernels like, while their pages of the file stay mapped; nothing
-    reads those again, and the system takes them back when memory is short. ``adapters_bytes`` are
-    those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for
-    layers that cannot go back to an earlier one. ``beside_bytes`` are taken when many are answered
-    at once, if the limit bears it: a small context for prompts, and logits for each. No window is
-    refused for them.
-    """
-
-    weights_bytes: int
-    kv_bytes: int
-    compute_bytes: int
-    limit_bytes: int
-    adapters_bytes: int = 0
-    checkpoints_bytes: int = 0
-    beside_bytes: int = 0
-
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
-    @property
-    def total_bytes(self) -> int:
-        """Weights, adapters, KV cache, checkpoints and compute buffers together."""
-        return self.fixed_bytes + self.text_bytes
-
-    @property
-    def text_bytes(self) -> int:
-        """What one text takes besides."""
-        return self.kv_bytes + self.checkpoints_bytes + self.compute_bytes
-
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
-    @property
-    def resident_bytes(self) -> int:
-        """What the process holds in all when it is busy, Python and its libraries included."""
-        return self.total_bytes + self.beside_bytes + RUNTIME_BYTES
-
-    @property
-    def fixed_bytes(self) -> int:
-        """What is there once, whatever windows are opened: weights and adapters."""
-        return self.weights_bytes + self.adapters_bytes
-
-    def __str__(self) -> str:
-        adapters = f"adapters {format_bytes(self.adapters_bytes)}, " if self.adapters_bytes else ""
-        checkpoints = (
-            self.checkpoints_bytes and f"checkpoints {format_bytes(self.checkpoints_bytes)}, "
-        )
-        return (
-            f"{format_bytes(self.total_bytes)} (weights {format_bytes(self.weights_bytes)}, "
-            f"{adapters}KV cache {format_bytes(self.kv_bytes)}, {checkpoints or ''}"
-            f"compute {format_bytes(self.compute_bytes)})"
-        )
-
-    def __repr__(self) -> str:
-        return format_table(
-            "memory",
-            [
-                ("weights", format_bytes(self.weights_bytes)),
-                *([("adapters", format_bytes(self.adapters_bytes))] if self.adapters_bytes else []),
-                ("KV cache", format_bytes(self.kv_bytes)),
-                *(
-                    [("checkpoints", format_bytes(self.checkpoints_bytes))]
-                    if self.checkpoints_bytes
-                    else []
-                ),
-                ("compute", format_bytes(self.compute_bytes)),
-                ("total", format_bytes(self.total_bytes)),
-                ("the process", format_bytes(self.resident_bytes)),
-                ("limit", format_bytes(self.limit_bytes)),
-            ],
-        )
-
-
 def estimate_memory(
     info: ModelInfo,
     n_ctx: int,
@@ -127,6 +51,8 @@ def estimate_memory(
     kv_type: KvType = "f16",
     limit_bytes: int = 0,
     adapters: Sequence[Adapter] = (),
+    options: DeviceOptions | None = None,
+    placement: Placement | None = None,
 ) -> MemoryEstimate:
     """Estimate what a context of ``n_ctx`` tokens takes, next to the weights.
 
@@ -136,19 +62,89 @@ def estimate_memory(
         kv_type: of keys and values alike.
         limit_bytes: what the estimate is held against; only kept here.
         adapters: LoRA adapters that are applied.
+        options: how tokens are batched, and whether attention is fused; by default as a context is
+            opened that says nothing of it.
+        placement: what lies on GPUs; None is nothing.
     """
+    options = options or DeviceOptions()
+    n_cells, n_ubatch = padded(n_ctx), options.tokens_at_once
     # The product with A lives beside the peak's stage; that with B is where its sum will be.
     rank = max((adapter.rank for adapter in adapters), default=0)
-    added = 4 * min(_N_UBATCH, padded(n_ctx)) * rank
-    return MemoryEstimate(
-        weights_bytes=info.weights_bytes,
-        kv_bytes=kv_cache_bytes(info, padded(n_ctx), kv_type),
-        compute_bytes=compute_bytes(info, padded(n_ctx)) + added,
-        limit_bytes=limit_bytes,
-        adapters_bytes=sum(adapter.n_bytes for adapter in adapters),
-        checkpoints_bytes=checkpoints_bytes(info, kv_type),
-        beside_bytes=_beside_bytes(info, n_ctx, kv_type),
+    added = 4 * min(n_ubatch, n_cells) * rank
+    compute = added + compute_bytes(
+        info, n_cells, n_ubatch=n_ubatch, is_fused=options.flash_attention != "off"
     )
+    cache = cache_by_layer(info, n_cells, kv_type, n_ubatch)
+    adapters_bytes = sum(adapter.n_bytes for adapter in adapters)
+    places = _places(info, placement or Placement(), cache, compute, adapters_bytes)
+    weights, host_compute = info.weights_bytes, compute
+    if placement is not None and placement.shares:
+        # A place's weights have those of its layers' adapters in them, once a copy.
+        there = sum(_part(adapters_bytes, share, placement) for share in placement.shares)
+        adapters_bytes += there * (placement.copies - 1)
+        weights = _host_weights(info, placement) - there * placement.copies
+        weights += sum(place.weights_bytes for place in places)
+        # All that works there is in the places but for what the host gives them and takes back.
+        if placement.is_whole:
+            host_compute = _exchanged_bytes(info, n_cells, n_ubatch)
+    return MemoryEstimate(
+        weights_bytes=weights,
+        kv_bytes=sum(cache),
+        compute_bytes=host_compute + sum(place.compute_bytes for place in places),
+        limit_bytes=limit_bytes,
+        adapters_bytes=adapters_bytes,
+        checkpoints_bytes=checkpoints_bytes(info, kv_type),
+        beside_bytes=_beside_bytes(
+            info, n_ctx, kv_type, attends_on_cpu=placement is None or placement.attends_on_cpu
+        ),
+        places=places,
+    )
+
+
+def _places(
+    info: ModelInfo,
+    placement: Placement,
+    cache: Sequence[int],
+    compute: int,
+    adapters_bytes: int,
+) -> tuple[Place, ...]:
+    found = []
+    for share, layers in placement.units():
+        weights = [unit_weights(info, i, placement.expert_layers) for i in layers]
+        adapters = _part(adapters_bytes, share, placement)
+        found.append(
+            Place(
+                device=share.device.name,
+                n_layers=share.n_layers,
+                weights_bytes=(sum(weights) + adapters) * placement.copies,
+                kv_bytes=sum(cache[i] for i in layers if i < len(cache)) * placement.kv_on_gpu,
+                compute_bytes=compute,
+                free_bytes=share.device.free_bytes,
+                margin_bytes=margin_bytes(share.device),
+                is_unified=share.device.is_unified,
+            )
+        )
+    return tuple(found)
+
+
+def _part(n_bytes: int, share: Share, placement: Placement) -> int:
+    return n_bytes * share.n_layers // placement.n_layers
+
+
+def unit_weights(info: ModelInfo, i: int, expert_layers: Sequence[int] = ()) -> int:
+    """Bytes of a layer's weights, of the output's behind the last, less experts kept elsewhere."""
+    layout = info.weights_layout
+    if i == len(layout.layers):
+        return layout.output
+    return layout.layers[i] - layout.experts[i] * (i in expert_layers)
+
+
+def _host_weights(info: ModelInfo, placement: Placement) -> int:
+    """What the host keeps of the weights; the files' pages are shared by all copies of them."""
+    layout, first = info.weights_layout, placement.n_layers - placement.gpu_layers
+    whole = sum(unit_weights(info, i) for i in range(first))
+    sparse = sum(layout.experts[i] for i in placement.expert_layers if i >= first)
+    return layout.inputs + whole + sparse
 
 
 def holds_sequences(info: ModelInfo) -> bool:
@@ -159,9 +155,11 @@ def holds_sequences(info: ModelInfo) -> bool:
     return not info.forgets
 
 
-def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
+def _beside_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType, *, attends_on_cpu: bool) -> int:
     if not holds_sequences(info):
         return 0
+    if not attends_on_cpu:  # prompts are prefilled with the answers
+        return N_SEQUENCES * 4 * info.n_vocab
     n_apart = padded(min(CELLS_APART, n_ctx))
     apart = kv_cache_bytes(info, n_apart, kv_type) + compute_bytes(info, n_apart)
     return apart + N_SEQUENCES * 4 * info.n_vocab
@@ -174,6 +172,7 @@ def largest_window(
     kv_type: KvType = "f16",
     limit_bytes: int,
     adapters: Sequence[Adapter] = (),
+    estimate: Callable[[int], MemoryEstimate] | None = None,
 ) -> int | None:
     """The largest window whose estimate fits, in steps of llama.cpp's; None where none does.
 
@@ -183,24 +182,37 @@ def largest_window(
         kv_type: of keys and values alike.
         limit_bytes: what it is to fit.
         adapters: LoRA adapters that are applied.
+        estimate: of a window, where some of it lies on GPUs; by default nothing does.
     """
+
+    def on_the_host(n_ctx: int) -> MemoryEstimate:
+        return estimate_memory(info, n_ctx, kv_type=kv_type, adapters=adapters)
+
+    estimate = estimate or on_the_host
     fits, fails = 0, padded(below) // CELL_PADDING
     while fails - fits > 1:
         middle = (fits + fails) // 2
-        n_ctx = middle * CELL_PADDING
-        total = estimate_memory(info, n_ctx, kv_type=kv_type, adapters=adapters).total_bytes
-        fits, fails = (middle, fails) if total <= limit_bytes else (fits, middle)
+        host_bytes = estimate(middle * CELL_PADDING).host_bytes
+        fits, fails = (middle, fails) if host_bytes <= limit_bytes else (fits, middle)
     return fits * CELL_PADDING or None
 
 
 def kv_cache_bytes(info: ModelInfo, n_ctx: int, kv_type: KvType) -> int:
     """Bytes of all caches and recurrent states of one sequence (exact); ``n_ctx`` in cells."""
-    return sum(
-        _cells(info, layer, n_ctx)
+    return sum(cache_by_layer(info, n_ctx, kv_type))
+
+
+def cache_by_layer(
+    info: ModelInfo, n_ctx: int, kv_type: KvType, n_ubatch: int = N_BATCH
+) -> list[int]:
+    """Bytes of each layer's cache and recurrent state of one sequence (exact); ``n_ctx`` in
+    cells."""
+    return [
+        _cells(info, layer, n_ctx, n_ubatch)
         * (_row_bytes(layer.key_elements, kv_type) + _row_bytes(layer.value_elements, kv_type))
         + 4 * layer.state_elements
         for layer in info.layers
-    )
+    ]
 
 
 def checkpoints_bytes(info: ModelInfo, kv_type: KvType) -> int:
@@ -215,11 +227,11 @@ def checkpoints_bytes(info: ModelInfo, kv_type: KvType) -> int:
     return max(one, min(CHECKPOINTS * one, CHECKPOINTS_BYTES))
 
 
-def _cells(info: ModelInfo, layer: Layer, n_ctx: int) -> int:
+def _cells(info: ModelInfo, layer: Layer, n_ctx: int, n_ubatch: int) -> int:
     """Tokens that a layer's cache holds (llama_kv_cache_iswa, with swa_full off)."""
     if layer.kind != "sliding" or info.sliding_window is None:
         return n_ctx
-    cells = min(n_ctx, info.sliding_window + min(_N_UBATCH, n_ctx))
+    cells = min(n_ctx, info.sliding_window + min(n_ubatch, n_ctx))
     return padded(cells)
 
 
@@ -228,8 +240,10 @@ def _row_bytes(elements: int, kv_type: KvType) -> int:
     return elements // block * block_bytes
 
 
-def can_quantize_kv(info: ModelInfo) -> str | None:
+def can_quantize_kv(info: ModelInfo, options: DeviceOptions | None = None) -> str | None:
     """Say why keys and values cannot be quantised; None where they can."""
+    if options is not None and options.flash_attention == "off":
+        return "quantised values need flash attention, which is off"
     if info.architecture == "grok":
         return "quantised values need flash attention, which llama.cpp turns off for Grok"
     for layer in info.layers:
@@ -239,28 +253,43 @@ def can_quantize_kv(info: ModelInfo) -> str | None:
     return None
 
 
-def compute_bytes(info: ModelInfo, n_ctx: int) -> int:
+def compute_bytes(
+    info: ModelInfo, n_ctx: int, *, n_ubatch: int = N_BATCH, is_fused: bool = True
+) -> int:
     """Bytes of the graph's intermediate results, and of the logits of one token.
 
-    One batch of up to 512 tokens runs through one layer at a time, so the peak is that of the
-    hungriest stage, in float32 a token; over it lie the attention masks, f16[cells, batch],
+    A batch of up to ``n_ubatch`` tokens runs through one layer at a time, so the peak is that of
+    the hungriest stage, in float32 a token; over it lie the attention masks, f16[cells, batch],
     which live through the whole graph and are all that grows with the window. Measured on
     generated models with flash attention: the feed-forward stage holds gate, up, their product
     and four rows of the residual stream (exact for Llama); attention holds the queries before
     and after RoPE, or one of them with three rows of keys and values.
     """
-    n_tokens = min(_N_UBATCH, n_ctx)
+    n_tokens = min(n_ubatch, n_ctx)
     stages = [_feed_forward_elements(info), 4 * info.n_embd + 5 * info.n_inner]
     attention = [layer for layer in info.layers if layer.n_head_kv]
     if attention:
         stages.append(3 * info.n_embd + max(_attention_elements(info, a) for a in attention))
-    masks = sum({_cells(info, layer, n_ctx) * (layer.kind == "sliding") for layer in attention})
-    masks += n_ctx * any(layer.kind != "sliding" for layer in attention)
+    masks = _masks(info, n_ctx, n_ubatch)
     inputs = 24  # token, position, cell of K and V, a token
     scores = 0
-    if info.architecture == "grok":  # no flash attention: scores and their softmax, and f32 masks
+    if info.architecture == "grok" or not is_fused:  # scores and their softmax, and f32 masks
         masks, scores = 2 * masks, 2 * 4 * info.n_head * n_ctx
     return n_tokens * (4 * max(stages) + 2 * masks + inputs + scores) + 2 * 4 * info.n_vocab
+
+
+def _masks(info: ModelInfo, n_ctx: int, n_ubatch: int) -> int:
+    """Cells that a token's masks have together."""
+    attention = [layer for layer in info.layers if layer.n_head_kv]
+    sliding = {_cells(info, a, n_ctx, n_ubatch) for a in attention if a.kind == "sliding"}
+    return sum(sliding) + n_ctx * any(layer.kind != "sliding" for layer in attention)
+
+
+def _exchanged_bytes(info: ModelInfo, n_ctx: int, n_ubatch: int) -> int:
+    """What the host holds of a graph that runs elsewhere: embeddings, masks, logits of a token."""
+    n_tokens = min(n_ubatch, n_ctx)
+    masks = _masks(info, n_ctx, n_ubatch)
+    return n_tokens * (4 * info.n_embd + 2 * masks + 24) + 2 * 4 * info.n_vocab
 
 
 def _feed_forward_elements(info: ModelInfo) -> int:

@@ -6,18 +6,14 @@ from os import PathLike
 
 from typing_extensions import Unpack
 
+from longctx.devices import Device
 from longctx.errors import PlanError, UnsupportedModelError
-from longctx.model_info import Adapter, ModelInfo, format_bytes, read_adapter
+from longctx.model_info import ModelInfo, format_bytes, read_adapter
 from longctx.planner.compression import compression_obstacle
-from longctx.planner.context_plan import ContextPlan, rope_for_window
-from longctx.planner.memory import (
-    RUNTIME_BYTES,
-    KvType,
-    MemoryEstimate,
-    can_quantize_kv,
-    estimate_memory,
-    largest_window,
-)
+from longctx.planner.context_plan import ContextPlan, PlanMethod, rope_for_window
+from longctx.planner.fitting import Fitting
+from longctx.planner.memory import KvType, can_quantize_kv, largest_window
+from longctx.planner.memory_estimate import RUNTIME_BYTES, MemoryEstimate
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.planner.method import choose_method, doubts, elastic_steps
 from longctx.planner.request import PlanOptions, PlanRequest, check_request
@@ -42,7 +38,36 @@ def plan_context(
         ModelFileError: the file cannot be read.
     """
     request = check_request(target_ctx, options)
-    limit, limit_source = resolve_memory_limit(options.get("memory_limit"))
+    # Asking a GPU for its memory takes some of it, and a moment.
+    devices = _machines_devices() if request.devices.gpu_layers != 0 else ()
+    return _plan(model, request, devices, options.get("memory_limit"))
+
+
+def plan_on(
+    machine: tuple[Device, ...],
+    model: ModelInfo | str | PathLike[str],
+    target_ctx: int,
+    **options: Unpack[PlanOptions],
+) -> ContextPlan:
+    """As :func:`plan_context`, for a machine that has the devices of ``machine``."""
+    request = check_request(target_ctx, options)
+    return _plan(model, request, machine, options.get("memory_limit"))
+
+
+def _machines_devices() -> tuple[Device, ...]:
+    # Where nothing is placed by it, nobody waits for llama.cpp's library to load.
+    from longctx._native import list_devices
+
+    return list_devices()
+
+
+def _plan(
+    model: ModelInfo | str | PathLike[str],
+    request: PlanRequest,
+    devices: tuple[Device, ...],
+    memory_limit: int | str | None,
+) -> ContextPlan:
+    limit, limit_source = resolve_memory_limit(memory_limit)
     info = _as_info(model)
     adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
@@ -51,7 +76,12 @@ def plan_context(
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
-    kv, memory = _choose_kv_type(info, adapters, request, limit, limit_source, reasons)
+    fitting = Fitting(
+        info, request.devices, devices, limit, adapters, _copies(info, request, chosen)
+    )
+    kv, memory = _choose_kv_type(fitting, request, limit_source, reasons)
+    reasons += fitting.reasons(request.target_ctx, kv)
+    _check_lock(request, memory)
     if request.overflow == "compress" and (reason := compression_obstacle(info, kv)):
         raise UnsupportedModelError(
             f"overflow='compress' cannot be had for {info.name} ({info.architecture}): {reason}. "
@@ -75,6 +105,7 @@ def plan_context(
                 f"Only keys of the {whole} layers that see the whole window move; the others stay "
                 "as they are."
             )
+    warnings += fitting.warnings
     warnings += [note for adapter in adapters for note in adapter.notes]
     warnings += doubts(info, chosen, scale, scaling.profile, kv)
     plan = ContextPlan(
@@ -95,6 +126,8 @@ def plan_context(
         parameters=parameters,
         profile=scaling.profile,
         adapters=adapters,
+        devices=request.devices,
+        placement=fitting.place(request.target_ctx, kv),
         reasons=tuple(reasons),
         warnings=tuple(warnings),
     )
@@ -128,13 +161,21 @@ _QUANTIZED_COST = {
 }
 
 
-def _resident(memory: MemoryEstimate) -> str:
+def _of_limit(memory: MemoryEstimate) -> str:
+    limit = format_bytes(memory.limit_bytes)
+    if not memory.places:
+        return f"{memory} of {limit}"
+    return f"{memory}, of which the host has {format_bytes(memory.host_bytes)} of {limit}"
+
+
+def _resident(memory: MemoryEstimate, *, is_apart: bool) -> str:
     beside = "."
     if memory.beside_bytes:
         beside = (
-            f", and {format_bytes(memory.beside_bytes)} for logits and a small context when many "
-            "are answered at once on a CPU. When they fill the window, a second one of its size "
-            "is opened, if the limit bears it."
+            f", and {format_bytes(memory.beside_bytes)} for logits"
+            f"{' and a small context' * is_apart} when many are answered at once"
+            f"{' on a CPU' * is_apart}. When they fill the window, a second one of its size is "
+            "opened, if the limit bears it."
         )
     return (
         f"The process will hold some {format_bytes(memory.resident_bytes)}: "
@@ -142,15 +183,33 @@ def _resident(memory: MemoryEstimate) -> str:
     )
 
 
+def _copies(info: ModelInfo, request: PlanRequest, method: PlanMethod) -> int:
+    """Of the weights, at most: as they are, and those whose metadata say what a context cannot.
+
+    Mapped from the file they are the same pages, in a GPU's memory they are not.
+    """
+    if method not in ("ntk-by-parts", "longrope") or request.target_ctx <= info.n_ctx_train:
+        return 1
+    # An elastic window that grows again has those of the window before until it has moved.
+    doubles = request.window == "elastic" and request.target_ctx > 2 * info.n_ctx_train
+    return 3 if doubles else 2
+
+
+def _check_lock(request: PlanRequest, memory: MemoryEstimate) -> None:
+    if not request.devices.mlock:
+        return
+    from longctx._native import lock_obstacle
+
+    there = sum(place.weights_bytes for place in memory.places)
+    if reason := lock_obstacle(memory.fixed_bytes - there):
+        raise PlanError(f"mlock cannot be had: {reason}. Or leave mlock at False")
+
+
 def _choose_kv_type(
-    info: ModelInfo,
-    adapters: tuple[Adapter, ...],
-    request: PlanRequest,
-    limit: int,
-    limit_source: str,
-    reasons: list[str],
+    fitting: Fitting, request: PlanRequest, limit_source: str, reasons: list[str]
 ) -> tuple[KvType, MemoryEstimate]:
-    obstacle = can_quantize_kv(info)
+    info, limit = fitting.info, fitting.limit_bytes
+    obstacle = can_quantize_kv(info, request.devices)
     candidates: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
     if request.kv_type is not None:
         candidates = (request.kv_type,)
@@ -162,20 +221,23 @@ def _choose_kv_type(
         candidates = ("f16",)
     refused: list[str] = []
     for kv in candidates:
-        memory = estimate_memory(
-            info, request.target_ctx, kv_type=kv, limit_bytes=limit, adapters=adapters
-        )
-        if memory.total_bytes <= limit:
+        memory = fitting.estimate(request.target_ctx, kv)
+        attends_on_cpu = fitting.place(request.target_ctx, kv).attends_on_cpu
+        if memory.host_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
             reasons.append(
-                f"{kv} keys and values, {why}: they make {memory} of {format_bytes(limit)} "
+                f"{kv} keys and values, {why}: they make {_of_limit(memory)} "
                 f"({limit_source}){''.join(refused)}.{_QUANTIZED_COST.get(kv, '')}"
             )
-            reasons.append(_resident(memory))
+            reasons.append(_resident(memory, is_apart=attends_on_cpu))
             return kv, memory
-        refused.append(f"; {kv} would make {format_bytes(memory.total_bytes)}")
+        refused.append(f"; {kv} would make {format_bytes(memory.host_bytes)}")
     largest = largest_window(
-        info, request.target_ctx, kv_type=candidates[-1], limit_bytes=limit, adapters=adapters
+        info,
+        request.target_ctx,
+        kv_type=candidates[-1],
+        limit_bytes=limit,
+        estimate=lambda n_ctx: fitting.estimate(n_ctx, candidates[-1]),
     )
     advice = (
         f"The largest window that fits is {largest:,} tokens: ask for target_ctx={largest}, or"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from numbers import Integral, Real
 from os import PathLike, fspath
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast, get_args
 
 from typing_extensions import TypedDict
 
+from longctx.devices import DeviceOptions
 from longctx.errors import PlanError
 from longctx.options import check_names
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
@@ -52,6 +53,9 @@ class PlanOptions(TypedDict, total=False):
         adapters: LoRA adapters (GGUF), each by its path, or by path and scale, which is 1 where
             it is not given: ``[("lora.gguf", 0.8)]``. One of :func:`longctx.finetune.extend` brings
             method, parameters and kind of window with it, and is refused with others.
+        devices: what goes to GPUs, and how the model is loaded: :class:`longctx.DeviceOptions`.
+        n_gpu_layers: short for ``DeviceOptions(gpu_layers=...)``: ``"auto"`` (the default) is what
+            fits, -1 all, 0 none. Where llama.cpp finds no GPU for them, the plan's warnings say so.
     """
 
     method: str
@@ -64,6 +68,8 @@ class PlanOptions(TypedDict, total=False):
     profile: Profile | None
     parameters: ProfileParameters | None
     adapters: Sequence[AdapterOption] | None
+    devices: DeviceOptions | None
+    n_gpu_layers: int | str | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class PlanRequest:
     parameters: ProfileParameters | None = None
     adapters: tuple[tuple[Path, float], ...] = ()
     chosen_by: str = "as asked for"
+    devices: DeviceOptions = field(default_factory=DeviceOptions)
 
 
 def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
@@ -89,6 +96,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
 
     Raises:
         PlanError: an argument is of the wrong type, out of range, or unknown.
+        RequestError: what is asked of devices is.
     """
     check_names(options, frozenset(PlanOptions.__annotations__), "of a plan")
     method, kv_type = options.get("method", "auto"), options.get("kv_type", "auto")
@@ -142,6 +150,7 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         profile=profile,
         parameters=parameters,
         adapters=_adapters(options.get("adapters")),
+        devices=DeviceOptions.of(options.get("devices"), options.get("n_gpu_layers")),
     )
 
 

@@ -80,7 +80,7 @@ class ModelSource:
             plan = plan_context(found.path, target_ctx, **cast(PlanOptions, wanted))
             plan = plan.because(*found.reasons)
             return Prepared(
-                plan.memory.total_bytes, lambda: LongContextLLM(found.path, plan=plan, **opening)
+                plan.memory.host_bytes, lambda: LongContextLLM(found.path, plan=plan, **opening)
             )
 
         return cls(name, prepare, target_ctx, paths)

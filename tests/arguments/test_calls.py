@@ -14,7 +14,8 @@ from tests.arguments.conftest import TINY
 LONG = "A caller gets what it asked for, and is told. " * 40
 CONSTRUCTOR: tuple[dict[str, Any], ...] = (
     *({"n_threads": value} for value in (0, -1, 1.5, "2", True, 10**6)),
-    *({"n_gpu_layers": value} for value in (-2, 1.5, "all", True, None, 2**40)),
+    *({"n_gpu_layers": value} for value in (-2, 1.5, "many", True, 2**40)),
+    *({"devices": value} for value in ("auto", {"gpu_layers": 1}, 4)),
     *({"seed": value} for value in (1.5, "x", True)),
     {"cache_dir": 5},
     {"cache_dir": b"cache"},

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from longctx import BackendError, ContextOverflowError, SnapshotMismatchError
+from longctx import BackendError, ContextOverflowError, DeviceOptions, SnapshotMismatchError
 from longctx.cache.snapshot import Snapshot, SnapshotKey, read_snapshot, write_snapshot
 from longctx.rope import RopeConfig
 from tests.cache.test_session import IDS, opened
@@ -65,6 +65,21 @@ def test_a_snapshot_of_one_scale_loads_at_another(
         back = llm.load_session(file)
         back.grow(1024)
         np.testing.assert_allclose(back.next_nll(IDS[240:250]), expected, atol=0.15)
+
+
+def test_values_that_lie_across_are_not_taken(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Without flash attention llama.cpp keeps values by column: told before it is asked."""
+    path, file = tiny_gguf("llama", n_ctx_train=256), tmp_path / "a.session"
+    off = DeviceOptions(flash_attention="off")
+    with opened(path, devices=off) as llm:
+        session = llm.session()
+        session.feed(IDS[:200])
+        expected = session.next_nll(IDS[200:210])
+        session.save(file)
+        loaded = llm.load_session(file)
+        np.testing.assert_allclose(loaded.next_nll(IDS[200:210]), expected, atol=1e-3)
+    with opened(path) as llm, pytest.raises(SnapshotMismatchError, match="flash attention off"):
+        llm.load_session(file)
 
 
 def test_slid_and_compressed_sessions_are_saved_whole(tiny_gguf: TinyGguf, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def test_the_whole_of_it_in_a_process_of_its_own() -> None:
     assert report["ok"] is True
     assert report["packages"]["llama-cpp-python"] in report["llama_cpp"]["build"]
     assert "CPU" in report["llama_cpp"]["backends"]
+    assert "processor" in {device["kind"] for device in report["llama_cpp"]["devices"]}
     assert report["omp_wait_policy"] == "passive"
     assert 0 < report["memory_available_bytes"] < report["memory_total_bytes"]
     steps = {check["name"]: check for check in report["checks"] if check["seconds"] is not None}

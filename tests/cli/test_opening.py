@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import json
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from longctx import DeviceOptions
 from longctx.cli.app import app
-from longctx.cli.opening import OPENING, PLANNING
+from longctx.cli.opening import DEVICES, OPENING, PLANNING
 from longctx.planner import PlanOptions, plan_context
 from longctx.shared_models import OPENING_OPTIONS
 from tests.models import TINY
 
 NOT_ON_A_COMMAND_LINE = {
-    "plan", "profile", "parameters",  # Python's objects
+    "plan", "profile", "parameters", "devices",  # Python's objects; of devices there is each option
+    "n_gpu_layers",  # short for --gpu-layers, which is shorter
     "seed",  # of sampling
     "verbose",  # where there is a log
     "backend", "base_url", "api_key",  # of another server
@@ -34,7 +38,8 @@ def test_every_command_has_them(name: str) -> None:
     """With the same words and defaults."""
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     found = {parameter.name: parameter for parameter in command.params}
-    for option in (OPENING if name in ("serve", "chat", "ask") else PLANNING).values():
+    taken = OPENING if name in ("serve", "chat", "ask") else PLANNING
+    for option in (taken | DEVICES).values():
         assert found[option.name].default == option.default
         assert found[option.name].help
 
@@ -56,6 +61,43 @@ def test_a_plan_is_as_it_was_asked_for(tmp_path: Path) -> None:
         assert f'"{name}": {shown}' in done.stdout
 
 
+def test_options_of_devices_reach_the_planner() -> None:
+    """Each under its own name; what is left out is the planner's to choose."""
+    given = ["--gpu-layers", "auto", "--no-kv-on-gpu", "--flash-attention", "on", "--mlock"]
+    given += ["--batch", "256", "--experts-on-cpu", "auto"]
+    done = CliRunner().invoke(app, ["plan", str(TINY), "--target-ctx", "512", *given, "--json"])
+    assert done.exit_code == 0, done.output
+    expected = DeviceOptions(
+        kv_on_gpu=False, flash_attention="on", mlock=True, n_batch=256, n_ubatch=256
+    )
+    found = json.loads(done.stdout)["devices"]
+    assert found == {**asdict(expected), "tensor_split": None}
+    assert {option.name for option in fields(DeviceOptions)} >= set(DEVICES)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--gpu-layers", "most"], "gpu_layers is 'most'"),
+        (["--main-gpu", "99"], "main_gpu is 99; this machine has"),
+        (["--tensor-split", "1,1,1,1,1,1,1,1,1"], "tensor_split has 9 shares"),
+        (["--experts-on-cpu", "4"], "no mixture of experts"),
+        (["--flash-attention", "yes"], "flash_attention is 'yes'"),
+    ],
+)
+def test_what_devices_cannot_do_is_said(given: list[str], said: str) -> None:
+    """As Python says it."""
+    done = CliRunner().invoke(app, ["plan", str(TINY), "--target-ctx", "512", *given])
+    assert done.exit_code == 1
+    assert said in str(done.exception)
+
+
+def test_shares_are_numbers() -> None:
+    """Which the command line itself says."""
+    done = CliRunner().invoke(app, ["plan", str(TINY), "--tensor-split", "a,b"])
+    assert (done.exit_code, "no list of shares" in done.output) == (2, True)
+
+
 def test_what_another_server_decides_is_refused() -> None:
     """``--base-url`` with options of a file's model, before anything is asked of it."""
     runner = CliRunner()
@@ -63,6 +105,8 @@ def test_what_another_server_decides_is_refused() -> None:
     done = runner.invoke(app, [*command, "--threads", "2", "--method", "ntk"])
     assert done.exit_code == 1
     assert "--method, --threads" in str(done.exception)
+    done = runner.invoke(app, [*command, "--gpu-layers", "4", "--no-kv-on-gpu"])
+    assert "--gpu-layers, --kv-on-gpu: with --base-url" in str(done.exception)
     done = runner.invoke(app, [*command, "--target-ctx", "512"])
     assert "no connection" in str(done.exception)
     done = runner.invoke(app, [*command, "--cors", "nonsense"])

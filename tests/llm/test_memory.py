@@ -39,7 +39,9 @@ import psutil
 import longctx.server.app
 from longctx import LongContextLLM
 
-with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1) as llm:
+# A GPU's own libraries take more, each as it likes.
+options = {"reserve_output": 16, "n_threads": 1, "n_gpu_layers": 0}
+with LongContextLLM(sys.argv[1], 8192, **options) as llm:
     texts = [topics[name][:600] for name in sorted(topics) if len(topics[name]) > 600][:7]
     llm.chat_batch([[{"role": "user", "content": text}] for text in texts], max_tokens=4)
     print(psutil.Process().memory_info().rss, llm.plan.memory.resident_bytes)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from longctx._native import Context, ContextParams, Model, captured_log
+from longctx._native import Context, ContextParams, Model, ModelParams, captured_log
 from longctx.errors import PlanError
 from longctx.model_info import ModelInfo, format_bytes
 from longctx.planner import estimate_memory
@@ -23,7 +23,7 @@ def check(path: Path, n_ctx: int, kv_type: str) -> None:
     """Open a context and hold the estimate against its log."""
     info = ModelInfo.from_gguf(path)
     with captured_log() as lines:
-        model = Model(path)
+        model = Model(path, params=ModelParams(devices=()))  # what a GPU takes: test_devices.py
         context = Context(model, ContextParams(n_ctx=n_ctx, kv_type_k=kv_type, kv_type_v=kv_type))
     context.close()
     estimate = estimate_memory(info, n_ctx, kv_type=kv_type)  # type: ignore[arg-type]  # a text

@@ -90,7 +90,7 @@ class ChatLongCtx(_Sampled):
     memory_limit: int | str | None = None
     reserve_output: int | None = None
     n_threads: int | None = None
-    n_gpu_layers: int = 0
+    n_gpu_layers: int | str = "auto"
     cache_dir: str | None = None
     chat_template: str | None = None
 

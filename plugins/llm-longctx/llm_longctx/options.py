@@ -46,7 +46,9 @@ class DescribedOptions(llm.Options):
         default=None, gt=0, description="Room for an answer without max_tokens, in tokens (1024)"
     )
     n_threads: int | None = Field(default=None, gt=0, description="Threads (measured)")
-    n_gpu_layers: int | None = Field(default=None, ge=-1, description="On the GPU, -1 for all (0)")
+    n_gpu_layers: int | None = Field(
+        default=None, ge=-1, description="On the GPU, -1 for all (what fits)"
+    )
     chat_template: str | None = Field(
         default=None, description="A Jinja file, or a name such as chatml (the model file's own)"
     )
