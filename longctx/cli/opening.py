@@ -90,6 +90,12 @@ PLANNING = {
     "memory_limit": _option(
         "memory", str | None, "Limit, such as 6GiB. Default: what is free now."
     ),
+    "kv_budget": _option(
+        "kv_budget",
+        str | None,
+        "What the KV cache may take at most, such as 2GiB: fewer bits first, then the oldest are "
+        "compressed. Default: what the window takes.",
+    ),
     "reserve_output": _option(
         "reserve_output",
         int | None,

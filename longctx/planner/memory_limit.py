@@ -38,19 +38,24 @@ def resolve_memory_limit(limit: int | str | None) -> tuple[int, str]:
         return max(0, free - max(_MARGIN_BYTES, free // 10)), (
             f"{format_bytes(free)} are free now, less a margin"
         )
-    if isinstance(limit, str):
-        match = _SIZE.fullmatch(limit)
-        size = float(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0
-    elif isinstance(limit, bool) or not isinstance(limit, Integral):
-        size = 0
-    else:
-        size = int(limit)
-    if not 0 < size < math.inf:
+    size = size_of(limit)
+    if size is None:
         raise PlanError(
             f"memory_limit is {limit!r}; give bytes (a positive whole number), a text such as "
             "'6GiB' or '512MiB', or None for what is free now"
         )
-    return int(size), "the limit given"
+    return size, "the limit given"
+
+
+def size_of(given: object) -> int | None:
+    """Bytes, given so or as a text such as ``"6GiB"``; None where it is no size."""
+    size: float = 0
+    if isinstance(given, str):
+        match = _SIZE.fullmatch(given)
+        size = float(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0
+    elif isinstance(given, Integral) and not isinstance(given, bool):
+        size = int(given)
+    return int(size) if 1 <= size < math.inf else None
 
 
 def free_bytes() -> int:

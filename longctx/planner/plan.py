@@ -12,6 +12,7 @@ from longctx.model_info import ModelInfo, format_bytes, read_adapter
 from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan, PlanMethod, rope_for_window
 from longctx.planner.fitting import Fitting
+from longctx.planner.kv_budget import within_budget
 from longctx.planner.memory import KvType, can_quantize_kv, largest_window
 from longctx.planner.memory_estimate import RUNTIME_BYTES, MemoryEstimate
 from longctx.planner.memory_limit import resolve_memory_limit
@@ -72,7 +73,7 @@ def _plan(
     adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
     warnings: list[str] = []
-    request = as_trained(request, info, adapters, reasons)
+    request = within_budget(info, as_trained(request, info, adapters, reasons), reasons)
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
@@ -225,6 +226,7 @@ def _choose_kv_type(
         attends_on_cpu = fitting.place(request.target_ctx, kv).attends_on_cpu
         if memory.host_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
+            why = "within the budget" if request.kv_budget_bytes else why
             reasons.append(
                 f"{kv} keys and values, {why}: they make {_of_limit(memory)} "
                 f"({limit_source}){''.join(refused)}.{_QUANTIZED_COST.get(kv, '')}"

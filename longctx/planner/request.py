@@ -17,6 +17,7 @@ from longctx.errors import PlanError
 from longctx.options import check_names
 from longctx.planner.context_plan import Overflow, PlanMethod, Window
 from longctx.planner.memory import KvType
+from longctx.planner.memory_limit import size_of
 from longctx.planner.profile import Profile, ProfileParameters
 from longctx.rope import Method
 
@@ -37,6 +38,10 @@ class PlanOptions(TypedDict, total=False):
             cannot), ntk for a fixed one.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
+        kv_budget: bytes, or a text such as ``"2GiB"``, that the KV cache may take at most. Where
+            ``target_ctx`` takes more, the cache has fewer bits (unless ``kv_type`` says which), and
+            where that is not enough, ``overflow`` is ``compress`` (unless it is ``slide``) in a
+            window that fits the budget.
         reserve_output: tokens that must be free when an answer begins that names no
             ``max_tokens``, and that agents and documents keep free for one; by default 1,024, or a
             quarter of the window where that is less. It is no limit: such an answer goes to its
@@ -61,6 +66,7 @@ class PlanOptions(TypedDict, total=False):
     method: str
     kv_type: str
     memory_limit: int | str | None
+    kv_budget: int | str | None
     reserve_output: int | None
     n_keep: int | None
     overflow: str
@@ -88,6 +94,7 @@ class PlanRequest:
     parameters: ProfileParameters | None = None
     adapters: tuple[tuple[Path, float], ...] = ()
     chosen_by: str = "as asked for"
+    kv_budget_bytes: int | None = None
     devices: DeviceOptions = field(default_factory=DeviceOptions)
 
 
@@ -150,8 +157,21 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         profile=profile,
         parameters=parameters,
         adapters=_adapters(options.get("adapters")),
+        kv_budget_bytes=_bytes("kv_budget", options.get("kv_budget")),
         devices=DeviceOptions.of(options.get("devices"), options.get("n_gpu_layers")),
     )
+
+
+def _bytes(name: str, given: Any) -> int | None:
+    if given is None:
+        return None
+    size = size_of(given)
+    if size is None:
+        raise PlanError(
+            f"{name} is {given!r}; give bytes (a positive whole number), a text such as '2GiB' or "
+            "'512MiB', or None for as much as the window takes"
+        )
+    return size
 
 
 def _adapters(given: Any) -> tuple[tuple[Path, float], ...]:
