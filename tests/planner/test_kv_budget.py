@@ -68,7 +68,7 @@ def test_nonsense_is_refused(smollm: ModelInfo, budget: Any) -> None:
 
 def test_too_little_is_refused(smollm: ModelInfo) -> None:
     """With how much would do; that much does."""
-    with pytest.raises(PlanError, match="give at least 15MiB") as caught:
+    with pytest.raises(PlanError, match="give at least 15MiB"):
         plan(smollm, "1MiB")
     found = plan(smollm, "15MiB")
     assert (found.overflow, found.n_keep) == ("compress", 4)
