@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.probe import probe_answers
-from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template, variables_of
+from longctx.chat.jinja_sandbox import (
+    FULL_LIMITS,
+    Limits,
+    Render,
+    compile_template,
+    variables_of,
+)
+from longctx.chat.kept_renderings import KeptRenderings
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
+from longctx.chat.replay import NotRecordableError
 from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
 
@@ -28,6 +36,8 @@ logger = logging.getLogger("longctx.tokens")
 # must not hold that up.
 _PROBE_LIMITS = Limits(steps=20_000, characters=1 << 20)
 _MAX_FILE_BYTES = 1 << 20
+_WORTH_KEEPING = 16
+"""Messages; fewer are rendered in no time."""
 
 
 class PromptTemplate:
@@ -43,6 +53,8 @@ class PromptTemplate:
         self.source = CHATML if source is None else source
         self._is_given = source is not None
         self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._kept = KeptRenderings()
+        self._records = True
 
     def render(
         self,
@@ -51,6 +63,7 @@ class PromptTemplate:
         *,
         add_generation_prompt: bool = True,
         options: Mapping[str, Any] | None = None,
+        keep: bool = False,
     ) -> str:
         """Render.
 
@@ -59,13 +72,23 @@ class PromptTemplate:
             tools: what the model may call.
             add_generation_prompt: end where the assistant's message begins.
             options: the template's own variables, such as ``enable_thinking``.
+            keep: whether the conversation will come again, longer: what the template would write
+                of it as before, by all that it read and set, is then not rendered again.
 
         Raises:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
         # Some look through the whole conversation for each of its messages (Gemma 4).
         limits = replace(FULL_LIMITS, steps=FULL_LIMITS.steps + 2 * len(messages) ** 2)
-        return self._render(messages, tools, add_generation_prompt, limits, options)
+        variables = self._variables(messages, tools, add_generation_prompt, options)
+        if keep and len(messages) >= _WORTH_KEEPING and self._records:
+            try:
+                return self._kept.render(partial(self._compiled, variables, limits), messages)
+            except NotRecordableError:
+                self._records = False
+            except TemplateError:  # which it may raise of the messages, or of being recorded
+                pass
+        return self._compiled(variables, limits)
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -150,6 +173,16 @@ class PromptTemplate:
         limits: Limits,
         options: Mapping[str, Any] | None = None,
     ) -> str:
+        variables = self._variables(messages, tools, add_generation_prompt, options)
+        return self._compiled(variables, limits)
+
+    def _variables(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        options: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         variables = {
             **(options or {}),
             "messages": messages,
@@ -159,10 +192,10 @@ class PromptTemplate:
         }
         if _OWN_TOOLS in self.source:
             variables |= _firefunction(tools)
-        return self._compiled(variables, limits)
+        return variables
 
     @cached_property
-    def _compiled(self) -> Callable[[Mapping[str, Any], Limits], str]:
+    def _compiled(self) -> Render:
         return compile_template(self.source)
 
 
