@@ -6,6 +6,7 @@ What a template writes stays what it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeGuard
 
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
@@ -146,23 +147,53 @@ def _indices(node: nodes.Expr) -> nodes.Expr:
 def _end_early(loop: nodes.For) -> None:
     """Put a break where every turn that follows would change and write nothing.
 
-    Templates look for something in the whole conversation, for each of its messages, behind a flag
-    that says whether it was found (Gemma 4, gpt-oss): a thousand messages took seconds.
+    Templates look for something in the whole conversation, some for each of its messages, behind a
+    flag that says whether it was found (Qwen 3, Gemma 4, gpt-oss): a thousand took seconds.
     """
-    body = [node for node in loop.body if not _is_empty(node)]
-    if loop.recursive or loop.test or len(body) != 1 or not isinstance(body[0], nodes.If):
+    *before, last = [node for node in loop.body if not _is_empty(node)] or [loop]
+    local = [node for node in before if _is_local(node)]
+    if loop.recursive or loop.test or not isinstance(last, nodes.If) or before != local:
         return
-    found = body[0]
-    stop: list[nodes.Node] = [nodes.Break(lineno=found.lineno)]
-    is_alone = not found.elif_ and not found.else_
-    own = {"loop", *_names(loop.target)}
-    is_flag = _is_pure(found.test) and not own.intersection(_names(found.test))
-    if is_flag and is_alone:  # once it is false, it stays so
-        found.else_ = stop
-    elif is_flag and all(map(_is_empty, found.body)):  # once it is true
-        found.body = stop
-    elif is_alone and _cannot_fail(found.test) and found.body and all(map(_sets, found.body)):
-        found.body = [*found.body, *stop]  # what is set again is the same
+    own = {"loop", *_names(loop.target), *(name for node in local for name in _names(node.target))}
+    is_alone = not last.elif_ and not last.else_
+    assert isinstance(last.test, nodes.Expr)
+    stops: list[nodes.Expr] = []
+    if is_alone:  # once one of these is false, it stays so
+        flags = [test for test in _joined(last.test) if _is_flag(test, own)]
+        stops += [nodes.Not(flag, lineno=flag.lineno) for flag in flags]
+    elif all(map(_is_empty, last.body)) and _is_flag(last.test, own):  # once it is true
+        stops.append(last.test)
+    if stops:
+        ends: list[nodes.Node] = [
+            nodes.If(stop, [nodes.Break(lineno=stop.lineno)], [], [], lineno=stop.lineno)
+            for stop in stops
+        ]
+        loop.body = [*ends, *loop.body]
+    elif is_alone and not local and _cannot_fail(last.test) and _sets_flags(last.body):
+        # What is set again is the same.
+        last.body = [*last.body, nodes.Break(lineno=last.lineno)]
+
+
+def _joined(test: nodes.Expr) -> Iterator[nodes.Expr]:
+    """What must be true, up to what may be looked at only if all before is."""
+    if isinstance(test, nodes.And):
+        assert isinstance(test.left, nodes.Expr)
+        yield from _joined(test.left)
+    else:
+        yield test
+
+
+def _is_flag(test: nodes.Expr, own: set[str]) -> bool:
+    return _is_pure(test) and not own.intersection(_names(test))
+
+
+def _is_local(node: nodes.Node) -> TypeGuard[nodes.Assign]:
+    """Whether it sets a variable that ends with the turn, and does nothing else."""
+    return (
+        isinstance(node, nodes.Assign)
+        and isinstance(node.target, nodes.Name)
+        and node.find(nodes.Call) is None
+    )
 
 
 def _names(node: nodes.Node) -> Iterator[str]:
@@ -195,10 +226,12 @@ def _cannot_fail(node: nodes.Node) -> bool:
     return isinstance(node, _SIMPLE) and all(map(_cannot_fail, node.iter_child_nodes()))
 
 
-def _sets(node: nodes.Node) -> bool:
-    """An attribute of a namespace to a constant; or nothing."""
-    return _is_empty(node) or (
+def _sets_flags(body: Sequence[nodes.Node]) -> bool:
+    """Whether it sets attributes of namespaces to constants, and does nothing else."""
+    return bool(body) and all(
         isinstance(node, nodes.Assign)
         and isinstance(node.target, nodes.NSRef)
         and isinstance(node.node, nodes.Const)
+        for node in body
+        if not _is_empty(node)
     )
