@@ -25,7 +25,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from longctx.chat.jinja_rewrite import rewrite
 from longctx.chat.named_templates import PASS_ANOTHER
-from longctx.chat.replay import RECORDER, NotRecordableError, Recorder, TrackedNamespace, indices
+from longctx.chat.replay import (
+    RECORDER,
+    NotRecordableError,
+    Recorder,
+    TrackedNamespace,
+    Turns,
+    indices,
+)
 from longctx.errors import TemplateError
 
 MAX_EXPONENT = 1024
@@ -249,7 +256,7 @@ def _to_json(
 
 def _listed(value: Any) -> Any:
     """What map() and select() give is written as the list that it stands for."""
-    if isinstance(value, Iterator):
+    if isinstance(value, Iterator | Turns):
         return list(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
