@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 MAX_DIGITS = 40
 """In a row, of a number: more than any double or decimal has, and a small model may write them for
 ever. llguidance bounds the digits of whole numbers (by their range), and of no others."""
+MAX_EXPONENT_DIGITS = 3
 _DIGITS = "0123456789"
+_NUMBER_ENDS = re.compile(r"(?:[0-9]([eE])[+-]?)?([0-9]+)$")
+_LOOKED_AT = MAX_DIGITS + 3
 
 
 class GrammarMatcher:
@@ -45,7 +49,7 @@ class GrammarMatcher:
         self._tokens = tokens
         self._matcher = tokens.matcher(grammar)
         self._bits = np.zeros((tokens.n_vocab + 31) // 32, np.uint32)
-        self._digits = [0]  # in a row, at the end of the text after each token
+        self._ends = [""]  # of the text, after each token
 
     def mask(self) -> NDArray[np.uint32]:
         """uint32[(n_vocab + 31) // 32], the bits of the tokens that may come next.
@@ -59,7 +63,7 @@ class GrammarMatcher:
         self._check_open()
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._check()
-        if self._digits[-1] >= MAX_DIGITS:
+        if self._is_long_number():
             self._end_number()
         return self._bits
 
@@ -75,11 +79,15 @@ class GrammarMatcher:
         if others.any():
             self._bits[:] = others
 
-    def _count_digits(self, tokens: Sequence[int]) -> None:
+    def _is_long_number(self) -> bool:
+        found = _NUMBER_ENDS.search(self._ends[-1])
+        if found is None:
+            return False
+        return len(found[2]) >= (MAX_EXPONENT_DIGITS if found[1] else MAX_DIGITS)
+
+    def _write(self, tokens: Sequence[int]) -> None:
         for token in tokens:
-            text = self._tokens.text(token)
-            n = len(text) - len(text.rstrip(_DIGITS))
-            self._digits.append(n + self._digits[-1] if n == len(text) else n)
+            self._ends.append((self._ends[-1] + self._tokens.text(token))[-_LOOKED_AT:])
 
     def accept(self, token: int) -> None:
         """Go past a token.
@@ -90,7 +98,7 @@ class GrammarMatcher:
         self._check_open()
         self._matcher.consume_token(token)
         self._check()
-        self._count_digits([token])
+        self._write([token])
 
     def accept_bytes(self, data: bytes) -> None:
         """Go past text that is not, or not yet, in tokens of its own, whatever tokens it is in.
@@ -102,7 +110,7 @@ class GrammarMatcher:
         tokens = self._tokens.text_tokens(data)
         self._matcher.consume_tokens(tokens)
         self._check()
-        self._count_digits(tokens)
+        self._write(tokens)
 
     def n_allowed(self, tokens: Sequence[int]) -> int:
         """How many of some tokens in a row may come next; nothing moves."""
@@ -119,7 +127,7 @@ class GrammarMatcher:
         if not self._matcher.rollback(n_tokens):
             raise BackendError(reason(self._matcher.get_error()))
         if n_tokens:
-            del self._digits[-n_tokens:]
+            del self._ends[-n_tokens:]
 
     @property
     def is_accepting(self) -> bool:

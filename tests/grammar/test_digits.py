@@ -76,6 +76,11 @@ def test_digits_of_text_are_not_counted(llm: LongContextLLM) -> None:
     code = GrammarMatcher(tokens, Grammar("start: /[0-9]{60}/\n"))
     code.accept_bytes(b"1" * 59)
     assert allowed(code)
+    exponent = GrammarMatcher(tokens, json_grammar({"type": "number"}))
+    exponent.accept_bytes(b"1.5e-30")
+    assert allowed(exponent)
+    exponent.accept(one)
+    assert not allowed(exponent)
     number = GrammarMatcher(tokens, json_grammar({"type": "number"}))
     for _ in range(MAX_DIGITS):
         assert allowed(number)
