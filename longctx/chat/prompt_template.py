@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import cached_property, lru_cache, partial
@@ -28,13 +29,14 @@ from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
 
 Plain = Sequence[Mapping[str, Any]]
-_OWN_TOOLS = "{{ functions"
+_OWN_TOOLS = "functions"
 
 logger = logging.getLogger("longctx.tokens")
 
 # A dozen small conversations are rendered when a model is opened; a template that does not end
 # must not hold that up.
 _PROBE_LIMITS = Limits(steps=20_000, characters=1 << 20)
+_QUESTION = {"role": "user", "content": "probe question"}
 _MAX_FILE_BYTES = 1 << 20
 _WORTH_KEEPING = 16
 """Messages; fewer are rendered in no time."""
@@ -120,7 +122,7 @@ class PromptTemplate:
                 f"the model was trained on another; {PASS_ANOTHER}.",
             )
         try:
-            self._probe([{"role": "user", "content": "probe question"}], None)
+            self._probe([_QUESTION], None)
         except TemplateError as error:
             return (f"No plain conversation can be rendered (plain text still works): {error}.",)
         if not self.traits.keeps_questions:
@@ -186,13 +188,28 @@ class PromptTemplate:
         variables = {
             **(options or {}),
             "messages": messages,
-            "tools": tools,
+            "tools": self._no_tools if tools is None else tools,
             "add_generation_prompt": add_generation_prompt,
             **self._tokens,
         }
-        if _OWN_TOOLS in self.source:
+        if _OWN_TOOLS in self.variables:
             variables |= _firefunction(tools)
         return variables
+
+    @cached_property
+    def _no_tools(self) -> list[Any] | None:
+        """What stands for none: some templates go through them without a look (Command R+)."""
+        nothing: list[Any] | None
+        for nothing in (None, []):
+            variables: dict[str, Any] = {
+                "messages": [_QUESTION],
+                "tools": nothing,
+                "add_generation_prompt": True,
+            }
+            with suppress(TemplateError):
+                self._compiled({**variables, **self._tokens, **_firefunction(None)}, _PROBE_LIMITS)
+                return nothing
+        return None
 
     @cached_property
     def _compiled(self) -> Render:
