@@ -5,19 +5,22 @@ answers goes on, by a call and its result (a step of an agent) or by a question:
 whole, and by what was rendered before. Then whole prompts, text and tokens, with llama.cpp's
 vocabulary of Qwen 2. Nothing is generated; it takes two minutes.
 
-    PYTHONPATH=. python benchmarks/rendering.py [--messages 100 1000] [--runs 5]
+    python benchmarks/rendering.py [--messages 100 1000] [--runs 5]
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from machine import save
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what is measured is what the tests check
 from longctx import Message
 from longctx._native import Model
 from longctx.chat import ChatTemplate, PromptTemplate
