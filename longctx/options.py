@@ -47,13 +47,15 @@ class SamplingOptions(TypedDict, total=False):
         dry_allowed_length: longest repetition in tokens that DRY lets pass; by default 2.
         dry_penalty_last_n: tokens of prompt and answer that DRY looks at; by default 64, and -1
             is all.
+        dry_sequence_breakers: texts behind which DRY begins anew; by default a line end, a colon,
+            a quotation mark and an asterisk, and an empty list is none.
         xtc_probability: how often all but the least likely of the likely tokens are left out; by
             default 0, never.
         xtc_threshold: from what probability XTC calls a token likely; by default 0.1.
-        mirostat: 2 aims at an even surprise, in place of what narrows the choice; by default 0,
-            off.
-        mirostat_tau: surprise that mirostat 2 aims at, in bits; by default 5.
-        mirostat_eta: rate at which mirostat 2 learns; by default 0.1.
+        mirostat: 1 or 2, its simpler successor, aims at an even surprise, in place of what narrows
+            the choice; by default 0, off.
+        mirostat_tau: surprise that mirostat aims at, in bits; by default 5.
+        mirostat_eta: rate at which mirostat learns; by default 0.1.
         logit_bias: added to the logits of tokens, named by id or by text, from -100 (never) to 100.
         seed: of sampling; by default the model's, or a new one each call.
     """
@@ -71,6 +73,7 @@ class SamplingOptions(TypedDict, total=False):
     dry_base: float | None
     dry_allowed_length: int | None
     dry_penalty_last_n: int | None
+    dry_sequence_breakers: Sequence[str] | None
     xtc_probability: float | None
     xtc_threshold: float | None
     mirostat: int | None

@@ -5,7 +5,7 @@ The names are llama.cpp's, and OpenAI's where it has one. What is left out is of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import inf
 from numbers import Integral
@@ -19,6 +19,11 @@ Bias: TypeAlias = tuple[tuple[int | str, float], ...]
 
 MAX_BIAS = 100.0
 """What OpenAI takes: enough to forbid any token, or to force it."""
+DRY_BREAKERS = "\n", ":", '"', "*"
+"""llama.cpp's."""
+MAX_BREAKERS = 32
+"""Each is looked for in the whole vocabulary."""
+_BREAKER_BYTES = 40  # llama.cpp cuts off what is longer
 _MOST = 2**31 - 1  # llama.cpp's int32
 _WHOLE_TEXT = -1
 
@@ -83,6 +88,7 @@ class Sampling:
     dry_base: float = _number(1.75, least=1, most=100)
     dry_allowed_length: int = _number(2, least=0, most=_MOST)
     dry_penalty_last_n: int = _number(64, least=_WHOLE_TEXT, most=_MOST)
+    dry_sequence_breakers: tuple[str, ...] = DRY_BREAKERS
     xtc_probability: float = _number(0.0, least=0, most=1)
     xtc_threshold: float = _number(0.1, least=0, most=1)
     mirostat: int = _number(0, least=0, most=2)
@@ -133,8 +139,8 @@ def checked(name: str, value: Any) -> Any:
         return arguments.seed(value)
     if name == "logit_bias":
         return _bias(value)
-    if name == "mirostat" and not isinstance(value, bool) and value == 1:
-        raise RequestError("mirostat is 1; use 2, its simpler successor, or 0 for none")
+    if name == "dry_sequence_breakers":
+        return _breakers(value)
     return RANGES[name].check(name, value)
 
 
@@ -145,6 +151,27 @@ def _bias(value: Any) -> Bias:
             "token, and numbers, such as {' Paris': 5, 1234: -100}"
         )
     return tuple((_token(token), _added(bias)) for token, bias in value.items())
+
+
+def _breakers(value: Any) -> tuple[str, ...]:
+    name = "dry_sequence_breakers"
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise RequestError(
+            f"{name} is a {type(value).__name__}; pass a list of texts, such as ['\\n', ':']"
+        )
+    if len(value) > MAX_BREAKERS:
+        raise RequestError(f"{name} has {len(value):,} texts; use {MAX_BREAKERS} or fewer")
+    for text in value:
+        n_bytes = len(text.encode("utf-8", "replace")) if isinstance(text, str) else 0
+        if not 0 < n_bytes <= _BREAKER_BYTES or "\0" in text or not _is_text(text):
+            raise RequestError(
+                f"{name} has {text!r:.80}; use texts of 1 to {_BREAKER_BYTES} bytes, without NUL"
+            )
+    return tuple(value)
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _token(token: Any) -> int | str:

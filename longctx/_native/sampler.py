@@ -19,12 +19,12 @@ from longctx.sampling import Sampling
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """``llama_token_data``."""
-_DRY_BREAKERS = b"\n", b":", b'"', b"*"  # llama.cpp's defaults
 _MOST_REMEMBERED = 2**20  # tokens; llama.cpp takes memory for all of them at once
+_MIROSTAT_M = 100  # likeliest tokens that version 1 fits a line to, as llama.cpp does
 _POSSIBLE = 1e-30
 """Less likely than the likeliest by this factor, a token's probability may be 0 in float32: of that
-typical-p would take the logarithm, and XTC with a threshold of 0 would keep a token that the
-grammar forbids, and no other, over which llama.cpp ends the process."""
+typical-p and mirostat 1 would take the logarithm, and XTC with a threshold of 0 would keep a token
+that the grammar forbids, and no other, over which llama.cpp ends the process."""
 
 
 class HasLogits(Protocol):
@@ -74,7 +74,13 @@ class Sampler:
         elif sampling.mirostat:
             self._add(lib.llama_sampler_init_temp(sampling.temperature))
             tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
-            self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
+            if sampling.mirostat == 1:
+                self._add(lib.llama_sampler_init_min_p(_POSSIBLE, 2))
+                self._add(
+                    lib.llama_sampler_init_mirostat(model.n_vocab, seed, tau, eta, _MIROSTAT_M)
+                )
+            else:
+                self._add(lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
         else:
             self._add_choice(sampling, seed)
             self._add(lib.llama_sampler_init_temp(sampling.temperature))
@@ -108,7 +114,8 @@ class Sampler:
                 n,
             )
         if sampling.is_dry and (n := window(sampling.dry_penalty_last_n)):
-            breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
+            texts = [text.encode() for text in sampling.dry_sequence_breakers]
+            breakers = (ctypes.c_char_p * len(texts))(*texts)
             remembering(
                 lib.llama_sampler_init_dry(
                     lib.llama_model_get_vocab(model.handle),

@@ -16,6 +16,7 @@ from longctx.chat.guard import Guard, pick_sentinel
 from longctx.chat.kept_words import check_words
 from longctx.chat.named_templates import PASS_ANOTHER
 from longctx.chat.prompt_template import PromptTemplate
+from longctx.chat.prompt_tokens import PromptTokens
 from longctx.chat.system_role import place_system
 from longctx.chat.template_options import template_options
 from longctx.chat.template_traits import TemplateTraits
@@ -31,8 +32,6 @@ Plain = list[dict[str, Any]]
 
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 """What templates call the thoughts of a message."""
-ENCODED_TOKENS = 500_000
-"""Tokens of fragments whose ids are kept: unchanged messages of a conversation, documents."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ class ChatTemplate:
         self._answer_guard = Guard(token for token in markup if token.is_control)
         self._found_anyway = SpecialTokens(token for token in markup if not token.is_control)
         self._written = FragmentMemory()
-        self._encoded = FragmentMemory(ENCODED_TOKENS)
+        found_anyway = self._found_anyway
+        self._tokens = PromptTokens(vocabulary, self._special, found_anyway, self._written)
 
     @property
     def source(self) -> str:
@@ -165,7 +165,7 @@ class ChatTemplate:
         sentinel = pick_sentinel(plain, checked, self._template.source)
         shown_tools = self._guard.break_tree(checked, sentinel) or None
 
-        def render(conversation: Sequence[Mapping[str, Any]]) -> str:
+        def render(conversation: Sequence[Mapping[str, Any]], keep: bool = False) -> str:
             guarded = [self._break_message(message, sentinel) for message in conversation]
             if continues:
                 return self._inside_last(guarded, shown_tools, sentinel, options)
@@ -174,12 +174,14 @@ class ChatTemplate:
                 shown_tools,
                 add_generation_prompt=add_generation_prompt,
                 options=options,
+                keep=keep,
             )
 
-        marked = render(plain)
+        marked = render(plain, keep=True)
         text = marked.replace(sentinel, "")
         check_words(plain, text, render, trusted=self.traits.keeps_questions)
-        return self._tokenise(marked, sentinel)
+        ids, tail, tail_ids = self._tokens.of(marked, sentinel)
+        return RenderedPrompt(text, self._with_bos(ids), tail, tail_ids)
 
     def count(self, messages: Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Return how many tokens :meth:`render` makes, generation prompt included."""
@@ -290,7 +292,9 @@ class ChatTemplate:
         *before, last = guarded
         mark = pick_sentinel(guarded, tools, self._template.source, sentinel)
         closed = [*before, {**last, "content": last["content"] + mark}]
-        whole = self._template.render(closed, tools, add_generation_prompt=False, options=options)
+        whole = self._template.render(
+            closed, tools, add_generation_prompt=False, options=options, keep=True
+        )
         end = whole.rfind(mark)
         if end < 0:
             raise TemplateError(
@@ -307,44 +311,15 @@ class ChatTemplate:
         that was cut off goes on from where it stood, and not as one that was thought through.
         """
         try:
-            text = self._template.render(before, tools) + content
+            text = self._template.render(before, tools, keep=True) + content
         except TemplateError:  # nothing stands before it, or nothing to answer
             return None
-        return text if self._written.get(self._tail(text, sentinel)) else None
+        return text if self._written.get(self._tokens.tail(text, sentinel)) else None
 
     def _text_of(self, token: int | None) -> str:
         if token is None:
             return ""
         return self._vocabulary.token_text(token).decode("utf-8", "replace")
-
-    def _tail(self, marked: str, sentinel: str) -> Key:
-        """The fragment behind the last control token."""
-        before: int | None = None
-        parts: list[str] = []
-        for part in self._special.partition(marked):
-            if isinstance(part, SpecialToken) and part.is_control:
-                before, parts = part.id, []
-            else:
-                parts.append(_text_of_part(part))
-        return before, "".join(parts).replace(sentinel, "")
-
-    def _tokenise(self, marked: str, sentinel: str) -> RenderedPrompt:
-        ids: list[int] = []
-        before: int | None = None
-        tail: Key = (None, "")
-        tail_ids: tuple[int, ...] = ()
-        for is_control, group in groupby(self._special.partition(marked), _is_control_part):
-            parts = list(group)
-            if is_control:
-                tokens = [part.id for part in parts if isinstance(part, SpecialToken)]
-                ids += tokens
-                before = tokens[-1]
-                tail, tail_ids = (before, ""), ()
-            else:
-                tail = (before, "".join(map(_text_of_part, parts)).replace(sentinel, ""))
-                tail_ids = self._written.get(tail) or self._encode_parts(parts, sentinel)
-                ids += tail_ids
-        return RenderedPrompt(marked.replace(sentinel, ""), self._with_bos(ids), tail, tail_ids)
 
     def _with_bos(self, ids: list[int]) -> list[int]:
         bos = self._vocabulary.bos
@@ -352,50 +327,3 @@ class ChatTemplate:
             return ids
         n_bos = next((i for i, token in enumerate(ids) if token != bos), len(ids))
         return [bos, *ids[n_bos:]]
-
-    def _encode_parts(self, parts: Sequence[str | SpecialToken], sentinel: str) -> tuple[int, ...]:
-        """The ids of a fragment, tokenised when it is first seen."""
-        key = (sentinel, *(part if isinstance(part, str) else part.id for part in parts))
-        ids = self._encoded.get(key)
-        if ids is None:
-            ids = self._tokenise_parts(parts, sentinel)
-            self._encoded.put(key, ids)
-        return ids
-
-    def _tokenise_parts(
-        self, parts: Sequence[str | SpecialToken], sentinel: str
-    ) -> tuple[int, ...]:
-        ids: list[int] = []
-        for part in parts:
-            if isinstance(part, SpecialToken):
-                ids.append(part.id)
-                continue
-            text = part.replace(sentinel, "")
-            if sentinel in part and self._found_anyway.occur_in(text):
-                # llama.cpp finds these tokens in any text, so the pieces go in one by one.
-                for index, piece in enumerate(filter(None, part.split(sentinel))):
-                    ids += self._continue(piece) if index else self._vocabulary.encode(piece)
-            else:
-                ids += self._vocabulary.encode(text)
-        return tuple(ids)
-
-    def _continue(self, text: str) -> list[int]:
-        """Tokenise text that continues other text.
-
-        SentencePiece vocabularies put a space before the first word of whatever they are
-        given; behind a line feed they do not.
-        """
-        ids = self._vocabulary.encode(text)
-        if self._vocabulary.decode_bytes(ids) == text.encode():
-            return ids
-        anchor = self._vocabulary.encode("\n")
-        anchored = self._vocabulary.encode("\n" + text)
-        return anchored[len(anchor) :] if anchored[: len(anchor)] == anchor else ids
-
-
-def _is_control_part(part: str | SpecialToken) -> bool:
-    return isinstance(part, SpecialToken) and part.is_control
-
-
-def _text_of_part(part: str | SpecialToken) -> str:
-    return part if isinstance(part, str) else part.text

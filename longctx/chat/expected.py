@@ -171,7 +171,7 @@ def _guide(
         return partial(AnswerGuide, style=style, forced=first, after=after, head=head, **thought)
     if not offered:
         return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
-    calls = call_grammar(style.calls, offered, template.partition)
+    calls = call_grammar(style.in_header or style.calls, offered, template.partition)
     return partial(
         AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head, **thought
     )

@@ -8,7 +8,7 @@ rendering was written by the template. The sentinels are taken out again before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -102,7 +102,8 @@ def pick_sentinel(*data: Any) -> str:
     Raises:
         TemplateError: every candidate occurs, which only a hostile text achieves.
     """
-    texts = list(_strings(data))
+    texts: list[str] = []
+    _collect(data, texts)
     for sentinel in _SENTINELS:
         if not any(sentinel in text for text in texts):
             return sentinel
@@ -112,13 +113,15 @@ def pick_sentinel(*data: Any) -> str:
     )
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _collect(value: Any, texts: list[str]) -> None:
+    """Texts that may hold a sentinel: most are ASCII, and a thousand messages have many."""
     if isinstance(value, str):
-        yield value
+        if not value.isascii():
+            texts.append(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _strings(key)
-            yield from _strings(item)
+            _collect(key, texts)
+            _collect(item, texts)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _strings(item)
+            _collect(item, texts)

@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from jinja2 import TemplateError as JinjaError
 from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
 
+from longctx.chat.jinja_rewrite import rewrite
 from longctx.chat.named_templates import PASS_ANOTHER
+from longctx.chat.replay import (
+    RECORDER,
+    NotRecordableError,
+    Recorder,
+    TrackedNamespace,
+    Turns,
+    indices,
+)
 from longctx.errors import TemplateError
 
 MAX_EXPONENT = 1024
@@ -47,31 +55,53 @@ _limits: ContextVar[Limits] = ContextVar("_limits", default=FULL_LIMITS)
 _steps: ContextVar[Iterator[int]] = ContextVar("_steps")
 
 
-def compile_template(source: str) -> Callable[[Mapping[str, Any], Limits], str]:
+class Render(Protocol):
+    """A compiled template."""
+
+    def __call__(
+        self, variables: Mapping[str, Any], limits: Limits, recorder: Recorder | None = None, /
+    ) -> str:
+        """The text.
+
+        Args:
+            variables: of the template.
+            limits: of this rendering.
+            recorder: of it, which replays turns; None runs the template as it stands.
+
+        Raises:
+            TemplateError: with the template's own message, where it refuses or fails; with a
+                recorder also where it takes the messages for a list of Python's.
+            NotRecordableError: with a recorder, where the template is none that can be recorded.
+        """
+
+
+def compile_template(source: str) -> Render:
     """Compile a chat template.
 
     Args:
         source: Jinja text, as in the GGUF's ``tokenizer.chat_template``.
 
-    Returns:
-        A function from the template's variables, and limits, to the rendered text. It raises
-        TemplateError with the template's own message where the template refuses or fails.
-
     Raises:
         TemplateError: the text is no Jinja template.
     """
     try:
-        template = _ENVIRONMENT.from_string(source)
+        template = _ENVIRONMENT.from_string(rewrite(_ENVIRONMENT.parse(source)))
     except (JinjaError, RecursionError, SyntaxError, ValueError) as error:
         raise TemplateError(
             f"the chat template is no valid Jinja ({error}); {PASS_ANOTHER}"
         ) from error
 
-    def render(variables: Mapping[str, Any], limits: Limits = FULL_LIMITS) -> str:
-        tokens = _steps.set(count(1)), _limits.set(limits)
+    def render(
+        variables: Mapping[str, Any], limits: Limits, recorder: Recorder | None = None, /
+    ) -> str:
+        steps, allowed = _steps.set(count(1)), _limits.set(limits)
+        recording = RECORDER.set(recorder)
         try:
+            if recorder is not None:
+                shown = {**variables, "messages": recorder.turns}
+                return _record(template.generate(shown), recorder)
             return template.render(**variables)
-        except TemplateError:
+        except (TemplateError, NotRecordableError):
             raise
         except Exception as error:  # a template can raise whatever its expressions raise
             raise TemplateError(
@@ -79,10 +109,20 @@ def compile_template(source: str) -> Callable[[Mapping[str, Any], Limits], str]:
                 f"change the messages, or {PASS_ANOTHER}"
             ) from error
         finally:
-            _steps.reset(tokens[0])
-            _limits.reset(tokens[1])
+            _steps.reset(steps)
+            _limits.reset(allowed)
+            RECORDER.reset(recording)
 
     return render
+
+
+def _record(pieces: Iterable[str], recorder: Recorder) -> str:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        _check_size(size)
+        recorder.parts.append(piece)
+    return "".join(recorder.parts)
 
 
 def variables_of(source: str) -> frozenset[str]:
@@ -111,6 +151,28 @@ def _check_size(n_characters: int) -> None:
         )
 
 
+def _turns(items: Any, site: int, outside: Mapping[str, Any]) -> Iterator[Any]:
+    recorder = RECORDER.get()
+    return _metered(items if recorder is None else recorder.begin(site, items, outside))
+
+
+def _must_render(loop: LoopContext, site: int) -> bool:
+    recorder = RECORDER.get()
+    return recorder is None or recorder.must_render(site, loop)
+
+
+def _end(site: int) -> str:
+    if (recorder := RECORDER.get()) is not None:
+        recorder.end(site)
+    return ""
+
+
+def _of_length(value: Any) -> Any:
+    if (recorder := RECORDER.get()) is not None:
+        recorder.reads_length()
+    return value
+
+
 def _metered(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
         _step()
@@ -127,20 +189,6 @@ def _joined(items: Iterable[Any]) -> str:
     return "".join(parts)
 
 
-class _Meter(NodeTransformer):
-    """Rewrites loops and ``~`` so that they count."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        self.generic_visit(node)
-        node.iter = nodes.Filter(node.iter, "_metered", [], [], None, None, lineno=node.lineno)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        items = nodes.List(node.nodes, lineno=node.lineno)
-        return nodes.Filter(items, "_joined", [], [], None, None, lineno=node.lineno)
-
-
 class _GenerationTag(Extension):
     """``{% generation %}…{% endgeneration %}`` marks the assistant's text; it renders as is."""
 
@@ -155,16 +203,12 @@ class _Environment(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Lists that a template makes may grow (Kimi K2); each step of it counts."""
         if attr == "append" and isinstance(obj, list):
+            _not_in_a_turn()  # who else sees that list?
             return True
         return super().is_safe_attribute(obj, attr, value)
 
     intercepted_binops = frozenset({"*", "**", "+"})
     concat = staticmethod(_joined)
-
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = super()._parse(source, name, filename)
-        _Meter().visit(tree)
-        return tree
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         _step()
@@ -212,7 +256,7 @@ def _to_json(
 
 def _listed(value: Any) -> Any:
     """What map() and select() give is written as the list that it stands for."""
-    if isinstance(value, Iterator):
+    if isinstance(value, Iterator | Turns):
         return list(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
@@ -223,7 +267,14 @@ def _raise_exception(message: Any) -> NoReturn:
     )
 
 
+def _not_in_a_turn() -> None:
+    recorder = RECORDER.get()
+    if recorder is not None and recorder.is_in_turn:
+        raise NotRecordableError
+
+
 def _strftime_now(pattern: str) -> str:
+    _not_in_a_turn()
     return datetime.now().strftime(pattern)
 
 
@@ -233,9 +284,14 @@ def _make_environment() -> _Environment:
         lstrip_blocks=True,
         extensions=[_GenerationTag, "jinja2.ext.loopcontrols"],
     )
-    environment.filters.update(tojson=_to_json, _metered=_metered, _joined=_joined)
+    environment.filters.update(
+        tojson=_to_json, _metered=_metered, _joined=_joined, _indices=indices, _turns=_turns,
+        _must_render=_must_render, _end=_end, _of_length=_of_length,
+    )  # fmt: skip
     del environment.filters["center"]  # pads to any width
-    environment.globals.update(raise_exception=_raise_exception, strftime_now=_strftime_now)
+    environment.globals.update(
+        raise_exception=_raise_exception, strftime_now=_strftime_now, namespace=TrackedNamespace
+    )
     return environment
 
 

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.probe import probe_answers
-from longctx.chat.jinja_sandbox import FULL_LIMITS, Limits, compile_template, variables_of
+from longctx.chat.jinja_sandbox import (
+    FULL_LIMITS,
+    Limits,
+    Render,
+    compile_template,
+    variables_of,
+)
+from longctx.chat.kept_renderings import KeptRenderings
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
+from longctx.chat.replay import NotRecordableError
 from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
 
 Plain = Sequence[Mapping[str, Any]]
-_OWN_TOOLS = "{{ functions"
+_OWN_TOOLS = "functions"
 
 logger = logging.getLogger("longctx.tokens")
 
 # A dozen small conversations are rendered when a model is opened; a template that does not end
 # must not hold that up.
 _PROBE_LIMITS = Limits(steps=20_000, characters=1 << 20)
+_QUESTION = {"role": "user", "content": "probe question"}
 _MAX_FILE_BYTES = 1 << 20
+_WORTH_KEEPING = 16
+"""Messages; fewer are rendered in no time."""
 
 
 class PromptTemplate:
@@ -43,6 +55,8 @@ class PromptTemplate:
         self.source = CHATML if source is None else source
         self._is_given = source is not None
         self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._kept = KeptRenderings()
+        self._records = True
 
     def render(
         self,
@@ -51,6 +65,7 @@ class PromptTemplate:
         *,
         add_generation_prompt: bool = True,
         options: Mapping[str, Any] | None = None,
+        keep: bool = False,
     ) -> str:
         """Render.
 
@@ -59,13 +74,23 @@ class PromptTemplate:
             tools: what the model may call.
             add_generation_prompt: end where the assistant's message begins.
             options: the template's own variables, such as ``enable_thinking``.
+            keep: whether the conversation will come again, longer: what the template would write
+                of it as before, by all that it read and set, is then not rendered again.
 
         Raises:
             TemplateError: the source is no valid Jinja, or it refuses the messages or fails.
         """
         # Some look through the whole conversation for each of its messages (Gemma 4).
         limits = replace(FULL_LIMITS, steps=FULL_LIMITS.steps + 2 * len(messages) ** 2)
-        return self._render(messages, tools, add_generation_prompt, limits, options)
+        variables = self._variables(messages, tools, add_generation_prompt, options)
+        if keep and len(messages) >= _WORTH_KEEPING and self._records:
+            try:
+                return self._kept.render(partial(self._compiled, variables, limits), messages)
+            except NotRecordableError:
+                self._records = False
+            except TemplateError:  # which it may raise of the messages, or of being recorded
+                pass
+        return self._compiled(variables, limits)
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -97,7 +122,7 @@ class PromptTemplate:
                 f"the model was trained on another; {PASS_ANOTHER}.",
             )
         try:
-            self._probe([{"role": "user", "content": "probe question"}], None)
+            self._probe([_QUESTION], None)
         except TemplateError as error:
             return (f"No plain conversation can be rendered (plain text still works): {error}.",)
         if not self.traits.keeps_questions:
@@ -150,19 +175,44 @@ class PromptTemplate:
         limits: Limits,
         options: Mapping[str, Any] | None = None,
     ) -> str:
+        variables = self._variables(messages, tools, add_generation_prompt, options)
+        return self._compiled(variables, limits)
+
+    def _variables(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        options: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         variables = {
             **(options or {}),
             "messages": messages,
-            "tools": tools,
+            "tools": self._no_tools if tools is None else tools,
             "add_generation_prompt": add_generation_prompt,
             **self._tokens,
         }
-        if _OWN_TOOLS in self.source:
+        if _OWN_TOOLS in self.variables:
             variables |= _firefunction(tools)
-        return self._compiled(variables, limits)
+        return variables
 
     @cached_property
-    def _compiled(self) -> Callable[[Mapping[str, Any], Limits], str]:
+    def _no_tools(self) -> list[Any] | None:
+        """What stands for none: some templates go through them without a look (Command R+)."""
+        nothing: list[Any] | None
+        for nothing in (None, []):
+            variables: dict[str, Any] = {
+                "messages": [_QUESTION],
+                "tools": nothing,
+                "add_generation_prompt": True,
+            }
+            with suppress(TemplateError):
+                self._compiled({**variables, **self._tokens, **_firefunction(None)}, _PROBE_LIMITS)
+                return nothing
+        return None
+
+    @cached_property
+    def _compiled(self) -> Render:
         return compile_template(self.source)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from longctx.options import SamplingOptions, described
 from longctx.sampling import CONVERSATION, RANGES
 
 _NAMES = (*RANGES, "seed")  # a bias of tokens is no plain value
+_BREAKERS = "dry_sequence_breakers"
+_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\r": "\r", "\\\\": "\\"}
 HELP = (
     "Without options of sampling, answers are drawn as the model's file says, else with "
     f"{', '.join(f'{name} {value:g}' for name, value in CONVERSATION.items())}. What is given is "
@@ -20,7 +23,8 @@ HELP = (
 
 def takes_sampling(command: Command, note: str = HELP) -> Command:
     """Give a command these options; it gets those that are given as ``sampling``."""
-    return taking(command, "sampling", {name: _option(name) for name in _NAMES}, note)
+    options = {name: _option(name) for name in _NAMES} | {_BREAKERS: _breakers()}
+    return taking(command, "sampling", options, note)
 
 
 def conversation_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +35,27 @@ def conversation_options(defaults: Mapping[str, Any], given: Mapping[str, Any]) 
         given: on the command line.
     """
     return dict(given) if given.get("temperature") == 0 else {**defaults, **given}
+
+
+def _breakers() -> inspect.Parameter:
+    """llama.cpp's option: given once for each text, with its escapes, and ``none``."""
+    return option(
+        _BREAKERS,
+        list[str] | None,
+        r"A text behind which DRY begins anew, such as `\n`; once for each, in place of "
+        "llama.cpp's four. `none` is none.",
+        flag="--dry-sequence-breaker",
+        rich_help_panel="Sampling",
+        callback=_unescaped,
+    )
+
+
+def _unescaped(texts: list[str] | None) -> list[str] | None:
+    if not texts:
+        return None
+    while "none" in texts:
+        texts = texts[texts.index("none") + 1 :]
+    return [re.sub(r"\\[ntr\\]", lambda found: _ESCAPES[found[0]], text) for text in texts]
 
 
 def _option(name: str) -> inspect.Parameter:

@@ -12,7 +12,9 @@ import typer
 Command = Callable[..., None]
 
 
-def option(name: str, kind: Any, text: str, default: Any = None, **more: Any) -> inspect.Parameter:
+def option(
+    name: str, kind: Any, text: str, default: Any = None, *, flag: str = "", **more: Any
+) -> inspect.Parameter:
     """An option of a command line.
 
     Args:
@@ -20,13 +22,14 @@ def option(name: str, kind: Any, text: str, default: Any = None, **more: Any) ->
         kind: of its value.
         text: what ``--help`` says.
         default: of its value.
+        flag: the option, where it is called otherwise.
         more: arguments of ``typer.Option``.
     """
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[kind, typer.Option(help=text, **more)],
+        annotation=Annotated[kind, typer.Option(*filter(None, [flag]), help=text, **more)],
     )
 
 

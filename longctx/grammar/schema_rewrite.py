@@ -47,6 +47,14 @@ _COUNTS = (
 _FARTHEST = 2**63 - 1024
 """The largest double that 64 bits hold as a whole number: bounds beyond it make no grammar, and
 without one a small model may never stop writing digits."""
+_DURATION = (
+    "^P(?:{n}W|(?:{n}D|{n}M(?:{n}D)?|{n}Y(?:{n}M(?:{n}D)?)?)(?:T{time})?|T{time})$"
+).format(
+    n="[0-9]{1,6}",
+    time="(?:[0-9]{1,6}S|[0-9]{1,6}M(?:[0-9]{1,6}S)?|[0-9]{1,6}H(?:[0-9]{1,6}M(?:[0-9]{1,6}S)?)?)",
+)
+"""RFC 3339's, appendix A, of so many digits as any library reads."""
+_LARGEST_STEP = 1000
 _DRAFTS = "json-schema.org/draft"
 # What makes others of an object's properties known, or its own known elsewhere.
 _COMBINES = frozenset(
@@ -84,12 +92,15 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
         del schema["format"]
         if name in _ASSERTING:
             warnings[f"no grammar is known for the format {name!r}: any string passes"] = None
+    if name == "duration" and "pattern" not in schema:
+        schema["pattern"] = _DURATION
+        del schema["format"]
     for key in _COUNTS:
         value = schema.get(key)
         if isinstance(value, float) and value.is_integer():
             schema[key] = int(value)  # JSON knows no difference
     kinds = schema.get("type")
-    if kinds == "integer" or (isinstance(kinds, list) and "integer" in kinds):
+    if kinds in ("integer", "number") or (isinstance(kinds, list) and "integer" in kinds):
         _bound(schema)
     if isinstance(schema.get("pattern"), str):
         schema = without_lookahead(schema)
@@ -100,7 +111,13 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
 
 
 def _bound(schema: Schema) -> None:
-    """Let whole numbers be those of 64 bits, unless other numbers may come, or multiples."""
+    """Let whole numbers be those of 64 bits, and multiples, where the grammar stays small.
+
+    The digits of other numbers are bounded as they are written: a bound would forbid exponents.
+    """
+    step = schema.get("multipleOf")
+    is_multiple = _is_number(step) and 0 < step <= _LARGEST_STEP
+    is_whole = "number" not in schema["type"] and step is None
     for key, other, farthest in (
         ("minimum", "exclusiveMinimum", -_FARTHEST),
         ("maximum", "exclusiveMaximum", _FARTHEST),
@@ -109,7 +126,7 @@ def _bound(schema: Schema) -> None:
             value = schema.get(name)
             if _is_number(value) and abs(value) > _FARTHEST and (value < 0) == (farthest < 0):
                 schema[name] = farthest
-        if not schema.keys() & {key, other, "multipleOf"} and "number" not in schema["type"]:
+        if not schema.keys() & {key, other} and (is_whole or is_multiple):
             schema[key] = farthest
 
 

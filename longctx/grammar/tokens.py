@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+import numpy as np
 from llguidance import LLMatcher, LLTokenizer
+from numpy.typing import NDArray
 
 from longctx._native import Model, guidance_tokenizer
 from longctx.errors import BackendError, RequestError
@@ -31,6 +33,7 @@ class TokenTable:
         self._model: Model | None = model
         self._read: tuple[LLTokenizer, NativeHandle] | None = None
         self._compiled: OrderedDict[Grammar, LLMatcher] = OrderedDict()
+        self._beginning: dict[str, NDArray[np.uint32]] = {}
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +73,20 @@ class TokenTable:
             raise BackendError("this model is closed; construct a new LongContextLLM")
         return self._model.decode_bytes([token], special=True).decode("utf-8", "replace")
 
+    def beginning_with(self, characters: str) -> NDArray[np.uint32]:
+        """As a mask, the tokens whose text begins with one of some ASCII characters."""
+        if self._model is None:
+            raise BackendError("this model is closed; construct a new LongContextLLM")
+        if characters not in self._beginning:
+            first = [self._model.decode_bytes([token])[:1] for token in range(self.n_vocab)]
+            wanted = {character.encode() for character in characters}
+            is_one = np.array([byte in wanted for byte in first], np.bool_)
+            bits = np.zeros((self.n_vocab + 31) // 32 * 32, np.bool_)
+            bits[: self.n_vocab] = is_one
+            packed = np.packbits(bits, bitorder="little").view(np.uint32)
+            self._beginning[characters] = packed
+        return self._beginning[characters]
+
     def _tokenizer(self) -> LLTokenizer:
         if self._model is None:
             raise BackendError("this model is closed; construct a new LongContextLLM")
@@ -81,3 +98,4 @@ class TokenTable:
         """Let go of the model. Idempotent."""
         self._model = self._read = None
         self._compiled.clear()
+        self._beginning.clear()

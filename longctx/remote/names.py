@@ -98,6 +98,7 @@ VLLM_NAMES = Names(
             "dry_base",
             "dry_allowed_length",
             "dry_penalty_last_n",
+            "dry_sequence_breakers",
             "xtc_probability",
             "xtc_threshold",
             "mirostat",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
 from longctx.options import sampling_fields
-from longctx.sampling import MAX_BIAS, RANGES, SAMPLING
+from longctx.sampling import MAX_BIAS, MAX_BREAKERS, RANGES, SAMPLING
 from longctx.types import ToolCall
 
 Text = Annotated[str, Field(min_length=1)]
@@ -28,6 +28,7 @@ def _paired(value: Any) -> Any:
 
 
 _Biases = Annotated[dict[str, float], Field(max_length=4096), BeforeValidator(_paired)]
+_Breakers = Annotated[list[Text], Field(max_length=MAX_BREAKERS)]
 _SAYS_THINKING = frozenset({"enable_thinking", "thinking", "reasoning_effort"})
 
 
@@ -96,7 +97,8 @@ def _sampling_field(name: str, kind: Any) -> Any:
     """An option of sampling as a field: its bounds are said in the API's description, too."""
     limits = RANGES.get(name)
     if limits is None:
-        return (_Biases | None if name == "logit_bias" else kind, None)
+        kinds = {"logit_bias": _Biases | None, "dry_sequence_breakers": _Breakers | None}
+        return (kinds.get(name, kind), None)
     bounds = Field(ge=limits.least, gt=limits.above, le=limits.most)
     return (Annotated[int if limits.is_whole else float, bounds] | None, None)
 

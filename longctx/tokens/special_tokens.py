@@ -53,7 +53,8 @@ class SpecialToken:
 
 
 class SpecialTokens:
-    """The special tokens of a vocabulary, found by text."""
+    """The special tokens of a vocabulary, found by text; ``longest`` is how many characters one
+    has at most."""
 
     def __init__(self, tokens: Iterable[SpecialToken]) -> None:
         self.tokens = tuple(token for token in tokens if token.text)
@@ -62,6 +63,7 @@ class SpecialTokens:
         for text in self._by_text:
             lengths.setdefault(text[0], set()).add(len(text))
         self._lengths = {first: sorted(sizes) for first, sizes in lengths.items()}
+        self.longest = max(map(len, self._by_text), default=0)
         alternatives = "".join(re.escape(first) for first in lengths)
         self._first = re.compile(f"[{alternatives}]" if lengths else "(?!)")
 
@@ -90,6 +92,21 @@ class SpecialTokens:
         """Whether any token's text stands in ``text``."""
         return next(self.occurrences(text), None) is not None
 
+    def boundaries(self, text: str) -> Iterator[int]:
+        """Places behind which a text is partitioned as if it began there.
+
+        Each is the end of a control token that no other token's text overlaps, and that swallows
+        nothing behind it.
+        """
+        found = [(start, start + len(token.text), token) for start, token in self.occurrences(text)]
+        ends = 0
+        for i, (start, end, token) in enumerate(found):
+            follows = found[i + 1][0] if i + 1 < len(found) else len(text)
+            stands_alone = start >= ends and follows >= end
+            if stands_alone and token.is_control and not int(token.attr) & _RSTRIP:
+                yield end
+            ends = max(ends, end)
+
     def partition(self, text: str) -> list[str | SpecialToken]:
         """Cut a text at its special tokens, as llama.cpp does when it parses them.
 
@@ -99,7 +116,8 @@ class SpecialTokens:
         """
         present = {token.id: token for _, token in self.occurrences(text)}.values()
         parts: list[str | SpecialToken] = [text] if text else []
-        for token in sorted(present, key=lambda token: -len(token.text.encode())):
+        # Of tokens that are equally long, any: but the same, whatever stands before and behind.
+        for token in sorted(present, key=lambda token: (-len(token.text.encode()), token.id)):
             cut: list[str | SpecialToken] = []
             for part in parts:
                 cut.extend(_cut(part, token) if isinstance(part, str) else [part])

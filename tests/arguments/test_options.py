@@ -37,7 +37,8 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "dry_penalty_last_n": (-2, 2.5, True),
     "xtc_probability": (-0.1, 1.1, NAN, True),
     "xtc_threshold": (-0.1, 1.1, NAN, True),
-    "mirostat": (-1, 1, 3, 2.5, True),
+    "dry_sequence_breakers": ("\n", 5, {"a": 1}, [1], [""], ["a\0b"], ["a" * 41], ["a"] * 33),
+    "mirostat": (-1, 3, 2.5, True),
     "mirostat_tau": (0, -1, 101, NAN, True),
     "mirostat_eta": (0, 1.1, NAN, True),
     "logit_bias": (
@@ -77,6 +78,8 @@ RIGHT: tuple[dict[str, Any], ...] = (
     {"dry_multiplier": 1, "dry_allowed_length": 0, "dry_penalty_last_n": 2**31 - 1},
     {"temperature": 1, "xtc_probability": 1, "xtc_threshold": 0, "logit_bias": {5: 3, "6": -100}},
     {"temperature": 1, "mirostat": np.int64(2), "mirostat_tau": 3, "mirostat_eta": 0.2},
+    {"temperature": 1, "mirostat": 1, "dry_multiplier": 1, "dry_sequence_breakers": [".", "é\n"]},
+    {"dry_multiplier": 1, "dry_sequence_breakers": ()},
     {"logit_bias": {}, "stop_on_repetition": False},
 )
 

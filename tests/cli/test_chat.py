@@ -162,13 +162,16 @@ def test_an_answer_is_sampled_as_conversations_are() -> None:
     off = ("--dry-multiplier", "0", "--repeat-penalty", "1")
     assert said("--temperature", "3", "--top-k", "1", *off) == greedy
     assert len({greedy, drawn, hot}) > 1
+    breakers = ("--dry-sequence-breaker", r"\n", "--dry-sequence-breaker", "none")
+    assert said("--temperature", "0", "--dry-multiplier", "0", *breakers) == greedy
 
 
 def test_help_says_how_it_samples() -> None:
     """The values, and each option."""
     for command in ("chat", "ask"):
         text = " ".join(run(command, "--help").stdout.replace("│", " ").split())
-        for word in ("temperature 0.5", "min_p 0.1", "--top-k", "--dry-multiplier", "--mirostat"):
+        for word in ("temperature 0.5", "min_p 0.1", "--top-k", "--dry-multiplier", "--mirostat",
+                     "--dry-sequence-breaker"):  # fmt: skip
             assert word in text, word
 
 

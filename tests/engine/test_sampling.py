@@ -173,6 +173,44 @@ def test_dry_is_the_formula(
         assert _draw(llm, session, history, **options, dry_penalty_last_n=5) == best
 
 
+def test_breakers_of_ones_own(llm: LongContextLLM, session: Session) -> None:
+    """A repetition ends at a text that is one of them, and at no other."""
+    model, best = llm.engine.model, 305
+    (comma,) = model.encode(",")
+    (colon,) = model.encode(":")
+    for token, own in ((comma, [","]), (colon, [":"])):
+        history = [300, 301, token, 303, best, 310, 311, 300, 301, token, 303]
+        options: dict[str, Any] = {"dry_multiplier": 100, "logit_bias": {best: 100}}
+        options["dry_allowed_length"] = 3  # of four, of which the text leaves one
+        assert _draw(llm, session, history, **options, dry_sequence_breakers=own) == best
+        assert _draw(llm, session, history, **options, dry_sequence_breakers=["!"]) != best
+        assert _draw(llm, session, history, **options, dry_sequence_breakers=[]) != best
+        assert (_draw(llm, session, history, **options) == best) == (token == colon)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_mirostat_aims_at_a_surprise(llm: LongContextLLM, version: int) -> None:
+    """The less of it, the likelier what is drawn; with a schema that leaves one token, too."""
+
+    def surprise(tau: float) -> float:
+        drawn = [
+            token.logprob
+            for seed in range(4)
+            for token in llm.generate(
+                PROMPT, max_tokens=40, temperature=1.0, seed=seed, mirostat=version,
+                mirostat_tau=tau, top_logprobs=0,
+            ).logprobs
+        ]  # fmt: skip
+        return -float(np.mean(drawn)) / float(np.log(2))
+
+    calm, wild = surprise(0.5), surprise(6.0)
+    assert calm < 2 < wild
+    held = llm.generate(
+        PROMPT, max_tokens=30, response_schema={"const": "one"}, mirostat=version, temperature=1.0
+    )
+    assert json.loads(held.text) == "one"
+
+
 def test_a_bias_forbids_and_forces(llm: LongContextLLM) -> None:
     """By id, by an id in digits, and by the text of one token; at temperature 0 and above."""
     greedy = llm.generate(PROMPT, max_tokens=1)
@@ -207,6 +245,7 @@ def test_a_bias_names_one_token_of_the_model(llm: LongContextLLM) -> None:
     [
         CONVERSATION,
         {"temperature": 1.5, "xtc_probability": 0.5, "typical_p": 0.9},
+        {"temperature": 2.0, "mirostat": 1},
         {"temperature": 2.0, "mirostat": 2},
         {"temperature": 1.0, "repeat_penalty": 1.2, "repeat_last_n": -1, "top_k": 50},
     ],
@@ -277,7 +316,8 @@ def test_no_combination_of_extremes_fails(llm: LongContextLLM, seed: int) -> Non
     options: Any = {
         name: chance.choice(values) for name, values in EDGES.items() if chance.random() < 0.6
     }
-    options |= {"seed": seed, "mirostat": chance.choice([0, 0, 2])}
+    options |= {"seed": seed, "mirostat": chance.choice([0, 0, 1, 2])}
+    options["dry_sequence_breakers"] = chance.choice([[], ["\n"], ["the", " a ", "é", "."]])
     options["logit_bias"] = {token: chance.choice([-100, 100]) for token in range(300, 900, 7)}
     llm.generate(PROMPT, max_tokens=8, **options)
     held = llm.generate(PROMPT, max_tokens=30, response_schema=SCHEMA, **options)

@@ -78,7 +78,7 @@ def test_without_a_suggestion_conversations_are_sampled_as_ours_are(tmp_path: Pa
         ("temp", -1.0, "temperature is -1.0"),
         ("temp", float("nan"), "temperature is nan"),
         ("top_k", "many", "top_k"),
-        ("mirostat", 1, "mirostat is 1"),
+        ("mirostat", 3, "mirostat is 3"),
         ("sequence", "kfypmt", "sequence is not followed"),
         ("dynatemp", 0.5, "dynatemp is not followed"),
     ],

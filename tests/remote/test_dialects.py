@@ -295,7 +295,10 @@ SAMPLED: dict[str, Any] = {
     "temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05, "presence_penalty": 1,
     "frequency_penalty": 0.5, "repeat_penalty": 1.1, "logit_bias": {5: 1, "6": -100}, "seed": 3,
 }  # fmt: skip
-DRY: dict[str, Any] = {"dry_multiplier": 0.8, "xtc_probability": 0.1, "mirostat": 2}
+DRY: dict[str, Any] = {
+    "dry_multiplier": 0.8, "xtc_probability": 0.1, "mirostat": 2,
+    "dry_sequence_breakers": [".", "\n"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

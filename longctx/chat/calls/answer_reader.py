@@ -34,6 +34,8 @@ class AnswerFormat:
         heads: marks that a prompt may end with and that belong to the answer.
         resumes: what stands between reasoning and the part that follows it.
         speaks: the head of what is said.
+        in_header: with channels, how a call goes on from whom a header is for; None where calls
+            are markup in a message.
         also: another form that they may come in: the family's own, where the model was asked for
             another because its template knows no tools.
     """
@@ -45,6 +47,7 @@ class AnswerFormat:
     heads: tuple[str, ...] = ()
     resumes: str = ""
     speaks: str = ""
+    in_header: CallFormat | None = None
     also: CallFormat | None = None
 
     def head(self, prompt: str) -> str:

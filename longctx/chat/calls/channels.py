@@ -106,6 +106,14 @@ class ChannelReader(Reader):
         self._heard += [*inner.push("".join(pieces)), *inner.end()]
 
 
+def is_in_header(text: str) -> bool:
+    """Whether an answer, as far as it is written, ends in a header."""
+    opened = max(text.rfind(mark) for mark in ("<|channel|>", *_ENDS))
+    if opened < 0:  # the prompt opened it, and the answer goes on there, or says something
+        return text.strip() in ("", "assistant")
+    return text.rfind(_MESSAGE) < opened
+
+
 def _to(header: str) -> str:
     # The last: "commentary to=assistant<|channel|>final" is for the user.
     last = header.rsplit("<|channel|>", 1)

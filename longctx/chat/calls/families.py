@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.format import (
+    HEADER,
     HERMES,
     NUMBER,
     CallFormat,
@@ -61,6 +62,9 @@ FIRST: tuple[Family, ...] = (
             channels=True,
             resumes="<|start|>assistant",
             speaks="<|channel|>final<|message|>",
+            in_header=CallFormat(
+                NamedBody(f"{HEADER}<|message|>"), opening="to=functions.", many=False
+            ),
         ),
     ),
     # Muse: built like it, with calls as markup in a message to a tool.

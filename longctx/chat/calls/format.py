@@ -37,8 +37,8 @@ class NamedBody:
     """The name, a separator, and the arguments as a JSON object: Functionary, Kimi K2, DeepSeek.
 
     Attributes:
-        separator: between the two. :data:`NUMBER` in it stands for the call's number, and
-            :data:`CALL_ID` for its id.
+        separator: between the two. :data:`NUMBER` in it stands for the call's number,
+            :data:`CALL_ID` for its id, and :data:`HEADER` for the rest of a header (gpt-oss).
     """
 
     separator: str
@@ -83,7 +83,7 @@ class BracesBody:
 
 Body: TypeAlias = ObjectBody | NamedBody | ParametersBody | PythonBody | BracesBody
 
-NUMBER, CALL_ID, KEY = "\ue000", "\ue001", "\ue002"
+NUMBER, CALL_ID, KEY, HEADER = "\ue000", "\ue001", "\ue002", "\ue003"
 """Placeholders inside marks: characters of the private use area, which no template writes."""
 
 

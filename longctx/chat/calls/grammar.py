@@ -11,6 +11,7 @@ from typing import Any
 
 from longctx.chat.calls.format import (
     CALL_ID,
+    HEADER,
     KEY,
     NUMBER,
     BracesBody,
@@ -33,6 +34,8 @@ _ID_PATTERN = "/[a-zA-Z0-9]{9}/"
 _PYTHON_TEXT = r"/'([^'\\\n]|\\[nrt'\"\\])*'/"
 _JSON_MARK = re.compile(r'[{}]|, |: |"(?:[^"\\]|\\.)*"')
 _NUMBER_PATTERN = "/[0-9]{1,3}/"
+_HEADER_WORDS = "/[a-z ]{1,24}/"
+_HEADER_MARKS = ("<|channel|>", "<|constrain|>")
 
 
 def call_grammar(
@@ -114,11 +117,14 @@ def literal(mark: str, partition: Partition) -> str:
     Tokens that an answer shows, such as ``<tool_call>`` in many vocabularies, are text.
     """
     out = []
-    for piece in re.split(f"([{NUMBER}{CALL_ID}])", mark):
+    for piece in re.split(f"([{NUMBER}{CALL_ID}{HEADER}])", mark):
         if piece == NUMBER:
             out.append(_NUMBER_PATTERN)
         elif piece == CALL_ID:
             out.append(_ID_PATTERN)
+        elif piece == HEADER:
+            either = " | ".join(literal(each, partition) for each in _HEADER_MARKS)
+            out.append(f"(/ [a-z ]{{0,24}}/)? (({either}) {_HEADER_WORDS}?){{0,2}}")
         else:
             for part in partition(piece):
                 if isinstance(part, SpecialToken) and part.is_control:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.chat.calls.answer_reader import AnswerFormat
+from longctx.chat.calls.channels import is_in_header
 from longctx.chat.calls.format import ObjectBody
 from longctx.errors import RequestError
 from longctx.grammar import Grammar, GrammarMatcher, Guide, TokenTable
@@ -46,6 +47,7 @@ class AnswerGuide(Guide):
         closing: Grammar | None = None,
         budget: int = 0,
     ) -> None:
+        self._style = style
         self._close, self._budget = closing, budget
         self._n_thought = 0
         self._tokens = tokens
@@ -125,11 +127,17 @@ class AnswerGuide(Guide):
             at = self._text.find(mark, self._from)
             if at < 0:
                 continue
-            if (self._text.count(_FENCE, 0, at)) % 2 == 0:
+            if self._may_begin(at):
                 self._start(self._calls, at)
                 if self._matcher is not None:
                     return
             self._move(at + len(mark))
+
+    def _may_begin(self, at: int) -> bool:
+        """Whether a call's mark means a call here: not in code, and with channels in a header."""
+        if self._style.in_header is not None:
+            return is_in_header(self._text[:at])
+        return self._text.count(_FENCE, 0, at) % 2 == 0
 
     def _start(self, grammar: Grammar, at: int) -> None:
         """Hold the answer to a grammar from a place on; where it is past it already, do not."""
@@ -160,6 +168,8 @@ class AnswerGuide(Guide):
 def _triggers(style: AnswerFormat) -> tuple[str, ...]:
     """Marks that surely begin a call: a tag, else the whole of what stands before a name."""
     calls = style.calls
+    if style.in_header is not None:
+        return (style.in_header.opening.rstrip("."),)
     if style.channels:
         return (calls.opening.strip(),)
     first = (calls.section if calls.section.strip() else calls.opening).strip()

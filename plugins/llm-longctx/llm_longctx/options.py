@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -63,6 +64,9 @@ class DescribedOptions(llm.Options):
     thinking: bool | str | None = Field(
         default=None, description="true, false or how much (low): as the chat template has it"
     )
+    dry_sequence_breakers: list[str] | None = Field(
+        default=None, description="Texts behind which DRY begins anew, as a list in JSON"
+    )
     cache: bool | None = Field(
         default=None, description="Keep conversations of 1,024 tokens or more on disk (true)"
     )
@@ -73,6 +77,15 @@ class DescribedOptions(llm.Options):
         """Behind ``-o`` every value is a text."""
         said = value.lower() if isinstance(value, str) else value
         return {"true": True, "false": False}.get(said, value) if isinstance(said, str) else said
+
+    @field_validator("dry_sequence_breakers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Of JSON, behind ``-o``."""
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('pass a list in JSON, such as \'["\\n", ":"]\'') from None
 
     def given(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named options that are set."""
