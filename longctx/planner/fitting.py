@@ -11,6 +11,7 @@ from longctx.model_info import Adapter, ModelInfo, format_bytes
 from longctx.planner.memory import (
     KvType,
     cache_by_layer,
+    can_quantize_kv,
     compute_bytes,
     estimate_memory,
     padded,
@@ -194,7 +195,8 @@ class Fitting:
         weights, cache = (format_bytes(max(each)) for each in (load.weights[:-1], load.cache))
         said = f"At {n_ctx:,} tokens a layer takes {weights} of weights"
         said += f" and {cache} of cache." if self.options.kv_on_gpu else "."
-        if kv_type == "f16" and self.options.gpu_layers == "auto" and self.options.kv_on_gpu:
+        is_open = self.options.gpu_layers == "auto" and self.options.kv_on_gpu
+        if kv_type == "f16" and is_open and can_quantize_kv(self.info, self.options) is None:
             with_q8 = self.place(n_ctx, "q8_0")
             if with_q8.gpu_layers > placement.gpu_layers:
                 said += f" kv_type='q8_0' would place {with_q8.gpu_layers} layers."

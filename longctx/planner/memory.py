@@ -76,9 +76,11 @@ def estimate_memory(
     )
     cache = cache_by_layer(info, n_cells, kv_type, n_ubatch)
     adapters_bytes = sum(adapter.n_bytes for adapter in adapters)
-    places = _places(info, placement or Placement(), cache, compute, adapters_bytes)
+    placement = placement or Placement()
+    visiting = info.weights_layout.largest * options.op_offload * placement.is_visited
+    places = _places(info, placement, cache, compute + visiting, adapters_bytes)
     weights, host_compute = info.weights_bytes, compute
-    if placement is not None and placement.shares:
+    if placement.shares:
         # A place's weights have those of its layers' adapters in them, once a copy.
         there = sum(_part(adapters_bytes, share, placement) for share in placement.shares)
         adapters_bytes += there * (placement.copies - 1)
@@ -94,9 +96,7 @@ def estimate_memory(
         limit_bytes=limit_bytes,
         adapters_bytes=adapters_bytes,
         checkpoints_bytes=checkpoints_bytes(info, kv_type),
-        beside_bytes=_beside_bytes(
-            info, n_ctx, kv_type, attends_on_cpu=placement is None or placement.attends_on_cpu
-        ),
+        beside_bytes=_beside_bytes(info, n_ctx, kv_type, attends_on_cpu=placement.attends_on_cpu),
         places=places,
     )
 

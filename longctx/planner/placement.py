@@ -51,6 +51,11 @@ class Placement(Frozen):
         return is_all and self.kv_on_gpu and not self.expert_layers
 
     @property
+    def is_visited(self) -> bool:
+        """Whether the host holds weights that a GPU computes with where a batch is large."""
+        return bool(self.expert_layers) or self.gpu_layers < self.n_layers
+
+    @property
     def attends_on_cpu(self) -> bool:
         """Whether attention is the processor's work, in some layers at least."""
         return not self.shares or not self.kv_on_gpu or self.gpu_layers < self.n_layers
@@ -92,9 +97,13 @@ class Load:
 
     def device(self, layers: range, n_experts: int, n_placed: int) -> int:
         """Bytes on a device that has these of ``n_placed`` layers."""
-        visits = n_experts > 0 or n_placed < self.n_layers
         own = sum(self.layer(i, n_experts) for i in layers)
-        return own + self.compute + self.visiting * visits if layers else 0
+        return own + self.buffers(n_experts, n_placed) if layers else 0
+
+    def buffers(self, n_experts: int, n_placed: int) -> int:
+        """Bytes on each device beside its layers."""
+        visits = n_experts > 0 or n_placed < self.n_layers
+        return self.compute + self.visiting * visits
 
 
 def margin_bytes(device: Device) -> int:
@@ -152,25 +161,23 @@ def _spread(
     device, room = max(rooms, key=lambda each: each[1])
     if whole <= room:
         return (Share(device=device, n_layers=n_placed),)
+    if sum(_fill(load, [room for _, room in rooms], n_placed, n_experts)) < n_placed:
+        return None
     # Evenly: of the shares of their memory that suffice, the smallest.
-    for step in range(1, _STEPS + 1):
-        filled = [room * step // _STEPS for _, room in rooms]
-        counts = _fill(load, filled, n_placed, n_experts)
-        if sum(counts) == n_placed:
-            return _shares(rooms, counts)
-    return None
+    filled = ([room * step // _STEPS for _, room in rooms] for step in range(1, _STEPS + 1))
+    tried = (_fill(load, each, n_placed, n_experts) for each in filled)
+    return _shares(rooms, next(counts for counts in tried if sum(counts) == n_placed))
 
 
 def _fill(load: Load, rooms: Sequence[int], n_placed: int, n_experts: int) -> list[int]:
     """Layers that each device takes, the last device the last ones, until each is full."""
-    end, counts = load.n_layers, [0] * len(rooms)
+    end, first, counts = load.n_layers, load.n_layers - n_placed, [0] * len(rooms)
     for i in reversed(range(len(rooms))):
-        begin = end
-        while begin > load.n_layers - n_placed:
-            if load.device(range(begin - 1, end), n_experts, n_placed) > rooms[i]:
-                break
-            begin -= 1
-        counts[i], end = end - begin, begin
+        left = rooms[i] - load.buffers(n_experts, n_placed)
+        while end > first and load.layer(end - 1, n_experts) <= left:
+            end -= 1
+            left -= load.layer(end, n_experts)
+            counts[i] += 1
     return counts
 
 

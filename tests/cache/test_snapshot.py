@@ -36,7 +36,8 @@ def test_loaded_sessions_score_as_the_saved_ones(
         assert loaded.tokens == tuple(IDS[:300])
         # A state has no checkpoints, to decode the last token again: a recurrent one reads all.
         forgot = architecture == "mamba"
-        atol = 0.01 if forgot else 1e-5
+        # Sliding cells stand elsewhere, and threads, or a GPU, add them up in another order.
+        atol = 0.01 if forgot or architecture == "gemma3" else 1e-5
         np.testing.assert_allclose(loaded.next_nll(IDS[300:330]), expected, atol=atol)
         assert loaded.prefilled_again == (299 if forgot else 0)
 

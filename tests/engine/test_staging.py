@@ -50,7 +50,10 @@ class Bench:
 
     def __post_init__(self) -> None:
         info = ModelInfo.from_gguf(TINY)
-        plan = plan_context(info, self.n_ctx, method="self-extend", reserve_output=16)
+        # On a GPU nothing is prefilled apart.
+        plan = plan_context(
+            info, self.n_ctx, method="self-extend", reserve_output=16, n_gpu_layers=0
+        )
         self.backend = LlamaCppBackend(info, plan, n_threads=1)
         self.rotator, self.common = KeyRotator(self.backend), CommonContexts(self.backend)
         self.store = None

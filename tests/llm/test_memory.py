@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from longctx._native import supports_gpu_offload
 from tests.conftest import TinyGguf
 
 N_VOCAB = 131_072
@@ -39,15 +40,14 @@ import psutil
 import longctx.server.app
 from longctx import LongContextLLM
 
-# A GPU's own libraries take more, each as it likes.
-options = {"reserve_output": 16, "n_threads": 1, "n_gpu_layers": 0}
-with LongContextLLM(sys.argv[1], 8192, **options) as llm:
+with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1) as llm:
     texts = [topics[name][:600] for name in sorted(topics) if len(topics[name]) > 600][:7]
     llm.chat_batch([[{"role": "user", "content": text}] for text in texts], max_tokens=4)
     print(psutil.Process().memory_info().rss, llm.plan.memory.resident_bytes)
 """
 
 
+@pytest.mark.skipif(supports_gpu_offload(), reason="a GPU's own libraries take more, as they like")
 def test_a_busy_process_holds_what_its_plan_says(tiny_gguf: TinyGguf) -> None:
     """Python, a cache, and the small one in which prompts are prefilled beside answers."""
     model = tiny_gguf("llama", n_layer=8, n_head_kv=8, n_head=8, n_embd=256, n_ctx_train=8192)

@@ -16,6 +16,7 @@ from longctx.planner import (
     SelfExtendConfig,
     estimate_memory,
     plan_context,
+    plan_on,
 )
 from longctx.planner.method import FALLBACK
 from tests.conftest import TinyGguf
@@ -34,8 +35,8 @@ def smollm(demo_gguf: Path) -> ModelInfo:
 
 
 def plan(model: Any, target_ctx: Any, **options: Any) -> ContextPlan:
-    """Plan with memory enough, whatever machine the test runs on."""
-    return plan_context(model, target_ctx, **{"memory_limit": "8GiB", **options})
+    """Plan with memory enough and no GPU, whatever machine the test runs on."""
+    return plan_on((), model, target_ctx, **{"memory_limit": "8GiB", **options})
 
 
 def warned(plan: ContextPlan, about: str) -> bool:
