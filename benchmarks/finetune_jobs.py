@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from finetune import measure as measure_tiny
 from finetune_questions import asked
 
@@ -25,6 +26,7 @@ from longctx._native import supports_gpu_offload
 from longctx.evaluate import perplexity, recall
 from longctx.evaluate.measures.recall import FactScore
 from longctx.finetune import FinetuneProgress, extend
+from longctx.finetune.attention import fast_way
 
 _LEAST_S = {"sweep": 5.0, "train": 15.0, "measure": 5.0}  # below which a job is not begun
 _STRIDE = 512
@@ -43,6 +45,10 @@ class Training:
     def train(self, job: Row, out: Path, seconds: float) -> Row:
         """Make an adapter in ``out``, within so many seconds, and say what came of it."""
         started = time.monotonic()
+        if torch.cuda.is_available():
+            info = ModelInfo.from_gguf(job["model"])
+            way = fast_way(info.n_head, info.n_head_kv, info.head_dim)
+            print(f"attention: {way.__name__}")
         options = {"budget_s": max(1.0, seconds - self._beside_s), "tokens": None, **job["extend"]}
         made = extend(
             job["model"], job["target"], text=Path(job["text"]).read_text("utf-8"), out=out,
