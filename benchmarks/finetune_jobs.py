@@ -45,10 +45,6 @@ class Training:
     def train(self, job: Row, out: Path, seconds: float) -> Row:
         """Make an adapter in ``out``, within so many seconds, and say what came of it."""
         started = time.monotonic()
-        if torch.cuda.is_available():
-            info = ModelInfo.from_gguf(job["model"])
-            way = fast_way(info.n_head, info.n_head_kv, info.head_dim)
-            print(f"attention: {way.__name__}")
         options = {"budget_s": max(1.0, seconds - self._beside_s), "tokens": None, **job["extend"]}
         made = extend(
             job["model"], job["target"], text=Path(job["text"]).read_text("utf-8"), out=out,
@@ -65,7 +61,7 @@ class Training:
             "tokens_per_s": made.tokens / max(made.seconds, 1e-9),
             "loss": made.loss,
             "text_tokens": made.text_tokens,
-            "machine": made.machine,
+            "machine": made.machine + attention(job["model"]),
             "held_out": [look.model_dump() for look in made.held_out],
             "recipe": made.recipe.model_dump(),
         }
@@ -80,6 +76,14 @@ class Training:
                 f"{progress.done:5.1%} step {progress.step:,}, {progress.tokens:,} tokens, "
                 f"{progress.tokens_per_s:,.0f} tokens/s, loss {progress.loss:.3f}"
             )
+
+
+def attention(model: str) -> str:
+    """How a GPU attends: where it is one by one, its kernel was found wrong or is not there."""
+    if not torch.cuda.is_available():
+        return ""
+    info = ModelInfo.from_gguf(model)
+    return f", attention {fast_way(info.n_head, info.n_head_kv, info.head_dim).__name__}"
 
 
 def sweep(job: Row, training: Training, folder: Path, until: float) -> Row:
