@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -184,6 +185,8 @@ def rows_of(job: Row, left: int, training: Training, folder: Path, until: float)
 
 
 def main() -> None:
+    # What a shell starts in the background ignores interrupts, and so would we.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder, number = Path(sys.argv[1]), sys.argv[2]
     work = json.loads((folder / "jobs.json").read_text())
     until: float = work["until"]
