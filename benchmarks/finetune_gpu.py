@@ -50,7 +50,7 @@ _GRACE_S = 8.0  # from the interrupt to the kill
 
 def sweep_jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One seed of all before the next, so that an end at any time leaves whole tables."""
-    tried: dict[str, dict[str, Any]] = {}
+    tried: dict[str, dict[str, Any]] = {"defaults": {}}
     for rank in (16, 64, 4):
         for rate in RATES:
             tried[f"rank {rank}, rate {rate:g}"] = {"rank": rank, "learning_rate": rate}
@@ -60,6 +60,8 @@ def sweep_jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     tried |= {f"{n} tokens a step": {"step_tokens": n} for n in (2048, 65_536)}
     for seed in range(options.seeds):
         for way, changes in tried.items():
+            if options.only and way not in options.only:
+                continue
             name = f"{way}, seed {seed}"
             extend = {"tokens": options.sweep_tokens, "seed": seed, "step_tokens": 16_384}
             yield {
@@ -228,6 +230,7 @@ def main() -> None:
     parser.add_argument("--measurers", type=int, default=3, help="processes that measure at once")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=3, help="recall is over as many")
+    parser.add_argument("--only", nargs="+", help="ways of the sweep, by their names in its table")
     parser.add_argument("--sweep-tokens", type=int, default=2_000_000)
     parser.add_argument("--characters", type=int, default=40_000_000, help="of text, at most")
     parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 16_384, 32_768])

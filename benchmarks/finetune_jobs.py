@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from finetune import measure as measure_tiny
 from finetune_questions import asked
 
@@ -25,6 +27,7 @@ from longctx._native import supports_gpu_offload
 from longctx.evaluate import perplexity, recall
 from longctx.evaluate.measures.recall import FactScore
 from longctx.finetune import FinetuneProgress, extend
+from longctx.finetune.attention import fast_way
 
 _LEAST_S = {"sweep": 5.0, "train": 15.0, "measure": 5.0}  # below which a job is not begun
 _STRIDE = 512
@@ -59,7 +62,7 @@ class Training:
             "tokens_per_s": made.tokens / max(made.seconds, 1e-9),
             "loss": made.loss,
             "text_tokens": made.text_tokens,
-            "machine": made.machine,
+            "machine": made.machine + attention(job["model"]),
             "held_out": [look.model_dump() for look in made.held_out],
             "recipe": made.recipe.model_dump(),
         }
@@ -74,6 +77,14 @@ class Training:
                 f"{progress.done:5.1%} step {progress.step:,}, {progress.tokens:,} tokens, "
                 f"{progress.tokens_per_s:,.0f} tokens/s, loss {progress.loss:.3f}"
             )
+
+
+def attention(model: str) -> str:
+    """How a GPU attends: where it is one by one, its kernel was found wrong or is not there."""
+    if not torch.cuda.is_available():
+        return ""
+    info = ModelInfo.from_gguf(model)
+    return f", attention {fast_way(info.n_head, info.n_head_kv, info.head_dim).__name__}"
 
 
 def sweep(job: Row, training: Training, folder: Path, until: float) -> Row:
@@ -174,6 +185,8 @@ def rows_of(job: Row, left: int, training: Training, folder: Path, until: float)
 
 
 def main() -> None:
+    # What a shell starts in the background ignores interrupts, and so would we.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder, number = Path(sys.argv[1]), sys.argv[2]
     work = json.loads((folder / "jobs.json").read_text())
     until: float = work["until"]

@@ -111,7 +111,7 @@ def attend(
     q, k = q.to(v.dtype), k.to(v.dtype)
     way: Way = one_by_one
     if q.is_cuda and q.dtype != torch.float32:
-        way = _fast_way(q.shape[1], *k.shape[1:])
+        way = fast_way(q.shape[1], *k.shape[1:])
     return way(q, k, v, blocks, scaling)[None], None
 
 
@@ -163,8 +163,8 @@ def _flash_of_all_heads(q: Tensor, k: Tensor, v: Tensor, blocks: Blocks, scaling
 
 
 @lru_cache
-def _fast_way(n_head: int, n_head_kv: int, head_dim: int) -> Way:
-    """The first way in which this torch computes what attention one by one does, with gradients.
+def fast_way(n_head: int, n_head_kv: int, head_dim: int) -> Way:
+    """The first way in which a GPU computes what attention one by one does, with gradients.
 
     The kernel is an operator below torch's public ones, and what builds leave out differs.
     """

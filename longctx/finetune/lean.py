@@ -25,7 +25,6 @@ from longctx.types import Frozen
 _PROBED = 64, 192  # tokens
 _BESIDE = 1.3  # what is held over what is saved: gradients, and what a layer computes with
 _SHARE = {"cpu": 0.5, "cuda": 0.85}  # of the memory that is free
-_CPU_TOKENS = 2048  # together; more is no faster there
 _LOGITS_BYTES = 14  # of each: in the type of the product, in float32, its softmax, its gradient
 
 
@@ -106,9 +105,8 @@ def parts_for(model: TorchModel, info: ModelInfo, sequence_tokens: int, step_tok
     a_token = _BESIDE * (many - few) / (_PROBED[1] - _PROBED[0])
     once = few + _LOGITS_BYTES * min(ROWS, sequence_tokens) * info.n_vocab
     room = _SHARE[model.device.type] * free_bytes(model.device) - once
-    wanted = max(sequence_tokens, step_tokens)
-    if model.device.type == "cpu":
-        wanted = max(sequence_tokens, min(wanted, _CPU_TOKENS))
+    # On a processor several together are no faster than one after the other.
+    wanted = max(sequence_tokens, step_tokens if model.device.type == "cuda" else 0)
     if room >= a_token * sequence_tokens:
         return Parts(n_tokens=min(wanted, int(room / a_token)), checkpointed=False)
     # Kept is what goes into each layer, in float32, beside all of one layer.

@@ -16,7 +16,7 @@ from longctx._native import Model
 from longctx.errors import RequestError
 from longctx.finetune import lean
 from longctx.finetune.batch import in_parts, packed
-from longctx.finetune.lean import checkpoint_layers, made_lean, parts_for
+from longctx.finetune.lean import Parts, checkpoint_layers, fewer, made_lean, parts_for
 from longctx.finetune.loading import load
 from longctx.finetune.lora import matrices, with_lora
 from longctx.finetune.mixture import Mixture, TrainingSequence
@@ -131,6 +131,17 @@ def test_how_many_go_together_follows_from_memory(
     assert parts(2**29)[0] >= 4096
     with pytest.raises(RequestError, match=r"a sequence of 4,096 tokens takes .* shorter ones"):
         parts(2**20)
+
+
+def test_what_did_not_fit_is_made_smaller() -> None:
+    """By halves down to one sequence, then by computing twice; then it is said."""
+    parts, seen = Parts(n_tokens=1000, checkpointed=False), []
+    for _ in range(3):
+        parts = fewer(parts, 300)
+        seen.append((parts.n_tokens, parts.checkpointed))
+    assert seen == [(500, False), (300, False), (300, True)]
+    with pytest.raises(RequestError, match="memory does not suffice for a sequence of 300"):
+        fewer(parts, 300)
 
 
 def test_parts_keep_order_and_take_long_sequences_alone(mixture: Mixture) -> None:

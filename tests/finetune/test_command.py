@@ -72,3 +72,10 @@ def test_what_is_no_time(text: str) -> None:
     """Says the option's name."""
     with pytest.raises(RequestError, match="--budget is"):
         seconds("--budget", text)
+
+
+def test_measuring_what_was_not_trained(tmp_path: Path) -> None:
+    """Is refused, with what to do first."""
+    out = str(tmp_path / "none")
+    done = run("finetune", str(MODEL), *FEW[:2], "--measure-only", "--out", out, ok=False)
+    assert "nothing was trained in" in " ".join(done.stderr.split())

@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None
 
 
 def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
-    """What was trained stays, and it goes on with fewer tokens together."""
+    """What was trained stays, and it goes on; with one sequence alone its layers go twice."""
     said: list[str] = []
 
     def full_once(progress: FinetuneProgress) -> None:
@@ -116,7 +116,8 @@ def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
     made = run(tmp_path, on_progress=full_once, announce=said.append)
     assert seen == [1, -1, 3, 4]
     assert made.tokens == FEW["tokens"]
-    assert "128 tokens go together" in " ".join(said)
+    assert "64 tokens go together" in " ".join(said)
+    assert "layers computed twice" in made.machine
 
 
 def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
