@@ -86,7 +86,7 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 bench: $(DEV)
-	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(BENCHMARKS); do echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" || exit 1; done
 
 # One arena: glibc gives every new thread one of its own and keeps what is freed in it.
 soak: $(DEV)
