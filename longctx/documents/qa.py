@@ -66,8 +66,9 @@ class DocumentQA:
             documents, so that changing them reads nothing again.
         not_found: what to do where the search finds nothing that the question could be about:
             ``"auto"`` says so, without asking the model, where the search is made anyway
-            (``"retrieve"``); ``"say"`` searches under every strategy, for that alone; ``"ask"``
-            asks the model all the same. ``Answer.grounded`` is False in each case. With a
+            (``"retrieve"``), and where documents stand whole and most words of a question for a
+            fact are in none of them; ``"say"`` searches under every strategy, for that alone;
+            ``"ask"`` asks the model all the same. ``Answer.grounded`` is False in each case. With a
             ``response_schema`` the model is always asked.
         min_relevance: what the search must come to, from 0 to 1 (``Answer.relevance``). None is a
             measured limit for the packaged embedder and English texts; others have none.

@@ -27,7 +27,7 @@ def laid_out(
         index: from a character's number to its place in the text; -1 if it has none.
 
     Returns:
-        Texts, and tables as ``[rows, header rows]``, in their order; and how many places are marked.
+        Texts, and tables as ``[rows, header rows]``, in their order; how many places are marked.
     """
     table_at: dict[int, int] = {}
     for number, table in enumerate(tables):
@@ -40,9 +40,7 @@ def laid_out(
     for match in _LINE.finditer(text):
         here = range(match.start(), match.end())
         of_tables = dict.fromkeys(table_at[i] for i in here if i in table_at)
-        kept = "".join(
-            "".join((*marks.get(i, ()), "" if i in table_at else text[i])) for i in here
-        )
+        kept = "".join("".join((*marks.get(i, ()), "" if i in table_at else text[i])) for i in here)
         parts[-1] += kept if kept.strip() or not of_tables else ""
         for number in of_tables:
             if number not in placed:

@@ -1,6 +1,6 @@
 """Where on a PDF's page words and rulings stand, and what of its text nobody sees.
 
-It needs the standard library and what it is given: :mod:`pdf_pages` uses it in a process of its own.
+It needs what it is given and the standard library: :mod:`pdf_pages` uses it in its process.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
             continue
         height = top - bottom
         if letters and not (
-            abs((box[1] + box[3]) - (bottom + top)) < height
-            and -2 < left - box[2] < 0.3 * height
+            abs((box[1] + box[3]) - (bottom + top)) < height and -2 < left - box[2] < 0.3 * height
         ):
             end_word()
         if letters:
@@ -197,7 +196,7 @@ class _Visibility:
 
 
 def _color(get: Any, item: Any) -> str:
-    """"white", "none" where it is transparent, or ""."""
+    """ "white", "none" where it is transparent, or ""."""
     red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
     if not get(item, red, green, blue, alpha):
         return ""

@@ -20,6 +20,9 @@ _MAX_CELLS = 20_000
 _GAP_EMS = 0.9  # white space between words that may part columns
 _MIN_ROWS = 3
 _MAX_WORDS_A_CELL = 5.0
+_DASHES = ("-", "\u2013", "\u2014")  # for no value
+
+_Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def _in_grid(
     v_lines: list[Ruling],
 ) -> Found | None:
     n_rows, n_columns = len(heights) - 1, len(edges) - 1
-    inside: dict[tuple[int, int], list[Word]] = {}
+    inside: dict[_Cell, list[Word]] = {}
     for word in words:
         row = sum(word.middle < height for height in heights) - 1
         column = sum(word.centre > edge for edge in edges) - 1
@@ -159,7 +162,7 @@ def _in_grid(
         for c in range(n_columns):
             if not _covers(h_lines, heights[r + 1], (edges[c] + edges[c + 1]) / 2):
                 _unite(owner, (r, c), (r + 1, c))
-    members: dict[tuple[int, int], list[Word]] = {}
+    members: dict[_Cell, list[Word]] = {}
     for place, there in inside.items():
         members.setdefault(_owner(owner, place), []).extend(there)
     rows = [
@@ -180,16 +183,14 @@ def _covers(lines: Iterable[Ruling], place: float, at: float) -> bool:
     )
 
 
-def _owner(owner: dict[tuple[int, int], tuple[int, int]], place: tuple[int, int]) -> tuple[int, int]:
+def _owner(owner: dict[_Cell, _Cell], place: _Cell) -> _Cell:
     while owner[place] != place:
         owner[place] = owner[owner[place]]
         place = owner[place]
     return place
 
 
-def _unite(
-    owner: dict[tuple[int, int], tuple[int, int]], one: tuple[int, int], other: tuple[int, int]
-) -> None:
+def _unite(owner: dict[_Cell, _Cell], one: _Cell, other: _Cell) -> None:
     a, b = sorted((_owner(owner, one), _owner(owner, other)))
     owner[b] = a
 
@@ -210,10 +211,15 @@ def _split_band(band: list[list[Word]]) -> Iterable[list[list[Word]]]:
     most = max((len(lines) for lines in filled), default=0)
     full = [lines for lines in filled if len(lines) == most]
     heights = [line[0].middle for line in full[0]] if full else []
-    is_rows = most >= _MIN_ROWS and len(full) >= max(2, len(filled) / 2) and all(
-        all(abs(line[0].middle - h) < _TOUCH for line, h in zip(lines, heights, strict=True))
-        for lines in full
-    ) and sum(_is_number(text_of(line)) for lines in full[1:] for line in lines) * 2 >= most
+    is_rows = (
+        most >= _MIN_ROWS
+        and len(full) >= max(2, len(filled) / 2)
+        and all(
+            all(abs(line[0].middle - h) < _TOUCH for line, h in zip(lines, heights, strict=True))
+            for lines in full
+        )
+        and sum(_is_number(text_of(line)) for lines in full[1:] for line in lines) * 2 >= most
+    )
     if not is_rows:
         yield band
         return
@@ -372,7 +378,7 @@ def text_of(words: Sequence[Word]) -> str:
 
 def _is_number(text: str) -> bool:
     solid = "".join(text.split())
-    return solid in ("-", "–", "—") or sum(map(str.isdigit, solid)) * 2 >= max(1, len(solid))
+    return solid in _DASHES or sum(map(str.isdigit, solid)) * 2 >= max(1, len(solid))
 
 
 def _header_rows(rows: list[list[str]]) -> int:
