@@ -65,7 +65,7 @@ def asked_of_rooms(rooms: list[str]) -> list[str]:
 def ask_ours(options: argparse.Namespace, embedder: Any, way: str, text: str) -> tuple[Any, Any]:
     """The model, and a function from a question to an answer and whether it is grounded."""
     target = options.target_ctx if way == "whole" else options.window
-    llm = LongContextLLM(None, target, reserve_output=ANSWER_TOKENS)
+    llm = LongContextLLM(None, target, reserve_output=24)
     qa = DocumentQA(
         llm,
         strategy=way.partition(" ")[0],  # type: ignore[arg-type]  # one of WAYS
@@ -82,7 +82,7 @@ def ask_ours(options: argparse.Namespace, embedder: Any, way: str, text: str) ->
 
 
 def ask_theirs(options: argparse.Namespace, embedder: Any, _: str, text: str) -> tuple[Any, Any]:
-    llm = LongContextLLM(None, options.window, reserve_output=ANSWER_TOKENS)
+    llm = LongContextLLM(None, options.window, reserve_output=24)
     theirs = LlamaIndexPipeline(llm, embedder, {"reference": text}, ANSWER_TOKENS)
     return llm, lambda question: (theirs.ask(question)[0], None)
 

@@ -9,7 +9,7 @@ from longctx.documents.languages import language_of
 from longctx.search.words import words_of
 
 _MARK = re.compile(r"\[[^\[\]]*\bD\d[^\[\]]*\]|\bD\d+(?:\.\d+)?\b")
-_FIGURE = re.compile(r"\d(?:[\d.,'\u2019\u00a0\u202f]*\d)?")
+_FIGURE = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+| \d{3}(?!\d))*")
 _NOT_DIGITS = re.compile(r"\D")
 # A capital inside a sentence; what begins one has a capital anyway.
 _NAME = re.compile(r"(?<=[a-z\u00df-\u00ff,;] )[A-Z\u00c0-\u00de][a-z\u00df-\u00ff]{2,}")
@@ -44,9 +44,15 @@ def unfounded(answer: str, question: str, texts: Iterable[str]) -> tuple[str, ..
     known_figures: set[str] = set()
     known_words: set[str] = set()
     for text in (question, *texts):
-        known_figures.update(_digits(figure) for figure in _FIGURE.findall(text))
+        for figure in _FIGURE.findall(text):
+            # A space may group digits, or part two figures.
+            known_figures.update(map(_digits, (figure, *figure.split(" "))))
         known_words.update(words_of(text))
-    new = [figure for figure in figures if _digits(figure) not in known_figures]
+    new = [
+        figure
+        for figure in figures
+        if _digits(figure) not in known_figures and not known_figures.issuperset(figure.split(" "))
+    ]
     new += [name for name in names if name.casefold() not in known_words]
     return tuple(dict.fromkeys(new))
 

@@ -178,11 +178,18 @@ class DocumentQA:
         """
         return self._put(source, options, replace=True)
 
-    def add_folder(self, path: str | Path) -> AddedFolder:
+    def add_folder(
+        self, path: str | Path, *, encoding: str | None = None, password: str | None = None
+    ) -> AddedFolder:
         """Add every document below a folder, in the order of their paths, or none; those that
         are there already, and have changed, are updated.
 
         They are named by their paths from there, so that two ``__init__.py`` live side by side.
+
+        Args:
+            path: of the folder.
+            encoding: of its text files, see :func:`load_document`.
+            password: of those of its files that have one.
 
         Returns:
             What was added, replaced, and unchanged, and what was skipped and why (see
@@ -191,7 +198,7 @@ class DocumentQA:
         Raises:
             DocumentError: it holds no document that can be read, or a name is already taken.
         """
-        loaded = load_folder(path)
+        loaded = load_folder(path, encoding=encoding, password=password)
         put = self._library.put(incoming_folder(Path(path), loaded), replace=True)
         return AddedFolder(put.added, put.replaced, put.unchanged, loaded.skipped)
 

@@ -232,7 +232,7 @@ def test_grounded_is_what_the_citations_say():
     [
         ("The rent is 1150 pounds, the deposit 2 300 (two thousand).", ()),
         ("It costs 1,250 pounds [D1].", ("1,250",)),
-        ("The landlord is Northgate, the tenant is Lula.", ("Lula",)),
+        ("The tenant is Maria Keller, the landlord is Lula.", ("Lula",)),
         ("1. The rent, 2. the deposit", ()),
         ("In all 41,400 pounds", ("41,400",)),
         ("Das hat der Mieter mit dem Vermieter und dem Richter vereinbart.", ()),

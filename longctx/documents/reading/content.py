@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from longctx.documents.document import Page, Section, Table, sections_of
 from longctx.documents.reading.limits import check_text
@@ -15,12 +16,18 @@ CELL = " | "
 
 @dataclass(frozen=True)
 class Source:
-    """A file's bytes, its name for messages, and what the caller knows about it."""
+    """A file's bytes, its name for messages, and what the caller knows about it.
+
+    ``read_inner`` reads a file that is in it, for a reader of one format does not know the others;
+    ``depth`` is in how many files it lies itself.
+    """
 
     data: bytes
     name: str
     encoding: str | None = None
     password: str | None = None
+    read_inner: Callable[[Source, PurePath], Content] | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,13 @@ class TextBuilder:
         if text not in self.notes:
             self.notes.append(text)
 
-    def embed(self, content: Content, *, gap: str = PARAGRAPH) -> None:
-        """Add what another reader read, with its headings, tables and notes."""
+    def embed(self, content: Content, *, gap: str = PARAGRAPH, below: int = 0) -> None:
+        """Add what another reader read, with its headings (so many levels further down), tables
+        and notes."""
         start = self.block(content.text, gap=gap)
         if start is None:
             return
-        self._headings += [(s.level, s.title, s.start + start) for s in content.sections]
+        self._headings += [(s.level + below, s.title, s.start + start) for s in content.sections]
         self._tables += [
             Table(start=t.start + start, header_end=t.header_end + start, end=t.end + start)
             for t in content.tables
