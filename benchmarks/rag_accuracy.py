@@ -23,18 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from machine import save
-from rag import (
-    ANSWER_TOKENS,
-    COLOURS,
-    PLACES,
-    LlamaIndexPipeline,
-    prose,
-    timed,
-)
+from rag import COLOURS, PLACES, LlamaIndexPipeline, prose, timed
 
 from longctx import LongContextLLM
 from longctx.documents import DocumentQA, SentenceTransformersEmbedder
 
+ANSWER_TOKENS = 24
 SAYING = re.compile(
     r"\bnot (?:in|mentioned|specified|stated|given|provided|found|available|listed|explicitly|"
     r"contain|say|mention|included|known|part of)|\bno (?:mention|information|answer)|n't (?:say|"
@@ -65,7 +59,7 @@ def asked_of_rooms(rooms: list[str]) -> list[str]:
 def ask_ours(options: argparse.Namespace, embedder: Any, way: str, text: str) -> tuple[Any, Any]:
     """The model, and a function from a question to an answer and whether it is grounded."""
     target = options.target_ctx if way == "whole" else options.window
-    llm = LongContextLLM(None, target, reserve_output=24)
+    llm = LongContextLLM(None, target, reserve_output=ANSWER_TOKENS)
     qa = DocumentQA(
         llm,
         strategy=way.partition(" ")[0],  # type: ignore[arg-type]  # one of WAYS
@@ -75,14 +69,14 @@ def ask_ours(options: argparse.Namespace, embedder: Any, way: str, text: str) ->
     qa.add(text, doc_id="reference")
 
     def ask(question: str) -> tuple[str, bool | None]:
-        answer = qa.ask(question)
+        answer = qa.ask(question, max_tokens=ANSWER_TOKENS)
         return answer.text, answer.grounded
 
     return llm, ask
 
 
 def ask_theirs(options: argparse.Namespace, embedder: Any, _: str, text: str) -> tuple[Any, Any]:
-    llm = LongContextLLM(None, options.window, reserve_output=24)
+    llm = LongContextLLM(None, options.window, reserve_output=ANSWER_TOKENS)
     theirs = LlamaIndexPipeline(llm, embedder, {"reference": text}, ANSWER_TOKENS)
     return llm, lambda question: (theirs.ask(question)[0], None)
 
@@ -117,9 +111,9 @@ def says_so(text: str, grounded: bool | None) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=4096, help="of the document")
-    parser.add_argument("--window", type=int, default=2048, help="where it is not whole")
-    parser.add_argument("--target-ctx", type=int, default=8192, help="of whole")
+    parser.add_argument("--tokens", type=int, default=2048, help="of the document")
+    parser.add_argument("--window", type=int, default=1024, help="where it is not whole")
+    parser.add_argument("--target-ctx", type=int, default=4096, help="of whole")
     parser.add_argument("--facts", type=int, default=40)
     parser.add_argument("--absent", type=int, default=10, help="questions without an answer, each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from longctx.documents.document import Page, Section, Table, sections_of
+from longctx.documents.reading.invisible import note_of, told
 from longctx.documents.reading.limits import check_text
 
 PARAGRAPH = "\n\n"
@@ -61,6 +62,7 @@ class TextBuilder:
         self._headings: list[tuple[int, str, int]] = []
         self._page_starts: list[int] = []
         self._tables: list[Table] = []
+        self._n_unseen = 0
         self.notes: list[str] = []
         self.length = 0
 
@@ -125,6 +127,9 @@ class TextBuilder:
         self, *, title: str | None = None, metadata: dict[str, str] | None = None
     ) -> Content:
         """All of it."""
+        if self._n_unseen:
+            self.note(note_of(self._n_unseen))
+            self._n_unseen = 0
         starts = self._page_starts
         pages = tuple(
             Page(number=number, start=start, end=end)
@@ -143,6 +148,8 @@ class TextBuilder:
         )
 
     def _append(self, text: str, gap: str) -> int:
+        text, n_unseen = told(text)
+        self._n_unseen += n_unseen
         check_text(self._name, self.length + len(text))
         if self._parts:
             self._parts.append(gap)
