@@ -111,11 +111,11 @@ def says_so(text: str, grounded: bool | None) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=2048, help="of the document")
-    parser.add_argument("--window", type=int, default=1024, help="where it is not whole")
-    parser.add_argument("--target-ctx", type=int, default=4096, help="of whole")
+    parser.add_argument("--tokens", type=int, default=1024, help="of the document")
+    parser.add_argument("--window", type=int, default=768, help="where it is not whole")
+    parser.add_argument("--target-ctx", type=int, default=2560, help="of whole")
     parser.add_argument("--facts", type=int, default=40)
-    parser.add_argument("--absent", type=int, default=10, help="questions without an answer, each")
+    parser.add_argument("--absent", type=int, default=5, help="questions without an answer, each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--reranker", help="a CrossEncoder's name or folder")
     parser.add_argument("--llama-index", action="store_true")

@@ -60,7 +60,11 @@ def put_together(
 
 
 def _attachments(message: EmailMessage) -> Iterator[Attachment]:
+    # Of a page that was saved whole, these are its pictures and styles.
+    is_page = message.get_content_type() == "multipart/related"
     for part in message.iter_attachments():
+        if is_page and part.get_content_disposition() != "attachment":
+            continue
         name, kind = part.get_filename() or "", part.get_content_type()
         if kind == "message/rfc822":
             inner = part.get_payload()

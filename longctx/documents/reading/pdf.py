@@ -49,6 +49,10 @@ def read(source: Source) -> Content:
         for key, value in opened["metadata"].items()
         if (text := clean(value or "").strip())
     }
+    if attached := [clean(name) or "without a name" for name in opened["attached"]]:
+        names = ", ".join(attached[:10]) + (" …" if len(attached) > 10 else "")
+        files = counted(len(attached), "file")
+        content = content.with_notes(f"{files} attached to it not read: {names}")
     return replace(content, title=metadata.get("title"), metadata=metadata)
 
 

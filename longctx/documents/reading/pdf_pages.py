@@ -24,6 +24,7 @@ _TIRED_BYTES = 1 << 30
 """Memory after which the next file is left to a new process."""
 _MAX_BOOKMARKS = 20_000
 _MAX_ANNOTATIONS = 5_000
+_MAX_ATTACHED = 1_000
 _MAX_PAGE_CHARS = 64_000_000
 _SAMPLE_CHARS = 200
 
@@ -64,7 +65,8 @@ def _answer(request: dict[str, Any], data: bytes) -> None:
     with document:
         form = _form(document)
         metadata = {key: document.get_metadata_value(key) for key in ("Title", "Author", "Subject")}
-        _tell({"n_pages": len(document), "metadata": metadata})
+        attached = list(_attached(document))
+        _tell({"n_pages": len(document), "metadata": metadata, "attached": attached})
         for index in range(request["first"], len(document)):
             try:
                 _tell(_page(pdfium, document, index, form))
@@ -197,6 +199,14 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
     buffer = ctypes.create_string_buffer(n_bytes)
     function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), n_bytes)
     return buffer.raw[: n_bytes - 2].decode("utf-16-le", "replace")
+
+
+def _attached(document: Any) -> Iterator[str]:
+    try:
+        for i in range(min(document.count_attachments(), _MAX_ATTACHED)):
+            yield document.get_attachment(i).get_name()
+    except Exception:  # what is damaged is named nowhere, and the text is read
+        return
 
 
 def _bookmarks(document: Any) -> Iterator[tuple[int, str, int]]:

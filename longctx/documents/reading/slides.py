@@ -64,6 +64,8 @@ def _read(source: Source) -> Content:
         builder.note(f"hidden in the show: slide {', '.join(map(str, hidden))}")
     if left_out["picture"]:
         builder.note(f"{counted(left_out['picture'], 'picture')} not read")
+    if left_out["embedded"]:
+        builder.note(f"{counted(left_out['embedded'], 'embedded file')} not read")
     if n_unseen := left_out["unseen"]:
         builder.note(
             f"{counted(n_unseen, 'place')} that no reader sees (hidden, tiny, or off the slide) "
@@ -107,6 +109,7 @@ class _Slide:
     def _shape(self, shape: Any, *, is_title: bool) -> None:
         if shape.tag == f"{_P}pic":
             self._left_out["picture"] += 1
+        self._left_out["embedded"] += next(shape.iter(f"{_P}oleObj"), None) is not None
         for table in shape.iter(f"{_A}tbl"):
             self._table(table)
             return

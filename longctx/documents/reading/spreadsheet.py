@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from longctx.documents.reading.content import Content, Source, TextBuilder
+from longctx.documents.reading.content import LINE, Content, Source, TextBuilder, counted
 from longctx.documents.reading.limits import MAX_CELLS
 from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.number_formats import NumberFormat, formats_of
@@ -16,6 +16,7 @@ from longctx.documents.reading.package import OLE_MAGIC, Package, main_part
 from longctx.errors import DocumentError, MissingExtraError
 
 _CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,3})(\d{1,7})"[^>]*')
+_HIDDEN_LINE = re.compile(rb'<(?:\w+:)?(?:row|col)\s[^>]*?\bhidden="(?:1|true)"')
 _STYLE = re.compile(rb'\bs="(\d{1,6})"')
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
@@ -72,6 +73,26 @@ class _Shown:
                 found[int(match[2]) - 1, _column(match[1]) - 1] = number_format
         return found
 
+    def beside(self, name: str) -> tuple[list[str], bool]:
+        """The comments on a sheet's cells, and whether some of its rows or columns are hidden."""
+        member = self._members().get(name)
+        if member not in self._package.names:
+            return [], False
+        comments = [
+            f"[comment at {comment.get('ref', '')}: {text}]"
+            for part in self._package.parts_of(member, "comments")
+            for comment in self._package.xml(part).iter("{*}comment")
+            if (text := " ".join("".join(t.text or "" for t in comment.iter("{*}t")).split()))
+        ]
+        return comments, _HIDDEN_LINE.search(self._package.read(member)) is not None
+
+    def left_out(self) -> Iterator[str]:
+        """What the workbook shows that is no cell."""
+        for folder, what in (("xl/charts/chart", "chart"), ("xl/media/", "picture")):
+            n = sum(member.startswith(folder) for member in self._package.names)
+            if n:
+                yield f"{counted(n, what)} not read"
+
     def _members(self) -> dict[str, str]:
         part = main_part(self._package, "xl/workbook.xml")
         related = self._package.related(part)
@@ -112,8 +133,15 @@ def _read(workbook: Any, source: Source, shown: _Shown | None) -> Content:
             builder.note(f"the sheet {metadata.name!r} is hidden")
         builder.block(metadata.name, level=1)
         builder.table(table)
+        comments, has_hidden = shown.beside(metadata.name) if shown else ([], False)
+        for comment in comments:
+            builder.block(comment, gap=LINE)
+        if has_hidden:
+            builder.note(f"rows or columns of the sheet {metadata.name!r} are hidden, and read")
     if not builder.length:
         raise DocumentError(f"{source.name} is a workbook without any value")
+    for note in shown.left_out() if shown else ():
+        builder.note(note)
     return builder.content()
 
 

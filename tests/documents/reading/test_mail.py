@@ -75,6 +75,16 @@ def test_attachments_are_read(read):
     assert document.notes[2].endswith("empty.txt (text/plain): it is empty")
 
 
+def test_a_page_that_was_saved_whole(read):
+    """Its pictures and styles are no attachments."""
+    page = EmailMessage()
+    page["Subject"] = "A page"
+    page.set_content("<p>Seen.", subtype="html")
+    page.add_related(b"p { color: red }", maintype="text", subtype="css", disposition="inline")
+    document = read("a.mhtml", bytes(page))
+    assert (document.text, document.notes) == ("Subject: A page\n\nSeen.", ())
+
+
 def test_mails_in_mails_have_an_end(read):
     """So deep, so many, so large; what lies beyond is a note."""
     message = mail(plain="0")

@@ -9,6 +9,8 @@ import zipfile
 
 import openpyxl
 import pytest
+from openpyxl.chart import BarChart, Reference
+from openpyxl.comments import Comment
 from pptx import Presentation
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
@@ -164,6 +166,25 @@ def test_formulas_have_what_they_last_gave(read):
             given = old.read(name).replace(b"<f>1/8</f><v></v>", b"<f>1/8</f><v>0.125</v>")
             new.writestr(name, given.replace(b"<f>1/8</f><v />", b"<f>1/8</f><v>0.125</v>"))
     assert read("a.xlsx", data.getvalue()).text == "Sheet\n\n12.5% | 2024-05-09\n5% |"
+
+
+def test_what_a_sheet_has_beside_its_cells(read):
+    """Comments are text; charts, pictures and what is hidden are said."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (["part", "price"], ["hub", 480], ["blade", 5]):
+        sheet.append(row)
+    sheet["B2"].comment = Comment("Too dear?", "Ann")
+    chart = BarChart()
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+    sheet.add_chart(chart, "D2")
+    sheet.row_dimensions[3].hidden = True
+    document = read("a.xlsx", saved(book))
+    assert document.text.endswith("hub | 480\nblade | 5\n[comment at B2: Too dear?]")
+    assert document.notes == (
+        "rows or columns of the sheet 'Sheet' are hidden, and read",
+        "1 chart not read",
+    )
 
 
 def test_a_sheet_that_would_fill_the_memory(read, monkeypatch):

@@ -331,6 +331,18 @@ def test_what_reads_it_is_found_where_the_caller_found_it(tmp_path):
     assert done.stdout.strip() == "It passes on delivery.", done.stderr
 
 
+def test_files_in_a_pdf_are_named(tmp_path):
+    """They are not read, and not gone in silence."""
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.set_font("Helvetica")
+    pdf.cell(text="text")
+    pdf.embed_file(bytes=b"a,b", basename="prices.csv")
+    pdf.output(str(tmp_path / "a.pdf"))
+    notes = load_document(tmp_path / "a.pdf").notes
+    assert notes == ("1 file attached to it not read: prices.csv",)
+
+
 def processes() -> set[int]:
     """Children of this process that are alive."""
     return {child.pid for child in psutil.Process().children() if child.status() != "zombie"}
