@@ -179,7 +179,10 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
     out.print()
     for citation in answer.citations:
         out.print(f"  {_shown(citation)}", markup=False, style="dim")
-    if answer.grounded is False and not answer.citations:
+    if answer.unfounded:
+        said = ", ".join(answer.unfounded)
+        out.print(f"  NOT VERIFIED, in no document: {said}", markup=False, style="dim")
+    elif answer.grounded is False and not answer.citations:
         out.print("  nothing in the documents is near this question", style="dim")
     out.print(str(answer.report), markup=False, style="dim")
     return answer
