@@ -27,6 +27,7 @@ _MAX_ANNOTATIONS = 5_000
 _MAX_ATTACHED = 1_000
 _MAX_PAGE_CHARS = 64_000_000
 _SAMPLE_CHARS = 200
+_MAX_LAID_OUT_CHARS = 200_000  # a page of print has some five thousand
 
 
 def main() -> None:
@@ -136,6 +137,8 @@ def _parts(
     from longctx.documents.reading.pdf_places import look
     from longctx.documents.reading.pdf_tables import tables_of
 
+    if n_chars > _MAX_LAID_OUT_CHARS:
+        return [text], 0
     try:
         places = look(pdfium, page, text_page, n_chars)
         tables = tables_of(places.words, places.across, places.down)

@@ -17,6 +17,7 @@ _SHORTEST_RULING = 4.0  # points
 _STRAIGHT = 1.0
 _MAX_SEGMENTS = 2_000  # of one path: drawings have more
 _MAX_OBJECTS = 50_000
+_MAX_GROUNDS = 1_000  # behind one page's text; more are a drawing
 _TINY = 1.5  # points: the height of a line that no reader sees
 _WHITE = 250  # of 255
 _BLANKS = frozenset((0, 9, 10, 13, 32, 160))
@@ -171,6 +172,8 @@ class _Visibility:
             return False
         how = self._drawn(index)
         if how == "":
+            return True
+        if len(self._ink.pictures) + len(self._ink.filled) > _MAX_GROUNDS:
             return True
         if any(_holds(picture, at) for picture in self._ink.pictures):
             return True

@@ -15,8 +15,9 @@ from itertools import pairwise
 from statistics import median
 
 _TOUCH = 3.0  # points, within which lines meet
-_MAX_RULINGS = 5_000
-_MAX_CELLS = 20_000
+# A drawing has more lines than any table; the time that they take is bounded.
+_MAX_CROSSINGS = 1_000_000
+_MAX_COMPARISONS = 3_000_000
 _GAP_EMS = 0.9  # white space between words that may part columns
 _MIN_ROWS = 3
 _MAX_WORDS_A_CELL = 5.0
@@ -88,10 +89,11 @@ def tables_of(
 def _ruled(
     words: Sequence[Word], across: Sequence[Ruling], down: Sequence[Ruling]
 ) -> Iterable[Found]:
-    if len(across) + len(down) > _MAX_RULINGS:
+    if len(across) * len(down) > _MAX_CROSSINGS:
         return
     for heights, edges, h_lines, v_lines in _grids(across, down):
-        if (len(heights) - 1) * (len(edges) - 1) > _MAX_CELLS:
+        n_lines = len(h_lines) + len(v_lines)
+        if len(heights) * (len(edges) * n_lines + len(words)) > _MAX_COMPARISONS:
             continue
         table = _in_grid(words, heights, edges, h_lines, v_lines)
         if table is not None:

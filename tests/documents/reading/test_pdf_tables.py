@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from fpdf import FPDF
 
 from longctx.documents import Document, load_document
 from longctx.documents.chunks import chunks_of
 from longctx.documents.reading.pdf_tables import Ruling, Word, tables_of
+from tests.documents.reading.test_pdf import raw_pdf, shown
 
 ROWS = [["City", "2023", "2024"], ["Hull", "1,204", "1,377"], ["York", "", "88"], ["Ely", "5", "9"]]
 
@@ -105,6 +107,20 @@ def test_what_is_no_table():
     assert rows_of(*[[(0, f"{n}."), (40, "a point of the list")] for n in range(8)]) == []
     assert rows_of([(0, "Hull"), (100, "7")], [(0, "York"), (100, "8")]) == []
     assert rows_of(*[[(0, "10"), (100, "20"), (200, "30")]] * 5) == []
+
+
+@pytest.mark.parametrize("n", [60, 700, 3000])
+def test_a_drawing_costs_no_page(read, n):
+    """Its lines make a grid as fine as graph paper; the text over it is read all the same."""
+    step = 500 / n
+    lines = b"".join(
+        b"50 %.2f m 550 %.2f l S %.2f 50 m %.2f 550 l S " % (at, at, at, at)
+        for at in (50 + step * i for i in range(n))
+    )
+    document = read("a.pdf", raw_pdf([lines + b" 1 g " + shown("Plan of the ground", "floor")]))
+    assert (document.tables, len(document.pages)) == ((), 1)
+    assert "Plan of the ground" in document.text
+    assert not [note for note in document.notes if "could not be read" in note]
 
 
 def test_frames_around_prose_are_no_table():
