@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=40)
     parser.add_argument("--absent", type=int, default=5, help="questions without an answer, each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--asked", type=int, help="so many of the facts; default: all")
+    parser.add_argument("--ways", nargs="+", help="some of them; default: all")
     parser.add_argument("--reranker", help="a CrossEncoder's name or folder")
     parser.add_argument("--llama-index", action="store_true")
     parser.add_argument("--save-as", default="rag_accuracy")
@@ -125,6 +127,7 @@ def main() -> None:
     ways |= {"retrieve, reranked": ask_ours} if options.reranker else {}
     ways |= {"map_reduce": ask_ours}
     ways |= {"LlamaIndex": ask_theirs} if options.llama_index else {}
+    ways = {way: ways[way] for way in options.ways or ways}
     anything = json.loads((Path(__file__).parent / "not_found.json").read_text("utf-8"))["anything"]
     rows: list[dict[str, Any]] = []
     print("| way | seed | facts | other rooms: says so | anything: says so | seconds |")
@@ -135,6 +138,7 @@ def main() -> None:
             with LongContextLLM(None, 8192) as llm:
                 text = prose(llm, options.tokens, skip=seed * options.tokens)
             text, facts, absent = planted(text, options.facts, options.absent, seed)
+            facts = facts[: options.asked]
             for way, opener in ways.items():
                 open_way = partial(opener, options, embedder, way, text)
                 done, seconds = timed(
