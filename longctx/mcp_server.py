@@ -107,7 +107,9 @@ def _in_words(answer: Answer) -> str:
     for citation in answer.citations:
         place = f"{citation.doc_id}{_page(citation.page)}: " if citation.doc_id else ""
         lines.append(f"- {place}“{citation.quote}” ({citation.verdict})")
-    if answer.grounded is False and not answer.citations:
+    if answer.unfounded:
+        lines.append(f"- NOT VERIFIED, in no document: {', '.join(answer.unfounded)}")
+    elif answer.grounded is False and not answer.citations:
         lines.append("- nothing in the documents is near this question")
     return "\n".join(lines)
 

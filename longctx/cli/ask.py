@@ -29,6 +29,21 @@ if TYPE_CHECKING:
     from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
 
 
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(help="Of text files that do not say it, such as cp1252. Default: found out."),
+]
+PasswordOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LONGCTX_DOCUMENT_PASSWORD",
+        help="Of PDFs and Office documents that ask for one; better in the environment, for "
+        "others can read a command.",
+        show_envvar=True,
+    ),
+]
+
+
 @opens_model
 @takes_sampling
 def ask(
@@ -74,6 +89,8 @@ def ask(
     ] = "auto",
     instructions: Annotated[str | None, typer.Option(help="How to answer, in plain words.")] = None,
     max_tokens: MaxTokensOption = None,
+    encoding: EncodingOption = None,
+    password: PasswordOption = None,
     library: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +138,7 @@ def ask(
             budget_tokens=budget,
             path=library,
         )
-        add_all(documents, list(named_files(files)))
+        add_all(documents, list(named_files(files)), encoding=encoding, password=password)
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -162,36 +179,62 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
     out.print()
     for citation in answer.citations:
         out.print(f"  {_shown(citation)}", markup=False, style="dim")
-    if answer.grounded is False and not answer.citations:
+    if answer.unfounded:
+        said = ", ".join(answer.unfounded)
+        out.print(f"  NOT VERIFIED, in no document: {said}", markup=False, style="dim")
+    elif answer.grounded is False and not answer.citations:
         out.print("  nothing in the documents is near this question", style="dim")
     out.print(str(answer.report), markup=False, style="dim")
     return answer
 
 
-def add_all(documents: DocumentQA, files: Sequence[Named]) -> None:
-    """Take files in; one of several that cannot be read is left out, and said."""
+def add_all(
+    documents: DocumentQA,
+    files: Sequence[Named],
+    *,
+    encoding: str | None = None,
+    password: str | None = None,
+) -> None:
+    """Take files in; one of several that cannot be read is left out, and said.
+
+    Args:
+        documents: to add them to.
+        files: and folders.
+        encoding: of text files.
+        password: of those that have one.
+    """
+    from longctx.documents.reading.pdf_process import one_process
+
     unread: list[LongCtxError] = []
-    for named in files:
-        try:
-            _add(documents, named)
-        except (DocumentError, MissingExtraError) as error:
-            unread.append(error)
-            if len(unread) == len(files):
-                raise
-            errors.print(f"skipped: {error}", markup=False)
+    with one_process():
+        for named in files:
+            try:
+                _add(documents, named, {"encoding": encoding, "password": password})
+            except (DocumentError, MissingExtraError) as error:
+                unread.append(error)
+                if len(unread) == len(files):
+                    raise
+                errors.print(f"skipped: {error}", markup=False)
 
 
-def _add(documents: DocumentQA, named: Named) -> None:
+def _add(documents: DocumentQA, named: Named, how: dict[str, str | None]) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        added = (documents.update(read_stdin(), doc_id=named.name or "stdin"),)
+        added = (documents.update(read_stdin(how["encoding"]), doc_id=named.name or "stdin"),)
     elif named.is_folder:
-        loaded = documents.add_folder(named.path)
+        loaded = documents.add_folder(named.path, **how)
         added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (documents.update(Path(named.path), doc_id=named.name),)
+        added = (
+            documents.update(
+                Path(named.path),
+                doc_id=named.name,
+                encoding=how["encoding"],
+                password=how["password"],
+            ),
+        )
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

@@ -43,13 +43,21 @@ def named_files(arguments: Sequence[str]) -> Iterator[Named]:
                 yield one
 
 
-def read_stdin() -> str:
+def read_stdin(encoding: str | None = None) -> str:
     """All of standard input, as text.
 
+    Args:
+        encoding: of it; None is the system's.
+
     Raises:
-        DocumentError: nothing came.
+        DocumentError: nothing came, or it is not in that encoding.
     """
-    text = sys.stdin.read()
+    if encoding is None:
+        text = sys.stdin.read()
+    else:
+        from longctx.documents.reading.encoding import decode
+
+        text = decode(sys.stdin.buffer.read(), "standard input", encoding).text
     if not text.strip():
         raise DocumentError("standard input (-) is empty; pipe a text into the command")
     return text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from longctx.cli.ask import add_all
+from longctx.cli.ask import EncodingOption, PasswordOption, add_all
 from longctx.cli.files import named_files
 from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import MaxTokensOption, ThinkingOption, errors
@@ -34,6 +34,8 @@ def mcp(
         typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
     ] = None,
     max_tokens: MaxTokensOption = None,
+    encoding: EncodingOption = None,
+    password: PasswordOption = None,
     library: Annotated[
         Path | None,
         typer.Option(help="A file that keeps the documents, with what was made of them."),
@@ -70,7 +72,8 @@ def mcp(
             path=library,
         )
         with documents:
-            add_all(documents, list(named_files(files or [])))
+            named = list(named_files(files or []))
+            add_all(documents, named, encoding=encoding, password=password)
             options = conversation_options(llm.sampling_defaults, sampling)
             options |= {"thinking": thinking, "max_tokens": max_tokens}
             server = library_server(documents, options=options)

@@ -173,8 +173,10 @@ class Answer(Frozen):
     """An answer from documents.
 
     ``grounded`` says whether the documents bear it out, as far as that was checked: True if it
-    has citations and each is verified; False if one is not, or the search found nothing that the
-    question could be about; None if it quotes and claims nothing that could be checked.
+    has citations and each is verified; False if one is not, or a figure or a name in it is
+    ``unfounded``, or the search found nothing that the question could be about; None if it quotes
+    and claims nothing that could be checked. ``unfounded`` are figures and names that stand
+    neither in what was read nor in the question; what the model worked out, such as a sum, is one.
     ``relevance`` is how near the search came to the question, from 0 to 1 (the best sentence's
     cosine); None where nothing was searched, or there is no scale for the embedder.
 
@@ -190,6 +192,7 @@ class Answer(Frozen):
     usage: Usage
     reasoning: str = ""
     grounded: bool | None = None
+    unfounded: tuple[str, ...] = ()
     relevance: float | None = None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from longctx.documents.document import Document
 from longctx.documents.load import load_document, name_of
 from longctx.documents.reading.limits import MAX_FOLDER_FILES
+from longctx.documents.reading.pdf_process import one_process
 from longctx.errors import DocumentError, MissingExtraError
 
 # What tools make and people do not read. Hidden files and folders are skipped anyway.
@@ -60,7 +61,9 @@ class AddedFolder:
         return "\n".join([counts, *(f"  {one.path}: {one.reason}" for one in self.skipped)])
 
 
-def load_folder(path: str | Path) -> LoadedFolder:
+def load_folder(
+    path: str | Path, *, encoding: str | None = None, password: str | None = None
+) -> LoadedFolder:
     """Read every document below a folder; ``doc_id`` is the path from there, with slashes.
 
     One bad file does not stop the others: it is listed in ``skipped`` with its error's message,
@@ -68,6 +71,11 @@ def load_folder(path: str | Path) -> LoadedFolder:
     listed, and files that need a package that is not installed. Hidden files and
     folders, and what tools make (``__pycache__``, ``node_modules``, virtual environments, lock
     files) are passed over. Links to folders are not followed.
+
+    Args:
+        path: of the folder.
+        encoding: of its text files, see :func:`load_document`.
+        password: of those of its files that have one.
 
     Raises:
         DocumentError: it is no folder, cannot be listed, holds no document, or has more than
@@ -84,13 +92,16 @@ def load_folder(path: str | Path) -> LoadedFolder:
     except (OSError, ValueError) as error:
         raise DocumentError(f"the folder {root} cannot be listed ({error})") from error
     documents: list[Document] = []
-    for file in files:
-        if file.is_symlink() and not _is_below(file, inside):
-            skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
-        else:
+    with one_process():
+        for file in files:
+            if file.is_symlink() and not _is_below(file, inside):
+                skipped.append(Skipped(file, "a link that leads nowhere, or out of the folder"))
+                continue
             try:
                 doc_id = name_of(file.relative_to(root).as_posix())
-                documents.append(load_document(file, doc_id=doc_id))
+                documents.append(
+                    load_document(file, doc_id=doc_id, encoding=encoding, password=password)
+                )
             except (DocumentError, MissingExtraError) as error:
                 skipped.append(Skipped(file, str(error)))
     if not documents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
@@ -18,8 +19,8 @@ from longctx.documents.read_all import map_reduce, refine
 from longctx.documents.rehearsal import saying_enough
 from longctx.documents.report import describe
 from longctx.documents.retrieve import retrieve
-from longctx.documents.search import Search
-from longctx.errors import RequestError
+from longctx.documents.search import Search, SearchResult
+from longctx.errors import MissingExtraError, RequestError
 from longctx.prompt import Prompt
 from longctx.types import ProgressCallback
 
@@ -60,9 +61,7 @@ class Inquirer:
             tokens = sum(entry.tokens for entry in entries)
         needed = tokens + asking.reserved_tokens
         strategy, reason = choose(self.strategy, question, what, needed, asking.budget_tokens)
-        searched = None
-        if strategy == "retrieve" or self.not_found == "say":
-            searched = self.search.find(entries, asking.query, self.on_search)
+        searched = self._searched(asking, strategy, entries)
         inquiry = partial(
             Inquiry,
             asking,
@@ -100,6 +99,22 @@ class Inquirer:
             blocks = best_at_edges(blocks, ranked)
             everything = asking.prompt(window(blocks, asking.question))
         return inquiry(blocks, everything, compose=self.compose)
+
+    def _searched(
+        self, asking: Asking, strategy: Strategy, entries: Sequence[Entry]
+    ) -> SearchResult | None:
+        """Search where the strategy needs it, or whether it is there at all is in doubt."""
+        if strategy == "retrieve" or self.not_found == "say":
+            return self.search.find(entries, asking.query, self.on_search)
+        if (
+            strategy == "whole"
+            and self.not_found == "auto"
+            and asking.response_schema is None
+            and self.search.is_in_doubt(entries, asking.query)
+        ):
+            with suppress(MissingExtraError):  # nothing else of this question needs it
+                return self.search.find(entries, asking.query, self.on_search)
+        return None
 
     def _everything(self, asking: Asking, entries: Sequence[Entry]) -> Prompt | None:
         """The prompt with every document; None where it is not wanted, or surely too large."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from longctx.documents.answer import Answer, AnswerChunk, Passage, Repeat
 from longctx.documents.asking import AnswerPutOffError, Asking
 from longctx.documents.citations import find_citations
+from longctx.documents.founded import unfounded
 from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block
 from longctx.documents.report import packing_report, passages_of
@@ -93,7 +94,9 @@ class Inquiry:
     def _answer(self, text: str, blocks: Sequence[Block]) -> Answer:
         citations = find_citations(text, blocks)
         is_there = self.searched is None or self.searched.is_there
+        new = unfounded(text, self.asking.question, (b.text for b in blocks)) if blocks else ()
         grounded = all(c.verified for c in citations) if citations else None
+        grounded = False if new else grounded
         notes = self.searched.notes if self.searched else ()
         return Answer(
             text=text,
@@ -111,5 +114,6 @@ class Inquiry:
             usage=self.asking.usage,
             reasoning=self.asking.reasoning,
             grounded=grounded if is_there or grounded else False,
+            unfounded=new,
             relevance=self.searched.relevance if self.searched else None,
         )

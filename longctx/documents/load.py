@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from longctx.documents.document import Document
 from longctx.documents.reading.content import Content, Source
 from longctx.documents.reading.formats import Format, format_of_media_type, format_of_name
 from longctx.documents.reading.limits import MAX_FILE_BYTES, check_text
 from longctx.documents.reading.package import unlocked
+from longctx.documents.reading.pdf_process import one_process
 from longctx.documents.reading.recognise import recognise
 from longctx.errors import DocumentError, RequestError
 
@@ -48,8 +49,9 @@ def load_document(
     data = _read(file)
     if not data:
         raise DocumentError(f"{file} is empty (0 bytes)")
-    source = Source(data, name_of(str(file)), encoding, password)
-    file_format, content = _content(source, file)
+    source = Source(data, name_of(str(file)), encoding, password, read_inner=_inner)
+    with one_process():  # of all that are attached to a mail
+        file_format, content = _content(source, file)
     check_text(file, len(content.text))
     return Document(
         doc_id=doc_id or name_of(file.name),
@@ -71,7 +73,11 @@ def name_of(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _content(source: Source, file: Path) -> tuple[Format, Content]:
+def _inner(source: Source, file: PurePath) -> Content:
+    return _content(source, file)[1]
+
+
+def _content(source: Source, file: PurePath) -> tuple[Format, Content]:
     source = unlocked(source)
     named = format_of_name(file)
     # The name says which kind of text a text is, but for one that is named like a binary.

@@ -66,8 +66,9 @@ class DocumentQA:
             documents, so that changing them reads nothing again.
         not_found: what to do where the search finds nothing that the question could be about:
             ``"auto"`` says so, without asking the model, where the search is made anyway
-            (``"retrieve"``); ``"say"`` searches under every strategy, for that alone; ``"ask"``
-            asks the model all the same. ``Answer.grounded`` is False in each case. With a
+            (``"retrieve"``), and where documents stand whole and most words of a question for a
+            fact are in none of them; ``"say"`` searches under every strategy, for that alone;
+            ``"ask"`` asks the model all the same. ``Answer.grounded`` is False in each case. With a
             ``response_schema`` the model is always asked.
         min_relevance: what the search must come to, from 0 to 1 (``Answer.relevance``). None is a
             measured limit for the packaged embedder and English texts; others have none.
@@ -177,11 +178,18 @@ class DocumentQA:
         """
         return self._put(source, options, replace=True)
 
-    def add_folder(self, path: str | Path) -> AddedFolder:
+    def add_folder(
+        self, path: str | Path, *, encoding: str | None = None, password: str | None = None
+    ) -> AddedFolder:
         """Add every document below a folder, in the order of their paths, or none; those that
         are there already, and have changed, are updated.
 
         They are named by their paths from there, so that two ``__init__.py`` live side by side.
+
+        Args:
+            path: of the folder.
+            encoding: of its text files, see :func:`load_document`.
+            password: of those of its files that have one.
 
         Returns:
             What was added, replaced, and unchanged, and what was skipped and why (see
@@ -190,7 +198,7 @@ class DocumentQA:
         Raises:
             DocumentError: it holds no document that can be read, or a name is already taken.
         """
-        loaded = load_folder(path)
+        loaded = load_folder(path, encoding=encoding, password=password)
         put = self._library.put(incoming_folder(Path(path), loaded), replace=True)
         return AddedFolder(put.added, put.replaced, put.unchanged, loaded.skipped)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.documents.absence import asks_for_a_fact, is_strange, least_relevance
 from longctx.documents.answer import Hit
 from longctx.documents.chunks import Chunk
 from longctx.documents.entry import Entry
@@ -19,21 +20,15 @@ from longctx.documents.reranking import Reranker, reranked
 from longctx.protocols import Embedder
 from longctx.recent import Recent
 from longctx.search.embedders import SentenceTransformersEmbedder
-from longctx.search.words import ASKING, LONG, words_of
 from longctx.types import ProgressCallback
 
 MULTILINGUAL = "intfloat/multilingual-e5-small"
-MIN_RELEVANCE = 0.22
-"""Of the packaged embedder, where the question has words that the documents have not; docs/rag.md
-has what it was measured on."""
-
 # Sentences of so many chunks are compared with the question by themselves.
 _LOOKED_AT = 8
 _KEPT_BYTES = 1 << 24  # of their vectors
 # Documents whose language is looked at: they tell what a library is written in.
 _MOST_LANGUAGES = 100
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
-_BEGINNING = 5  # two words are the same by so many letters
 # Models that were trained on many languages say so by their names.
 _MULTILINGUAL = re.compile(r"multilingual|\be5|bge-m3|labse|xlm|distiluse|jina-embeddings-v3", re.I)
 
@@ -96,10 +91,22 @@ class Search:
             is_there = relevance >= self._min_relevance
         elif self._name is None and not notes:
             relevance = self._relevance(found, query)
-            is_there = relevance >= MIN_RELEVANCE or not _is_strange(query, found)
+            is_there = relevance >= least_relevance(query) or not is_strange(
+                query, (one.chunk.searchable for one in found)
+            )
         if self._reranker is not None:
             found = reranked(self._reranker, query, found)
         return SearchResult(found, relevance, is_there, notes)
+
+    def is_in_doubt(self, entries: Sequence[Entry], question: str) -> bool:
+        """Whether a question for a fact names what no document names, so that a search is worth
+        its while before the model is asked. Costs no embedding."""
+        return (
+            self._min_relevance is None
+            and self._name is None
+            and asks_for_a_fact(question)
+            and is_strange(question, (_all_words_of(entry) for entry in entries))
+        )
 
     def _relevance(self, found: Sequence[Found], query: str) -> float:
         nearest = sorted(found, key=lambda one: -one.similarity)[:_LOOKED_AT]
@@ -140,14 +147,8 @@ class Search:
         return (f"{what} {languages}; embedder={MULTILINGUAL!r} is one of many languages",)
 
 
-def _is_strange(query: str, found: Sequence[Found]) -> bool:
-    """Whether most of what an English question asks about is named nowhere. A vague one ("Where
-    is it?") is not strange, though no sentence is near it."""
-    asked = {
-        word[:_BEGINNING] for word in words_of(query) if len(word) >= LONG and word not in ASKING
-    }
-    named = {word[:_BEGINNING] for one in found for word in words_of(one.chunk.searchable)}
-    return len(asked - named) * 2 >= max(1, len(asked))
+def _all_words_of(entry: Entry) -> str:
+    return f"{entry.document.title or ''}\n{entry.document.text}"
 
 
 def hit(found: Found) -> Hit:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from fpdf import FPDF
 
+from longctx.documents import DocumentQA
+from longctx.testing import ScriptedChatModel
 from tests.cli.test_chat import THINKS
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
@@ -129,3 +132,24 @@ def test_one_file_of_several_that_cannot_be_read(tmp_path: Path) -> None:
     assert "b.txt is empty" in " ".join(done.stderr.split())
     alone = run("ask", str(tmp_path / "b.txt"), "Is it blue?", *OPTIONS, ok=False)
     assert alone.returncode == 1
+
+
+def test_encodings_and_passwords(tmp_path: Path) -> None:
+    """Of files, of those in folders, and of what is piped in; who has none is told."""
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes("Größe".encode("cp850"))
+    pdf = FPDF()
+    pdf.set_encryption("owner", user_password="secret")
+    pdf.add_page()
+    pdf.set_font("Helvetica")
+    pdf.cell(text="The code is 4711.")
+    pdf.output(str(folder / "b.pdf"))
+    library = str(tmp_path / "a.library")
+    asked = ("ask", str(folder), "-", "Why?", "--model", str(TINY), "--target-ctx", "1024")
+    asked += ("--max-tokens", "2", "--library", library, "--encoding", "cp850")
+    assert "asks for a password" in " ".join(run(*asked, stdin="x").stderr.split())
+    run(*asked, "--password", "secret", stdin="Straße")
+    with DocumentQA(ScriptedChatModel([]), path=library) as documents:
+        texts = {document.doc_id: document.text for document in documents.documents}
+    assert texts == {"a.txt": "Größe", "b.pdf": "The code is 4711.", "stdin": "Stra├ƒe"}

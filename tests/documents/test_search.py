@@ -7,7 +7,8 @@ import pytest
 from sentence_transformers import CrossEncoder
 
 from longctx.documents import DocumentQA
-from longctx.documents.search import MIN_RELEVANCE, MULTILINGUAL
+from longctx.documents.absence import MIN_RELEVANCE
+from longctx.documents.search import MULTILINGUAL
 from longctx.errors import RequestError
 from longctx.testing import ScriptedChatModel
 from tests.support.cross_encoder import write_cross_encoder
@@ -171,11 +172,43 @@ def test_what_is_in_the_documents_is_asked(question):
     assert len(llm.calls) == 1
 
 
+def test_a_fact_that_no_whole_document_names_is_said_to_be_missing():
+    """Without the model; a search is made where the words leave a doubt, and not elsewhere."""
+    llm, qa = lease([])
+    answer = qa.ask("Who is the president of Brazil?")
+    assert (answer.strategy, answer.text) == ("whole", "This is not in the documents.")
+    assert answer.grounded is False
+    assert llm.calls == []
+    embedded = []
+    llm, qa = lease(["It is so."], embedder=lambda texts: embedded.append(texts))
+    assert qa.ask("Who is the president of Brazil?").relevance is None
+    assert embedded == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Can you translate the agreement into German?",
+        "Translate the agreement into German.",
+        "What do you think of this landlord, morally speaking?",
+        "Write a poem in the style of Shakespeare.",
+        "What does the document say about giraffes?",
+        "How high?",
+        "Wer ist der Präsident von Brasilien?",
+    ],
+)
+def test_work_on_whole_documents_is_not_looked_for_in_them(question):
+    """Nor is what is vague, named there, or in a language that the limit was not made for."""
+    llm, qa = lease(["x"])
+    answer = qa.ask(question)
+    assert (answer.text, answer.relevance, len(llm.calls)) == ("x", None, 1)
+
+
 def test_each_way_to_deal_with_it():
-    """Whole documents are searched only if that is wanted; a schema is always answered."""
+    """A search may always be made or never count; a schema is always answered."""
     question = "Who is the president of Brazil?"
-    _, qa = lease(["x"])
-    assert (qa.ask(question).strategy, qa.ask(question).relevance) == ("whole", None)
+    _, qa = lease(["x"], not_found="ask")
+    assert (qa.ask(question).text, qa.ask(question).relevance) == ("x", None)
     llm, qa = lease([], not_found="say")
     assert (qa.ask(question).strategy, qa.ask(question).grounded) == ("whole", False)
     assert llm.calls == []
@@ -192,6 +225,26 @@ def test_grounded_is_what_the_citations_say():
     replies = ['"The rent is 1,150 pounds" [D1]', '"The rent is 150 pounds" [D1]', "Yes."]
     _, qa = lease(replies)
     assert [qa.ask(f"How high {n}?").grounded for n in range(3)] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    ("reply", "new"),
+    [
+        ("The rent is 1150 pounds, the deposit 2 300 (two thousand).", ()),
+        ("It costs 1,250 pounds [D1].", ("1,250",)),
+        ("The tenant is Maria Keller, the landlord is Lula.", ("Lula",)),
+        ("1. The rent, 2. the deposit", ()),
+        ("In all 41,400 pounds", ("41,400",)),
+        ("Das hat der Mieter mit dem Vermieter und dem Richter vereinbart.", ()),
+        ("It was in 1987.", ()),
+    ],
+)
+def test_figures_and_names_from_nowhere(reply, new):
+    """An answer that has some is not grounded; those of the question are no news."""
+    _, qa = lease([reply])
+    answer = qa.ask("How high is the rent? It was 900 in 1987.")
+    assert answer.unfounded == new
+    assert (answer.grounded is False) == bool(new)
 
 
 @pytest.mark.parametrize("options", [{"not_found": "x"}, {"min_relevance": 2}])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from longctx.documents.document import Page, Section, Table, sections_of
+from longctx.documents.reading.invisible import note_of, told
 from longctx.documents.reading.limits import check_text
 
 PARAGRAPH = "\n\n"
@@ -15,12 +17,18 @@ CELL = " | "
 
 @dataclass(frozen=True)
 class Source:
-    """A file's bytes, its name for messages, and what the caller knows about it."""
+    """A file's bytes, its name for messages, and what the caller knows about it.
+
+    ``read_inner`` reads a file that is in it, for a reader of one format does not know the others;
+    ``depth`` is in how many files it lies itself.
+    """
 
     data: bytes
     name: str
     encoding: str | None = None
     password: str | None = None
+    read_inner: Callable[[Source, PurePath], Content] | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class TextBuilder:
         self._headings: list[tuple[int, str, int]] = []
         self._page_starts: list[int] = []
         self._tables: list[Table] = []
+        self._n_unseen = 0
         self.notes: list[str] = []
         self.length = 0
 
@@ -100,12 +109,13 @@ class TextBuilder:
         if text not in self.notes:
             self.notes.append(text)
 
-    def embed(self, content: Content, *, gap: str = PARAGRAPH) -> None:
-        """Add what another reader read, with its headings, tables and notes."""
+    def embed(self, content: Content, *, gap: str = PARAGRAPH, below: int = 0) -> None:
+        """Add what another reader read, with its headings (so many levels further down), tables
+        and notes."""
         start = self.block(content.text, gap=gap)
         if start is None:
             return
-        self._headings += [(s.level, s.title, s.start + start) for s in content.sections]
+        self._headings += [(s.level + below, s.title, s.start + start) for s in content.sections]
         self._tables += [
             Table(start=t.start + start, header_end=t.header_end + start, end=t.end + start)
             for t in content.tables
@@ -117,6 +127,9 @@ class TextBuilder:
         self, *, title: str | None = None, metadata: dict[str, str] | None = None
     ) -> Content:
         """All of it."""
+        if self._n_unseen:
+            self.note(note_of(self._n_unseen))
+            self._n_unseen = 0
         starts = self._page_starts
         pages = tuple(
             Page(number=number, start=start, end=end)
@@ -135,6 +148,8 @@ class TextBuilder:
         )
 
     def _append(self, text: str, gap: str) -> int:
+        text, n_unseen = told(text)
+        self._n_unseen += n_unseen
         check_text(self._name, self.length + len(text))
         if self._parts:
             self._parts.append(gap)

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from longctx.documents.reading.content import counted
+from longctx.documents.reading.invisible import note_of, told
 from longctx.errors import DocumentError, MissingExtraError
 
 # UTF-32 before UTF-16: the little-endian mark of the one begins with that of the other.
@@ -97,6 +98,9 @@ def decode(
             f"{name} is binary ({len(data)} bytes), not text; its name may be wrong, or it needs "
             "a tool of its own to turn it into text first"
         )
+    text, n_unseen = told(text)
+    if n_unseen:
+        notes = (*notes, note_of(n_unseen))
     return Decoded(text, decoded.encoding, notes)
 
 

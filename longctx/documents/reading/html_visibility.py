@@ -18,6 +18,13 @@ _OFF_SCREEN = re.compile(
     r"(?:left|top|right|bottom|margin-left|margin-top|text-indent)\s*:\s*-\d{3,}(?:\.\d+)?\s*(?:px|pt|em)",
     re.IGNORECASE,
 )
+_CLIPPED = re.compile(
+    r"clip\s*:\s*rect\(\s*0|clip-path\s*:\s*(?:inset\((?:50|100)%|circle\(0)"
+    r"|(?:^|;)\s*(?:max-)?(?:height|width)\s*:\s*[01](?:px)?\s*(?:;.*)?overflow\s*:\s*hidden"
+    r"|transform\s*:\s*scale\(\s*0\s*\)",
+    re.IGNORECASE,
+)
+_OWN_BACKGROUND = re.compile(r"background(?:-color)?\s*:\s*([^;!]+)", re.IGNORECASE)
 _COLOR = re.compile(r"(?:^|;)\s*color\s*:\s*([^;!]+)", re.IGNORECASE)
 _WHITE = re.compile(
     r"white|#f{3,4}|#f{6}(?:ff)?|rgba?\(\s*255\s*,\s*255\s*,\s*255\s*(?:,\s*1(?:\.0)?\s*)?\)"
@@ -51,9 +58,12 @@ def is_faint(node: LexborNode) -> bool:
     if not attributes:
         return False
     style = attributes.get("style") or ""
-    if style and any(p.search(style) for p in (_TRANSPARENT, _TINY, _OFF_SCREEN)):
+    if style and any(p.search(style) for p in (_TRANSPARENT, _TINY, _OFF_SCREEN, _CLIPPED)):
         return node.tag not in ("html", "body")
     color = match[1] if (match := _COLOR.search(style)) else attributes.get("color") or ""
+    behind = _OWN_BACKGROUND.search(style)
+    if color and behind and color.strip().lower() == behind[1].strip().lower():
+        return True
     return _WHITE.fullmatch(color.strip()) is not None and not _has_background(node)
 
 

@@ -1,14 +1,15 @@
-"""Mail (EML, MHTML): its headers, its body, and which attachments it has."""
+"""Mail (EML, MHTML): its headers, its body, and what is attached to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
 
 from longctx.documents.reading import html
+from longctx.documents.reading.attachments import Attachment, attach
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder
 from longctx.documents.reading.encoding import decode
 from longctx.documents.reading.malformed import malformed
@@ -18,7 +19,8 @@ _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
 def read(source: Source) -> Content:
-    """Read a mail: the plain body where there is one, else the HTML; attachments are named.
+    """Read a mail: the plain body where there is one, else the HTML; then what is attached, each
+    below its name, as far as it is in a format that is read.
 
     Raises:
         DocumentError: it is malformed, or holds no text.
@@ -29,31 +31,50 @@ def read(source: Source) -> Content:
         message = BytesParser(policy=policy.default).parsebytes(source.data)
         headers = {name: _header(message, name) for name in _HEADERS}
         body = _body(message, source)
-        attachments = [
-            part.get_filename() or "without a name" for part in message.iter_attachments()
-        ]
+        attachments = [*_attachments(message)]
     if body is None and not any(headers.values()):
         raise DocumentError(f"{source.name} is no mail: it has neither headers nor a body")
     return put_together(source, headers, body, attachments)
 
 
 def put_together(
-    source: Source, headers: dict[str, str], body: Content | None, attachments: Iterable[str]
+    source: Source,
+    headers: dict[str, str],
+    body: Content | None,
+    attachments: Iterable[Attachment],
 ) -> Content:
-    """Headers a line each, then the body; what is attached is named in a note."""
+    """Headers a line each, then the body, then what is attached; what of that is not read is
+    named in a note."""
     builder = TextBuilder(source.name)
     for name, value in headers.items():
         if value:
             builder.block(f"{name}: {value}", gap=LINE)
     if body is not None:
         builder.embed(body)
-    for name in attachments:
-        builder.note(f"an attachment is not read: {name}")
+    attach(builder, source, attachments)
     metadata = {name.lower(): value for name, value in headers.items() if value}
     return replace(
         builder.content(title=headers["Subject"] or None, metadata=metadata),
         encoding=body.encoding if body else None,
     )
+
+
+def _attachments(message: EmailMessage) -> Iterator[Attachment]:
+    # Of a page that was saved whole, these are its pictures and styles.
+    is_page = message.get_content_type() == "multipart/related"
+    for part in message.iter_attachments():
+        if is_page and part.get_content_disposition() != "attachment":
+            continue
+        name, kind = part.get_filename() or "", part.get_content_type()
+        if kind == "message/rfc822":
+            inner = part.get_payload()
+            forwarded = inner[0] if isinstance(inner, list) and inner else None
+            data = forwarded.as_bytes() if isinstance(forwarded, Message) else b""
+            yield Attachment(name or "a message.eml", kind, data)
+            continue
+        payload = part.get_payload(decode=True)
+        charset = _known(part.get_content_charset())
+        yield Attachment(name, kind, payload if isinstance(payload, bytes) else b"", charset)
 
 
 def _header(message: EmailMessage, name: str) -> str:

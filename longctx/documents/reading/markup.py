@@ -8,9 +8,14 @@ from dataclasses import replace
 
 from longctx.documents.document import Section, sections_of
 from longctx.documents.reading import plain
-from longctx.documents.reading.content import Content, Source
+from longctx.documents.reading.content import Content, Source, counted
 from longctx.documents.reading.front_matter import split_front_matter
-from longctx.documents.reading.markdown import first_title, markdown_sections, markdown_tables
+from longctx.documents.reading.markdown import (
+    first_title,
+    mark_comments,
+    markdown_sections,
+    markdown_tables,
+)
 
 _RST_LINE = re.compile(r"([=\-`:.'\"~^_*+#<>])\1{2,}[ \t]*$")
 _ASCIIDOC = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*?)[ \t]*$")
@@ -27,9 +32,14 @@ _Headings = list[tuple[int, str, int]]
 
 
 def read_markdown(source: Source) -> Content:
-    """Markdown; YAML front matter is metadata and no text."""
+    """Markdown; YAML front matter is metadata and no text. Comments, which no page shows, are
+    marked."""
     content = plain.read(source)
     metadata, text, notes = split_front_matter(content.text)
+    text, n_comments = mark_comments(text)
+    if n_comments:
+        comments = counted(n_comments, "comment")
+        notes += (f"{comments} that no page shows marked [not visible: …]",)
     sections = markdown_sections(text)
     return replace(
         content,

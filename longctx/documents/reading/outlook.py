@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from longctx.documents.reading import html, mail
+from longctx.documents.reading.attachments import Attachment
 from longctx.documents.reading.content import Content, Source
 from longctx.documents.reading.encoding import decode
 from longctx.documents.reading.malformed import malformed
@@ -16,11 +17,13 @@ from longctx.errors import DocumentError, MissingExtraError
 _SUBJECT, _SENDER, _SENDER_ADDRESS, _TO, _CC = "0037", "0C1A", "0C1F", "0E04", "0E03"
 _BODY, _HTML, _HEADERS = "1000", "1013", "007D"
 _NAMES = ("3707", "3704", "3001")
+_DATA, _MIME = "3701", "370E"
 _UNICODE, _STRING8, _BINARY = "001F", "001E", "0102"
 
 
 def read(source: Source) -> Content:
-    """Read sender, recipients, subject and body; attachments are named.
+    """Read sender, recipients, subject and body, then what is attached, each below its name, as
+    far as it is in a format that is read.
 
     Raises:
         DocumentError: it is malformed, or holds no text.
@@ -69,10 +72,12 @@ def _read(file: Any, source: Source) -> Content:
     if content is None and not any(headers.values()):
         raise DocumentError(f"{source.name} holds no text that is read")
     folders = {path[0] for path in file.listdir() if path[0].startswith("__attach")}
-    attachments = [
-        next(filter(None, (text(tag, f"{folder}/") for tag in _NAMES)), "without a name")
-        for folder in sorted(folders)
-    ]
+    attachments = []
+    for folder in sorted(folders):
+        name = next(filter(None, (text(tag, f"{folder}/") for tag in _NAMES)), "")
+        stream = f"{folder}/__substg1.0_{_DATA}{_BINARY}"  # a message in it is a folder instead
+        data = file.openstream(stream).read() if file.exists(stream) else b""
+        attachments.append(Attachment(name, text(_MIME, f"{folder}/"), data))
     content_or_none = mail.put_together(source, headers, content, attachments)
     if content is None:
         return content_or_none.with_notes("its body is in compressed RTF, which is not read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -183,4 +184,4 @@ def unlocked(source: Source) -> Source:
             f"{source.name} is encrypted, and this password does not open it "
             f"({type(error).__name__}: {error})"
         ) from error
-    return Source(plain.getvalue(), source.name, source.encoding)
+    return replace(source, data=plain.getvalue(), password=None)

@@ -8,13 +8,18 @@ from importlib.util import find_spec
 from typing import Any
 
 from longctx.documents.document import Page, sections_of
-from longctx.documents.reading.content import Content, Source
-from longctx.documents.reading.limits import check_text
+from longctx.documents.reading.content import (
+    LINE,
+    PARAGRAPH,
+    Content,
+    Source,
+    TextBuilder,
+    counted,
+)
 from longctx.documents.reading.pdf_process import Lost, PdfProcess
 from longctx.documents.reading.pdf_text import TextRepair, clean, is_garbage
 from longctx.errors import DocumentError, MissingExtraError
 
-_PAGE_GAP = "\n\n"
 _MAX_UNMAPPED = 0.5
 _MAX_LOST = 10
 """Pages that took too long; each costs its limit, and a new process."""
@@ -44,6 +49,10 @@ def read(source: Source) -> Content:
         for key, value in opened["metadata"].items()
         if (text := clean(value or "").strip())
     }
+    if attached := [clean(name) or "without a name" for name in opened["attached"]]:
+        names = ", ".join(attached[:10]) + (" …" if len(attached) > 10 else "")
+        files = counted(len(attached), "file")
+        content = content.with_notes(f"{files} attached to it not read: {names}")
     return replace(content, title=metadata.get("title"), metadata=metadata)
 
 
@@ -85,36 +94,49 @@ def _refused(source: Source, opened: dict[str, Any]) -> DocumentError:
 def _put_together(
     source: Source, read_pages: list[dict[str, Any]], bookmarks: list[Any]
 ) -> Content:
-    texts = [page.get("text", "") for page in read_pages]
+    texts = ["\n".join(map(_flat, page.get("parts", ()))) for page in read_pages]
     garbage = [
         number
-        for number, page in enumerate(read_pages, start=1)
-        if is_garbage(page.get("text", "")) or page.get("unmapped", 0) > _MAX_UNMAPPED
+        for number, (page, text) in enumerate(zip(read_pages, texts, strict=True), start=1)
+        if is_garbage(text) or page.get("unmapped", 0) > _MAX_UNMAPPED
     ]
-    for number in garbage:
-        texts[number - 1] = ""
-    repair = TextRepair(texts)
-    parts: list[str] = []
+    repair = TextRepair([text for n, text in enumerate(texts, start=1) if n not in garbage])
+    builder = TextBuilder(source.name)
     pages: list[Page] = []
     empty: list[int] = []
-    length = 0
-    for number, (page, text) in enumerate(zip(read_pages, texts, strict=True), start=1):
-        whole = "\n".join([*filter(None, [repair(text)]), *_beside(page)])
-        check_text(source.name, length + len(whole))
-        if not whole and number not in garbage and "error" not in page:
+    for number, page in enumerate(read_pages, start=1):
+        before, gap = builder.length, PARAGRAPH
+        start = before
+        for part in () if number in garbage else page.get("parts", ()):
+            if isinstance(part, str):
+                builder.block(repair(part), gap=gap)
+            else:
+                rows, header_rows = part
+                cells = [[repair(cell) for cell in row] for row in rows]
+                builder.table(cells, header_rows=header_rows, gap=gap)
+            gap = LINE if builder.length > before else gap
+        for line in _beside(page):
+            builder.block(line, gap=gap)
+            gap = LINE if builder.length > before else gap
+        if builder.length > before:
+            start = before + len(PARAGRAPH) * (before > 0)
+        elif number not in garbage and "error" not in page:
             empty.append(number)
-        if whole and length:
-            parts.append(_PAGE_GAP)
-            length += len(_PAGE_GAP)
-        pages.append(Page(number=number, start=length, end=length + len(whole)))
-        parts.append(whole)
-        length += len(whole)
-    notes = tuple(_notes(read_pages, empty, garbage))
-    text = "".join(parts)
-    if not text:
+        pages.append(Page(number=number, start=start, end=builder.length))
+    content = builder.content()
+    if not content.text:
         raise _without_text(source, read_pages, garbage)
-    headings = _headings(bookmarks, text, pages)
-    return Content(text, sections=sections_of(headings, length), pages=tuple(pages), notes=notes)
+    headings = _headings(bookmarks, content.text, pages)
+    return replace(
+        content,
+        sections=sections_of(headings, len(content.text)),
+        pages=tuple(pages),
+        notes=tuple(_notes(read_pages, empty, garbage)),
+    )
+
+
+def _flat(part: Any) -> str:
+    return part if isinstance(part, str) else "\n".join(" ".join(row) for row in part[0])
 
 
 def _beside(page: dict[str, Any]) -> Iterator[str]:
@@ -131,6 +153,11 @@ def _notes(pages: list[dict[str, Any]], empty: list[int], garbage: list[int]) ->
         yield (
             f"the text layer of {_numbers(garbage)} is garbage (its font does not say which "
             "letters it shows) and was left out; run `ocrmypdf --force-ocr in.pdf out.pdf`"
+        )
+    if n_hidden := sum(page.get("n_hidden", 0) for page in pages):
+        yield (
+            f"{counted(n_hidden, 'place')} that no reader sees (white, tiny, without ink, or off "
+            "the page) marked [not visible: …]"
         )
     for number, page in enumerate(pages, start=1):
         if "error" in page:

@@ -1,54 +1,88 @@
-"""Reads a PDF in a process of its own: ``python -I pdf_pages.py``, run by :mod:`pdf`.
+"""Reads PDFs in a process of its own: ``python -I pdf_pages.py``, run by :mod:`pdf`.
 
 PDFium is fast C++ that cannot be interrupted and is not safe in threads; a page that takes for
-ever, or the memory of the machine, ends this process and not its parent. It imports nothing of
-longctx, so that it starts at once.
+ever, or the memory of the machine, ends this process and not its parent. Of longctx it imports what
+needs nothing else, so that it starts at once.
 
-Standard input: a line of JSON (``first`` page from 0, ``password``, ``paths`` to import from), then
-the file. Standard output: lines of JSON, one for the document, one for each page, one for the
-bookmarks.
+Standard input, for each file: a line of JSON (``first`` page from 0, ``password``, ``size`` of the
+file, ``paths`` to import from), then the file. Standard output, for each: lines of JSON, one for
+the document, one for each page, one for the bookmarks.
 """
 
 from __future__ import annotations
 
 import ctypes
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _MEMORY_BYTES = 4 << 30
+_TIRED_BYTES = 1 << 30
+"""Memory after which the next file is left to a new process."""
 _MAX_BOOKMARKS = 20_000
 _MAX_ANNOTATIONS = 5_000
+_MAX_ATTACHED = 1_000
 _MAX_PAGE_CHARS = 64_000_000
 _SAMPLE_CHARS = 200
+_MAX_LAID_OUT_CHARS = 200_000  # a page of print has some five thousand
 
 
 def main() -> None:
-    """Answer one request."""
+    """Answer requests until there are no more."""
     _bound_memory()
-    request = json.loads(sys.stdin.buffer.readline())
-    sys.path += request["paths"]  # behind what Python brings: a user's own packages, say
+    _be_light()
+    while line := sys.stdin.buffer.readline():
+        request = json.loads(line)
+        # Behind what Python brings: a user's own packages, say.
+        sys.path += [path for path in request["paths"] if path not in sys.path]
+        _answer(request, sys.stdin.buffer.read(request["size"]))
+        if _peak_bytes() > _TIRED_BYTES:
+            return
+
+
+def _be_light() -> None:
+    """Let modules beside this one be imported without the packages that they are in."""
+    folder = Path(__file__).parent
+    for name in ("longctx.documents.reading", "longctx.documents", "longctx"):
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+        folder = folder.parent
+
+
+def _answer(request: dict[str, Any], data: bytes) -> None:
     import pypdfium2
     import pypdfium2.raw as pdfium
 
-    data = sys.stdin.buffer.read()
     try:
-        document = pypdfium2.PdfDocument(io.BytesIO(data).getvalue(), password=request["password"])
+        document = pypdfium2.PdfDocument(data, password=request["password"])
     except pypdfium2.PdfiumError as error:
         locked = pdfium.FPDF_GetLastError() == pdfium.FPDF_ERR_PASSWORD or "assword" in str(error)
         _tell({"error": str(error), "is_locked": locked})
         return
-    form = _form(document)
-    metadata = {key: document.get_metadata_value(key) for key in ("Title", "Author", "Subject")}
-    _tell({"n_pages": len(document), "metadata": metadata})
-    for index in range(request["first"], len(document)):
-        try:
-            _tell(_page(pdfium, document, index, form))
-        except Exception as error:  # this page is lost, and the others are not
-            _tell({"error": f"{type(error).__name__}: {error}"})
-    _tell({"bookmarks": list(_bookmarks(document))})
+    with document:
+        form = _form(document)
+        metadata = {key: document.get_metadata_value(key) for key in ("Title", "Author", "Subject")}
+        attached = list(_attached(document))
+        _tell({"n_pages": len(document), "metadata": metadata, "attached": attached})
+        for index in range(request["first"], len(document)):
+            try:
+                _tell(_page(pdfium, document, index, form))
+            except Exception as error:  # this page is lost, and the others are not
+                _tell({"error": f"{type(error).__name__}: {error}"})
+        _tell({"bookmarks": list(_bookmarks(document))})
+
+
+def _peak_bytes() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _bound_memory() -> None:
@@ -80,10 +114,12 @@ def _page(pdfium: Any, document: Any, index: int, form: Any) -> dict[str, Any]:
         if n_chars > _MAX_PAGE_CHARS:
             return {"error": f"{n_chars:,} characters on one page, more than the limit"}
         text = text_page.get_text_range() if n_chars else ""
+        parts, n_hidden = _parts(pdfium, page, text_page, text, n_chars)
         fields, comments = _annotations(pdfium, page, form)
         pictures = any(o.type == pdfium.FPDF_PAGEOBJ_IMAGE for o in page.get_objects(max_depth=3))
         return {
-            "text": text,
+            "parts": parts,
+            "n_hidden": n_hidden,
             "fields": fields,
             "comments": comments,
             "has_pictures": pictures,
@@ -91,6 +127,28 @@ def _page(pdfium: Any, document: Any, index: int, form: Any) -> dict[str, Any]:
         }
     finally:
         page.close()
+
+
+def _parts(
+    pdfium: Any, page: Any, text_page: Any, text: str, n_chars: int
+) -> tuple[list[Any], int]:
+    """The text in its parts, and how many places in it no reader sees."""
+    from longctx.documents.reading.pdf_layout import laid_out
+    from longctx.documents.reading.pdf_places import look
+    from longctx.documents.reading.pdf_tables import tables_of
+
+    if n_chars > _MAX_LAID_OUT_CHARS:
+        return [text], 0
+    try:
+        places = look(pdfium, page, text_page, n_chars)
+        tables = tables_of(places.words, places.across, places.down)
+    except Exception:  # tables are an extra: what is damaged costs them, and not the text
+        return [text], 0
+
+    def index(i: int) -> int:
+        return int(pdfium.FPDFText_GetTextIndexFromCharIndex(text_page.raw, i))
+
+    return laid_out(text, tables, places.hidden, index)
 
 
 def _unmapped(pdfium: Any, text_page: Any, n_chars: int) -> float:
@@ -144,6 +202,14 @@ def _string(function: Callable[..., int], *arguments: Any) -> str:
     buffer = ctypes.create_string_buffer(n_bytes)
     function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), n_bytes)
     return buffer.raw[: n_bytes - 2].decode("utf-16-le", "replace")
+
+
+def _attached(document: Any) -> Iterator[str]:
+    try:
+        for i in range(min(document.count_attachments(), _MAX_ATTACHED)):
+            yield document.get_attachment(i).get_name()
+    except Exception:  # what is damaged is named nowhere, and the text is read
+        return
 
 
 def _bookmarks(document: Any) -> Iterator[tuple[int, str, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder, counted
 from longctx.documents.reading.equations import M, equation_text
+from longctx.documents.reading.invisible import CLOSE, OPEN
 from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.package import Package, main_part
 from longctx.errors import DocumentError
@@ -19,6 +20,7 @@ _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _TITLES = ("title", "ctrTitle")
 # Of a notes page: the slide's picture, its number, header, footer and date.
+_TINY = 150  # hundredths of a point
 _NO_NOTES = ("sldImg", "sldNum", "hdr", "ftr", "dt")
 
 
@@ -42,6 +44,7 @@ def _read(source: Source) -> Content:
     slides = package.related(part)
     hidden: list[int] = []
     left_out: Counter[str] = Counter()
+    size = _size(package.xml(part))
     order = (slides.get(e.get(f"{_R}id", "")) for e in package.xml(part).iter(f"{_P}sldId"))
     for number, (_, member) in enumerate(filter(None, order), start=1):
         builder.page()
@@ -51,7 +54,7 @@ def _read(source: Source) -> Content:
         root = package.xml(member)
         if root.get("show") in ("0", "false"):
             hidden.append(number)
-        _Slide(package, member, builder, left_out).write(root)
+        _Slide(package, member, builder, left_out, size).write(root)
     if not builder.length:
         raise DocumentError(
             f"{source.name} shows no text on any slide: it is empty, or all of it is pictures; "
@@ -61,14 +64,27 @@ def _read(source: Source) -> Content:
         builder.note(f"hidden in the show: slide {', '.join(map(str, hidden))}")
     if left_out["picture"]:
         builder.note(f"{counted(left_out['picture'], 'picture')} not read")
+    if left_out["embedded"]:
+        builder.note(f"{counted(left_out['embedded'], 'embedded file')} not read")
+    if n_unseen := left_out["unseen"]:
+        builder.note(
+            f"{counted(n_unseen, 'place')} that no reader sees (hidden, tiny, or off the slide) "
+            "marked [not visible: …]"
+        )
     metadata = package.properties()
     return builder.content(title=metadata.get("title"), metadata=metadata)
 
 
 class _Slide:
     def __init__(
-        self, package: Package, member: str, builder: TextBuilder, left_out: Counter[str]
+        self,
+        package: Package,
+        member: str,
+        builder: TextBuilder,
+        left_out: Counter[str],
+        size: tuple[int, int],
     ) -> None:
+        self._size = size
         self._package = package
         self._member = member
         self._builder = builder
@@ -93,6 +109,7 @@ class _Slide:
     def _shape(self, shape: Any, *, is_title: bool) -> None:
         if shape.tag == f"{_P}pic":
             self._left_out["picture"] += 1
+        self._left_out["embedded"] += next(shape.iter(f"{_P}oleObj"), None) is not None
         for table in shape.iter(f"{_A}tbl"):
             self._table(table)
             return
@@ -105,6 +122,10 @@ class _Slide:
         if body is None:
             return
         gap = "\n\n"
+        if _is_unseen(shape, self._size) and (text := " ".join(_paragraphs(body))):
+            self._left_out["unseen"] += 1
+            self._builder.block(f"{OPEN}{text}{CLOSE}")
+            return
         if is_title:
             text = " ".join(" ".join(_paragraphs(body)).split())
             self._builder.block(text, level=1)
@@ -178,6 +199,37 @@ def _shapes(root: Any) -> Iterator[Any]:
             yield node
         elif node.tag != _FALLBACK:
             stack.extend(reversed(node))
+
+
+def _size(root: Any) -> tuple[int, int]:
+    size = root.find(f"{_P}sldSz")
+    return (_number(size, "cx"), _number(size, "cy")) if size is not None else (0, 0)
+
+
+def _is_unseen(shape: Any, slide: tuple[int, int]) -> bool:
+    """Whether it is hidden, or lies beside the slide, or all of its text is tiny."""
+    named = next(shape.iter(f"{_P}cNvPr"), None)
+    if named is not None and named.get("hidden") in ("1", "true"):
+        return True
+    sizes = {run.get("sz", "") for run in shape.iter(f"{_A}rPr")}
+    if sizes and all(size.isdecimal() and int(size) <= _TINY for size in sizes):
+        return True
+    place = shape.find(f"{_P}spPr/{_A}xfrm")
+    if place is None or place.find(f"{_A}off") is None or not all(slide):
+        return False
+    if next(shape.iterancestors(f"{_P}grpSp"), None) is not None:
+        return False  # its place is in its group
+    offset, extent = place.find(f"{_A}off"), place.find(f"{_A}ext")
+    for axis, length, whole in (("x", "cx", slide[0]), ("y", "cy", slide[1])):
+        start = _number(offset, axis)
+        if start >= whole or start + (_number(extent, length) if extent is not None else 0) <= 0:
+            return True
+    return False
+
+
+def _number(element: Any, name: str) -> int:
+    value = element.get(name, "0")
+    return int(value) if value.lstrip("-").isdecimal() and len(value) < 15 else 0
 
 
 def _placeholder(shape: Any) -> str:

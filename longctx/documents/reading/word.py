@@ -114,6 +114,7 @@ def _left_out(body: Body) -> Iterator[str]:
         ("picture", "picture", "pictures", "not read"),
         ("chart", "chart or diagram", "charts or diagrams", "not read"),
         ("embedded", "embedded file", "embedded files", "not read"),
+        ("faint", "place", "places", "that no reader sees (white or tiny) marked [not visible: …]"),
     ):
         if n[kind]:
             yield f"{counted(n[kind], singular, plural)} {verb}"

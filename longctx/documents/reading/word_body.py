@@ -9,6 +9,8 @@ from typing import Any
 
 from longctx.documents.reading.content import Content, TextBuilder
 from longctx.documents.reading.equations import M, equation_text
+from longctx.documents.reading.invisible import CLOSE, OPEN
+from longctx.documents.reading.word_faint import is_faint
 from longctx.documents.reading.word_numbering import Numbering
 from longctx.documents.reading.word_styles import Styles, W, is_on
 
@@ -27,6 +29,7 @@ _PAGE = "\f"
 _WHITE = {f"{W}tab": "\t", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 _NOTES = {f"{W}{kind}Reference": kind for kind in ("footnote", "endnote", "comment")}
 _MAX_SPAN = 100
+_END_OF_FAINT = object()
 
 
 class Body:
@@ -172,11 +175,15 @@ class Body:
                 )
 
     def _inline(self, element: Any) -> str:
-        """The visible text below an element; ``_PAGE`` where the page ends."""
+        """The visible text below an element, what is white or tiny in marks; ``_PAGE`` where the
+        page ends."""
         pieces: list[str] = []
         stack = [element]
         while stack:
             node = stack.pop()
+            if node is _END_OF_FAINT:
+                pieces.append(CLOSE)
+                continue
             tag = node.tag
             if tag == f"{W}t":
                 pieces.append(node.text or "")
@@ -200,8 +207,17 @@ class Body:
                     self.left_out[kind] += bool(kind)
                 if tag == f"{W}p" and pieces:
                     pieces.append("\n")
+                if tag == f"{W}r" and is_faint(node) and _has_words(node):
+                    pieces.append(OPEN)
+                    stack.append(_END_OF_FAINT)
                 stack.extend(reversed(node))
-        return "".join(pieces)
+        text = "".join(pieces).replace(CLOSE + OPEN, "")  # runs beside each other are one
+        self.left_out["faint"] += text.count(OPEN)
+        return text
+
+
+def _has_words(run: Any) -> bool:
+    return any((text.text or "").strip() for text in run.iter(f"{W}t"))
 
 
 def _own(element: Any, name: str) -> list[Any]:

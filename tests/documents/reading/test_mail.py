@@ -30,12 +30,76 @@ HEADERS = "From: Ada <ada@example.org>\nTo: bob@example.org\nSubject: Risiko fü
 def test_the_plain_body_is_preferred(read):
     """Headers are decoded; the same words in HTML are not read twice."""
     message = mail(plain="Größe.\n", html="<p>Gr&ouml;&szlig;e.")
-    message.add_attachment(b"x", maintype="application", subtype="pdf", filename="offer.pdf")
+    message.add_attachment(b"%PDF-1.7", maintype="application", subtype="pdf", filename="offer.pdf")
     document = read("a.eml", bytes(message))
     assert document.text == f"{HEADERS}\n\nGröße."
     assert document.title == "Risiko für Käufer"
     assert document.metadata["from"] == "Ada <ada@example.org>"
-    assert document.notes == ("an attachment is not read: offer.pdf",)
+    (note,) = document.notes
+    assert note.startswith("an attachment is not read: offer.pdf (application/pdf): ")
+
+
+def with_attachments(*files: tuple[str, str, bytes]) -> EmailMessage:
+    """A mail with these: names, media types, data."""
+    message = mail(plain="See below.\n")
+    for name, media_type, data in files:
+        maintype, subtype = media_type.split("/")
+        message.add_attachment(data, maintype=maintype, subtype=subtype, filename=name)
+    return message
+
+
+def test_attachments_are_read(read):
+    """Each in its format, below its name, with its headings and tables; others are named."""
+    document = read(
+        "a.eml",
+        bytes(
+            with_attachments(
+                ("notes.md", "application/octet-stream", b"# Risk\n\nIt passes."),
+                ("prices.csv", "text/csv", "Größe;Preis\n7;480\n".encode("cp1252")),
+                ("logo.png", "image/png", b"\x89PNG\r\n\x1a\n" + b"\x00" * 60),
+                ("page", "text/html", b"<p>Hello <b>you</b>"),
+                ("empty.txt", "text/plain", b""),
+            )
+        ),
+    )
+    assert document.text == (
+        f"{HEADERS}\n\nSee below.\n\nAttachment: notes.md\n\n# Risk\n\nIt passes.\n\n"
+        "Attachment: prices.csv\n\nGröße;Preis\n7;480\n\n\nAttachment: page\n\nHello you"
+    )
+    at = document.text.index
+    assert document.headings_at(at("It passes")) == ("Attachment: notes.md", "Risk")
+    assert document.header_at(at("7;480")) == "Größe;Preis\n"
+    assert document.notes[0].startswith("prices.csv: its encoding was guessed")
+    assert document.notes[1].startswith("an attachment is not read: logo.png (image/png): ")
+    assert "PNG image; run OCR" in document.notes[1]
+    assert document.notes[2].endswith("empty.txt (text/plain): it is empty")
+
+
+def test_a_page_that_was_saved_whole(read):
+    """Its pictures and styles are no attachments."""
+    page = EmailMessage()
+    page["Subject"] = "A page"
+    page.set_content("<p>Seen.", subtype="html")
+    page.add_related(b"p { color: red }", maintype="text", subtype="css", disposition="inline")
+    document = read("a.mhtml", bytes(page))
+    assert (document.text, document.notes) == ("Subject: A page\n\nSeen.", ())
+
+
+def test_mails_in_mails_have_an_end(read):
+    """So deep, so many, so large; what lies beyond is a note."""
+    message = mail(plain="0")
+    for depth in range(1, 6):
+        outer = mail(plain=str(depth))
+        outer.add_attachment(message)
+        message = outer
+    document = read("a.eml", bytes(message))
+    assert [line for line in document.text.split("\n") if line.isdecimal()] == ["5", "4", "3", "2"]
+    assert "a message.eml (message/rfc822): it lies too deep" in document.notes[0]
+    many = with_attachments(*[(f"{n}.txt", "text/plain", b"x") for n in range(60)])
+    document = read("b.eml", bytes(many))
+    assert "Attachment: 49.txt" in document.text
+    assert "Attachment: 50.txt" not in document.text
+    assert len(document.notes) == 10
 
 
 def test_html_alone_is_read_as_html(read):
@@ -94,8 +158,24 @@ def test_outlook(read):
         "From: Ada <ada@example.org>\nTo: Bob\nDate: Thu, 9 May 2024 10:00:00 +0200\n"
         "Subject: Risk\n\nIt passes\non delivery. And more."
     )
-    assert document.notes == ("an attachment is not read: a.pdf",)
+    assert document.notes == ("an attachment is not read: a.pdf: it is empty",)
     assert document.media_type == "application/vnd.ms-outlook"
+
+
+def test_attachments_of_outlook(read):
+    """As those of other mails."""
+    folder = "__attach_version1.0_#00000000"
+    document = read(
+        "a.msg",
+        outlook(
+            property_of("0037", "Risk"),
+            property_of("1000", "See below." + " And more." * 100),
+            (f"{folder}/__substg1.0_3707001F", "a.html".encode("utf-16-le")),
+            (f"{folder}/__substg1.0_37010102", b"<p>It passes." + b"<p>On delivery." * 400),
+        ),
+    )
+    assert "\n\nAttachment: a.html\n\nIt passes.\n\nOn delivery." in document.text
+    assert document.notes == ()
 
 
 def test_outlook_in_html_or_rtf(read):

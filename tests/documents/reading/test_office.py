@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import re
+import zipfile
 
 import openpyxl
 import pytest
+from openpyxl.chart import BarChart, Reference
+from openpyxl.comments import Comment
 from pptx import Presentation
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
@@ -94,8 +98,6 @@ def book():
     sheet.merge_cells("A5:A6")
     sheet["B5"], sheet["B6"] = 1, 2
     other = book.create_sheet("Dates")
-    import datetime
-
     other["B2"], other["C2"] = "due", "on"
     other["B3"], other["C3"] = "May", datetime.date(2024, 5, 9)
     return book
@@ -112,6 +114,77 @@ def test_sheets(read, book):
     assert document.header_at(document.text.index("blade")) == "part | price | paid\n"
     book["Dates"].sheet_state = "hidden"
     assert read("b.xlsx", saved(book)).notes == ("the sheet 'Dates' is hidden",)
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "text"),
+    [
+        ("0.0%", 0.075, "7.5%"),
+        ("0%", -0.5, "-50%"),
+        ("0.00", 2.675, "2.68"),
+        ("#,##0", 1234567.5, "1,234,568"),
+        ("#,##0.00", 0.5, "0.50"),
+        ("#,###", 0, ""),
+        ("0.0##", 1.25, "1.25"),
+        ("000", 7, "007"),
+        ('#,##0.00 "€"', 480_000, "480,000.00 €"),
+        ("[$€-407]#,##0", -1200, "-€1,200"),
+        ('"$"#,##0.00_);("$"#,##0.00)', -3.5, "($3.50)"),
+        ('_("$"* #,##0.00_);_("$"* (#,##0.00);_("$"* "-"??_);_(@_)', 0, "$-"),
+        ('_("$"* #,##0.00_);_("$"* (#,##0.00);_("$"* "-"??_);_(@_)', 12, "$12.00"),
+        ("[Red]0.0;[Blue]-0.0", -1.25, "-1.3"),
+        ('0.0,,"M"', 1_250_000, "1.3M"),
+        ('0" kg"', 5, "5 kg"),
+        ("General", 0.075, "0.075"),
+        ("# ?/?", 0.5, "0.5"),
+        ("0.00E+00", 1250, "1250"),
+        ("[<1]0.0;0", 0.5, "0.5"),
+        ("000-0000", 5551234, "5551234"),
+        ('"n/a"', 7, "n/a"),
+    ],
+)
+def test_numbers_stand_as_the_sheet_shows_them(read, code, value, text):
+    """Percentages, decimals, currencies; in a format that is not known, as they are."""
+    book = openpyxl.Workbook()
+    book.active.append(["name", "value", "end"])
+    book.active.append(["hub", value, "x"])
+    book.active["B2"].number_format = code
+    cells = read("a.xlsx", saved(book)).text.split("\n")[-1].split(" | ")
+    assert cells == ["hub", text, "x"]
+
+
+def test_formulas_have_what_they_last_gave(read):
+    """In the format of their cell; dates are dates, and text stays text."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet["A1"], sheet["A2"], sheet["B1"] = "=1/8", "5%", datetime.date(2024, 5, 9)
+    sheet["A1"].number_format, sheet["B1"].number_format = "0.0%", "d. mmm yyyy"
+    sheet["A2"].number_format = "0.00"
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved(book))) as old, zipfile.ZipFile(data, "w") as new:
+        for name in old.namelist():
+            given = old.read(name).replace(b"<f>1/8</f><v></v>", b"<f>1/8</f><v>0.125</v>")
+            new.writestr(name, given.replace(b"<f>1/8</f><v />", b"<f>1/8</f><v>0.125</v>"))
+    assert read("a.xlsx", data.getvalue()).text == "Sheet\n\n12.5% | 2024-05-09\n5% |"
+
+
+def test_what_a_sheet_has_beside_its_cells(read):
+    """Comments are text; charts, pictures and what is hidden are said."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (["part", "price"], ["hub", 480], ["blade", 5]):
+        sheet.append(row)
+    sheet["B2"].comment = Comment("Too dear?", "Ann")
+    chart = BarChart()
+    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=3), titles_from_data=True)
+    sheet.add_chart(chart, "D2")
+    sheet.row_dimensions[3].hidden = True
+    document = read("a.xlsx", saved(book))
+    assert document.text.endswith("hub | 480\nblade | 5\n[comment at B2: Too dear?]")
+    assert document.notes == (
+        "rows or columns of the sheet 'Sheet' are hidden, and read",
+        "1 chart not read",
+    )
 
 
 def test_a_sheet_that_would_fill_the_memory(read, monkeypatch):

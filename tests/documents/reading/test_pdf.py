@@ -8,11 +8,12 @@ import sys
 import zlib
 from pathlib import Path
 
+import psutil
 import pytest
 from fpdf import FPDF
 from fpdf.enums import EncryptionMethod
 
-from longctx.documents import load_document
+from longctx.documents import load_document, load_folder
 from longctx.documents.reading import pdf_process
 from longctx.errors import DocumentError
 
@@ -328,3 +329,74 @@ def test_what_reads_it_is_found_where_the_caller_found_it(tmp_path):
         check=False,
     )
     assert done.stdout.strip() == "It passes on delivery.", done.stderr
+
+
+def test_files_in_a_pdf_are_named(tmp_path):
+    """They are not read, and not gone in silence."""
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.set_font("Helvetica")
+    pdf.cell(text="text")
+    pdf.embed_file(bytes=b"a,b", basename="prices.csv")
+    pdf.output(str(tmp_path / "a.pdf"))
+    notes = load_document(tmp_path / "a.pdf").notes
+    assert notes == ("1 file attached to it not read: prices.csv",)
+
+
+def processes() -> set[int]:
+    """Children of this process that are alive."""
+    return {child.pid for child in psutil.Process().children() if child.status() != "zombie"}
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started for PDFs, one entry each."""
+    found = []
+    popen = subprocess.Popen
+
+    def start(*args, **options):
+        found.append(args)
+        return popen(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return found
+
+
+def test_a_folder_is_read_by_one_process(tmp_path, started):
+    """A file that is no PDF, or is locked, does not end it; when the folder is read, it is gone."""
+    before = processes()
+    for n in range(4):
+        write_pdf(tmp_path / f"{n}.pdf", [f"text {n}", "more"])
+    (tmp_path / "2b.pdf").write_bytes(b"%PDF-1.7 no more")
+    write_pdf(tmp_path / "3b.pdf", ["secret"], owner_password="o", user_password="u")
+    loaded = load_folder(tmp_path)
+    assert [d.text for d in loaded.documents] == [f"text {n}\n\nmore" for n in range(4)]
+    assert [s.path.name for s in loaded.skipped] == ["2b.pdf", "3b.pdf"]
+    assert len(started) == 1
+    assert processes() <= before
+    load_document(tmp_path / "0.pdf")
+    assert len(started) == 2
+
+
+def test_a_folder_goes_on_behind_what_ends_a_process(tmp_path, started, monkeypatch):
+    """A page that takes too long costs that page and two processes, and no other file."""
+    monkeypatch.setattr(pdf_process, "PAGE_SECONDS", 1.5)
+    for_ever = b"BT /F 9 Tf 9 9 Td %s ET" % (b"(hello world) Tj\n" * 1_500_000)
+    write_pdf(tmp_path / "a.pdf", ["first"])
+    (tmp_path / "b.pdf").write_bytes(raw_pdf([shown("One"), for_ever, shown("Three")]))
+    write_pdf(tmp_path / "c.pdf", ["last"])
+    texts = [document.text for document in load_folder(tmp_path).documents]
+    assert texts == ["first", "One\n\nThree", "last"]
+    assert len(started) == 2
+
+
+def test_what_ended_a_used_process_is_tried_in_a_new_one(tmp_path, started):
+    """Its memory may have been used up by the files before."""
+    path = write_pdf(tmp_path / "a.pdf", ["text"])
+    with pdf_process.one_process():
+        load_document(path)
+        (process,) = psutil.Process().children()[-1:]
+        process.kill()
+        process.wait()
+        assert load_document(path).text == "text"
+    assert len(started) == 2
