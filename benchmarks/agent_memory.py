@@ -7,6 +7,7 @@ have made use of. Every turn that tells is answered with a scripted "OK" (by sch
 models repeat themselves. Questions are asked of a copy, so that no answer teaches the next.
 
     python benchmarks/agent_memory.py [--model tiny|demo] [--turns 500] [--threads 2]
+    python benchmarks/agent_memory.py --way langgraph deepagents    # their summarising, same server
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+from agent_memory_frameworks import WAYS, Talker, served
 from machine import save
 
 from longctx import LongContextLLM
@@ -83,10 +85,10 @@ class Metered:
         return self._llm.stream_chat(messages, **options)
 
 
-def script(n_turns: int, rng: random.Random) -> list[Turn]:
+def script(n_turns: int, rng: random.Random, n_facts: int | None = None) -> list[Turn]:
     """60 facts of three versions each in 500 turns, and as many in proportion in fewer."""
     distances = [d for d in DISTANCES if d <= 0.8 * n_turns]
-    n_facts = max(len(distances), 60 * n_turns // 500)
+    n_facts = n_facts or max(len(distances), 60 * n_turns // 500)
     free = set(range(n_turns))
     turns: dict[int, Turn] = {}
     rooms = rng.sample(range(100, 1000), n_facts)
@@ -168,6 +170,33 @@ def talk(
     }
 
 
+def talk_elsewhere(way: str, llm: LongContextLLM, url: str, turns: list[Turn]) -> Figures:
+    """The whole conversation under a framework's agent, over the server."""
+    talker = Talker(way, llm, url)
+    names = ("asked", "known", "older", "in the prompt")
+    counts: dict[str, Counter[int]] = {name: Counter() for name in names}
+    by_turn, summaries = [], 0
+    started = time.perf_counter()
+    for turn in turns:
+        # A question is asked of a copy, and then told as the others are.
+        if turn.distance:
+            answer = talker.ask(turn.text)
+            counts["asked"][turn.distance] += 1
+            counts["known"][turn.distance] += turn.newest in answer.text
+            counts["older"][turn.distance] += any(code in answer.text for code in turn.older)
+            counts["in the prompt"][turn.distance] += turn.newest in answer.prompt
+        said = talker.tell(turn.text)
+        by_turn.append(said.prefilled)
+        summaries += said.summaries
+    return {
+        **{name: dict(counter) for name, counter in counts.items()},
+        "prefilled_tokens": sum(by_turn),
+        "prefilled_by_turn": by_turn,
+        "compactions": ["summary"] * summaries,
+        "seconds": time.perf_counter() - started,
+    }
+
+
 def table(rows: dict[str, Figures]) -> str:
     """For the documentation."""
     distances = list(next(iter(rows.values()))["asked"])
@@ -193,20 +222,27 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--target-ctx", type=int, default=None)
+    parser.add_argument("--facts", type=int, default=None)
+    parser.add_argument("--way", nargs="*", choices=("longctx", *WAYS), default=["longctx"])
     parser.add_argument("--policies", nargs="*", choices=list(POLICIES), default=list(POLICIES))
     options = parser.parse_args()
     path = TINY if options.model == "tiny" else None
     target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
-    turns = script(options.turns, random.Random(0))
+    turns = script(options.turns, random.Random(0), options.facts)
     rows: dict[str, Figures] = {}
-    for name in options.policies:
+    policies_too = options.policies if "longctx" in options.way else []
+    for name in [*policies_too, *(way for way in options.way if way in WAYS)]:
         with LongContextLLM(
             path, target, reserve_output=24, n_threads=options.threads, seed=0
         ) as llm:
-            rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
+            if name in POLICIES:
+                rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
+            else:
+                with served(llm) as url:
+                    rows[name] = talk_elsewhere(name, llm, url, turns)
         print(table({name: rows[name]}), flush=True)
     print(table(rows))
-    stem = f"agent_memory_{options.model}"
+    stem = "_".join(["agent_memory", options.model, *(w for w in options.way if w in WAYS)])
     print("raw figures:", save(stem, {"options": vars(options), "policies": rows}))
 
 
