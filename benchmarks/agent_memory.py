@@ -144,7 +144,7 @@ def talk(
         # As it was before the question.
         before = agent.conversation
         said = len(before.transcript) - 2
-        state = SavedAgent.of(before, ()).model_copy(
+        state = SavedAgent.of(before).model_copy(
             update={
                 "messages": before.transcript[:said],
                 "shown": tuple(s for s in before.shown if s.index is None or s.index < said),

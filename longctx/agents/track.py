@@ -27,13 +27,13 @@ from longctx.agents.recalling import own_words, with_background
 from longctx.agents.report import TurnRecord
 from longctx.agents.results import result_of, stopped_result, unbegun_result
 from longctx.agents.settings import Background, Setup
-from longctx.agents.toolbox import tools_by_name
+from longctx.agents.toolbox import Toolbox, tools_by_name
 from longctx.agents.traces import RunTrace, run_trace
 from longctx.agents.view import View, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import LongCtxError, RequestError
 from longctx.options import RunOptions
-from longctx.types import Message, ToolSchema, WindowReport
+from longctx.types import Message, WindowReport
 
 logger = logging.getLogger("longctx")
 
@@ -44,13 +44,12 @@ class Track:
     """A conversation, what is known of it, and the run that is under way.
 
     Args:
-        setup: whose tools it has, under the names they have at its beginning.
+        setup: whose tools it has.
         conversation: what it begins with.
 
     Attributes:
         conversation: as far as it has come.
-        tools: what may be called, built-in tools included, by name.
-        schemas: theirs.
+        toolbox: what may be called, built-in tools included; renewed at the beginning of a run.
         window: after the last step; None before the first.
         records: of its runs.
         archive: finds earlier turns.
@@ -62,14 +61,13 @@ class Track:
 
     def __init__(self, setup: Setup, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.tools = tools_by_name(setup.tools)
-        if setup.tools and setup.read_back and setup.policy is not policies.keep_everything:
-            built_in = [read_result_tool(lambda: self.conversation.transcript)]
+        given = list(setup.tools)
+        if given and setup.read_back and setup.policy is not policies.keep_everything:
+            given.append(read_result_tool(lambda: self.conversation.transcript))
             # What slides out is still shown, as far as anyone can tell from here.
-            if RECALL not in self.tools and not setup.is_endless:
-                built_in.append(recall_tool(self._find))
-            self.tools = tools_by_name([*setup.tools, *built_in])
-        self.schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in self.tools.values())
+            if RECALL not in tools_by_name(setup.tools) and not setup.is_endless:
+                given.append(recall_tool(self._find))
+        self.toolbox = Toolbox(given)
         self.window: WindowReport | None = None
         self.records: list[TurnRecord] = []
         self.archive = Archive(setup.embedder)
@@ -193,8 +191,13 @@ class Track:
         events: list[StepEvent] = []
         run: Run | None = None
         try:
+            if self.toolbox.renew():
+                self._watch.forget()
             run = self._run(setup, begin(), limits, options, cancellation, trace)
             keep(run.conversation)
+            for news in self.toolbox.news():
+                events.append(news)
+                yield news
             try:
                 for event in run.events():
                     keep(run.conversation)
@@ -229,8 +232,8 @@ class Track:
         write = None if setup.call_log is None else setup.call_log.write
         return Run(
             llm=setup.llm,
-            calls=Calls(self.tools, setup.tool_timeout_s, cancellation, trace.tool, write),
-            schemas=self.schemas,
+            calls=Calls(self.toolbox.tools, setup.tool_timeout_s, cancellation, trace.tool, write),
+            schemas=self.toolbox.schemas,
             policy=setup.policy,
             max_steps=setup.max_steps,
             is_endless=setup.is_endless,
@@ -250,12 +253,13 @@ class Track:
         now = self.conversation
         if setup.is_endless or now.unfinished:
             return ()
+        is_other = self.toolbox.renew()
         view = View.of(
-            now.transcript, setup.llm, shown=now.shown, tools=self.schemas, pinned=now.pinned,
-            counts=self._counts, archive=self.archive,
+            now.transcript, setup.llm, shown=now.shown, tools=self.toolbox.schemas,
+            pinned=now.pinned, counts=self._counts, archive=self.archive,
         )  # fmt: skip
         after = compact_ahead(view, setup.policy)
-        if after.shown == view.shown:
+        if after.shown == view.shown and not is_other:
             return ()
         done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
         warm(after, cancellation)
