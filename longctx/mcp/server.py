@@ -342,9 +342,12 @@ def _name_of(address: Address) -> str:
     """``npx -y @modelcontextprotocol/server-git`` is ``git``; ``https://mcp.example.com/x`` is
     ``example``."""
     if address.is_url:
-        parts = (urlsplit(address.text).hostname or "server").split(".")
+        host = urlsplit(address.text).hostname or "server"
+        parts = host.split(".")
+        if ":" in host or parts[-1].isdigit():
+            return "server"  # numbers say nothing
         parts = [p for p in parts if p not in ("www", "mcp", "api")] or ["server"]
-        word = parts[-2] if len(parts) > 1 and not parts[-1].isdigit() else parts[0]
+        word = parts[-2] if len(parts) > 1 else parts[0]
     else:
         words = [PurePath(word).name for word in address.words]
         named = [word for word in words if word not in _RUNNERS and not word.startswith("-")]

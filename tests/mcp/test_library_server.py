@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from longctx.documents import DocumentQA
 from longctx.mcp_server import library_server
 from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
-from tests.mcp.serving import command, free_port, listening
+from tests.mcp.serving import command, free_port, listening, reaches
 from tests.models import TINY
 
 mcp = pytest.importorskip("mcp")
@@ -119,6 +121,40 @@ def test_a_library_is_named() -> None:
     done = run("mcp", ok=False)
     assert done.returncode == 2
     assert "--library" in done.stderr
+
+
+def test_it_ends_though_a_client_listens(tmp_path: Path) -> None:
+    """Ctrl-C is enough: those who only listen never hang up."""
+    (tmp_path / "keys.txt").write_text(FACTS)
+    port = free_port()
+    words = (
+        "mcp",
+        str(tmp_path),
+        "--model",
+        str(TINY),
+        "--target-ctx",
+        "1024",
+        "--port",
+        str(port),
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words], cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    async def end_it() -> None:
+        # Before 2026 a client held a stream open, to be told of what nobody had asked.
+        async with mcp.Client(f"http://127.0.0.1:{port}/mcp", mode="legacy") as client:
+            assert (await client.list_tools()).tools
+            await asyncio.sleep(0.2)
+            serving.send_signal(signal.SIGINT)
+            await asyncio.to_thread(serving.wait, 60)
+
+    try:
+        assert reaches(port)
+        asyncio.run(end_it())
+    finally:
+        serving.kill()
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
