@@ -4,7 +4,8 @@ Scripted turns: facts are told, changed and contradicted among passages of the P
 each is asked for 1, 20, 100 or 400 turns after it was told last. Known is the newest version, in
 the model's answer; "in the prompt" says whether it stood there at all, which a larger model would
 have made use of. Every turn that tells is answered with a scripted "OK" (by schema), for small
-models repeat themselves. Questions are asked of a copy, so that no answer teaches the next.
+models repeat themselves. Questions are asked of a copy, so that no answer teaches the next; a model
+that answers them "OK" as well can be held to five digits (``--digits``).
 
     python benchmarks/agent_memory.py [--model tiny|demo] [--turns 500] [--threads 2]
     python benchmarks/agent_memory.py --way langgraph deepagents    # their summarising, same server
@@ -35,6 +36,7 @@ from longctx.types import Completion, Messages
 TINY = Path(__file__).parents[1] / "tests" / "models" / "tiny-longctx.gguf"
 DISTANCES = (1, 20, 100, 400)
 ACKNOWLEDGED: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
+DIGITS: Any = {"type": "string", "pattern": "^[0-9]{5}$"}
 Figures = dict[str, Any]
 
 POLICIES = {
@@ -121,7 +123,12 @@ def passages(rng: random.Random) -> Iterator[str]:
 
 
 def talk(
-    llm: LongContextLLM, policy: policies.Policy, turns: list[Turn], *, prepared: bool
+    llm: LongContextLLM,
+    policy: policies.Policy,
+    turns: list[Turn],
+    *,
+    prepared: bool,
+    schema: Any = None,
 ) -> Figures:
     """The whole conversation under a policy."""
     model = Metered(llm)
@@ -152,7 +159,7 @@ def talk(
             }
         )
         copy.take_up(state, "a copy")
-        answer = copy.run(turn.text, max_tokens=24).text
+        answer = copy.run(turn.text, max_tokens=24, response_schema=schema).text
         asked[turn.distance] += 1
         counts["known"][turn.distance] += turn.newest in answer
         counts["older"][turn.distance] += any(code in answer for code in turn.older)
@@ -170,9 +177,11 @@ def talk(
     }
 
 
-def talk_elsewhere(way: str, llm: LongContextLLM, url: str, turns: list[Turn]) -> Figures:
+def talk_elsewhere(
+    way: str, llm: LongContextLLM, url: str, turns: list[Turn], schema: Any = None
+) -> Figures:
     """The whole conversation under a framework's agent, over the server."""
-    talker = Talker(way, llm, url)
+    talker = Talker(way, llm, url, schema)
     names = ("asked", "known", "older", "in the prompt")
     counts: dict[str, Counter[int]] = {name: Counter() for name in names}
     by_turn, summaries = [], 0
@@ -223,12 +232,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--target-ctx", type=int, default=None)
     parser.add_argument("--facts", type=int, default=None)
+    parser.add_argument("--digits", action="store_true")
     parser.add_argument("--way", nargs="*", choices=("longctx", *WAYS), default=["longctx"])
     parser.add_argument("--policies", nargs="*", choices=list(POLICIES), default=list(POLICIES))
     options = parser.parse_args()
     path = TINY if options.model == "tiny" else None
     target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
     turns = script(options.turns, random.Random(0), options.facts)
+    schema = DIGITS if options.digits else None
     rows: dict[str, Figures] = {}
     policies_too = options.policies if "longctx" in options.way else []
     for name in [*policies_too, *(way for way in options.way if way in WAYS)]:
@@ -236,10 +247,11 @@ def main() -> None:
             path, target, reserve_output=24, n_threads=options.threads, seed=0
         ) as llm:
             if name in POLICIES:
-                rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
+                prepared = "prepared" in name
+                rows[name] = talk(llm, POLICIES[name](), turns, prepared=prepared, schema=schema)
             else:
                 with served(llm) as url:
-                    rows[name] = talk_elsewhere(name, llm, url, turns)
+                    rows[name] = talk_elsewhere(name, llm, url, turns, schema)
         print(table({name: rows[name]}), flush=True)
     print(table(rows))
     stem = "_".join(["agent_memory", options.model, *(w for w in options.way if w in WAYS)])

@@ -26,7 +26,6 @@ SHORT = (
     "Sum up this conversation in a few short sentences. Keep names, numbers and codes exactly, the "
     "newest of each.\n\n{messages}"
 )
-_OK = {"type": "json_schema", "json_schema": {"name": "ok", "schema": {"const": "OK"}}}
 
 
 @contextmanager
@@ -59,9 +58,10 @@ class Talker:
         way: of :data:`WAYS`.
         llm: counts.
         url: of its server.
+        schema: that answers to questions are held to; None is words.
     """
 
-    def __init__(self, way: str, llm: LongContextLLM, url: str) -> None:
+    def __init__(self, way: str, llm: LongContextLLM, url: str, schema: Any = None) -> None:
         from langchain.agents import AgentState, create_agent
         from langgraph.checkpoint.memory import InMemorySaver
 
@@ -75,8 +75,8 @@ class Talker:
         self._agents = {
             name: create_agent(model, middleware=[summing], checkpointer=saver, state_schema=schema)
             for name, model in {
-                "tell": self._model(8, model_kwargs={"response_format": _OK}),
-                "ask": self._model(24),
+                "tell": self._model(8, {"const": "OK"}),
+                "ask": self._model(24, schema),
             }.items()
         }
         self._config: dict[str, Any] = {"configurable": {"thread_id": "one"}}
@@ -94,9 +94,15 @@ class Talker:
 
     # Inside
 
-    def _model(self, max_tokens: int, **options: Any) -> Any:
+    def _model(self, max_tokens: int, schema: Any = None) -> Any:
         from langchain_openai import ChatOpenAI
 
+        options: dict[str, Any] = {}
+        if schema is not None:
+            form = {"name": "answer", "schema": schema}
+            options["model_kwargs"] = {
+                "response_format": {"type": "json_schema", "json_schema": form}
+            }
         return ChatOpenAI(
             model="longctx", base_url=self._url, api_key="none", max_tokens=max_tokens,
             max_retries=0, timeout=600, **options,

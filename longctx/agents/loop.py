@@ -175,7 +175,7 @@ class Run:
         # Words that are no JSON are told once a call follows them: without one they do not count.
         aloud = schema is None or not self.schemas
         with (
-            self.trace.step(max_tokens) as noted,
+            self.trace.step(max_tokens, prompt.messages) as noted,
             self.llm.stream_chat(prompt, **options) as stream,
             self.cancellation.wakes(stream.close),
         ):
