@@ -31,7 +31,8 @@ from longctx.types import as_messages
 class Agent:
     """A conversation with a model that may call tools, on a window that grows with it.
 
-    System prompt and tools stay byte for byte the same, so each step prefills only what is new.
+    System prompt and tools stay byte for byte the same, so each step prefills only what is new;
+    what a server changes of its tools is seen at the next turn.
     A run that raises leaves the conversation as it was before, and :meth:`resume` takes it up
     again. Runs of several threads queue.
 
@@ -52,7 +53,7 @@ class Agent:
             has tools and a policy other than ``policies.keep_everything``.
         embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
             ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
-        prepares: call :meth:`prepare` in a thread after each run.
+        prepares: call :meth:`prepare` in a thread after each run, and do as much while tools run.
         temperature: of sampling, where a run does not say; 0 is greedy.
         agent_name: what traces call it.
         confirm: asked before a tool is called that wants it (``@tool(confirm=True)``): True lets it
