@@ -69,11 +69,11 @@ class Talker:
         logging.getLogger("deepagents").setLevel(logging.ERROR)
         self._llm, self._url = llm, url
         saver, summing = InMemorySaver(), self._summing(way)
-        schema: Any = AgentState
+        state: Any = AgentState
         if way == "deepagents":
-            from deepagents.middleware.filesystem import FilesystemState as schema
+            from deepagents.middleware.filesystem import FilesystemState as state
         self._agents = {
-            name: create_agent(model, middleware=[summing], checkpointer=saver, state_schema=schema)
+            name: create_agent(model, middleware=[summing], checkpointer=saver, state_schema=state)
             for name, model in {
                 "tell": self._model(8, {"const": "OK"}),
                 "ask": self._model(24, schema),
@@ -103,6 +103,7 @@ class Talker:
             options["model_kwargs"] = {
                 "response_format": {"type": "json_schema", "json_schema": form}
             }
+
         return ChatOpenAI(
             model="longctx", base_url=self._url, api_key="none", max_tokens=max_tokens,
             max_retries=0, timeout=600, **options,

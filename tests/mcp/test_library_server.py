@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from longctx import LongContextLLM
+from longctx.agents import mcp as connect
 from longctx.documents import DocumentQA
 from longctx.mcp_server import library_server
 from longctx.testing import ScriptedChatModel
@@ -142,17 +143,12 @@ def test_it_ends_though_a_client_listens(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
-    async def end_it() -> None:
-        # Before 2026 a client held a stream open, to be told of what nobody had asked.
-        async with mcp.Client(f"http://127.0.0.1:{port}/mcp", mode="legacy") as client:
-            assert (await client.list_tools()).tools
-            await asyncio.sleep(0.2)
-            serving.send_signal(signal.SIGINT)
-            await asyncio.to_thread(serving.wait, 60)
-
     try:
         assert reaches(port)
-        asyncio.run(end_it())
+        with connect(f"http://127.0.0.1:{port}/mcp") as client:
+            assert "pass key" in client.call("read", {"document": "keys.txt"})
+            serving.send_signal(signal.SIGINT)
+            serving.wait(60)
     finally:
         serving.kill()
 
