@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
@@ -11,6 +12,7 @@ from longctx.errors import LongCtxError
 if TYPE_CHECKING:
     from mcp import Client
 
+logger = logging.getLogger("longctx.mcp")
 T = TypeVar("T")
 ServerList: TypeAlias = Literal["tools", "resources", "prompts"]
 LISTS: tuple[ServerList, ...] = ("tools", "resources", "prompts")
@@ -53,8 +55,7 @@ class Changes:
         """Have a server tell, as long as this runs; :meth:`hear` is told. One that tells unasked,
         or never, is not asked."""
         import anyio
-        from mcp import MCPError
-        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+        from mcp.client.subscriptions import SubscriptionLost
 
         tools, resources, prompts = (_tells(client, one) for one in LISTS)
         wait = _FIRST_WAIT_S
@@ -67,10 +68,11 @@ class Changes:
                 ) as subscription:
                     async for _ in subscription:
                         pass
-            except (ListenNotSupportedError, MCPError):
-                return
             except (SubscriptionLost, TimeoutError):
                 pass
+            except Exception as error:  # the server's: it is not followed, and can be asked
+                logger.debug("a server is not listened to: %s", error)
+                return
             await anyio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_S)
             self.note(*LISTS)  # what was said meanwhile is not said again

@@ -147,7 +147,7 @@ def test_who_does_not_follow_keeps_what_there_was() -> None:
 
 
 def test_a_restless_server() -> None:
-    """It is read once a turn, however often it speaks."""
+    """It is read where a turn begins, however often it speaks."""
     with mcp(command("older", "restless")) as server:
         agent = Agent(ScriptedChatModel([*"abc"]), tools=[server])
         for _ in range(3):

@@ -63,7 +63,7 @@ def main() -> None:
         if (number := request.get("id")) is None:
             continue
         if RESTLESS:
-            for _ in range(100):
+            for _ in range(30):
                 tell("tools", "resources", "prompts", "nothing")
         result = answer(request["method"], request.get("params", {}))
         if result is None:
