@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -228,6 +229,8 @@ def test_a_summary_is_given_up(end: str, where: str):
         if end == "cancel":
             agent.cancel()
         elif end == "Ctrl-C":
+            # One that comes while a thread is just about to wait is seen when it wakes, in Python.
+            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
 
     stopper = threading.Thread(target=stop)
