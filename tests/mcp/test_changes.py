@@ -186,12 +186,18 @@ def test_a_stored_conversation_of_a_server_that_changed(tmp_path: Path) -> None:
             store.open("a", ScriptedChatModel([]), tools=[server])
 
 
-def test_what_it_costs_a_real_model() -> None:
-    """All is prefilled again, once; the turn after it finds its cache. It may be prepared."""
+@pytest.mark.parametrize("prepared", [False, True])
+def test_what_it_costs_a_real_model(prepared: bool) -> None:
+    """All is prefilled again, once: in the next turn, or before it. The turn after it finds its
+    cache."""
     with mcp(command("older")) as server, LongContextLLM(TINY, 1024, n_threads=1) as llm:
         agent = Agent(llm, tools=[server], read_back=False)
         agent.run("word " * 60, max_tokens=4, tool_choice="none")
         server.call("change", {})
         assert heard(lambda: server.changed("tools") > 1)
-        costs = [agent.run("And now?", max_tokens=4, tool_choice="none").usage for _ in range(2)]
-        assert costs[0].prefilled_tokens > 100 > 40 > costs[1].prefilled_tokens
+        if prepared:
+            assert agent.prepare() == ()
+        first, second = (agent.run("And now?", max_tokens=4, tool_choice="none") for _ in range(2))
+        assert isinstance(first.events[0], ToolsChanged)
+        assert (first.usage.prefilled_tokens > 100) is not prepared
+        assert second.usage.prefilled_tokens < 40
