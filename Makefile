@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
-BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/soak%.py benchmarks/documents.py benchmarks/finetune%.py \
-  benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/agent_memory_frameworks.py benchmarks/soak%.py benchmarks/documents.py \
+  benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
 
-.PHONY: help demo test test-all test-gpu test-ray plugins lint docs format bench soak soak-server tiny-model finetune-demo clean
+.PHONY: help demo test test-all test-gpu test-ray test-mcp frameworks plugins lint docs format bench soak soak-server tiny-model \
+  finetune-demo clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
@@ -20,6 +21,8 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make test-gpu  the tests of caches, engine and conversations with all layers on the GPU; 4 minutes on 16 cores"
 	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"
+	@echo "make test-mcp  install the reference servers of MCP and its inspector, and test with them"
+	@echo "make frameworks  install pydantic-ai, LangGraph and deepagents, and test them over the server"
 	@echo "make plugins   install the plugins with what their tests need, and test them"
 	@echo "make lint      ruff, mypy --strict, import contracts"
 	@echo "make docs      the documentation as a site, in build/site"
@@ -62,6 +65,29 @@ test-gpu:
 test-ray: $(DEV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e ".[ray]"
 	RAY_USAGE_STATS_ENABLED=0 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/deploy $(ARGS)
+
+# In environments of their own: one of them needs the SDK before 2, and some are of node.
+MCP := build/mcp
+MCP_NODE := server-everything server-filesystem server-memory inspector
+test-mcp: $(DEV)
+	$(PYTHON) -m venv $(MCP)/new
+	$(MCP)/new/bin/python -m pip install --disable-pip-version-check --quiet mcp-server-fetch mcp-server-git
+	$(PYTHON) -m venv $(MCP)/old
+	$(MCP)/old/bin/python -m pip install --disable-pip-version-check --quiet "mcp<2" mcp-server-sqlite
+	npm install --no-audit --no-fund --ignore-scripts --prefix $(MCP) \
+	  $(addprefix @modelcontextprotocol/,$(MCP_NODE))
+	LONGCTX_MCP_COMMANDS="$(CURDIR)/$(MCP)/node_modules/.bin:$(CURDIR)/$(MCP)/new/bin:$(CURDIR)/$(MCP)/old/bin" \
+	  OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/mcp/test_reference_servers.py $(ARGS)
+
+# In an environment of their own, which sees what is in $(VENV).
+FRAMEWORKS := build/frameworks
+frameworks: $(DEV)
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	  > "$$($(FRAMEWORKS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dev.pth"
+	$(FRAMEWORKS)/bin/python -m pip install --disable-pip-version-check --quiet "pydantic-ai-slim[openai]" \
+	  langchain langchain-openai langgraph langgraph-checkpoint-sqlite deepagents
+	OMP_WAIT_POLICY=passive $(FRAMEWORKS)/bin/python -m pytest tests/server/test_frameworks.py $(ARGS)
 
 # Each with its own configuration of pytest and mypy.
 plugins: $(DEV)

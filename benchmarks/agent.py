@@ -258,7 +258,7 @@ def talk_until(agent: Agent, kind: type, prose: str, rng: random.Random) -> None
 def knows(agent: Agent, llm: LongContextLLM, key: str) -> bool:
     """Ask a copy, so that the question leaves nothing behind."""
     copy = Agent(llm, policy=agent.policy)
-    copy.take_up(SavedAgent.of(agent.conversation, ()), "a copy")
+    copy.take_up(SavedAgent.of(agent.conversation), "a copy")
     return key in copy.run("What is the pass key?", max_tokens=12).text
 
 

@@ -4,9 +4,11 @@ Scripted turns: facts are told, changed and contradicted among passages of the P
 each is asked for 1, 20, 100 or 400 turns after it was told last. Known is the newest version, in
 the model's answer; "in the prompt" says whether it stood there at all, which a larger model would
 have made use of. Every turn that tells is answered with a scripted "OK" (by schema), for small
-models repeat themselves. Questions are asked of a copy, so that no answer teaches the next.
+models repeat themselves. Questions are asked of a copy, so that no answer teaches the next; a model
+that answers them "OK" as well can be held to five digits (``--digits``).
 
     python benchmarks/agent_memory.py [--model tiny|demo] [--turns 500] [--threads 2]
+    python benchmarks/agent_memory.py --way langgraph deepagents    # their summarising, same server
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
+from agent_memory_frameworks import WAYS, Talker, served
 from machine import save
 
 from longctx import LongContextLLM
@@ -33,6 +36,7 @@ from longctx.types import Completion, Messages
 TINY = Path(__file__).parents[1] / "tests" / "models" / "tiny-longctx.gguf"
 DISTANCES = (1, 20, 100, 400)
 ACKNOWLEDGED: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
+DIGITS: Any = {"type": "string", "pattern": "^[0-9]{5}$"}
 Figures = dict[str, Any]
 
 POLICIES = {
@@ -83,10 +87,10 @@ class Metered:
         return self._llm.stream_chat(messages, **options)
 
 
-def script(n_turns: int, rng: random.Random) -> list[Turn]:
+def script(n_turns: int, rng: random.Random, n_facts: int | None = None) -> list[Turn]:
     """60 facts of three versions each in 500 turns, and as many in proportion in fewer."""
     distances = [d for d in DISTANCES if d <= 0.8 * n_turns]
-    n_facts = max(len(distances), 60 * n_turns // 500)
+    n_facts = n_facts or max(len(distances), 60 * n_turns // 500)
     free = set(range(n_turns))
     turns: dict[int, Turn] = {}
     rooms = rng.sample(range(100, 1000), n_facts)
@@ -119,7 +123,12 @@ def passages(rng: random.Random) -> Iterator[str]:
 
 
 def talk(
-    llm: LongContextLLM, policy: policies.Policy, turns: list[Turn], *, prepared: bool
+    llm: LongContextLLM,
+    policy: policies.Policy,
+    turns: list[Turn],
+    *,
+    prepared: bool,
+    schema: Any = None,
 ) -> Figures:
     """The whole conversation under a policy."""
     model = Metered(llm)
@@ -142,7 +151,7 @@ def talk(
         # As it was before the question.
         before = agent.conversation
         said = len(before.transcript) - 2
-        state = SavedAgent.of(before, ()).model_copy(
+        state = SavedAgent.of(before).model_copy(
             update={
                 "messages": before.transcript[:said],
                 "shown": tuple(s for s in before.shown if s.index is None or s.index < said),
@@ -150,7 +159,7 @@ def talk(
             }
         )
         copy.take_up(state, "a copy")
-        answer = copy.run(turn.text, max_tokens=24).text
+        answer = copy.run(turn.text, max_tokens=24, response_schema=schema).text
         asked[turn.distance] += 1
         counts["known"][turn.distance] += turn.newest in answer
         counts["older"][turn.distance] += any(code in answer for code in turn.older)
@@ -164,6 +173,35 @@ def talk(
         "looked_up_tokens": looked_up,
         "prefilled_by_turn": by_turn,
         "compactions": [c.policy for c in agent.context.compacted],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def talk_elsewhere(
+    way: str, llm: LongContextLLM, url: str, turns: list[Turn], schema: Any = None
+) -> Figures:
+    """The whole conversation under a framework's agent, over the server."""
+    talker = Talker(way, llm, url, schema)
+    names = ("asked", "known", "older", "in the prompt")
+    counts: dict[str, Counter[int]] = {name: Counter() for name in names}
+    by_turn, summaries = [], 0
+    started = time.perf_counter()
+    for turn in turns:
+        # A question is asked of a copy, and then told as the others are.
+        if turn.distance:
+            answer = talker.ask(turn.text)
+            counts["asked"][turn.distance] += 1
+            counts["known"][turn.distance] += turn.newest in answer.text
+            counts["older"][turn.distance] += any(code in answer.text for code in turn.older)
+            counts["in the prompt"][turn.distance] += turn.newest in answer.prompt
+        said = talker.tell(turn.text)
+        by_turn.append(said.prefilled)
+        summaries += said.summaries
+    return {
+        **{name: dict(counter) for name, counter in counts.items()},
+        "prefilled_tokens": sum(by_turn),
+        "prefilled_by_turn": by_turn,
+        "compactions": ["summary"] * summaries,
         "seconds": time.perf_counter() - started,
     }
 
@@ -193,20 +231,30 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--target-ctx", type=int, default=None)
+    parser.add_argument("--facts", type=int, default=None)
+    parser.add_argument("--digits", action="store_true")
+    parser.add_argument("--way", nargs="*", choices=("longctx", *WAYS), default=["longctx"])
     parser.add_argument("--policies", nargs="*", choices=list(POLICIES), default=list(POLICIES))
     options = parser.parse_args()
     path = TINY if options.model == "tiny" else None
     target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
-    turns = script(options.turns, random.Random(0))
+    turns = script(options.turns, random.Random(0), options.facts)
+    schema = DIGITS if options.digits else None
     rows: dict[str, Figures] = {}
-    for name in options.policies:
+    policies_too = options.policies if "longctx" in options.way else []
+    for name in [*policies_too, *(way for way in options.way if way in WAYS)]:
         with LongContextLLM(
             path, target, reserve_output=24, n_threads=options.threads, seed=0
         ) as llm:
-            rows[name] = talk(llm, POLICIES[name](), turns, prepared="prepared" in name)
+            if name in POLICIES:
+                prepared = "prepared" in name
+                rows[name] = talk(llm, POLICIES[name](), turns, prepared=prepared, schema=schema)
+            else:
+                with served(llm) as url:
+                    rows[name] = talk_elsewhere(name, llm, url, turns, schema)
         print(table({name: rows[name]}), flush=True)
     print(table(rows))
-    stem = f"agent_memory_{options.model}"
+    stem = "_".join(["agent_memory", options.model, *(w for w in options.way if w in WAYS)])
     print("raw figures:", save(stem, {"options": vars(options), "policies": rows}))
 
 

@@ -24,6 +24,24 @@ except ImportError as error:
 
 MAX_READ = 20_000
 MAX_HITS = 20
+_GRACE_S = 2
+"""For requests under way when the server is to end; clients that only listen never hang up."""
+
+
+def serve_on(server: MCPServer[None], host: str, port: int) -> None:
+    """Serve over HTTP, at ``/mcp``, until Ctrl-C or SIGTERM.
+
+    As ``server.run("streamable-http")``, but it does end, though clients listen.
+
+    Args:
+        server: what :func:`library_server` made.
+        host: the address.
+        port: of TCP.
+    """
+    import uvicorn
+
+    app = server.streamable_http_app(host=host)
+    uvicorn.run(app, host=host, port=port, log_level="error", timeout_graceful_shutdown=_GRACE_S)
 
 
 def library_server(
@@ -43,6 +61,7 @@ def library_server(
         name,
         version=__version__,
         log_level="ERROR",
+        subscriptions=False,  # what it offers is always the same
         instructions=f"A library of {n:,} documents, on this machine. ask answers from them with "
         "quotations, search finds passages, read shows a document's text.",
     )

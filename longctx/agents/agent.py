@@ -19,11 +19,10 @@ from longctx.agents.limits import AgentRunOptions, checked_options
 from longctx.agents.results import last_result
 from longctx.agents.settings import AgentSettings, Background, Confirm, Setup
 from longctx.agents.sub_agent import agent_tool
-from longctx.agents.toolbox import ToolLike
+from longctx.agents.toolbox import Toolbox, ToolLike
 from longctx.agents.tools import Tool
 from longctx.agents.track import Journal, Track
 from longctx.agents.view import Transcript, as_shown
-from longctx.errors import ToolError
 from longctx.protocols import ChatModel
 from longctx.search.embedders import EmbedderLike
 from longctx.types import as_messages
@@ -32,7 +31,8 @@ from longctx.types import as_messages
 class Agent:
     """A conversation with a model that may call tools, on a window that grows with it.
 
-    System prompt and tools stay byte for byte the same, so each step prefills only what is new.
+    System prompt and tools stay byte for byte the same, so each step prefills only what is new;
+    what a server changes of its tools is seen at the next turn.
     A run that raises leaves the conversation as it was before, and :meth:`resume` takes it up
     again. Runs of several threads queue.
 
@@ -53,7 +53,7 @@ class Agent:
             has tools and a policy other than ``policies.keep_everything``.
         embedder: finds earlier turns by meaning as well as by words, for ``recall`` and
             ``policies.archive()``; see :class:`longctx.documents.SentenceTransformersEmbedder`.
-        prepares: call :meth:`prepare` in a thread after each run.
+        prepares: call :meth:`prepare` in a thread after each run, and do as much while tools run.
         temperature: of sampling, where a run does not say; 0 is greedy.
         agent_name: what traces call it.
         confirm: asked before a tool is called that wants it (``@tool(confirm=True)``): True lets it
@@ -145,8 +145,13 @@ class Agent:
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """What the model may call, built-in tools included."""
-        return tuple(self._track.tools.values())
+        """What the model may call, built-in tools included, as of its last turn."""
+        return tuple(self.toolbox.tools.values())
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """The same by name, and what servers have changed of it."""
+        return self._track.toolbox
 
     @property
     def conversation(self) -> Conversation:
@@ -175,7 +180,7 @@ class Agent:
     def context(self) -> AgentContext:
         """Tokens by section, where the window stands, and what was compacted."""
         conversation = self.conversation.without_unfinished()
-        return measure(self.llm, conversation, self._track.schemas, self._track.window)
+        return measure(self.llm, conversation, self.toolbox.schemas, self._track.window)
 
     def run(
         self, text: str, *, pin: bool = False, **options: Unpack[AgentRunOptions]
@@ -311,9 +316,9 @@ class Agent:
         """
         path = arguments.path("path", path)
         cache = saved.cache_path(path)
-        saved.write(path, saved.SavedAgent.of(self.conversation, tuple(self._track.tools)))
+        saved.write(path, saved.SavedAgent.of(self.conversation, self.toolbox))
         if keep_cache and isinstance(self.llm, saved.KeepsCache) and self.shown:
-            self.llm.save_chat(cache, self.shown, tools=self._track.schemas or None)
+            self.llm.save_chat(cache, self.shown, tools=self.toolbox.schemas or None)
 
     @classmethod
     def load(
@@ -353,12 +358,7 @@ class Agent:
         Raises:
             ToolError: a tool of the saved agent is missing.
         """
-        missing = [name for name in state.tools if name not in self._track.tools]
-        if missing:
-            raise ToolError(
-                f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
-                "passed; pass them in tools=[...], or take them out of the file's 'tools'"
-            )
+        state.check_tools(self.toolbox, source)
         self.go_on(state.conversation())
 
     def go_on(self, conversation: Conversation) -> None:
@@ -366,7 +366,7 @@ class Agent:
         self._track.go_on(conversation)
 
     def __repr__(self) -> str:
-        return f"Agent(tools={list(self._track.tools)}, {len(self.transcript)} messages)"
+        return f"Agent(tools={list(self.toolbox.tools)}, {len(self.transcript)} messages)"
 
     # Inside
 
@@ -388,7 +388,7 @@ class Agent:
 
     def _work(self, begin: Callable[[], Conversation], options: AgentRunOptions) -> Iterator[Event]:
         setup = self._now()
-        limits, checked = checked_options(options, list(self._track.tools), setup.temperature)
+        limits, checked = checked_options(options, self.toolbox.names(), setup.temperature)
         return self._track.work(setup, begin, limits, checked)
 
     def _worker(self) -> tuple[Setup, Track]:

@@ -6,7 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
@@ -17,8 +17,9 @@ from longctx.agents.tools import Tool
 from longctx.errors import ToolError
 from longctx.types import ToolCall
 
-Around = Callable[[ToolCall], AbstractContextManager[object]]
-"""Entered in the tool's thread, around the call; what the tool raises passes through it."""
+Around = Callable[[ToolCall], AbstractContextManager[Callable[[str], None]]]
+"""Entered in the tool's thread, around the call; what the tool raises passes through it, and what
+it gives is told."""
 
 _MOST_UNREAD = 1000
 """Events that wait to be read; a tool that tells more is not heard."""
@@ -113,8 +114,12 @@ class Calls:
     def _made(self, tool: Tool, running: RunningCall) -> str | BaseException:
         token = CURRENT.set(running)
         try:
-            with self.around(running.call) if self.around else nullcontext():
+            if self.around is None:
                 return tool.call(running.call.arguments)
+            with self.around(running.call) as told:
+                text = tool.call(running.call.arguments)
+                told(text)
+                return text
         except BaseException as error:
             return error
         finally:

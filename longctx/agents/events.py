@@ -139,6 +139,35 @@ class CacheLost(Frozen):
     reason: str
 
 
+class ToolsChanged(Frozen):
+    """A server offers other tools than it did in the turn before; names as the model calls them.
+
+    Tools stand at the beginning of the prompt, so that all of it is prefilled again, once.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = {"new": self.added, "gone": self.removed, "changed": self.changed}
+        said = (f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+        return f"other tools ({'; '.join(said) or 'in another order'})"
+
+
+class ServerChanged(Frozen):
+    """A server has other documents (``"resources"``) or prompts than it had in the turn before.
+
+    The prompt is as it was: ``list_resources`` and ``server.prompts()`` tell what there is now.
+    """
+
+    server: str
+    lists: tuple[Literal["resources", "prompts"], ...]
+
+    def __str__(self) -> str:
+        return f"{self.server} has other {' and '.join(self.lists)}"
+
+
 class AgentResult(Frozen):
     """One run.
 
@@ -170,7 +199,9 @@ class AgentResult(Frozen):
         | WindowShrunk
         | Compacted
         | Recalled
-        | CacheLost,
+        | CacheLost
+        | ToolsChanged
+        | ServerChanged,
         ...,
     ]
     value: Any = None
@@ -195,5 +226,7 @@ StepEvent: TypeAlias = (
     | Compacted
     | Recalled
     | CacheLost
+    | ToolsChanged
+    | ServerChanged
 )
 Event: TypeAlias = StepEvent | Done

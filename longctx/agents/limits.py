@@ -14,8 +14,9 @@ class AgentRunOptions(RunOptions, total=False):
     """:class:`longctx.options.RunOptions`, and the limits of a run.
 
     Attributes:
-        budget_tokens: tokens that the run may prefill and write, all steps together; what the
-            cache has costs nothing. A prompt is read whole, so the last step may go over it.
+        budget_tokens: tokens that the run may prefill and write, all steps together, with the
+            summaries that its policy asks for; what the cache has costs nothing. A prompt is read
+            whole, so the last step may go over it.
         budget_s: seconds that it may take, waiting for a run before it, tools and waiting for
             answers included.
         dry_run: end where the model calls: the calls are told and checked, and none is made.

@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from longctx.agents.archive import Archive
+from longctx.agents.arranging import arrange
 from longctx.agents.calls import Calls, failed
 from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.conversation import INTERRUPTED, Conversation
@@ -25,12 +27,13 @@ from longctx.agents.events import (
     WindowShrunk,
 )
 from longctx.agents.limits import Limits
-from longctx.agents.policies import Policy, difference, name_of
+from longctx.agents.policies import Policy
+from longctx.agents.preparing import Preparation
+from longctx.agents.side_model import SideModel
 from longctx.agents.traces import RunTrace, Untraced
-from longctx.agents.validity import check_view
 from longctx.agents.view import Counts, View
 from longctx.agents.watch import CacheWatch
-from longctx.errors import ContextOverflowError, ToolError
+from longctx.errors import ToolError
 from longctx.options import ChatOptions, RunOptions, ToolChoice, tool_choice_of
 from longctx.protocols import ChatModel
 from longctx.types import (
@@ -50,7 +53,11 @@ ANSWER_AFTER, STOP_AFTER = 2, 3
 
 @dataclass
 class Run:
-    """The state of one run; ``conversation`` ends with what the model is to answer."""
+    """The state of one run; ``conversation`` ends with what the model is to answer.
+
+    With ``prepares``, what the policy would soon take out is made ready while tools run
+    (``preparation``), and takes its place where a step begins, or in a later run.
+    """
 
     llm: ChatModel
     calls: Calls
@@ -71,8 +78,15 @@ class Run:
     steps: list[Completion] = field(default_factory=list)
     stop_reason: StopReason = "answer"
     detail: str = ""
+    prepares: bool = False
+    preparation: Preparation | None = None
     _avoidable: str = ""
     _arranged: View | None = None
+
+    @cached_property
+    def _side(self) -> SideModel:
+        """The model as policies ask it."""
+        return SideModel(self.llm, self.cancellation)
 
     @property
     def usage(self) -> Usage:
@@ -161,7 +175,7 @@ class Run:
         # Words that are no JSON are told once a call follows them: without one they do not count.
         aloud = schema is None or not self.schemas
         with (
-            self.trace.step(max_tokens) as noted,
+            self.trace.step(max_tokens, prompt.messages) as noted,
             self.llm.stream_chat(prompt, **options) as stream,
             self.cancellation.wakes(stream.close),
         ):
@@ -202,8 +216,10 @@ class Run:
         asked = self.options.get("max_tokens")
         if self.limits.tokens is None:
             return asked, False
-        left = self.limits.tokens - sum(
-            step.usage.prefilled_tokens + step.usage.completion_tokens for step in self.steps
+        left = (
+            self.limits.tokens
+            - self._side.tokens
+            - sum(step.usage.prefilled_tokens + step.usage.completion_tokens for step in self.steps)
         )
         if left <= 0:
             raise self._used_up()
@@ -251,6 +267,9 @@ class Run:
                     why = ToolError(f"{call.name} was not called: {asked.reason}")
                     denied[call.id] = failed(call, why)
         self.cancellation.check()
+        if self.prepares and self.preparation is None and self._arranged is not None:
+            self.preparation = Preparation(self._arranged, self.policy)
+            self.preparation.start()
         made = iter((yield from self.calls.run([c for c in calls if c.id not in denied])))
         results = [denied.get(call.id) or next(made) for call in calls]
         yield from self._take(results)
@@ -302,16 +321,38 @@ class Run:
     # The window
 
     def _arrange(self) -> Iterator[Compacted | Recalled]:
-        """Let the policy say what is shown from now on.
+        """Let the policy say what is shown from now on, or what was prepared.
 
         Raises:
             ContextOverflowError: even so it does not fit.
             TemplateError: the policy broke the conversation.
         """
-        now, name = self.conversation, name_of(self.policy)
-        before = View.of(
+        before = self._view()
+        if (ready := self.preparation) is not None:
+            if before.tokens > before.room_tokens:
+                ready.wait(self.cancellation)  # what is begun is nearer than what is not
+            if ready.is_done:
+                self.preparation = None
+                if (prepared := ready.put_into(self.conversation)) is not None:
+                    self.conversation, log = prepared
+                    before = self._view()
+                    yield from log
+        done = arrange(before, self.policy, is_endless=self.is_endless)
+        self._arranged, self._avoidable = done.view, done.avoidable
+        compacted = (entry for entry in done.log if isinstance(entry, Compacted))
+        self.conversation = replace(
+            self.conversation,
+            shown=done.view.shown,
+            compacted=(*self.conversation.compacted, *compacted),
+        )
+        yield from done.log
+
+    def _view(self) -> View:
+        """What is shown, as a policy sees it."""
+        now = self.conversation
+        return View.of(
             now.transcript,
-            self.llm,
+            self._side,
             shown=now.shown,
             tools=self.schemas,
             pinned=now.pinned,
@@ -319,30 +360,6 @@ class Run:
             counts=self.counts,
             archive=self.archive,
         )
-        after = self.policy(before)
-        if after.shown != before.shown:
-            check_view(before, after, name)
-        log = after.log
-        if not log and _lost_from_cache(before, after):
-            # A policy that does not wait until the window is full loses the cache for nothing.
-            log = after.logged(name, before.tokens, difference(before, after)).log
-            if before.tokens <= before.room_tokens:
-                self._avoidable = (
-                    f"the policy {name} took something out although all {before.tokens} tokens "
-                    f"fit the {before.room_tokens} there are; wrap it in policies.when_full"
-                )
-        if not self.is_endless and after.tokens > after.room_tokens:
-            raise _overflow(after)
-        self._arranged = after
-        self.conversation = replace(
-            self.conversation,
-            shown=after.shown,
-            compacted=(
-                *self.conversation.compacted,
-                *(entry for entry in log if isinstance(entry, Compacted)),
-            ),
-        )
-        yield from log
 
     def _stop(self, reason: StopReason, detail: str) -> None:
         self.stop_reason, self.detail = reason, detail
@@ -370,25 +387,3 @@ def _cut(max_tokens: int | None) -> str:
     if max_tokens is None:
         return "the window was full before the model's text ended; ask for a larger target_ctx"
     return "max_tokens cut the model's text; allow it more"
-
-
-def _lost_from_cache(before: View, after: View) -> bool:
-    """Whether more changed than what arrived just now: clamped results, words with passages."""
-    arrived = ("clamped", "recalled")
-    kept = [shown for shown in after.shown if shown.state not in arrived]
-    held = {shown.index for shown in after.shown if shown.state in arrived}
-    return kept != [shown for shown in before.shown if shown.index not in held]
-
-
-def _overflow(view: View) -> ContextOverflowError:
-    reserve = view.llm.target_ctx - view.room_tokens
-    needed = view.tokens + reserve
-    return ContextOverflowError(
-        f"the conversation is {view.tokens} tokens and its answer may take {reserve}, {needed} in "
-        f"all, but target_ctx is {view.llm.target_ctx}, and the policy leaves nothing else out. "
-        "Say it shorter, let tools return less, lower max_tokens, use fewer tools or a shorter "
-        "system prompt, or construct the model with a larger target_ctx. Nothing was cut.",
-        needed=needed,
-        available=view.llm.target_ctx,
-        n_ctx=view.llm.target_ctx,
-    )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from typing_extensions import Unpack
@@ -13,7 +12,7 @@ from longctx import arguments
 from longctx.agents.running import running_call
 from longctx.agents.tools import Tool
 from longctx.errors import RequestError, ToolError
-from longctx.mcp import McpServer, McpSettings, RemoteTool
+from longctx.mcp import Followed, McpServer, McpSettings, RemoteTool
 from longctx.options import check_names
 
 
@@ -58,11 +57,13 @@ class McpTools(McpServer):
     """An MCP server whose tools an agent may call; made by :func:`mcp`.
 
     Where it has resources, the agent has the tools ``list_resources`` and ``read_resource``, too.
+    What the server changes of its tools, an agent sees at its next turn.
 
     Args:
         command_or_url: as all others, of :class:`longctx.mcp.McpServer`.
         confirm: calls that somebody must allow: all of them, none, those of tools that do not say
-            that they only read (``"changes"``), or those of tools by these names.
+            that they only read (``"changes"``), or those of tools by these names; then those of
+            tools that appear later, too.
         settings: ditto.
     """
 
@@ -76,15 +77,24 @@ class McpTools(McpServer):
         self._confirm = _checked_confirm(confirm)
         check_names(settings, frozenset(McpSettings.__annotations__), "of mcp()")
         super().__init__(command_or_url, **settings)
+        self._callable = Followed(
+            self._make_tools, lambda: (self.changed("tools"), self.changed("resources"))
+        )
+        self._known: frozenset[str] | None = None
         try:
-            _ = self.tools  # what cannot be listed is said here
+            # What cannot be listed is said here, and so is a name that no tool has: what was
+            # misspelt would be called unasked.
+            self._known = self._checked_names()
         except BaseException:
             self.close()
             raise
 
-    @cached_property
+    @property
     def tools(self) -> tuple[Tool, ...]:
-        """What an agent may call, under the server's own names."""
+        """What an agent may call now, under the server's own names."""
+        return self._callable.value
+
+    def _make_tools(self) -> tuple[Tool, ...]:
         tools: list[Tool] = []
         for remote in self.remote_tools:
             tools.append(self._tool(remote))
@@ -93,7 +103,6 @@ class McpTools(McpServer):
             for tool in (_list_resources(self), _read_resource(self)):
                 tool.confirm = self._asks(False, tool.name)
                 tools.append(tool)
-        self._check_named(tools)
         return tuple(tools)
 
     def _asks(self, changes: bool, *names: str) -> bool:
@@ -102,19 +111,23 @@ class McpTools(McpServer):
             return self._confirm
         if isinstance(self._confirm, str):
             return changes
-        return not self._confirm.isdisjoint(names)
+        is_new = self._known is not None and self._known.isdisjoint(names)
+        return is_new or not self._confirm.isdisjoint(names)
 
-    def _check_named(self, tools: Sequence[Tool]) -> None:
-        """Refuse names of no tool: what was misspelt would be called unasked."""
-        if isinstance(self._confirm, frozenset):
-            known = [tool.name for tool in tools]
-            remote = [one.remote_name for one in self.remote_tools]
-            unknown = sorted(self._confirm.difference(known, remote))
-            if unknown:
-                raise RequestError(
-                    f"confirm names {', '.join(map(repr, unknown))}, and {self.name} has no such "
-                    f"tool; there are {', '.join(known) or 'none'}"
-                )
+    def _checked_names(self) -> frozenset[str]:
+        """Names that can be told of now.
+
+        Raises:
+            RequestError: ``confirm`` has others.
+        """
+        tools = [tool.name for tool in self.tools]
+        known = frozenset([*tools, *(one.remote_name for one in self.remote_tools)])
+        if isinstance(self._confirm, frozenset) and (unknown := sorted(self._confirm - known)):
+            raise RequestError(
+                f"confirm names {', '.join(map(repr, unknown))}, and {self.name} has no such "
+                f"tool; there are {', '.join(tools) or 'none'}"
+            )
+        return known
 
     def _tool(self, remote: RemoteTool) -> McpTool:
         def call(arguments: Mapping[str, Any]) -> str:
@@ -146,7 +159,7 @@ def mcp(
         confirm: calls that somebody must allow: all of them, none, those of tools that do not say
             that they only read (``"changes"``), or those of tools by these names.
         settings: of :class:`longctx.mcp.McpServer`: ``name``, ``env``, ``cwd``, ``headers``,
-            ``timeout_s``, ``connect_timeout_s``, ``max_result_bytes``.
+            ``timeout_s``, ``connect_timeout_s``, ``max_result_bytes``, ``follow``.
 
     Raises:
         RemoteError: it cannot be opened.

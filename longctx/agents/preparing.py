@@ -1,17 +1,97 @@
-"""Room for the next turn, made while nobody waits for it."""
+"""Room for what comes next, made while nobody waits for it: between turns, and beside tools."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from dataclasses import replace
+from queue import SimpleQueue
 
-from longctx.agents.cancelling import Cancellation
+from longctx.agents.cancelling import Cancellation, RunStopped
+from longctx.agents.conversation import Conversation
+from longctx.agents.events import Compacted
 from longctx.agents.policies import Policy, name_of
+from longctx.agents.side_model import SideModel
 from longctx.agents.validity import check_view
 from longctx.agents.view import View
 from longctx.types import Message
 
+logger = logging.getLogger("longctx")
+
 AHEAD = 1 / 8
 """Of the room: what the next turn is expected to need at most."""
+
+
+class Preparation:
+    """A compaction in a thread of its own, from where a run stood when it began.
+
+    Args:
+        view: what the model was shown then.
+        policy: compacts.
+    """
+
+    def __init__(self, view: View, policy: Policy) -> None:
+        self._cancellation = Cancellation()
+        llm = SideModel(view.llm, self._cancellation)
+        self._view = replace(view, llm=llm, log=(), before=())
+        self._after: View | None = None
+        self._done = threading.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._work, args=(policy,), name="prepare", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin; apart from making it, so that Ctrl-C never leaves one that nobody can end."""
+        self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._done.is_set()
+
+    def wait(self, cancellation: Cancellation) -> None:
+        """Until it is done.
+
+        Raises:
+            RunStopped: who waits was cancelled.
+        """
+        with cancellation.wakes(lambda: self._bell.put(None)):
+            while not self.is_done:
+                cancellation.check()
+                self._bell.get()
+        cancellation.check()
+
+    def cancel(self) -> None:
+        """Let it end: nobody wants it any more."""
+        self._cancellation.cancel("cancelled", "nobody waits for it")
+
+    def put_into(self, now: Conversation) -> tuple[Conversation, tuple[Compacted, ...]] | None:
+        """The conversation with what was prepared, and what that was; what came since stays.
+
+        Returns:
+            None where nothing came of it, or something else was taken out meanwhile.
+        """
+        after, was = self._after, self._view.shown
+        if after is None or now.shown[: len(was)] != was:
+            return None
+        log = tuple(entry for entry in after.log if isinstance(entry, Compacted))
+        shown = (*after.shown, *now.shown[len(was) :])
+        return replace(now, shown=shown, compacted=(*now.compacted, *log)), log
+
+    def _work(self, policy: Policy) -> None:
+        try:
+            after = compact_ahead(self._view, policy)
+            if after.shown != self._view.shown:
+                warm(after, self._cancellation)
+                self._after = after
+        except RunStopped:
+            pass
+        except Exception as error:  # the run meets it again, where it can be told
+            logger.info("no room could be made beside a tool: %s", error)
+        finally:
+            self._done.set()
+            self._bell.put(None)
 
 
 def compact_ahead(view: View, policy: Policy) -> View:

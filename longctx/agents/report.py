@@ -10,7 +10,15 @@ from pathlib import Path
 import jinja2
 
 from longctx.agents.context import AgentContext
-from longctx.agents.events import CacheLost, Compacted, Recalled, StepEvent, ToolResult
+from longctx.agents.events import (
+    CacheLost,
+    Compacted,
+    Recalled,
+    ServerChanged,
+    StepEvent,
+    ToolResult,
+    ToolsChanged,
+)
 from longctx.errors import RequestError
 from longctx.files import write_whole
 from longctx.types import Completion, ToolCall, Usage
@@ -110,6 +118,8 @@ def _note(event: object) -> str:
         case Compacted():
             before, after = event.tokens_before, event.tokens_after
             return f"{event.policy}: {before:,} → {after:,} tokens ({event.detail})"
+        case ToolsChanged() | ServerChanged():
+            return str(event)
         case CacheLost():
             return f"cache lost, {event.cached_tokens:,} of {event.expected_tokens:,} tokens found"
     return ""

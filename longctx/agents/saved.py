@@ -6,13 +6,14 @@ import logging
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
 from longctx.agents.names import BUILT_IN
+from longctx.agents.toolbox import Toolbox
 from longctx.agents.view import Shown
-from longctx.errors import LongCtxError, SnapshotMismatchError
+from longctx.errors import LongCtxError, SnapshotMismatchError, ToolError
 from longctx.files import must_be_file, write_whole
 from longctx.types import Frozen, Message, Messages, first_problem
 
@@ -22,7 +23,8 @@ logger = logging.getLogger("longctx")
 class AgentState(Frozen):
     """All of an agent but its messages.
 
-    ``tools`` are names only: functions cannot be saved. ``shown`` is what of the messages the
+    ``tools`` are names only: functions cannot be saved; ``sources`` says which of them a server
+    (by its name) had. ``shown`` is what of the messages the
     model is shown (None: all of them). ``finished`` counts the messages of runs that are done
     (None: all of them).
     """
@@ -30,6 +32,7 @@ class AgentState(Frozen):
     format: Literal["longctx-agent"] = "longctx-agent"
     version: Literal[1] = 1
     tools: tuple[str, ...]
+    sources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     shown: tuple[Shown, ...] | None = None
     pinned: tuple[int, ...] = ()
     finished: int | None = None
@@ -42,17 +45,38 @@ class SavedAgent(AgentState):
     messages: tuple[Message, ...]
 
     @classmethod
-    def of(cls, conversation: Conversation, tools: tuple[str, ...]) -> SavedAgent:
+    def of(
+        cls,
+        conversation: Conversation,
+        toolbox: Toolbox | None = None,
+    ) -> SavedAgent:
         """What is to be saved; the built-in tools come back by themselves."""
+        toolbox = toolbox or Toolbox(())
         everything = tuple(Shown(index=i) for i in range(len(conversation.transcript)))
         return cls(
-            tools=tuple(name for name in tools if name not in BUILT_IN),
+            tools=tuple(name for name in toolbox.tools if name not in BUILT_IN),
+            sources=toolbox.names_by_source,
             shown=None if conversation.shown == everything else conversation.shown,
             pinned=tuple(sorted(conversation.pinned)),
             finished=conversation.finished,
             compacted=conversation.compacted,
             messages=conversation.transcript,
         )
+
+    def check_tools(self, toolbox: Toolbox, source: str) -> None:
+        """See that the tools are there; a server that is there may have dropped its own.
+
+        Raises:
+            ToolError: one is missing.
+        """
+        here = toolbox.names_by_source
+        dropped = {name for one, names in self.sources.items() if one in here for name in names}
+        missing = [name for name in self.tools if name not in dropped.union(toolbox.tools)]
+        if missing:
+            raise ToolError(
+                f"the agent saved in {source} has the tools {', '.join(missing)}, which are not "
+                "passed; pass them in tools=[...], or take them out of the file's 'tools'"
+            )
 
     def conversation(self) -> Conversation:
         """What was saved.

@@ -107,12 +107,11 @@ class ConversationStore(Closing):
         agent = Agent(llm, tools, None if saved else system, policy, **settings)
         if saved is not None:
             agent.take_up(saved, f"{self.path}, conversation {name!r}")
-        names = tuple(tool.name for tool in agent.tools)
         written: Sequence[Message] = saved.messages if saved else ()
 
         def journal(conversation: Conversation) -> None:
             nonlocal written
-            self._write(name, SavedAgent.of(conversation, names), written)
+            self._write(name, SavedAgent.of(conversation, agent.toolbox), written)
             written = conversation.transcript
 
         if saved is None:

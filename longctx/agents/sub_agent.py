@@ -50,7 +50,7 @@ def agent_tool(
         if running is not None:
             running.on_abandon(lambda: cancellation.cancel("cancelled", "nobody waits for it"))
         setup, track = begin()
-        limits, options = checked_options({}, list(track.tools), setup.temperature)
+        limits, options = checked_options({}, list(track.toolbox.tools), setup.temperature)
 
         def told() -> Conversation:
             return track.told(task, pin=False, background=setup.background)

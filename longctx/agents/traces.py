@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from longctx.agents.events import AgentResult
 from longctx.errors import MissingExtraError, RequestError
 from longctx.protocols import ChatModel
-from longctx.types import Completion, ToolCall, Usage
+from longctx.types import Completion, Message, ToolCall, Usage
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 Noted: TypeAlias = Callable[[Completion], None]
+Returned: TypeAlias = Callable[[str], None]
 
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
@@ -28,12 +29,14 @@ _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 class RunTrace(Protocol):
     """What is noted of a run."""
 
-    def step(self, max_tokens: int | None) -> AbstractContextManager[Noted]:
+    def step(
+        self, max_tokens: int | None, prompt: Sequence[Message]
+    ) -> AbstractContextManager[Noted]:
         """Around a completion; gives a function that is told of it when it is there."""
         ...
 
-    def tool(self, call: ToolCall) -> AbstractContextManager[None]:
-        """Around a call, in the tool's thread."""
+    def tool(self, call: ToolCall) -> AbstractContextManager[Returned]:
+        """Around a call, in the tool's thread; gives a function that is told its result."""
         ...
 
     def end(self, outcome: AgentResult | BaseException) -> None:
@@ -44,26 +47,28 @@ class RunTrace(Protocol):
 class Untraced:
     """Notes nothing."""
 
-    def step(self, _max_tokens: int | None) -> AbstractContextManager[Noted]:
+    def step(
+        self, _max_tokens: int | None, _prompt: Sequence[Message]
+    ) -> AbstractContextManager[Noted]:
         """Nothing around a completion."""
         return nullcontext(_forgotten)
 
-    def tool(self, _call: ToolCall) -> AbstractContextManager[None]:
+    def tool(self, _call: ToolCall) -> AbstractContextManager[Returned]:
         """Nothing around a call."""
-        return nullcontext()
+        return nullcontext(_forgotten)
 
     def end(self, _outcome: AgentResult | BaseException) -> None:
         """Nothing."""
 
 
-def _forgotten(_completion: Completion) -> None:
+def _forgotten(_what: object) -> None:
     """Nothing is noted."""
 
 
 class Traced:
     """Notes a run as spans.
 
-    What tools are called with and give back is noted only where the environment variable
+    What is said, and what tools are called with and give back, is noted only where the variable
     ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` is ``true``.
 
     Args:
@@ -91,7 +96,7 @@ class Traced:
         self._content = os.environ.get(_CONTENT, "").lower() == "true"
 
     @contextmanager
-    def step(self, max_tokens: int | None) -> Iterator[Noted]:
+    def step(self, max_tokens: int | None, prompt: Sequence[Message]) -> Iterator[Noted]:
         """A span ``chat``."""
         from opentelemetry.trace import SpanKind
 
@@ -101,6 +106,8 @@ class Traced:
         span = self._tracer.start_span(
             f"chat {self._model}", self._below, kind=SpanKind.CLIENT, attributes=attributes
         )
+        if self._content:
+            span.set_attribute("gen_ai.input.messages", _as_json(map(_said, prompt)))
 
         def done(completion: Completion) -> None:
             span.set_attribute("gen_ai.response.model", self._model)
@@ -108,12 +115,15 @@ class Traced:
             span.set_attribute("gen_ai.response.time_to_first_chunk", completion.timings.ttft_s)
             span.set_attribute("longctx.window.n_ctx", completion.window.n_ctx)
             _note_usage(span, completion.usage)
+            if self._content:
+                said = {**_said(completion.message), "finish_reason": completion.finish_reason}
+                span.set_attribute("gen_ai.output.messages", _as_json([said]))
 
         with _ending(span):
             yield done
 
     @contextmanager
-    def tool(self, call: ToolCall) -> Iterator[None]:
+    def tool(self, call: ToolCall) -> Iterator[Returned]:
         """A span ``execute_tool``, current in the tool's thread."""
         from opentelemetry import trace
 
@@ -129,8 +139,13 @@ class Traced:
         )
         if self._content:
             span.set_attribute("gen_ai.tool.call.arguments", json.dumps(call.arguments))
+
+        def returned(result: str) -> None:
+            if self._content:
+                span.set_attribute("gen_ai.tool.call.result", result)
+
         with _ending(span), trace.use_span(span, record_exception=False):
-            yield
+            yield returned
 
     def end(self, outcome: AgentResult | BaseException) -> None:
         """Note the sum, or what was raised."""
@@ -179,6 +194,26 @@ def _name_of(llm: ChatModel) -> str:
     # ChatModel does not speak of names; models on servers and local ones do.
     info = getattr(llm, "info", None)
     return str(getattr(llm, "model", None) or getattr(info, "name", None) or "unknown")
+
+
+def _said(message: Message) -> dict[str, Any]:
+    """A message as the conventions write it."""
+    parts: list[dict[str, Any]] = []
+    if message.reasoning:
+        parts.append({"type": "reasoning", "content": message.reasoning})
+    if message.role == "tool":
+        result = {"id": message.tool_call_id, "response": message.content}
+        parts.append({"type": "tool_call_response", **result})
+    elif message.content:
+        parts.append({"type": "text", "content": message.content})
+    for call in message.tool_calls:
+        asked = {"id": call.id, "name": call.name, "arguments": call.arguments}
+        parts.append({"type": "tool_call", **asked})
+    return {"role": message.role, "parts": parts}
+
+
+def _as_json(messages: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(list(messages), ensure_ascii=False)
 
 
 def _note_usage(span: Span, usage: Usage) -> None:

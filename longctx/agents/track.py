@@ -20,20 +20,21 @@ from longctx.agents.events import AgentResult, Compacted, Done, Event, StepEvent
 from longctx.agents.limits import Limits
 from longctx.agents.loop import Run
 from longctx.agents.names import RECALL
-from longctx.agents.preparing import compact_ahead, warm
+from longctx.agents.preparing import Preparation, compact_ahead, warm
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.recall import recall_tool
 from longctx.agents.recalling import own_words, with_background
 from longctx.agents.report import TurnRecord
 from longctx.agents.results import result_of, stopped_result, unbegun_result
 from longctx.agents.settings import Background, Setup
-from longctx.agents.toolbox import tools_by_name
+from longctx.agents.side_model import SideModel
+from longctx.agents.toolbox import Toolbox, tools_by_name
 from longctx.agents.traces import RunTrace, run_trace
 from longctx.agents.view import View, as_shown, new_counts
 from longctx.agents.watch import CacheWatch
 from longctx.errors import LongCtxError, RequestError
 from longctx.options import RunOptions
-from longctx.types import Message, ToolSchema, WindowReport
+from longctx.types import Message, WindowReport
 
 logger = logging.getLogger("longctx")
 
@@ -44,13 +45,12 @@ class Track:
     """A conversation, what is known of it, and the run that is under way.
 
     Args:
-        setup: whose tools it has, under the names they have at its beginning.
+        setup: whose tools it has.
         conversation: what it begins with.
 
     Attributes:
         conversation: as far as it has come.
-        tools: what may be called, built-in tools included, by name.
-        schemas: theirs.
+        toolbox: what may be called, built-in tools included; renewed at the beginning of a run.
         window: after the last step; None before the first.
         records: of its runs.
         archive: finds earlier turns.
@@ -62,19 +62,19 @@ class Track:
 
     def __init__(self, setup: Setup, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.tools = tools_by_name(setup.tools)
-        if setup.tools and setup.read_back and setup.policy is not policies.keep_everything:
-            built_in = [read_result_tool(lambda: self.conversation.transcript)]
+        given = list(setup.tools)
+        if given and setup.read_back and setup.policy is not policies.keep_everything:
+            given.append(read_result_tool(lambda: self.conversation.transcript))
             # What slides out is still shown, as far as anyone can tell from here.
-            if RECALL not in self.tools and not setup.is_endless:
-                built_in.append(recall_tool(self._find))
-            self.tools = tools_by_name([*setup.tools, *built_in])
-        self.schemas: tuple[ToolSchema, ...] = tuple(t.schema for t in self.tools.values())
+            if RECALL not in tools_by_name(setup.tools) and not setup.is_endless:
+                given.append(recall_tool(self._find))
+        self.toolbox = Toolbox(given)
         self.window: WindowReport | None = None
         self.records: list[TurnRecord] = []
         self.archive = Archive(setup.embedder)
         self.journal: Journal | None = None
         self._prepared: tuple[Compacted, ...] = ()
+        self._preparation: Preparation | None = None
         self._watch = CacheWatch()
         self._counts = new_counts()
         self._queue = CallQueue("Agent")
@@ -166,6 +166,7 @@ class Track:
             self._watch.forget()
             self.window = None
             self.records, self._prepared = [], ()
+            self._give_up_preparing()
             self._keep(conversation)
 
     # Inside
@@ -193,8 +194,13 @@ class Track:
         events: list[StepEvent] = []
         run: Run | None = None
         try:
+            if self.toolbox.renew():
+                self._watch.forget()
             run = self._run(setup, begin(), limits, options, cancellation, trace)
             keep(run.conversation)
+            for news in self.toolbox.news():
+                events.append(news)
+                yield news
             try:
                 for event in run.events():
                     keep(run.conversation)
@@ -203,12 +209,16 @@ class Track:
             finally:
                 self.window = run.window
                 keep(run.conversation)
+                if not limits.dry_run:
+                    self._preparation = run.preparation
             keep(run.conversation.finish())
             result = result_of(run, events)
         except RunStopped as stopped:
             assert run is not None  # it stops itself
+            self._give_up_preparing()
             result = stopped_result(run, events, stopped)
         except BaseException as error:
+            self._give_up_preparing()
             trace.end(error)
             if run is not None:
                 note(run, events, _why(error), started)
@@ -229,8 +239,8 @@ class Track:
         write = None if setup.call_log is None else setup.call_log.write
         return Run(
             llm=setup.llm,
-            calls=Calls(self.tools, setup.tool_timeout_s, cancellation, trace.tool, write),
-            schemas=self.schemas,
+            calls=Calls(self.toolbox.tools, setup.tool_timeout_s, cancellation, trace.tool, write),
+            schemas=self.toolbox.schemas,
             policy=setup.policy,
             max_steps=setup.max_steps,
             is_endless=setup.is_endless,
@@ -244,25 +254,46 @@ class Track:
             confirm=setup.confirm,
             trace=trace,
             window=self.window,
+            prepares=setup.prepares and not setup.is_endless,
+            preparation=None if limits.dry_run else self._preparation,
         )
 
     def _compact(self, setup: Setup, cancellation: Cancellation) -> tuple[Compacted, ...]:
-        now = self.conversation
-        if setup.is_endless or now.unfinished:
+        if setup.is_endless or self.conversation.unfinished:
             return ()
+        is_other = self.toolbox.renew()
+        now, begun = self._prepared_beside(cancellation)
         view = View.of(
-            now.transcript, setup.llm, shown=now.shown, tools=self.schemas, pinned=now.pinned,
-            counts=self._counts, archive=self.archive,
+            now.transcript, SideModel(setup.llm, cancellation), shown=now.shown,
+            tools=self.toolbox.schemas, pinned=now.pinned, counts=self._counts,
+            archive=self.archive,
         )  # fmt: skip
         after = compact_ahead(view, setup.policy)
-        if after.shown == view.shown:
+        if after.shown == self.conversation.shown and not is_other:
             return ()
         done = tuple(entry for entry in after.log if isinstance(entry, Compacted))
         warm(after, cancellation)
         self._watch.forget()
         self._keep(replace(now, shown=after.shown, compacted=(*now.compacted, *done)))
-        self._prepared += done
-        return done
+        self._prepared += begun + done
+        return begun + done
+
+    def _prepared_beside(
+        self, cancellation: Cancellation
+    ) -> tuple[Conversation, tuple[Compacted, ...]]:
+        """The conversation with what was begun while a tool ran, and has not taken its place."""
+        begun, self._preparation = self._preparation, None
+        if begun is None:
+            return self.conversation, ()
+        with cancellation.wakes(begun.cancel):
+            begun.wait(cancellation)
+        return begun.put_into(self.conversation) or (self.conversation, ())
+
+    def _give_up_preparing(self) -> None:
+        """What was begun while a tool ran is of no use any more."""
+        if self._preparation is not None:
+            self._preparation.cancel()
+            self._preparation = None
 
     def _prepare_aside(self, setup: Setup) -> None:
         try:

@@ -60,7 +60,7 @@ class View:
     Attributes:
         transcript: the whole conversation.
         shown: what of it the model is shown, in order.
-        llm: counts exactly, and may be asked for a summary.
+        llm: counts exactly, and may be asked for a summary: its ``chat`` ends when the run does.
         tools: schemas, which stand in every prompt.
         room_tokens: what a prompt may take: ``target_ctx`` less the room for the answer.
         goal_tokens: what a policy that makes room reduces the prompt to.

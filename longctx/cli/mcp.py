@@ -60,7 +60,7 @@ def mcp(
     """
     from longctx.documents import DocumentQA
     from longctx.llm import LongContextLLM
-    from longctx.mcp_server import library_server
+    from longctx.mcp_server import library_server, serve_on
 
     if not files and library is None:
         raise typer.BadParameter("give at least one file or folder, or --library")
@@ -84,4 +84,4 @@ def mcp(
             else:
                 errors.print(f"will serve {n:,} documents at http://{_HOST}:{port}/mcp")
                 with listening_on(_HOST, port, "give another --port"):
-                    server.run("streamable-http", host=_HOST, port=port)
+                    serve_on(server, _HOST, port)

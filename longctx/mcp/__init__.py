@@ -8,7 +8,16 @@ What a server says is as inert as a document: a name that is none is refused, ot
 The SDK is the extra ``mcp``, and is imported where a server is opened.
 """
 
+from longctx.mcp.changes import Followed
 from longctx.mcp.remote import Refused, RemotePrompt, RemoteResource, RemoteTool
 from longctx.mcp.server import McpServer, McpSettings
 
-__all__ = ["McpServer", "McpSettings", "Refused", "RemotePrompt", "RemoteResource", "RemoteTool"]
+__all__ = [
+    "Followed",
+    "McpServer",
+    "McpSettings",
+    "Refused",
+    "RemotePrompt",
+    "RemoteResource",
+    "RemoteTool",
+]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from longctx.closing import Closing
 from longctx.errors import BackendError, LongCtxError, RemoteError, ToolError
+from longctx.mcp.changes import LISTS, Changes
 from longctx.mcp.remote import plain
 from longctx.mcp.transport import Address, Complaints, open_transport
 from longctx.types import first_problem
@@ -60,6 +61,7 @@ class Connection(Closing):
         timeout_s: of one request.
         connect_timeout_s: of opening it.
         max_bytes: of one message over HTTP.
+        changes: is told when the server's lists change, or may have; None does not follow them.
 
     Raises:
         RemoteError: it cannot be opened.
@@ -74,12 +76,14 @@ class Connection(Closing):
         timeout_s: float,
         connect_timeout_s: float,
         max_bytes: int,
+        changes: Changes | None = None,
     ) -> None:
         self._address = address
         self._name = name
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._max_bytes = max_bytes
+        self._changes = changes
         self._complaints = Complaints()
         self._lock = threading.RLock()
         self._closed = False
@@ -221,6 +225,8 @@ class Connection(Closing):
                 f"check the command or the address{_said(self._complaints.last())}"
             ) from error
         session.client, session.leave, session.held = client, leave, held
+        if self._changes is not None:
+            self._changes.note(*LISTS)  # one that was begun anew may be another
         return session
 
     async def _hold(self, transport: Any, *, task_status: TaskStatus[Any]) -> None:
@@ -230,11 +236,20 @@ class Connection(Closing):
 
         leave = anyio.Event()
         limit = anyio.current_time() + self._connect_timeout_s
+        changes = self._changes
+        client = Client(
+            transport,
+            read_timeout_seconds=self._timeout_s,
+            message_handler=None if changes is None else changes.hear,
+        )
         with anyio.CancelScope(deadline=limit) as opening:
-            async with Client(transport, read_timeout_seconds=self._timeout_s) as client:
+            async with client, anyio.create_task_group() as listening:
                 opening.deadline = float("inf")
+                if changes is not None:
+                    listening.start_soon(changes.listen, client)
                 task_status.started((client, leave.set))
                 await leave.wait()
+                listening.cancel_scope.cancel()
         if opening.cancelled_caught:
             raise TimeoutError(f"it did not answer within {self._connect_timeout_s:g} s")
 

@@ -83,8 +83,10 @@ def remote_tool(found: Any) -> RemoteTool:
         found: as the SDK read it.
 
     Raises:
-        UnfitError: its name or its schema is none.
+        UnfitError: its name or its schema is none, or it cannot be called as others are.
     """
+    if found.execution is not None and found.execution.task_support == "required":
+        raise UnfitError("it can only be called as a task, which is not supported")
     schema = found.input_schema
     _check_schema(schema)
     parameters = _plain_tree(schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from typing_extensions import TypedDict
 from longctx import arguments
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, RequestError, ToolError
+from longctx.mcp.changes import Changes, Followed, ServerList
 from longctx.mcp.connection import Connection
 from longctx.mcp.remote import (
     Refused,
@@ -57,12 +57,13 @@ class McpSettings(TypedDict, total=False):
     timeout_s: float
     connect_timeout_s: float
     max_result_bytes: int
+    follow: bool
 
 
 class McpServer(Closing):
     """A server, reached by a command's standard streams or by HTTP; opened again where it broke.
 
-    Tools are read once, when it is opened, so that a prompt that names them stays in the cache.
+    Lists are read again when the server says that they changed, and not otherwise.
 
     Args:
         command_or_url: ``"npx -y @scope/server folder"``, or ``"http://localhost:8000/mcp"``.
@@ -73,9 +74,8 @@ class McpServer(Closing):
         timeout_s: of one request; it is cancelled then.
         connect_timeout_s: of opening it; ``npx`` may download first.
         max_result_bytes: a result that is longer is an error.
-
-    Attributes:
-        refused: what the server offers and is not taken, and why.
+        follow: see what changes of its lists; False keeps its tools as they were when they were
+            first read.
 
     Raises:
         RemoteError: it cannot be opened.
@@ -94,6 +94,7 @@ class McpServer(Closing):
         timeout_s: float = 60.0,
         connect_timeout_s: float = 60.0,
         max_result_bytes: int = 1 << 20,
+        follow: bool = True,
     ) -> None:
         text = arguments.words("an MCP server", command_or_url).strip()
         self.address = Address(
@@ -105,13 +106,18 @@ class McpServer(Closing):
         self.name = _checked_name(name) if name is not None else _name_of(self.address)
         self.timeout_s = arguments.seconds("timeout_s", timeout_s)
         self.max_result_bytes = arguments.whole("max_result_bytes", max_result_bytes, least=1)
-        self.refused: tuple[Refused, ...] = ()
+        follow = arguments.flag("follow", follow)
+        self._refused: dict[ServerList, tuple[Refused, ...]] = {}
+        self._changes = Changes()
+        self._tools = Followed(self._read_tools, lambda: self._changes.count("tools"))
+        self._offers = Followed(self._has_any, lambda: self._changes.count("resources"))
         self._connection = Connection(
             self.address,
             self.name,
             timeout_s=self.timeout_s,
             connect_timeout_s=arguments.seconds("connect_timeout_s", connect_timeout_s),
             max_bytes=2 * self.max_result_bytes,  # JSON has more than its text
+            changes=self._changes if follow else None,
         )
 
     @property
@@ -119,13 +125,22 @@ class McpServer(Closing):
         """Whether the session goes on; where it broke, the next request opens another."""
         return self._connection.is_up
 
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """What the server offers and is not taken, and why."""
+        return tuple(one for refused in list(self._refused.values()) for one in refused)
+
+    def changed(self, of: ServerList) -> int:
+        """How often one of its lists changed so far: ``"tools"``, ``"resources"``, ``"prompts"``.
+        It counts on where the connection was opened anew, too."""
+        return self._changes.count(of)
+
     # Tools
 
-    @cached_property
+    @property
     def remote_tools(self) -> tuple[RemoteTool, ...]:
-        """Its tools that can be taken; the others are in ``refused``."""
-        found = self._list("tools", lambda c, cursor: c.list_tools(cursor=cursor), MAX_TOOLS)
-        return self._taken(found, remote_tool)
+        """Its tools that can be taken, as of now; the others are in ``refused``."""
+        return self._tools.value
 
     def call(
         self,
@@ -177,17 +192,13 @@ class McpServer(Closing):
 
     # Resources
 
-    @cached_property
+    @property
     def has_resources(self) -> bool:
         """Whether it says that it has something to read."""
-
-        async def ask(client: Client) -> bool:
-            return client.server_capabilities.resources is not None
-
         try:
-            return self._connection.request(ask) and bool(self.resources())
+            return self._offers.value
         except LongCtxError as error:
-            self._refuse("resources", str(error))
+            self._refuse("resources", "resources", str(error))
             return False
 
     def resources(self) -> tuple[RemoteResource, ...]:
@@ -200,7 +211,7 @@ class McpServer(Closing):
         found = self._list(
             "resources", lambda c, cursor: c.list_resources(cursor=cursor), MAX_RESOURCES
         )
-        return self._taken(found, remote_resource)
+        return self._taken("resources", found, remote_resource)
 
     def read(self, uri: str) -> bytes:
         """The bytes of a resource; text is UTF-8. :func:`longctx.documents.load_resources`
@@ -221,7 +232,7 @@ class McpServer(Closing):
     def prompts(self) -> tuple[RemotePrompt, ...]:
         """Its prompts, as of now; errors as :meth:`resources`."""
         found = self._list("prompts", lambda c, cursor: c.list_prompts(cursor=cursor), MAX_TOOLS)
-        return self._taken(found, remote_prompt)
+        return self._taken("prompts", found, remote_prompt)
 
     def prompt(self, name: str, /, **values: str) -> tuple[Message, ...]:
         """A prompt, filled in: what to say, in whose role.
@@ -242,8 +253,15 @@ class McpServer(Closing):
 
     # Inside
 
+    def _read_tools(self) -> tuple[RemoteTool, ...]:
+        found = self._list("tools", lambda c, cursor: c.list_tools(cursor=cursor), MAX_TOOLS)
+        return self._taken("tools", found, remote_tool)
+
+    def _has_any(self) -> bool:
+        return bool(self.resources())
+
     def _list(
-        self, what: str, page: Callable[[Any, str | None], Awaitable[Any]], most: int
+        self, what: ServerList, page: Callable[[Any, str | None], Awaitable[Any]], most: int
     ) -> list[Any]:
         """All pages of a list, as far as they are believed."""
 
@@ -261,29 +279,31 @@ class McpServer(Closing):
             return found
 
         found = self._connection.request(ask)
+        self._refused[what] = ()
         if len(found) > most:
-            self._refuse("the others", f"it has more than {most:,} {what}")
+            self._refuse(what, "the others", f"it has more than {most:,} {what}")
         return found[:most]
 
-    def _taken(self, found: list[Any], take: Callable[[Any], R]) -> tuple[R, ...]:
+    def _taken(self, what: ServerList, found: list[Any], take: Callable[[Any], R]) -> tuple[R, ...]:
         taken: dict[str, R] = {}
         for one in found:
             try:
                 mine = take(one)
             except UnfitError as error:
-                self._refuse(getattr(one, "name", one), str(error))
+                self._refuse(what, getattr(one, "name", one), str(error))
                 continue
             key = mine.uri if isinstance(mine, RemoteResource) else mine.name
             if key in taken:
-                self._refuse(key, "it has another of this name")
+                self._refuse(what, key, "it has another of this name")
             else:
                 taken[key] = mine
         return tuple(taken.values())
 
-    def _refuse(self, name: object, reason: str) -> None:
+    def _refuse(self, what: ServerList, name: object, reason: str) -> None:
         refused = Refused(name=shown_name(name), reason=reason)
-        if refused not in self.refused:
-            self.refused += (refused,)
+        others = self._refused.get(what, ())
+        if refused not in others:
+            self._refused[what] = (*others, refused)
             logger.warning("%s of %s is left out: %s", refused.name, self.name, reason)
 
 
@@ -322,9 +342,12 @@ def _name_of(address: Address) -> str:
     """``npx -y @modelcontextprotocol/server-git`` is ``git``; ``https://mcp.example.com/x`` is
     ``example``."""
     if address.is_url:
-        parts = (urlsplit(address.text).hostname or "server").split(".")
+        host = urlsplit(address.text).hostname or "server"
+        parts = host.split(".")
+        if ":" in host or parts[-1].isdigit():
+            return "server"  # numbers say nothing
         parts = [p for p in parts if p not in ("www", "mcp", "api")] or ["server"]
-        word = parts[-2] if len(parts) > 1 and not parts[-1].isdigit() else parts[0]
+        word = parts[-2] if len(parts) > 1 else parts[0]
     else:
         words = [PurePath(word).name for word in address.words]
         named = [word for word in words if word not in _RUNNERS and not word.startswith("-")]

@@ -262,7 +262,7 @@ def _known(agent: Agent, rooms: dict[int, str], max_tokens: int) -> tuple[int, i
     known = prefilled = 0
     for room, code in rooms.items():
         copy = Agent(agent.llm, policy=agent.policy)
-        copy.take_up(SavedAgent.of(agent.conversation, ()), "a copy")
+        copy.take_up(SavedAgent.of(agent.conversation), "a copy")
         result = copy.run(f"What is the code of room {room}?", max_tokens=max_tokens)
         known += code in result.text
         prefilled += result.usage.prefilled_tokens

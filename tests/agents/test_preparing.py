@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from longctx import LongContextLLM
-from longctx.agents import Agent, Compacted, ConversationStore, policies
+from longctx.agents import Agent, Compacted, ConversationStore, Tool, policies
+from longctx.channel import Cancelled, Channel
 from longctx.errors import BackendError
-from longctx.testing import ScriptedChatModel
+from longctx.stream import Stream
+from longctx.testing import Reply, ScriptedChatModel
+from longctx.types import ToolCall
 from tests.agents.transcripts import SUMMARY
 
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -90,3 +99,188 @@ def test_on_a_real_model_the_next_turn_prefills_its_own_words():
             assert result.usage.prefilled_tokens < 80
             agent.prepare()
         assert agent.context.compacted
+
+
+# While a tool runs
+
+
+class Slow(ScriptedChatModel):
+    """A model whose summaries do not come before they may, and end when their stream is closed."""
+
+    def __init__(self, replies: list[Reply], **options: Any) -> None:
+        super().__init__(replies, **options)
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+        self.n_asked = 0
+
+    def stream_chat(self, messages: Any, **options: Any) -> Stream:
+        """Answer, but hold a summary back."""
+        stream = super().stream_chat(messages, **options)
+        if options.get("response_schema") is None:
+            return stream
+        self.n_asked += 1
+        channel: Channel[Any] = Channel()
+
+        def write() -> None:
+            self.may_answer.wait(30)
+            with suppress(Cancelled):
+                for chunk in stream:
+                    channel.send(chunk)
+
+        threading.Thread(target=write, daemon=True).start()
+        self.asked.set()
+        return Stream(channel)
+
+
+SUMMING = policies.when_full(partial(policies.summarise_oldest, max_tokens=60))
+CALL = ToolCall(id="1", name="look", arguments={})
+
+
+def nearly_full(llm: ScriptedChatModel, look: Callable[[], str], **settings: Any) -> Agent:
+    """An agent that would compact soon, with a tool."""
+    filled = Agent(ScriptedChatModel(["Yes."] * 9))
+    for i in range(9):
+        filled.run(words(i))
+    agent = Agent(llm, [Tool(look)], policy=SUMMING, read_back=False, **settings)
+    agent.go_on(filled.conversation)
+    return agent
+
+
+def join_preparations() -> None:
+    """Wait for the threads that prepare."""
+    for thread in [t for t in threading.enumerate() if t.name == "prepare"]:
+        thread.join(30)
+
+
+def test_a_summary_is_written_while_a_tool_runs():
+    """The step after the tool is shown it; what the tool said stands behind."""
+    llm = Slow([CALL, SUMMARY, "warm", "Done.", *["Yes."] * 9], target_ctx=500)
+
+    def look() -> str:
+        """Look."""
+        assert llm.asked.wait(30)
+        llm.may_answer.set()
+        join_preparations()
+        return "It rains."
+
+    agent = nearly_full(llm, look, prepares=True)
+    result = agent.run("And now?")
+    kinds = [type(event).__name__ for event in result.events]
+    assert kinds == ["ToolCall", "ToolResult", "Compacted", "TextDelta"]
+    shown = llm.calls[3].messages
+    assert "<summary>" in shown[0].content
+    assert [message.content for message in shown[-3:]] == ["And now?", "", "It rains."]
+    assert len(agent.transcript) == 22
+    join_preparations()
+    assert llm.n_asked == 1
+
+
+def test_one_that_is_late_takes_its_place_between_turns():
+    """The run does not wait for it, for there is room."""
+    llm = Slow([CALL, SUMMARY, "Done.", *["Yes."] * 9], target_ctx=515)
+
+    def look() -> str:
+        """Look."""
+        assert llm.asked.wait(30)
+        return "It rains."
+
+    agent = nearly_full(llm, look, prepares=True)
+    assert agent.run("And now?").text == "Done."
+    assert "<summary>" not in llm.calls[2].messages[0].content
+    llm.may_answer.set()
+    assert agent.run("And then?").text == "Yes."
+    assert "<summary>" in llm.calls[-1].messages[0].content
+    assert llm.n_asked == len(agent.context.compacted) == 1
+
+
+def test_a_run_that_needs_the_room_waits_for_it():
+    """It does not begin a second one."""
+    llm = Slow([CALL, SUMMARY, "warm", "Done.", *["Yes."] * 9], target_ctx=500)
+
+    def look() -> str:
+        """Look."""
+        assert llm.asked.wait(30)
+        threading.Timer(0.2, llm.may_answer.set).start()
+        return "rain " * 90
+
+    agent = nearly_full(llm, look, prepares=True)
+    assert agent.run("And now?").text == "Done."
+    assert "<summary>" in llm.calls[3].messages[0].content
+    assert llm.n_asked == 1
+
+
+@pytest.mark.parametrize("end", ["cancel", "budget", "Ctrl-C"])
+@pytest.mark.parametrize("where", ["in the run", "beside a tool"])
+def test_a_summary_is_given_up(end: str, where: str):
+    """At once, though it does not come; what was said is as before, and can be asked again."""
+    beside = where == "beside a tool"
+    llm = Slow([*([CALL] if beside else []), SUMMARY, SUMMARY, *["Yes."] * 9], target_ctx=500)
+    text = "And now?" if beside else words(10) + words(11)
+
+    def look() -> str:
+        """Look."""
+        assert llm.asked.wait(30)
+        return "rain " * 90
+
+    agent = nearly_full(llm, look, prepares=beside)
+    before = agent.transcript
+
+    def stop() -> None:
+        assert llm.asked.wait(30)
+        if end == "cancel":
+            agent.cancel()
+        elif end == "Ctrl-C":
+            # One that comes while a thread is just about to wait is seen when it wakes, in Python.
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    if end == "Ctrl-C":
+        with pytest.raises(KeyboardInterrupt):
+            agent.run(text)
+    else:
+        result = agent.run(text, budget_s=0.5 if end == "budget" else None)
+        assert result.stop_reason == {"cancel": "cancelled", "budget": "budget"}[end]
+    stopper.join()
+    assert not llm.may_answer.is_set()
+    assert agent.transcript == before
+    join_preparations()
+    llm.may_answer.set()
+    if not beside:
+        assert agent.resume().text == "Yes."
+
+
+def test_a_budget_counts_what_a_summary_takes():
+    """It is prefilled and written in the run, too."""
+    llm = Slow([SUMMARY, *["Yes."] * 9], target_ctx=500)
+    llm.may_answer.set()
+
+    def look() -> str:
+        """Look."""
+        return ""
+
+    agent = nearly_full(llm, look)
+    result = agent.run(words(10) + words(11), budget_tokens=300)
+    assert result.stop_reason == "budget"
+    assert result.steps == ()
+
+
+def test_on_a_real_model_the_step_after_a_tool_prefills_its_own_words():
+    """What was made room for while the tool ran stands in the cache."""
+
+    def look() -> str:
+        """Look."""
+        join_preparations()
+        return "It rains."
+
+    with LongContextLLM(TINY, 768, reserve_output=24, n_threads=1) as llm:
+        filled = Agent(llm, [Tool(look)], read_back=False)
+        while filled.context.total_tokens < 640:
+            filled.run("word " * 12, max_tokens=2, tool_choice="none")
+        agent = Agent(llm, [Tool(look)], read_back=False, prepares=True)
+        agent.go_on(filled.conversation)
+        result = agent.run("And now?", max_tokens=24, tool_choice="required")
+        kinds = [type(event).__name__ for event in result.events]
+        assert kinds[:3] == ["ToolCall", "ToolResult", "Compacted"]
+        assert result.events[2].tokens_after < 500
+        assert result.steps[1].usage.prefilled_tokens < 80

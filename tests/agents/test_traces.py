@@ -80,7 +80,8 @@ def test_a_run_its_steps_and_its_calls(spans) -> None:
     one = found["execute_tool add"]
     assert one.attributes["gen_ai.tool.call.id"] == "call_1"
     assert one.attributes["seen.by"] == "the tool"
-    assert "gen_ai.tool.call.arguments" not in one.attributes
+    said = ("arguments", "result", "messages")
+    assert not [name for span in finished() for name in span.attributes if name.endswith(said)]
     failed = found["execute_tool fail"]
     assert failed.attributes["error.type"] == "OSError"
     assert failed.status.description == "disk full"
@@ -89,8 +90,9 @@ def test_a_run_its_steps_and_its_calls(spans) -> None:
     assert all(top.start_time <= span.start_time <= span.end_time <= top.end_time for span in below)
 
 
-def test_the_names_are_those_of_the_conventions(spans) -> None:
+def test_the_names_are_those_of_the_conventions(spans, monkeypatch) -> None:
     """Each attribute of gen_ai is in the list that OpenTelemetry publishes."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
     from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
     known = {v for v in vars(gen_ai_attributes).values() if isinstance(v, str)}
@@ -107,6 +109,19 @@ def test_what_is_said_is_noted_where_that_is_asked_for(spans, monkeypatch) -> No
     run(tracer, call("add", a=2, b=3), "Done.")
     (one,) = (span for span in finished() if span.name == "execute_tool add")
     assert json.loads(one.attributes["gen_ai.tool.call.arguments"]) == {"a": 2, "b": 3}
+    assert one.attributes["gen_ai.tool.call.result"] == "5"
+    last = [span for span in finished() if span.name.startswith("chat")][-1].attributes
+    assert json.loads(last["gen_ai.input.messages"]) == [
+        {"role": "user", "parts": [{"type": "text", "content": "go"}]},
+        {"role": "assistant", "parts": [
+            {"type": "tool_call", "id": "call_1", "name": "add", "arguments": {"a": 2, "b": 3}}]},
+        {"role": "tool", "parts": [
+            {"type": "tool_call_response", "id": "call_1", "response": "5"}]},
+    ]  # fmt: skip
+    assert json.loads(last["gen_ai.output.messages"]) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Done."}],
+         "finish_reason": "stop"},
+    ]  # fmt: skip
 
 
 def test_a_run_that_fails_and_one_that_is_left(spans) -> None:

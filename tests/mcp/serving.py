@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +50,13 @@ def appears(path: Path) -> bool:
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.01)
     return path.exists()
+
+
+def reaches(port: int) -> bool:
+    """Wait until somebody listens on a port, two minutes at most."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        time.sleep(0.05)
+    return False

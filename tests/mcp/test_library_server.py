@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ import numpy as np
 import pytest
 
 from longctx import LongContextLLM
+from longctx.agents import mcp as connect
 from longctx.documents import DocumentQA
 from longctx.mcp_server import library_server
 from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
-from tests.mcp.serving import command, free_port, listening
+from tests.mcp.serving import command, free_port, listening, reaches
 from tests.models import TINY
 
 mcp = pytest.importorskip("mcp")
@@ -119,6 +122,35 @@ def test_a_library_is_named() -> None:
     done = run("mcp", ok=False)
     assert done.returncode == 2
     assert "--library" in done.stderr
+
+
+def test_it_ends_though_a_client_listens(tmp_path: Path) -> None:
+    """Ctrl-C is enough: those who only listen never hang up."""
+    (tmp_path / "keys.txt").write_text(FACTS)
+    port = free_port()
+    words = (
+        "mcp",
+        str(tmp_path),
+        "--model",
+        str(TINY),
+        "--target-ctx",
+        "1024",
+        "--port",
+        str(port),
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words], cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    try:
+        assert reaches(port)
+        with connect(f"http://127.0.0.1:{port}/mcp") as client:
+            assert "pass key" in client.call("read", {"document": "keys.txt"})
+            serving.send_signal(signal.SIGINT)
+            serving.wait(60)
+    finally:
+        serving.kill()
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

@@ -38,10 +38,12 @@ def _show(event: Event, words: Words, thoughts: Thoughts, ask: Callable[[str], s
         Done,
         ReasoningDelta,
         Recalled,
+        ServerChanged,
         TextDelta,
         ToolCall,
         ToolProgress,
         ToolResult,
+        ToolsChanged,
         WindowGrown,
         WindowShrunk,
     )
@@ -70,6 +72,8 @@ def _show(event: Event, words: Words, thoughts: Thoughts, ask: Callable[[str], s
         _note(f"{event.policy}: {tokens} ({event.detail})")
     elif isinstance(event, Recalled):
         _note(event.text)
+    elif isinstance(event, ToolsChanged | ServerChanged):
+        _note(str(event))
     elif isinstance(event, CacheLost):
         _note(f"prefilled again: {event.reason}")
     elif isinstance(event, Done):
