@@ -1,10 +1,13 @@
 # /// script
-# dependencies = ["langchain", "langchain-anthropic"]
+# dependencies = ["langchain-core", "langchain-anthropic"]
 # ///
-"""LangChain, ChatAnthropic and create_agent."""
+"""LangChain, ChatAnthropic."""
 
-from langchain.agents import create_agent
+from typing import Any
+
 from langchain_anthropic import ChatAnthropic
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import StructuredTool
 from tasks import (
     KEY,
     MAX_TOKENS,
@@ -38,10 +41,12 @@ def stream() -> None:
 
 
 def tools() -> None:
-    asked = {"messages": [{"role": "user", "content": WEATHER}]}
-    answer = create_agent(chat(), [weather]).invoke(asked, {"recursion_limit": 8})
+    tool = StructuredTool.from_function(weather)
+    messages: list[Any] = [HumanMessage(WEATHER)]
+    call = chat().bind_tools([tool], tool_choice="any").invoke(messages)
+    messages += [call, *(tool.invoke(each) for each in call.tool_calls)]
     check_called()
-    check(answer["messages"][-1].text)
+    check(chat().invoke(messages).text)
 
 
 def structured() -> None:

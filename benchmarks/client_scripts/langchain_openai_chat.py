@@ -1,9 +1,12 @@
 # /// script
-# dependencies = ["langchain", "langchain-openai"]
+# dependencies = ["langchain-core", "langchain-openai"]
 # ///
-"""LangChain, ChatOpenAI and create_agent."""
+"""LangChain, ChatOpenAI."""
 
-from langchain.agents import create_agent
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from tasks import (
     KEY,
@@ -38,10 +41,12 @@ def stream() -> None:
 
 
 def tools() -> None:
-    asked = {"messages": [{"role": "user", "content": WEATHER}]}
-    answer = create_agent(chat(), [weather]).invoke(asked, {"recursion_limit": 8})
+    tool = StructuredTool.from_function(weather)
+    messages: list[Any] = [HumanMessage(WEATHER)]
+    call = chat().bind_tools([tool], tool_choice="any").invoke(messages)
+    messages += [call, *(tool.invoke(each) for each in call.tool_calls)]
     check_called()
-    check(answer["messages"][-1].text)
+    check(chat().invoke(messages).text)
 
 
 def structured() -> None:

@@ -6,7 +6,14 @@
 import asyncio
 from typing import Any
 
-from agents import Agent, ModelSettings, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    MaxTurnsExceeded,
+    ModelSettings,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from agents.models.openai_responses import OpenAIResponsesModel
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
@@ -18,6 +25,7 @@ from tasks import (
     URL,
     WEATHER,
     City,
+    ModelFailed,
     check,
     check_called,
     check_pieces,
@@ -51,9 +59,12 @@ def stream() -> None:
 
 
 def tools() -> None:
-    answer = asyncio.run(
-        Runner.run(agent("required", tools=[function_tool(weather)]), WEATHER, max_turns=4)
-    )
+    asked = agent("required", tools=[function_tool(weather)])
+    try:
+        answer = asyncio.run(Runner.run(asked, WEATHER, max_turns=4))
+    except MaxTurnsExceeded as error:
+        check_called()
+        raise ModelFailed("it calls the tool again and again") from error
     check_called()
     check(answer.final_output)
 

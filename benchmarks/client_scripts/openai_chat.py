@@ -30,7 +30,7 @@ settings: Any = {"model": MODEL, "max_tokens": MAX_TOKENS, "temperature": 0}
 def basic() -> None:
     answer = client.chat.completions.create(messages=[user(QUESTION)], **settings)
     check(answer.choices[0].message.content)
-    assert answer.usage and answer.usage.prompt_tokens > 0
+    assert answer.usage.prompt_tokens > 0
 
 
 def stream() -> None:
@@ -42,7 +42,7 @@ def stream() -> None:
         pieces += [choice.delta.content for choice in chunk.choices if choice.delta.content]
         usage = chunk.usage or usage
     check_pieces(pieces)
-    assert usage and usage.completion_tokens > 1
+    assert usage.completion_tokens > 1
 
 
 def tools() -> None:

@@ -41,7 +41,7 @@ TOOL: Any = {
 def basic() -> None:
     answer = client.responses.create(input=QUESTION, **settings)
     check(answer.output_text)
-    assert answer.usage and answer.usage.input_tokens > 0
+    assert answer.usage.input_tokens > 0
 
 
 def stream() -> None:
