@@ -219,8 +219,9 @@ class CacheLayout:
     """One KV cache in a state: int32[n_cells] positions, and each layer's keys.
 
     Cells stand in the cache's order, which is not that of their positions once cells were
-    dropped and used again. ``keys`` holds this cache's layers in the model's order, ``columns``
-    everything that has an item for each cell.
+    dropped and used again. ``keys`` holds this cache's layers in the model's order, ``values``
+    theirs where they lie in rows as keys do (not transposed), ``columns`` everything that has an
+    item for each cell.
     """
 
     positions: NDArray[np.int32]
@@ -229,6 +230,7 @@ class CacheLayout:
     v_transposed: bool
     columns: tuple[CellItems, ...] = ()
     shape: StateShape = _PLAIN
+    values: tuple[KeyRows, ...] = ()
 
     def write_positions(self, state: NDArray[np.uint8], positions: NDArray[np.integer]) -> None:
         """Give every cell another position, [n_cells], in the order of ``positions``."""
@@ -321,6 +323,7 @@ def _parse_cache(reader: _Reader, shape: StateShape) -> CacheLayout:
     keys = tuple(_parse_rows(reader, n_cells) for _ in range(n_layer))
     columns = [CellItems(positions_offset, 1, cell_bytes, n_cells)]
     columns += [CellItems(rows.offset, 1, rows.row_bytes, n_cells) for rows in keys]
+    values: list[KeyRows] = []
     for _ in range(n_layer if shape.has_values else 0):
         if v_trans:
             _, value_bytes, n_values = reader.take("<iII", "value header")
@@ -329,8 +332,15 @@ def _parse_cache(reader: _Reader, shape: StateShape) -> CacheLayout:
         else:
             rows = _parse_rows(reader, n_cells)
             columns.append(CellItems(rows.offset, 1, rows.row_bytes, n_cells))
+            values.append(rows)
     return CacheLayout(
-        cells[:, 0].copy(), positions_offset, keys, bool(v_trans), tuple(columns), shape
+        cells[:, 0].copy(),
+        positions_offset,
+        keys,
+        bool(v_trans),
+        tuple(columns),
+        shape,
+        tuple(values),
     )
 
 
