@@ -32,7 +32,7 @@ _TOLERANCE = {"q8_0": 0.1, "q4_0": 0.4}
 # On a GPU attention rounds to half precision, otherwise at another position, and activations are
 # quantised behind it: what comes to a layer is not quite the same. Values, which no RoPE turns,
 # are made of it as keys are, and so tell how much of the difference that is. A layer's keys may
-# weaken what they share more than its values do, hence the factor; more than the limit never counts.
+# weaken what they share more than its values do, hence the factor, and a limit to what counts.
 _NOISE_FACTOR = 4.0
 _NOISE_LIMIT = 0.1
 
