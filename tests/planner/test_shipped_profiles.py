@@ -55,12 +55,21 @@ def test_profiles_ship() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem[:24])
 def test_what_ships_was_measured(path: Path) -> None:
-    """It lies under the name of its model, and its choice won over all stretches."""
+    """It lies under the name of its model, and what is no formula won on text of its own."""
     shipped = Profile.model_validate_json(path.read_bytes())
     assert path.stem.endswith(f"-{shipped.model_sha256}")
-    for choice in shipped.choices:
-        assert shipped.n_stretches(choice) == N_STRETCHES
+    checks = [choice.check for choice in shipped.choices]
+    assert any(checks)
+    for choice, check in zip(shipped.choices, checks, strict=True):
         assert shipped.measured(choice)
+        if check is None:
+            plain = {row.parameters for row in shipped.results if row.window == choice.window}
+            assert choice.parameters in plain
+            assert shipped.n_stretches(choice) == 1
+        else:
+            assert check.is_won
+            assert check.is_other_text
+            assert shipped.n_stretches(choice) == N_STRETCHES
 
 
 @pytest.mark.parametrize("window", ["elastic", "fixed"])
@@ -69,7 +78,7 @@ def test_the_demo_model_has_its_profile(window: str) -> None:
     plan = plan_context(fast_copy(demo_model()), 32_768, window=window)
     assert plan.profile is not None
     assert plan.method == plan.profile.method
-    assert "at 32,768 tokens against" in plan.reasons[0]
+    assert "at 32,768 tokens (" in plan.reasons[0]
     assert plan.warnings == ()
 
 
