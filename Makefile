@@ -10,7 +10,7 @@ DEV  := $(VENV)/.installed-dev
 BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/agent_memory_frameworks.py benchmarks/soak%.py benchmarks/documents.py \
   benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py,$(wildcard benchmarks/*.py))
 
-PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx
+PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx longctx-smollm2-32k
 
 .PHONY: help demo test test-all test-gpu test-ray test-mcp frameworks plugins lint docs format bench soak soak-server tiny-model \
   finetune-demo clean

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from longctx.rope import RopeConfig
     from longctx.types import Chunk, Completion, Message, Progress, ToolCall, Usage
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Names load when first used: `longctx --help` does not wait for llama.cpp.
 _HOMES = {
