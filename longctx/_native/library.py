@@ -40,7 +40,8 @@ logger = logging.getLogger("longctx.llama_cpp")
 _DEBUG, _INFO, _WARN, _ERROR, _CONTINUED = 1, 2, 3, 4, 5
 _LEVELS = {_INFO: logging.DEBUG, _WARN: logging.INFO, _ERROR: logging.INFO}
 _recent_errors: deque[str] = deque(maxlen=8)
-_captures: list[list[str]] = []
+_captures: dict[int, list[list[str]]] = {}  # by thread
+_captures_lock = threading.Lock()
 _last_level = 1
 
 
@@ -50,8 +51,9 @@ def _on_log(level: int, text: bytes, _user_data: Any) -> None:
     line = text.decode("utf-8", "replace").rstrip("\n")
     level = _last_level if level == _CONTINUED else level
     _last_level = level
-    for capture in _captures:
-        capture.append(line)
+    with _captures_lock:
+        for lines in _captures.get(threading.get_ident(), ()):
+            lines.append(line)
     if level >= _INFO and line.strip(" ."):
         if level == _ERROR:
             _recent_errors.append(line)
@@ -66,14 +68,23 @@ _quantize_lock = threading.Lock()
 
 @contextmanager
 def captured_log() -> Iterator[list[str]]:
-    """Collect llama.cpp's log lines, for its own figures (buffer sizes) and reasons of failure."""
+    """Collect what llama.cpp logs in this thread: its own figures (buffer sizes), reasons of
+    failure."""
     lines: list[str] = []
-    _captures.append(lines)
+    # llama.cpp logs in the thread that opens: two models that are opened at once are kept apart.
+    thread = threading.get_ident()
+    with _captures_lock:
+        _captures.setdefault(thread, []).append(lines)
     try:
         yield lines
     finally:
-        # By identity: two captures that hold the same lines are equal.
-        _captures[:] = [capture for capture in _captures if capture is not lines]
+        with _captures_lock:
+            # By identity: two captures that hold the same lines are equal.
+            left = [capture for capture in _captures[thread] if capture is not lines]
+            if left:
+                _captures[thread] = left
+            else:
+                del _captures[thread]
 
 
 def last_errors() -> str:

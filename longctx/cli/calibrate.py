@@ -78,13 +78,17 @@ def calibrate(
         return
     for choice in profile.choices:
         out.print(_chosen(profile, choice), soft_wrap=True)
-    n_stretches = profile.n_stretches(profile.choices[-1])
-    if n_stretches < N_STRETCHES or len(profile.choices) < len(at or (1, 2)):
+    info = ModelInfo.from_gguf(path)
+    trained = info.n_ctx_train
+    wanted = {window for window in at or (2 * trained, 4 * trained) if window > trained}
+    rows = [row for row in profile.results if row.window == profile.window and not row.is_check]
+    n_stretches = 1 + max((row.stretch for row in rows), default=-1)
+    if n_stretches < N_STRETCHES or len(profile.choices) < len(wanted):
         errors.print(
             "The time was not enough for all windows and stretches of text; the same command with "
             "a larger --budget goes on from here."
         )
-    stored = profile_path(ModelInfo.from_gguf(path))
+    stored = profile_path(info)
     out.print(f"method='auto' uses it from now on: {stored}", soft_wrap=True)
 
 

@@ -117,7 +117,7 @@ class Composer:
                 passage = session.passage()
                 yield passage
                 self._passages[key] = passage
-                while self.n_bytes > self.limit_bytes:
+                while self._passages and self.n_bytes > self.limit_bytes:
                     self._passages.popitem(last=False)
         finally:
             session.close()

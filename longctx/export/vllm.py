@@ -58,7 +58,7 @@ def _adapters(to_run: Served) -> tuple[list[str], list[str]]:
         rank = _rank(folder)
         if rank is None:
             lost.append(
-                f"The adapter {adapter.path.name}: vLLM loads none from a GGUF. Give it the folder "
+                f"The adapter {adapter}: vLLM loads none from a GGUF. Give it the folder "
                 "of peft that it was converted from: --enable-lora --lora-modules NAME=FOLDER"
             )
         elif adapter.scale != 1:

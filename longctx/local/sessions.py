@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx import arguments
-from longctx.engine import N_BATCH, Session
+from longctx.engine import Session
 from longctx.errors import RequestError
 from longctx.local.loading import LoadedModel
 from longctx.types import Composed, Messages, ProgressCallback, ToolSchema
@@ -34,7 +34,9 @@ class Sessions:
     def open(self, n_outputs: int | None = None) -> Session:
         """An empty session, of which the logits of so many tokens of a batch can be read."""
         if n_outputs is not None:
-            n_outputs = arguments.whole("n_outputs", n_outputs, least=1, most=N_BATCH)
+            n_outputs = arguments.whole(
+                "n_outputs", n_outputs, least=1, most=self._plan.devices.n_batch
+            )
         return self._thread.call(
             self._engine.open_session, self._prompts.part, self._thread, n_outputs
         )

@@ -71,6 +71,8 @@ class Fitting:
     def __post_init__(self) -> None:
         object.__setattr__(self, "devices", usable_devices(self.devices))
         options, n = self.options, len(self.devices)
+        if options.gpu_layers == 0:  # which devices there are was not even asked
+            return
         if options.main_gpu is not None and options.main_gpu >= n:
             raise PlanError(f"main_gpu is {options.main_gpu}; {self._there()}")
         if options.tensor_split is not None and len(options.tensor_split) != n:

@@ -7,8 +7,14 @@ from dataclasses import replace
 from longctx.errors import PlanError
 from longctx.model_info import ModelInfo, format_bytes
 from longctx.planner.compression import compression_obstacle
-from longctx.planner.memory import CELL_PADDING, KvType, can_quantize_kv, kv_cache_bytes
-from longctx.planner.request import DEFAULT_SINKS, PlanRequest
+from longctx.planner.memory import (
+    CELL_PADDING,
+    KvType,
+    cache_by_layer,
+    can_quantize_kv,
+    padded,
+)
+from longctx.planner.request import PlanRequest
 
 _FEWER_BITS: tuple[KvType, ...] = ("f16", "q8_0")
 """Half the bits cost less than half the tokens (docs/compression.md); a quarter of them more."""
@@ -29,7 +35,7 @@ def within_budget(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> 
         return request
     given = request.kv_type
     types = (given,) if given else _FEWER_BITS[: 1 if can_quantize_kv(info, request.devices) else 2]
-    sizes = {kv: kv_cache_bytes(info, wanted, kv) for kv in types}
+    sizes = {kv: _size(info, request, wanted, kv) for kv in types}
     told = ", ".join(f"{format_bytes(size)} in {kv}" for kv, size in sizes.items())
     for kv, size in sizes.items():
         if size <= budget:
@@ -37,12 +43,13 @@ def within_budget(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> 
                 f"{kv} for a KV cache of {format_bytes(budget)} at most: {wanted:,} tokens take "
                 f"{told}."
             )
-            return replace(request, kv_type=kv)
+            # Where the most exact fits, memory may still ask for fewer bits.
+            return request if kv == types[0] else replace(request, kv_type=kv)
     kv = types[-1]
-    n_ctx = _largest(info, wanted, kv, budget)
+    n_ctx = _largest(info, request, kv)
     needed = request.reserve_output + request.n_keep
     if n_ctx <= needed:
-        least = -(-kv_cache_bytes(info, needed + CELL_PADDING, kv) // 2**20)
+        least = -(-_size(info, request, needed + CELL_PADDING, kv) // 2**20)
         raise PlanError(
             f"kv_budget is {format_bytes(budget)}, in which {info.name} holds {n_ctx:,} tokens "
             f"({kv}), and {needed:,} are reserved for the answer and the attention sinks: give at "
@@ -55,8 +62,7 @@ def within_budget(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> 
                 f"cache of {info.name} cannot be compressed: {reason}. Ask for {n_ctx:,} tokens, "
                 "or pass overflow='slide'"
             )
-        n_keep = request.n_keep or DEFAULT_SINKS
-        request = replace(request, overflow="compress", n_keep=n_keep)
+        request = replace(request, overflow="compress")
     how = "the oldest are compressed" if request.overflow == "compress" else "the oldest go"
     reasons.append(
         f"{n_ctx:,} of {wanted:,} tokens at a time: the KV cache may take {format_bytes(budget)}, "
@@ -65,12 +71,17 @@ def within_budget(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> 
     return replace(request, target_ctx=n_ctx, kv_type=kv)
 
 
-def _largest(info: ModelInfo, below: int, kv: KvType, budget: int) -> int:
+def _size(info: ModelInfo, request: PlanRequest, n_ctx: int, kv: KvType) -> int:
+    """Bytes of a window's cache, as it will be allocated."""
+    return sum(cache_by_layer(info, padded(n_ctx), kv, request.devices.tokens_at_once))
+
+
+def _largest(info: ModelInfo, request: PlanRequest, kv: KvType) -> int:
     """The largest window whose cache fits, in cells as llama.cpp allocates them; 0 for none."""
-    fits, too_many = 0, -(-below // CELL_PADDING)
+    fits, too_many = 0, -(-request.target_ctx // CELL_PADDING)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if kv_cache_bytes(info, middle * CELL_PADDING, kv) <= budget:
+        if _size(info, request, middle * CELL_PADDING, kv) <= (request.kv_budget_bytes or 0):
             fits = middle
         else:
             too_many = middle

@@ -94,7 +94,7 @@ class MemoryEstimate(Frozen):
     @property
     def spare_bytes(self) -> int:
         """What all texts may take together, wherever they lie: as many times one text as fit where
-        it is tightest."""
+        it is tightest; one at least, for that was planned."""
         apart = [place for place in self.places if not place.is_unified]
         host_text = self.text_bytes - sum(place.text_bytes for place in apart)
         host_fixed = self.fixed_bytes - sum(place.weights_bytes for place in apart)
@@ -103,7 +103,8 @@ class MemoryEstimate(Frozen):
             (place.free_bytes - place.margin_bytes - place.weights_bytes, place.text_bytes)
             for place in apart
         ]
-        return min(left * self.text_bytes // text for left, text in tightest if text)
+        spare = min(left * self.text_bytes // text for left, text in tightest if text)
+        return max(spare, self.text_bytes)
 
     @property
     def fixed_bytes(self) -> int:

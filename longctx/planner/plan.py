@@ -57,8 +57,10 @@ def plan_on(
 
 def _machines_devices() -> tuple[Device, ...]:
     # Where nothing is placed by it, nobody waits for llama.cpp's library to load.
-    from longctx._native import list_devices
-
+    try:
+        from longctx._native import list_devices
+    except (ImportError, OSError, RuntimeError):  # a plan needs none, and `longctx doctor` says why
+        return ()
     return list_devices()
 
 
@@ -73,7 +75,7 @@ def _plan(
     adapters = tuple(read_adapter(path, scale, info) for path, scale in request.adapters)
     reasons: list[str] = []
     warnings: list[str] = []
-    request = within_budget(info, as_trained(request, info, adapters, reasons), reasons)
+    request = as_trained(within_budget(info, request, reasons), info, adapters, reasons)
     scaling = choose_method(info, request, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)

@@ -168,13 +168,15 @@ class Profile(Frozen):
     def choice(self, n_ctx: int) -> Choice | None:
         """What was chosen for a window: of those measured the smallest that holds ``n_ctx`` tokens.
 
-        The largest, where that is passed; None where all are twice as large or more, which says
-        nothing of so small a one.
+        One of twice the size or more says nothing of so small a window: then it is the largest of
+        those below, or None where there is none. So it is where all are passed.
         """
+        below = None
         for choice in self.choices:
             if choice.window >= n_ctx:
-                return choice if choice.window < 2 * n_ctx else None
-        return self.choices[-1]
+                return choice if choice.window < 2 * n_ctx else below
+            below = choice
+        return below
 
     def measured(self, choice: Choice) -> str | None:
         """What was measured of a choice, and of a formula beside it.

@@ -139,7 +139,9 @@ def check_request(target_ctx: Any, options: Mapping[str, Any]) -> PlanRequest:
         "reserve_output", reserve_output, 0, "use 0 to reserve nothing for the answer"
     )
     if n_keep is None:
-        n_keep = 0 if overflow == "error" else DEFAULT_SINKS
+        # Within a budget a window may have to compress.
+        is_whole = overflow == "error" and options.get("kv_budget") is None
+        n_keep = 0 if is_whole else DEFAULT_SINKS
     n_keep = _count("n_keep", n_keep, 0, "use 4 attention sinks, or None for the default")
     if reserve_output + n_keep >= target_ctx:
         raise PlanError(

@@ -173,3 +173,14 @@ def test_the_command(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     assert "a larger --budget" not in done.stdout
     bad = run("calibrate", "--budget", "soon", ok=False)
     assert "--budget is 'soon'" in bad.stderr
+
+
+def test_what_an_earlier_run_tried_besides_is_not_chosen(tiny_gguf: TinyGguf) -> None:
+    """Its trials are kept, and are of methods that were not asked for now, or of other windows."""
+    path = tiny_gguf("llama", n_ctx_train=512)
+    options: dict[str, Any] = {"text": TEXT, "n_threads": 1, "budget_s": 1e-3}
+    calibrate(path, (1024,), ("ntk",), **options)
+    other = calibrate(path, (768, 1024), ("none", "linear"), **options)
+    assert {choice.method for choice in other.choices} <= {"none", "linear"}
+    later = calibrate(path, (1536,), ("yarn",), **options)
+    assert [(choice.window, choice.method) for choice in later.choices] == [(1536, "yarn")]

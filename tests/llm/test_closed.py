@@ -160,6 +160,7 @@ def agent_calls(agent: Agent, llm: LongContextLLM, folder: Path) -> dict[str, Ca
         "shown": None,
         "stream": lambda: list(agent.stream("hello")),
         "take_up": None,
+        "toolbox": None,
         "tools": None,
         "transcript": None,
         "unfinished": None,

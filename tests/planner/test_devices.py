@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -358,3 +359,18 @@ def test_devices_are_device_options(tiny_gguf: TinyGguf) -> None:
     """And nothing else."""
     with pytest.raises(RequestError, match="DeviceOptions"):
         tiny(tiny_gguf, gpu(), devices={"gpu_layers": 1})
+
+
+def test_no_layers_want_no_device(tiny_gguf: TinyGguf) -> None:
+    """One switch turns a configuration off."""
+    for asked in ({"main_gpu": 0}, {"tensor_split": (3, 1)}):
+        plan = tiny(tiny_gguf, CPU, devices=DeviceOptions(gpu_layers=0, **asked))
+        assert not plan.placement.shares
+
+
+def test_one_text_at_least_may_be_had(tiny_gguf: TinyGguf) -> None:
+    """Where layers were asked for on a device that is nearly full, or does not say what it has."""
+    for device in (with_room(2**20), gpu(free=0, total=0)):
+        with suppress(PlanError):
+            memory = tiny(tiny_gguf, device, n_gpu_layers=-1).memory
+            assert memory.spare_bytes >= memory.text_bytes

@@ -68,9 +68,9 @@ def test_nonsense_is_refused(smollm: ModelInfo, budget: Any) -> None:
 
 def test_too_little_is_refused(smollm: ModelInfo) -> None:
     """With how much would do; that much does."""
-    with pytest.raises(PlanError, match="give at least 15MiB"):
+    with pytest.raises(PlanError, match="give at least 18MiB"):
         plan(smollm, "1MiB")
-    found = plan(smollm, "15MiB")
+    found = plan(smollm, "18MiB")
     assert (found.overflow, found.n_keep) == ("compress", 4)
 
 
@@ -82,6 +82,31 @@ def test_a_model_that_cannot_compress_is_told_how_many_tokens_fit(tiny_gguf: Tin
         plan_context(info, 8192, kv_budget=budget, kv_type="f16")
     n_ctx = int(str(caught.value).split("Ask for ")[1].split(" tokens")[0].replace(",", ""))
     assert plan_context(info, n_ctx, kv_budget=budget, kv_type="f16").n_ctx == n_ctx
+
+
+def test_memory_may_still_ask_for_fewer_bits(smollm: ModelInfo) -> None:
+    """A budget that is no bound is none."""
+    limit = plan_context(smollm, 16_384, memory_limit="8GiB").memory.total_bytes - 100 * 2**20
+    for budget in (None, "10GiB"):
+        found = plan_context(smollm, 16_384, kv_budget=budget, memory_limit=limit)
+        assert found.kv_type_k == "q8_0"
+
+
+def test_what_is_allocated_is_what_counts(smollm: ModelInfo) -> None:
+    """Whole blocks of cells, and the batches that sliding layers hold beside their window."""
+    size = kv_cache_bytes(smollm, 8001, "f16")
+    found = plan_context(smollm, 8001, kv_budget=size, kv_type="f16")
+    assert found.memory.kv_bytes <= size
+    assert found.n_ctx < 8001
+
+
+def test_the_sinks_are_counted_before(smollm: ModelInfo) -> None:
+    """What is refused without a budget is refused with one."""
+    budget = kv_cache_bytes(smollm, 1280, "f16")
+    with pytest.raises(PlanError, match="attention sinks"):
+        plan_context(smollm, 4096, kv_budget=budget, kv_type="f16", reserve_output=1279)
+    found = plan_context(smollm, 4096, kv_budget=budget, kv_type="f16", n_keep=0, reserve_output=64)
+    assert (found.n_keep, found.overflow) == (0, "compress")
 
 
 def test_a_text_longer_than_the_budget_is_read() -> None:

@@ -149,6 +149,13 @@ def test_each_window_has_its_choice(wanted: int, found: int | None) -> None:
     assert (choice.window if choice else None) == found
 
 
+def test_a_larger_window_takes_nothing_from_a_smaller() -> None:
+    """Between two that are far apart it is the one below."""
+    mine = profile(row(1024, "yarn", 1.0), row(4096, "yarn", 1.0))
+    found = [mine.choice(n_ctx) for n_ctx in (512, 1100, 2048, 2049)]
+    assert [choice.window if choice else None for choice in found] == [None, 1024, 1024, 4096]
+
+
 def test_the_windows_of_a_profile_rise() -> None:
     """One choice each."""
     one = Choice(window=2048, method="yarn")

@@ -184,3 +184,15 @@ def test_exports_carry_it_where_its_map_runs(self_extended: Path, scaled: Path) 
         export = export_plan(plan, engine)
         assert "far.gguf" not in export.command + export.text
         assert any("far.gguf, which is left out" in line for line in export.cannot)
+
+
+def test_a_budget_of_the_cache_changes_no_trained_scale(scaled: Path) -> None:
+    """The window is smaller, and the frequencies are those that were trained."""
+    whole = plan_context(MODEL, 2048, adapters=[scaled], kv_type="f16")
+    budget = whole.memory.kv_bytes // 2
+    bound = plan_context(MODEL, 2048, adapters=[scaled], kv_type="f16", kv_budget=budget)
+    assert bound.n_ctx == 1024
+    assert (bound.method, bound.scale) == (whole.method, whole.scale)
+    assert bound.rope.scale == whole.rope.scale
+    with pytest.raises(PlanError):  # as where so small a window is asked for
+        plan_context(MODEL, 2048, adapters=[scaled], kv_type="f16", kv_budget=budget // 4)

@@ -78,6 +78,13 @@ def _answer(request: dict[str, Any], data: bytes) -> None:
 
 def _peak_bytes() -> int:
     try:
+        # Linux counts what the process that started this one held into getrusage's figure, and
+        # that may be a model.
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass  # another system
+    try:
         import resource
     except ImportError:  # Windows
         return 0

@@ -125,6 +125,7 @@ def calibrate(
             on_progress=on_progress,
         )
 
+    journal.methods = tuple(remaining)
     trials = _Trials(journal, measure, time.monotonic() + budget_s, on_trial)
     choices: list[Choice] = []
     for i, window in enumerate(windows):
@@ -140,6 +141,8 @@ def calibrate(
         is_other_text = split(prose, window)[2]
         choices.append(_choose(info, at, remaining, trials, is_other_text=is_other_text))
         remaining = survivors(remaining, journal.at(window))
+        if not remaining:
+            break
     profile = Profile(
         model_sha256=info.sha256,
         choices=tuple(choices) or (_unjudged(windows[0], journal),),
@@ -172,6 +175,7 @@ class _Trials:
         self.until = deadline
         self._measure = measure
         self._on_trial = on_trial
+        self._has_begun = False
 
     def make(self, window: int, proposal: Proposal, *, behind: int = 0) -> bool:
         """Measure, unless it was measured before; whether it is there.
@@ -184,9 +188,12 @@ class _Trials:
         journal = self.journal
         if journal.find(window, proposal) is not None:
             return True
+        # The first is made whatever it takes: one figure is better than none.
         takes = journal.expected_s(window) * (1 + behind) if journal.rows else 0.0
-        if takes and time.monotonic() + takes > self.until:
+        is_known = self._has_begun or bool(journal.at(window))
+        if is_known and time.monotonic() + takes > self.until:
             return False
+        self._has_begun = True
         row = self._measure(window, proposal)
         journal.add(row)
         if self._on_trial is not None:
@@ -299,6 +306,7 @@ class _Journal:
         name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
         self._path = cache_folder("calibrations", cache_dir) / name
         self.rows: list[TrialResult] = []
+        self.methods: tuple[CalibratedMethod, ...] = METHODS
         if self._path.exists():
             try:
                 self.rows = _ROWS.validate_json(self._path.read_bytes())
@@ -306,8 +314,12 @@ class _Journal:
                 logger.warning("trials in %s are not used: %s", self._path, error)
 
     def at(self, window: int) -> list[TrialResult]:
-        """The trials of one window, on which something may be chosen."""
-        return [row for row in self.rows if row.window == window and not row.is_check]
+        """The trials of a window, of the methods asked for, on which something may be chosen."""
+        return [
+            row
+            for row in self.rows
+            if row.window == window and not row.is_check and row.method in self.methods
+        ]
 
     def checks(self, window: int) -> list[TrialResult]:
         """Those that are to check the choice."""

@@ -14,7 +14,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 # The suite of units passes max_tokens itself.
 PARAMS: dict[str, Any] = {"target_ctx": 8192, "reserve_output": 64}
 # What the other leaves open would go on to the window's end: this small model seldom ends a text.
-BOUNDED: dict[str, Any] = {**PARAMS, "max_tokens": 64}
+# One thread, whose answers do not depend on what else is cached: where two divide a long cache,
+# they round otherwise, and this model's answers hang on a hundredth of a nat.
+BOUNDED: dict[str, Any] = {**PARAMS, "max_tokens": 128, "n_threads": 1}
 
 too_small_for_schemas = pytest.mark.xfail(
     reason="135 million parameters repeat themselves in the first field until their room ends; "

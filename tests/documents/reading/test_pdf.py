@@ -378,6 +378,17 @@ def test_a_folder_is_read_by_one_process(tmp_path, started):
     assert len(started) == 2
 
 
+def test_a_process_that_holds_much_starts_one_all_the_same(tmp_path, started):
+    """What this one holds is not what the other does."""
+    held = bytearray(os.urandom(1024)) * (1200 * 1024)  # every page of it is written
+    for n in range(3):
+        write_pdf(tmp_path / f"{n}.pdf", [f"text {n}"])
+    assert len(load_folder(tmp_path).documents) == 3
+    assert len(started) == 1
+    assert len(held) > 1 << 30
+    del held
+
+
 def test_a_folder_goes_on_behind_what_ends_a_process(tmp_path, started, monkeypatch):
     """A page that takes too long costs that page and two processes, and no other file."""
     monkeypatch.setattr(pdf_process, "PAGE_SECONDS", 1.5)
