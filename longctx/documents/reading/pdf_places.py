@@ -21,7 +21,6 @@ _MAX_GROUNDS = 1_000  # behind one page's text; more are a drawing
 _TINY = 1.5  # points: the height of a line that no reader sees
 _WHITE = 250  # of 255
 _BLANKS = frozenset((0, 9, 10, 13, 32, 160))
-_HYPHEN = 0xFFFE  # what PDFium puts for one at a line's end
 
 _Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -51,12 +50,15 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
     hidden: list[int] = []
     letters: list[str] = []
     box: list[float] = []
+    glyph: _Box | None = None
     first = last = 0
 
     def end_word() -> None:
         if letters:
             left, bottom, right, top = box
-            words.append(Word("".join(letters), left, right, bottom, top, first, last))
+            units = "".join(letters).encode("utf-16-le", "surrogatepass")
+            text = units.decode("utf-16-le", "surrogatepass")
+            words.append(Word(text, left, right, bottom, top, first, last))
         letters.clear()
 
     rect = pdfium.FS_RECTF()
@@ -77,8 +79,13 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
             end_word()  # it stands in no line
             continue
         height = top - bottom
+        # Ligatures, and what takes two units of UTF-16, are several characters in one box.
+        of_one_glyph = glyph == (left, bottom, right, top)
+        glyph = (left, bottom, right, top)
         if letters and not (
-            abs((box[1] + box[3]) - (bottom + top)) < height and -2 < left - box[2] < 0.3 * height
+            of_one_glyph
+            or abs((box[1] + box[3]) - (bottom + top)) < height
+            and -2 < left - box[2] < 0.3 * height
         ):
             end_word()
         if letters:

@@ -8,7 +8,7 @@ from fpdf import FPDF
 from longctx.documents import Document, load_document
 from longctx.documents.chunks import chunks_of
 from longctx.documents.reading.pdf_tables import Ruling, Word, tables_of
-from tests.documents.reading.test_pdf import raw_pdf, shown
+from tests.documents.reading.test_pdf import font_of, raw_pdf, shown
 
 ROWS = [["City", "2023", "2024"], ["Hull", "1,204", "1,377"], ["York", "", "88"], ["Ely", "5", "9"]]
 
@@ -98,6 +98,39 @@ def test_aligned_columns():
         [(0, "King's"), (32, "Lynn"), (110, "5"), (215, "9")],
     ) == [[["", "2023", "2024"], ["Hull", "7", "1,377"], ["York", "", "88"],
            ["King's Lynn", "5", "9"]]]  # fmt: skip
+
+
+def placed(*texts: tuple[float, float, str]) -> bytes:
+    """A content stream that shows texts at places."""
+    return b" ".join(
+        b"BT /F 10 Tf %d %d Td (%s) Tj ET" % (x, y, text.encode()) for x, y, text in texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "symbols"),
+    [
+        ("\U0001d400\U0001f600x", "\U0001d400 \U0001f600"),
+        ("\ud835\udc00x", "? ?"),  # halves that make no character
+        ("\ufb01\u20acx", "fi \u20ac"),
+    ],
+    ids=["two units", "lone surrogates", "one unit"],
+)
+def test_characters_of_any_width_shift_nothing(read, mapping, symbols):
+    """Tables and what is not seen are found by UTF-16 units; all text around them stays."""
+    rows = [["Name", "2023", "2024"], ["Hull", "1234", "5678"], ["York", "a", "88"]]
+    table = [
+        (50 + 90 * i, 680 - 14 * r, v) for r, row in enumerate(rows) for i, v in enumerate(row)
+    ]
+    content = placed((50, 740, "a b a"), (50, 720, "Before."), *table, (50, 600, "After."))
+    content += b" 1 g " + placed((50, 580, "unseen")) + b" 0 g " + placed((50, 560, "End."))
+    font, cmap = font_of(mapping)
+    document = read("a.pdf", raw_pdf([content], font=font, more=(cmap,)))
+    wide = symbols.split(" ")[0]
+    assert document.text == (
+        f"{symbols} {wide}\nBefore.\nName | 2023 | 2024\nHull | 1234 | 5678\nYork | {wide} | 88\n"
+        "After.\n[not visible: unseen]\nEnd."
+    ).replace("Name", f"N{wide}me")
 
 
 def test_what_is_no_table():
