@@ -84,8 +84,10 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
         glyph = (left, bottom, right, top)
         if letters and not (
             of_one_glyph
-            or abs((box[1] + box[3]) - (bottom + top)) < height
-            and -2 < left - box[2] < 0.3 * height
+            or (
+                abs((box[1] + box[3]) - (bottom + top)) < height
+                and -2 < left - box[2] < 0.3 * height
+            )
         ):
             end_word()
         if letters:

@@ -156,6 +156,28 @@ def test_a_drawing_costs_no_page(read, n):
     assert not [note for note in document.notes if "could not be read" in note]
 
 
+@pytest.mark.parametrize("n_lines", [3, 4])
+@pytest.mark.parametrize("beside", [["North"], ["North", "South"], ["North", "of the", "river"]])
+def test_a_cell_beside_several_lines_keeps_its_words(n_lines, beside):
+    """However it is aligned to them: no word of a table is lost, or in two rows."""
+    top, low = 680, 680 - 12 * (n_lines - 1)
+    for shift in range(-5, 6):
+        middle = (top + low) / 2 + shift
+        cell = [(middle + 6 * (len(beside) - 1) - 12 * i, [(80, t)]) for i, t in enumerate(beside)]
+        values = [(top - 12 * i, [(180, f"1{i}"), (280, f"2{i}")]) for i in range(n_lines)]
+        of_page = words((700, [(80, "Region"), (180, "Cost"), (280, "Price")]), *cell, *values)
+        across = [Ruling(y, 70, 380) for y in (712, 696, low - 12)]
+        down = [Ruling(x, low - 12, 712) for x in (70, 170, 270, 380)]
+        (table,) = tables_of(of_page, across, down)
+        assert sorted(word.text for word in table.words) == sorted(word.text for word in of_page)
+        shown = [word for row in table.rows for text in row for word in text.split()]
+        assert sorted(shown) == sorted(w for word in of_page for w in word.text.split())
+        if len(beside) < n_lines:
+            assert [row[1:] for row in table.rows[1:]] == [
+                [f"1{i}", f"2{i}"] for i in range(n_lines)
+            ]
+
+
 def test_frames_around_prose_are_no_table():
     """Nor is a chart, whose grid parts no columns."""
     across = [Ruling(height, 0, 300) for height in (0, 100, 200, 300)]
