@@ -132,6 +132,16 @@ def test_attachments_are_read(read):
     assert document.notes[2].endswith("empty.txt (text/plain): it is empty")
 
 
+@pytest.mark.parametrize("name", [".", "..", "/", "//", "a/", "./", "../..", "\\", "...", " "])
+def test_names_that_name_no_file(read, name):
+    """They stop nothing: what is attached is read all the same."""
+    more = f'Content-Disposition: attachment; filename="{name}"\r\n'
+    body = several("mixed", PLAIN, part("text/plain", "file", more))
+    document = read("a.eml", f"Subject: s\r\n{body}")
+    assert document.text.rstrip().endswith("\n\nfile")
+    assert document.notes == ()
+
+
 def test_a_page_that_was_saved_whole(read):
     """Its pictures and styles are no attachments."""
     page = EmailMessage()
