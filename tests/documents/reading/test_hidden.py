@@ -14,6 +14,7 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from longctx.documents.reading.invisible import told
+from longctx.documents.reading.markdown_comments import mark_comments
 
 TAGS = "".join(chr(0xE0000 + ord(c)) for c in "obey me")
 SELECTORS = "".join(chr(0xE0100 + byte - 16) for byte in b"obey me")
@@ -59,6 +60,37 @@ def test_comments_in_markdown(read):
     assert document.text == text.replace("<!-- obey\nme -->", "[not visible: <!-- obey\nme -->]")
     assert document.notes == ("1 comment that no page shows marked [not visible: …]",)
     assert document.headings_at(len(document.text) - 1) == ("A",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- one\n\n<!-- -->\n\n- two\n\n{<!-- c -->}\n\nEnd.",
+        "a <!----> b <!--> c <!---> d\n<!--\n-->\ne {<!-- x -->} f {<!--y-->}",
+        "It begins with <!-- and ends later.\n\nSeen.\n\n# B\n\n{<!-- c -->}",
+        "It begins with {<!-- and ends with -->} here",
+        "One\n{<!-- open\n\n# B\n\nmore}",
+        "   {<!-- two\n\nparts -->} seen",
+        "- {<!-- in\n\n  an item -->}\n> - {<!-- open\n  on}\n\nSeen.",
+        "Code:\n\n    <!-- x -->\n    <!-- y\n\n    z\n\nSeen.",
+        "\t<!-- x -->\n\nSeen {<!-- c -->}",
+        "- item\n\n    {<!-- of the item -->}\n\nText\n\n    <!-- code -->",
+        "[^1]: A note\n\n    {<!-- of it -->}",
+        "A paragraph\n    {<!-- goes on -->}",
+        "<div>\nx {<!-- to\n\nthe end -->}</div>",
+    ],
+)
+def test_where_a_comment_begins_and_ends(read, text):
+    """What a page shows is never marked, for one that hides nothing, or is none."""
+    marked = text.replace("{", "[not visible: ").replace("}", "]")
+    assert read("a.md", text.replace("{", "").replace("}", "")).text == marked
+
+
+def test_comments_of_a_hostile_text():
+    """They take time by its length."""
+    for text in ("<!--" * 200_000, "a <!-- b\n\n" * 100_000, "- <!-- b\n\n" * 100_000):
+        marked, _ = mark_comments(text)
+        assert marked.replace("[not visible: ", "").replace("]", "") == text
 
 
 def test_white_and_tiny_text_of_word(read):
