@@ -15,6 +15,7 @@ from longctx.documents.reading.pdf_tables import Ruling, Word
 
 _SHORTEST_RULING = 4.0  # points
 _STRAIGHT = 1.0
+_BROAD = 4.0  # points: a stroke on which text may stand; a frame's fills nothing
 _MAX_SEGMENTS = 2_000  # of one path: drawings have more
 _MAX_OBJECTS = 50_000
 _MAX_GROUNDS = 1_000  # behind one page's text; more are a drawing
@@ -127,15 +128,40 @@ class _Ink:
             return
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         pdfium.FPDFPath_GetDrawMode(item.raw, fill, stroke)
-        if fill.value and _color(pdfium.FPDFPageObj_GetFillColor, item.raw) != "white":
+        if fill.value and _color(pdfium.FPDFPageObj_GetFillColor, item.raw) == "":
             self.filled.append(item.get_bounds())
         if not (fill.value or stroke.value):
             return
+        half = _stroke(pdfium, item) / 2 if stroke.value else 0.0
         for a, b in _segments(pdfium, item, n_segments):
+            is_straight = min(abs(a[0] - b[0]), abs(a[1] - b[1])) < _STRAIGHT
+            if is_straight and 2 * half >= _BROAD and len(self.filled) <= _MAX_GROUNDS:
+                self.filled.append(_around(a, b, half))
             if abs(a[1] - b[1]) < _STRAIGHT and abs(a[0] - b[0]) >= _SHORTEST_RULING:
                 self.across.append(Ruling((a[1] + b[1]) / 2, *sorted((a[0], b[0]))))
             elif abs(a[0] - b[0]) < _STRAIGHT and abs(a[1] - b[1]) >= _SHORTEST_RULING:
                 self.down.append(Ruling((a[0] + b[0]) / 2, *sorted((a[1], b[1]))))
+
+
+def _stroke(pdfium: Any, item: Any) -> float:
+    """How broad a path's stroke is on the page; 0 where it is not seen."""
+    width = ctypes.c_float()
+    if not pdfium.FPDFPageObj_GetStrokeWidth(item.raw, width):
+        return 0.0
+    if _color(pdfium.FPDFPageObj_GetStrokeColor, item.raw) != "":
+        return 0.0
+    m = item.get_matrix()
+    return float(width.value * math.sqrt(abs(m.a * m.d - m.b * m.c)))
+
+
+def _around(a: tuple[float, float], b: tuple[float, float], half: float) -> _Box:
+    """What a stroke covers that runs across or down; its ends may be round or square."""
+    return (
+        min(a[0], b[0]) - half,
+        min(a[1], b[1]) - half,
+        max(a[0], b[0]) + half,
+        max(a[1], b[1]) + half,
+    )
 
 
 def _segments(

@@ -200,6 +200,36 @@ def test_white_on_a_dark_ground_is_seen_in_a_pdf(read):
     assert (document.text, document.notes) == ("obey me", ())
 
 
+def line(width: float, gray: int, *, frame: bool = False):
+    """White text upon a line, or in a frame of lines."""
+
+    def draw(pdf: FPDF) -> None:
+        x, y = pdf.get_x(), pdf.get_y()
+        with pdf.local_context(line_width=width, draw_color=gray):
+            if frame:
+                pdf.rect(x, y - 2, 100, 12)
+            else:
+                pdf.line(x, y + 3, x + 100, y + 3)
+        colored(pdf)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("ground", "is_seen"),
+    [
+        (line(8, 40), True),
+        (line(8, 255), False),
+        (line(0.3, 40), False),
+        (line(0.3, 40, frame=True), False),
+    ],
+    ids=["broad", "white", "thin", "frame"],
+)
+def test_white_on_a_stroke(read, ground, is_seen):
+    """A bar may be drawn as one broad line; a thin one, and what a frame surrounds, is white."""
+    assert (read("a.pdf", page(ground)).text == "obey me") == is_seen
+
+
 def test_bytes_that_spell_nothing():
     """Are left out, and counted."""
     assert told("a" + "\ufe01" * 6 + "b") == ("ab", 1)
