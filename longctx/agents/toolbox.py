@@ -56,6 +56,7 @@ class Toolbox:
 
     def __init__(self, given: Sequence[ToolLike]) -> None:
         self._given = tuple(given)
+        self.tools: dict[str, Tool] = {}
         self._news: list[ToolsChanged | ServerChanged] = []
         self._take()
         self._heard = self._beside()
@@ -85,7 +86,10 @@ class Toolbox:
         return news
 
     def _take(self) -> None:
-        named = list(_named(self._given))
+        # Servers list the same tools in any order; another in the prompt is another prefix, of
+        # which nothing is in the cache.
+        before = {name: place for place, name in enumerate(self.tools)}
+        named = sorted(_named(self._given), key=lambda one: before.get(one[0], len(before)))
         self.tools = {name: tool for name, tool, _ in named}
         self.schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in self.tools.values())
         self.names_by_source: dict[str, tuple[str, ...]] = {}

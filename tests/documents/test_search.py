@@ -8,6 +8,7 @@ from sentence_transformers import CrossEncoder
 
 from longctx.documents import DocumentQA
 from longctx.documents.absence import MIN_RELEVANCE
+from longctx.documents.founded import unfounded
 from longctx.documents.search import MULTILINGUAL
 from longctx.errors import RequestError
 from longctx.testing import ScriptedChatModel
@@ -245,6 +246,28 @@ def test_figures_and_names_from_nowhere(reply, new):
     answer = qa.ask("How high is the rent? It was 900 in 1987.")
     assert answer.unfounded == new
     assert (answer.grounded is False) == bool(new)
+
+
+SAME = [
+    ["480,000", "480000", "480 000", "480'000", "480.000,00", "480,000.00", "480\u00a0000,0"],
+    ["7.5", "7,5", "7.50", "7,500"],
+    ["1,250,000", "1 250 000", "1250000", "1.250.000,00", "12,50,000"],
+    ["0.075", "0,0750"],
+    ["1998", "1998.0"],
+]
+OTHERS = ["480", "4800", "75", "0.75", "1,250", "7500000", "12.5", "05.05.2024", "5.5.2024"]
+
+
+@pytest.mark.parametrize("same", SAME, ids=lambda same: same[0])
+def test_a_figure_is_the_same_however_it_is_written(same):
+    """With and without thousands parted, with zeros behind the point; and no other is."""
+    for written in same:
+        text = f"It is {written} €, he says."
+        assert [one for one in same if unfounded(f"It is {one}.", "", [text])] == []
+        if " " in written:  # it may be two
+            continue
+        others = [*OTHERS, *(one for other in SAME if other is not same for one in other)]
+        assert [one for one in others if not unfounded(f"It is {one}.", "", [text])] == []
 
 
 @pytest.mark.parametrize("options", [{"not_found": "x"}, {"min_relevance": 2}])

@@ -57,7 +57,7 @@ def _read(source: Source, one: Attachment) -> Content:
         raise DocumentError(f"{len(one.data):,} bytes, more than the {_MAX_BYTES:,} that are read")
     if source.depth >= _MAX_DEPTH or source.read_inner is None:
         raise DocumentError("it lies too deep, in a file in a file")
-    path = PurePath(one.name or "it")
+    path = PurePath(PurePath(one.name).name or "it")  # "." and "/" name nothing
     if not path.suffix:
         path = path.with_name(path.name + (mimetypes.guess_extension(one.media_type) or ""))
     inner = replace(

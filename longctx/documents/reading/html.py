@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from longctx.documents.reading.content import LINE, PARAGRAPH, Content, Source, TextBuilder, counted
 from longctx.documents.reading.encoding import decode
+from longctx.documents.reading.html_grounds import Grounds
 from longctx.documents.reading.html_tables import children, is_layout, rows_of
 from longctx.documents.reading.html_visibility import is_faint, is_hidden
 from longctx.documents.reading.limits import MAX_HTML_CHARS
@@ -76,8 +77,9 @@ def visible_text(html: str, name: str = "the page") -> Content:
     Left out: scripts, styles, templates, comments, embedded objects, and elements hidden by the
     ``hidden`` attribute or an inline ``display: none``; where that is nearly all of the page, it
     waits for a script to show it, and is read. What stands in ``<noscript>`` is read, for no
-    script runs here. White, tiny and off-screen text is marked ``[not visible: …]``. What a style
-    sheet hides is not known, for nothing is fetched. White space collapses, but in ``<pre>``;
+    script runs here. White, tiny and off-screen text is marked ``[not visible: …]``; white text is
+    seen where a style sheet gives, or may give, a ground to it. What a style sheet hides is not
+    known, for nothing is fetched. White space collapses, but in ``<pre>``;
     blocks stand on lines of their own, table cells are parted by ``" | "``.
 
     Raises:
@@ -106,12 +108,13 @@ def visible_text(html: str, name: str = "the page") -> Content:
     root = tree.root
     if root is None:
         return Content("")
-    page = _Page(name, shows_hidden=False)
+    grounds = Grounds(tree)
+    page = _Page(name, grounds, shows_hidden=False)
     page.write(root)
     if page.hidden_chars > _WAITING_CHARS * (page.builder.length > 0) and (
         page.builder.length < _WAITING_SHARE * page.hidden_chars
     ):
-        page = _Page(name, shows_hidden=True)
+        page = _Page(name, grounds, shows_hidden=True)
         page.write(root)
         page.builder.note(_WAITING)
     if too_deep:
@@ -141,10 +144,11 @@ def _opened(match: re.Match[str]) -> str:
 class _Page:
     """Walks a page, or a cell, once and puts its blocks together."""
 
-    def __init__(self, name: str, *, shows_hidden: bool) -> None:
+    def __init__(self, name: str, grounds: Grounds, *, shows_hidden: bool) -> None:
         self.builder = TextBuilder(name)
         self.hidden_chars = 0
         self.n_faint = 0
+        self._grounds = grounds
         self._shows_hidden = shows_hidden
         self._inline: list[str] = []
         self._lead = ""  # what the next text begins with: a list's number
@@ -172,7 +176,7 @@ class _Page:
                     continue
                 self._enter(node, tag)
                 stack.append((node, "leave"))
-                if is_faint(node) and (node.text() or "").strip():
+                if is_faint(node, self._grounds) and (node.text() or "").strip():
                     self.n_faint += 1
                     self._inline.append("[not visible: ")
                     stack.append((node, "faint"))
@@ -232,7 +236,7 @@ class _Page:
         only = cell.child
         if only is not None and only.tag == "-text" and only.next is None and not cell.attributes:
             return " ".join((only.text_content or "").replace("\u00ad", "").split())
-        page = _Page("a cell", shows_hidden=self._shows_hidden)
+        page = _Page("a cell", self._grounds, shows_hidden=self._shows_hidden)
         page.write(cell)
         self.hidden_chars += page.hidden_chars
         self.n_faint += page.n_faint

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
+    from longctx.documents.reading.html_grounds import Grounds
+
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
 _TRANSPARENT = re.compile(r"(?:^|;)\s*opacity\s*:\s*0*(?:\.0+)?\s*(?:;|$|!)", re.IGNORECASE)
 _TINY = re.compile(
@@ -31,7 +33,6 @@ _WHITE = re.compile(
     r"|transparent|rgba\([^)]*,\s*0(?:\.0)?\s*\)",
     re.IGNORECASE,
 )
-_BACKGROUND = re.compile(r"background(?:-color|-image)?\s*:\s*(?!none|white|#f{3}\b|#f{6}\b)", re.I)
 
 
 def is_hidden(node: LexborNode) -> bool:
@@ -49,10 +50,10 @@ def is_hidden(node: LexborNode) -> bool:
     return _HIDING.search(style) is not None
 
 
-def is_faint(node: LexborNode) -> bool:
+def is_faint(node: LexborNode, grounds: Grounds) -> bool:
     """Whether its text is there, but white on white, too small, transparent or off the screen.
 
-    By its own style alone: what a style sheet says is not known.
+    By its own style alone: of style sheets, only the grounds that they give are known.
     """
     attributes = node.attributes
     if not attributes:
@@ -64,15 +65,4 @@ def is_faint(node: LexborNode) -> bool:
     behind = _OWN_BACKGROUND.search(style)
     if color and behind and color.strip().lower() == behind[1].strip().lower():
         return True
-    return _WHITE.fullmatch(color.strip()) is not None and not _has_background(node)
-
-
-def _has_background(node: LexborNode | None) -> bool:
-    while node is not None:
-        attributes = node.attributes or {}
-        if attributes.get("bgcolor") or attributes.get("background"):
-            return True
-        if _BACKGROUND.search(attributes.get("style") or ""):
-            return True
-        node = node.parent
-    return False
+    return _WHITE.fullmatch(color.strip()) is not None and not grounds.is_behind(node)

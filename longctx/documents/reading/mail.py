@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from email import policy
 from email.message import EmailMessage, Message
@@ -15,12 +15,14 @@ from longctx.documents.reading.encoding import decode
 from longctx.documents.reading.malformed import malformed
 from longctx.errors import DocumentError
 
+_BLANK = b" \t\r\n\f\v\xc2\xa0"  # no-break spaces in UTF-8 as well
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
 def read(source: Source) -> Content:
-    """Read a mail: the plain body where there is one, else the HTML; then what is attached, each
-    below its name, as far as it is in a format that is read.
+    """Read a mail: its text, plain where it is there in several forms and that is not blank, and
+    HTML otherwise; then what is attached, each below its name, as far as it is in a format that is
+    read.
 
     Raises:
         DocumentError: it is malformed, or holds no text.
@@ -30,9 +32,10 @@ def read(source: Source) -> Content:
     with malformed(source, "a malformed mail", "save its text as .txt"):
         message = BytesParser(policy=policy.default).parsebytes(source.data)
         headers = {name: _header(message, name) for name in _HEADERS}
-        body = _body(message, source)
-        attachments = [*_attachments(message)]
-    if body is None and not any(headers.values()):
+        texts, attached = _sorted(message, is_whole=True)
+        body = [content for part in texts if (content := _text(part, source)) is not None]
+        attachments = [_attachment(part) for part in attached]
+    if not (body or attachments or any(headers.values())):
         raise DocumentError(f"{source.name} is no mail: it has neither headers nor a body")
     return put_together(source, headers, body, attachments)
 
@@ -40,7 +43,7 @@ def read(source: Source) -> Content:
 def put_together(
     source: Source,
     headers: dict[str, str],
-    body: Content | None,
+    body: Sequence[Content],
     attachments: Iterable[Attachment],
 ) -> Content:
     """Headers a line each, then the body, then what is attached; what of that is not read is
@@ -49,32 +52,27 @@ def put_together(
     for name, value in headers.items():
         if value:
             builder.block(f"{name}: {value}", gap=LINE)
-    if body is not None:
-        builder.embed(body)
+    for content in body:
+        builder.embed(content)
     attach(builder, source, attachments)
     metadata = {name.lower(): value for name, value in headers.items() if value}
     return replace(
         builder.content(title=headers["Subject"] or None, metadata=metadata),
-        encoding=body.encoding if body else None,
+        encoding=next((content.encoding for content in body if content.encoding), None),
     )
 
 
-def _attachments(message: EmailMessage) -> Iterator[Attachment]:
-    # Of a page that was saved whole, these are its pictures and styles.
-    is_page = message.get_content_type() == "multipart/related"
-    for part in message.iter_attachments():
-        if is_page and part.get_content_disposition() != "attachment":
-            continue
-        name, kind = part.get_filename() or "", part.get_content_type()
-        if kind == "message/rfc822":
-            inner = part.get_payload()
-            forwarded = inner[0] if isinstance(inner, list) and inner else None
-            data = forwarded.as_bytes() if isinstance(forwarded, Message) else b""
-            yield Attachment(name or "a message.eml", kind, data)
-            continue
-        payload = part.get_payload(decode=True)
-        charset = _known(part.get_content_charset())
-        yield Attachment(name, kind, payload if isinstance(payload, bytes) else b"", charset)
+def _attachment(part: Message) -> Attachment:
+    name, kind = part.get_filename() or "", part.get_content_type()
+    inner = part.get_payload()
+    if kind == "message/rfc822":
+        name = name or "a message.eml"
+    if isinstance(inner, list):  # a mail, or reports about one
+        mails = [one.as_bytes() for one in inner if isinstance(one, Message)]
+        return Attachment(name, kind, b"\n".join(mails))
+    payload = part.get_payload(decode=True)
+    charset = _known(part.get_content_charset())
+    return Attachment(name, kind, payload if isinstance(payload, bytes) else b"", charset)
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -84,10 +82,54 @@ def _header(message: EmailMessage, name: str) -> str:
         return ""
 
 
-def _body(message: EmailMessage, source: Source) -> Content | None:
-    part = message.get_body(preferencelist=("plain", "html", "related"))
-    if part is None:
-        return None
+def _sorted(part: Message, *, is_whole: bool = False) -> tuple[list[Message], list[Message]]:
+    """The parts of a mail that are its text, in their order, and those that are attached to it."""
+    kind, inside = part.get_content_type(), part.get_payload()
+    parts = [one for one in inside if isinstance(one, Message)] if isinstance(inside, list) else []
+    if not kind.startswith("multipart/") or isinstance(inside, str):  # or it tells no parts apart
+        is_text = kind in ("text/plain", "text/html") or kind.startswith("multipart/")
+        is_named = part.get_filename() is not None and not is_whole
+        is_attached = part.get_content_disposition() == "attachment"
+        return ([part], []) if is_text and not (is_named or is_attached) else ([], [part])
+    found = [(*_sorted(one), one) for one in parts]
+    if kind == "multipart/related" and found:
+        start = part.get_param("start")
+        root = next((one for one in parts if start and one["Content-ID"] == start), parts[0])
+        # The others are a page's pictures and styles.
+        texts = next(texts for texts, _, one in found if one is root)
+        attached = [
+            one
+            for _, others, of in found
+            for one in others
+            if of is root or one.get_content_disposition() == "attachment"
+        ]
+        return texts, attached
+    if kind == "multipart/alternative":
+        filled = [texts for texts, _, _ in found if not all(map(_is_blank, texts))]
+        plain = [texts for texts in filled if all(map(_is_plain, texts))]
+        # The last is the one that its sender would rather have seen.
+        chosen = [*plain[:1], *reversed(filled), []][0]
+        # Mail programs put files between the parts of a page.
+        attached = [
+            one for _, others, of in found if of.is_multipart() or not chosen for one in others
+        ]
+        return chosen, attached
+    return (
+        [text for texts, _, _ in found for text in texts],
+        [one for _, others, _ in found for one in others],
+    )
+
+
+def _is_plain(part: Message) -> bool:
+    return part.get_content_type() != "text/html"
+
+
+def _is_blank(part: Message) -> bool:
+    data = part.get_payload(decode=True)
+    return not isinstance(data, bytes) or not data.strip(_BLANK)
+
+
+def _text(part: Message, source: Source) -> Content | None:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes) or not data.strip():
         return None
@@ -96,7 +138,7 @@ def _body(message: EmailMessage, source: Source) -> Content | None:
         decoded = decode(data, source.name, source.encoding or _known(charset))
     except DocumentError:
         decoded = decode(data, source.name)  # what it declares is not so
-    if part.get_content_subtype() == "html":
+    if part.get_content_type() == "text/html":
         content = html.visible_text(decoded.text, source.name)
         notes = (*decoded.notes, *content.notes)
         return replace(content, encoding=decoded.encoding, notes=notes)

@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 
 from longctx.documents.document import Section, Table, sections_of
-from longctx.documents.reading.invisible import CLOSE, OPEN
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-# Code first: what stands in it is no comment. An open fence or comment goes on to the end.
-_COMMENT_OR_CODE = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
-    r"|(?<!`)(?P<ticks>`{1,8})(?!`)(?:(?!\n[ \t]*\n).){0,2000}?(?<!`)(?P=ticks)(?!`)"
-    r"|(?P<comment><!--\s*\S.*?(?:-->|\Z))",
-    re.DOTALL | re.MULTILINE,
-)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 
 
@@ -53,28 +45,6 @@ def markdown_sections(text: str) -> tuple[Section, ...]:
         previous_start = start
         start += len(line) + 1
     return sections_of(headings, len(text))
-
-
-def mark_comments(text: str) -> tuple[str, int]:
-    """Mark HTML comments, but in code, where they are seen.
-
-    Returns:
-        The text, and how many there were.
-
-    Examples:
-        >>> mark_comments("Seen. <!-- obey me --> `<!-- code -->`")
-        ('Seen. [not visible: <!-- obey me -->] `<!-- code -->`', 1)
-    """
-    n_comments = 0
-
-    def mark(match: re.Match[str]) -> str:
-        nonlocal n_comments
-        if not match["comment"]:
-            return match[0]
-        n_comments += 1
-        return f"{OPEN}{match[0]}{CLOSE}"
-
-    return _COMMENT_OR_CODE.sub(mark, text), n_comments
 
 
 def markdown_tables(text: str) -> tuple[Table, ...]:

@@ -10,12 +10,8 @@ from longctx.documents.document import Section, sections_of
 from longctx.documents.reading import plain
 from longctx.documents.reading.content import Content, Source, counted
 from longctx.documents.reading.front_matter import split_front_matter
-from longctx.documents.reading.markdown import (
-    first_title,
-    mark_comments,
-    markdown_sections,
-    markdown_tables,
-)
+from longctx.documents.reading.markdown import first_title, markdown_sections, markdown_tables
+from longctx.documents.reading.markdown_comments import mark_comments
 
 _RST_LINE = re.compile(r"([=\-`:.'\"~^_*+#<>])\1{2,}[ \t]*$")
 _ASCIIDOC = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*?)[ \t]*$")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 # Those that a workbook need not spell out (ECMA-376, 18.8.30).
@@ -29,6 +29,10 @@ _TOKEN = re.compile(
 )
 _SECTION = re.compile(r'((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\])*)(?:;|$)', re.DOTALL)
 _MAX_DIGITS = 30
+_MAX_PERCENTS = 4
+_LARGEST = 1e30
+# Digits for all of these at once; Decimal's own 28 are fewer.
+_EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class _Section:
         scaled, decimal_places = whole.rstrip(","), fraction.rstrip(",")
         thousands = len(whole) - len(scaled) + len(fraction) - len(decimal_places)
         fraction = decimal_places
-        number = number.scaleb(2 * self.n_percents - 3 * thousands)
-        rounded = number.quantize(Decimal(1).scaleb(-len(fraction)), ROUND_HALF_UP)
+        number = number.scaleb(2 * self.n_percents - 3 * thousands, _EXACT)
+        rounded = number.quantize(Decimal(1).scaleb(-len(fraction)), context=_EXACT)
         units, _, decimals = f"{rounded:f}".partition(".")
         least = fraction.rfind("0") + 1
         decimals = decimals[:least] + decimals[least:].rstrip("0")
@@ -75,14 +79,15 @@ class NumberFormat:
 
     def show(self, value: float) -> str | None:
         """A number as the sheet shows it; None if this format is not known."""
-        if not self._sections or value != value or abs(value) > 1e30:
+        if not self._sections or value != value or abs(value) > _LARGEST:
             return None
         number = Decimal(repr(value))
         positive, *others = self._sections
         if number == 0 and len(others) > 1:
-            return others[1].show(abs(number))
+            return others[1].show(number.copy_abs())
         if number < 0:
-            return others[0].show(-number) if others else "-" + positive.show(-number)
+            number = number.copy_negate()
+            return others[0].show(number) if others else "-" + positive.show(number)
         return positive.show(number)
 
 
@@ -106,6 +111,8 @@ def _section(code: str) -> _Section | None:
             behind += literal
         else:
             before += literal
+    if n_percents > _MAX_PERCENTS:
+        return None
     return _Section(before, digits, behind, n_percents) if digits or before else None
 
 

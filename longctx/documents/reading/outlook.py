@@ -78,7 +78,7 @@ def _read(file: Any, source: Source) -> Content:
         stream = f"{folder}/__substg1.0_{_DATA}{_BINARY}"  # a message in it is a folder instead
         data = file.openstream(stream).read() if file.exists(stream) else b""
         attachments.append(Attachment(name, text(_MIME, f"{folder}/"), data))
-    content_or_none = mail.put_together(source, headers, content, attachments)
+    content_or_none = mail.put_together(source, headers, [content] if content else [], attachments)
     if content is None:
         return content_or_none.with_notes("its body is in compressed RTF, which is not read")
     return content_or_none

@@ -120,7 +120,8 @@ def _page(pdfium: Any, document: Any, index: int, form: Any) -> dict[str, Any]:
         n_chars = text_page.count_chars()
         if n_chars > _MAX_PAGE_CHARS:
             return {"error": f"{n_chars:,} characters on one page, more than the limit"}
-        text = text_page.get_text_range() if n_chars else ""
+        # Lone surrogates count as well: without them, all behind would be found a place too early.
+        text = text_page.get_text_range(errors="surrogatepass") if n_chars else ""
         parts, n_hidden = _parts(pdfium, page, text_page, text, n_chars)
         fields, comments = _annotations(pdfium, page, form)
         pictures = any(o.type == pdfium.FPDF_PAGEOBJ_IMAGE for o in page.get_objects(max_depth=3))
@@ -152,10 +153,21 @@ def _parts(
     except Exception:  # tables are an extra: what is damaged costs them, and not the text
         return [text], 0
 
+    at = _code_points(text)
+
     def index(i: int) -> int:
-        return int(pdfium.FPDFText_GetTextIndexFromCharIndex(text_page.raw, i))
+        unit = int(pdfium.FPDFText_GetTextIndexFromCharIndex(text_page.raw, i))
+        return at[unit] if at and 0 <= unit < len(at) else unit
 
     return laid_out(text, tables, places.hidden, index)
+
+
+def _code_points(text: str) -> list[int]:
+    """The place in a text of each of its UTF-16 units, by which PDFium counts; none if they are
+    the same."""
+    if text.isascii() or max(text) <= "\uffff":
+        return []
+    return [i for i, char in enumerate(text) for _ in range(1 + (char > "\uffff"))]
 
 
 def _unmapped(pdfium: Any, text_page: Any, n_chars: int) -> float:

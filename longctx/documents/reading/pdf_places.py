@@ -15,13 +15,13 @@ from longctx.documents.reading.pdf_tables import Ruling, Word
 
 _SHORTEST_RULING = 4.0  # points
 _STRAIGHT = 1.0
+_BROAD = 4.0  # points: a stroke on which text may stand; a frame's fills nothing
 _MAX_SEGMENTS = 2_000  # of one path: drawings have more
 _MAX_OBJECTS = 50_000
 _MAX_GROUNDS = 1_000  # behind one page's text; more are a drawing
 _TINY = 1.5  # points: the height of a line that no reader sees
 _WHITE = 250  # of 255
 _BLANKS = frozenset((0, 9, 10, 13, 32, 160))
-_HYPHEN = 0xFFFE  # what PDFium puts for one at a line's end
 
 _Box = tuple[float, float, float, float]  # left, bottom, right, top
 
@@ -51,12 +51,15 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
     hidden: list[int] = []
     letters: list[str] = []
     box: list[float] = []
+    glyph: _Box | None = None
     first = last = 0
 
     def end_word() -> None:
         if letters:
             left, bottom, right, top = box
-            words.append(Word("".join(letters), left, right, bottom, top, first, last))
+            units = "".join(letters).encode("utf-16-le", "surrogatepass")
+            text = units.decode("utf-16-le", "surrogatepass")
+            words.append(Word(text, left, right, bottom, top, first, last))
         letters.clear()
 
     rect = pdfium.FS_RECTF()
@@ -77,8 +80,15 @@ def look(pdfium: Any, page: Any, text_page: Any, n_chars: int) -> Places:
             end_word()  # it stands in no line
             continue
         height = top - bottom
+        # Ligatures, and what takes two units of UTF-16, are several characters in one box.
+        of_one_glyph = glyph == (left, bottom, right, top)
+        glyph = (left, bottom, right, top)
         if letters and not (
-            abs((box[1] + box[3]) - (bottom + top)) < height and -2 < left - box[2] < 0.3 * height
+            of_one_glyph
+            or (
+                abs((box[1] + box[3]) - (bottom + top)) < height
+                and -2 < left - box[2] < 0.3 * height
+            )
         ):
             end_word()
         if letters:
@@ -118,15 +128,40 @@ class _Ink:
             return
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         pdfium.FPDFPath_GetDrawMode(item.raw, fill, stroke)
-        if fill.value and _color(pdfium.FPDFPageObj_GetFillColor, item.raw) != "white":
+        if fill.value and _color(pdfium.FPDFPageObj_GetFillColor, item.raw) == "":
             self.filled.append(item.get_bounds())
         if not (fill.value or stroke.value):
             return
+        half = _stroke(pdfium, item) / 2 if stroke.value else 0.0
         for a, b in _segments(pdfium, item, n_segments):
+            is_straight = min(abs(a[0] - b[0]), abs(a[1] - b[1])) < _STRAIGHT
+            if is_straight and 2 * half >= _BROAD and len(self.filled) <= _MAX_GROUNDS:
+                self.filled.append(_around(a, b, half))
             if abs(a[1] - b[1]) < _STRAIGHT and abs(a[0] - b[0]) >= _SHORTEST_RULING:
                 self.across.append(Ruling((a[1] + b[1]) / 2, *sorted((a[0], b[0]))))
             elif abs(a[0] - b[0]) < _STRAIGHT and abs(a[1] - b[1]) >= _SHORTEST_RULING:
                 self.down.append(Ruling((a[0] + b[0]) / 2, *sorted((a[1], b[1]))))
+
+
+def _stroke(pdfium: Any, item: Any) -> float:
+    """How broad a path's stroke is on the page; 0 where it is not seen."""
+    width = ctypes.c_float()
+    if not pdfium.FPDFPageObj_GetStrokeWidth(item.raw, width):
+        return 0.0
+    if _color(pdfium.FPDFPageObj_GetStrokeColor, item.raw) != "":
+        return 0.0
+    m = item.get_matrix()
+    return float(width.value * math.sqrt(abs(m.a * m.d - m.b * m.c)))
+
+
+def _around(a: tuple[float, float], b: tuple[float, float], half: float) -> _Box:
+    """What a stroke covers that runs across or down; its ends may be round or square."""
+    return (
+        min(a[0], b[0]) - half,
+        min(a[1], b[1]) - half,
+        max(a[0], b[0]) + half,
+        max(a[1], b[1]) + half,
+    )
 
 
 def _segments(

@@ -175,7 +175,9 @@ def _in_grid(
     texts = [[text_of(line[c]) for c in columns] for line in lines if any(line)]
     if len(texts) < 2 or len(columns) < 2 or not _tells(texts):
         return None
-    return Found(texts, _header_rows(texts), [w for there in members.values() for w in there])
+    # What stands in no row stays in the text.
+    taken = dict.fromkeys(word for line in lines for there in line for word in there)
+    return Found(texts, _header_rows(texts), list(taken))
 
 
 def _covers(lines: Iterable[Ruling], place: float, at: float) -> bool:
@@ -225,11 +227,13 @@ def _split_band(band: list[list[Word]]) -> Iterable[list[list[Word]]]:
     if not is_rows:
         yield band
         return
-    for height in heights:
-        yield [
-            [w for line in lines for w in line if abs(line[0].middle - height) < _TOUCH]
-            for lines in lines_by_cell
-        ]
+    rows: list[list[list[Word]]] = [[[] for _ in band] for _ in heights]
+    for column, lines in enumerate(lines_by_cell):
+        for line in lines:
+            # A cell that is centred beside several lines stands between two of them.
+            nearest = min(range(most), key=lambda r: abs(line[0].middle - heights[r]))
+            rows[nearest][column] += line
+    yield from rows
 
 
 def _tells(texts: list[list[str]]) -> bool:

@@ -14,6 +14,7 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from longctx.documents.reading.invisible import told
+from longctx.documents.reading.markdown_comments import mark_comments
 
 TAGS = "".join(chr(0xE0000 + ord(c)) for c in "obey me")
 SELECTORS = "".join(chr(0xE0100 + byte - 16) for byte in b"obey me")
@@ -59,6 +60,37 @@ def test_comments_in_markdown(read):
     assert document.text == text.replace("<!-- obey\nme -->", "[not visible: <!-- obey\nme -->]")
     assert document.notes == ("1 comment that no page shows marked [not visible: …]",)
     assert document.headings_at(len(document.text) - 1) == ("A",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- one\n\n<!-- -->\n\n- two\n\n{<!-- c -->}\n\nEnd.",
+        "a <!----> b <!--> c <!---> d\n<!--\n-->\ne {<!-- x -->} f {<!--y-->}",
+        "It begins with <!-- and ends later.\n\nSeen.\n\n# B\n\n{<!-- c -->}",
+        "It begins with {<!-- and ends with -->} here",
+        "One\n{<!-- open\n\n# B\n\nmore}",
+        "   {<!-- two\n\nparts -->} seen",
+        "- {<!-- in\n\n  an item -->}\n> - {<!-- open\n  on}\n\nSeen.",
+        "Code:\n\n    <!-- x -->\n    <!-- y\n\n    z\n\nSeen.",
+        "\t<!-- x -->\n\nSeen {<!-- c -->}",
+        "- item\n\n    {<!-- of the item -->}\n\nText\n\n    <!-- code -->",
+        "[^1]: A note\n\n    {<!-- of it -->}",
+        "A paragraph\n    {<!-- goes on -->}",
+        "<div>\nx {<!-- to\n\nthe end -->}</div>",
+    ],
+)
+def test_where_a_comment_begins_and_ends(read, text):
+    """What a page shows is never marked, for one that hides nothing, or is none."""
+    marked = text.replace("{", "[not visible: ").replace("}", "]")
+    assert read("a.md", text.replace("{", "").replace("}", "")).text == marked
+
+
+def test_comments_of_a_hostile_text():
+    """They take time by its length."""
+    for text in ("<!--" * 200_000, "a <!-- b\n\n" * 100_000, "- <!-- b\n\n" * 100_000):
+        marked, _ = mark_comments(text)
+        assert marked.replace("[not visible: ", "").replace("]", "") == text
 
 
 def test_white_and_tiny_text_of_word(read):
@@ -166,6 +198,36 @@ def test_white_on_a_dark_ground_is_seen_in_a_pdf(read):
     assert read("a.pdf", page(on_blue)).text == "seen"
     document = read("b.pdf", page(scanned))
     assert (document.text, document.notes) == ("obey me", ())
+
+
+def line(width: float, gray: int, *, frame: bool = False):
+    """White text upon a line, or in a frame of lines."""
+
+    def draw(pdf: FPDF) -> None:
+        x, y = pdf.get_x(), pdf.get_y()
+        with pdf.local_context(line_width=width, draw_color=gray):
+            if frame:
+                pdf.rect(x, y - 2, 100, 12)
+            else:
+                pdf.line(x, y + 3, x + 100, y + 3)
+        colored(pdf)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("ground", "is_seen"),
+    [
+        (line(8, 40), True),
+        (line(8, 255), False),
+        (line(0.3, 40), False),
+        (line(0.3, 40, frame=True), False),
+    ],
+    ids=["broad", "white", "thin", "frame"],
+)
+def test_white_on_a_stroke(read, ground, is_seen):
+    """A bar may be drawn as one broad line; a thin one, and what a frame surrounds, is white."""
+    assert (read("a.pdf", page(ground)).text == "obey me") == is_seen
 
 
 def test_bytes_that_spell_nothing():

@@ -143,11 +143,37 @@ def test_what_no_reader_sees_is_marked(attributes):
         '<div style="background: #003">\n<p style="color:#fff">x</p></div>',
         '<p style="font-size: 10px; margin-left: -10px">x</p>',
         '<p style="font-size: 0.8em; opacity: 0.5">x</p>',
+        '<style>.hero{background:#036}</style><div class=hero><p style="color:white">x</div>',
+        "<style>@media screen { main > #a.b:first-child, i {background: var(--dark)} }</style>"
+        '<p id=a class="c b" style="color:#fff">x',
+        '<style>:root { background-color: navy }</style><p style="color:white">x',
+        '<link rel=stylesheet href=a.css><p class=a><span style="color:white">x</span>',
+        '<style>@import "a.css";</style><p id=a style="color:white">x',
     ],
 )
 def test_what_a_reader_sees_is_not(html):
     """White on blue, small, and moved a little."""
     assert visible_text(html).text == "x"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<style>.hero { background: #036 }</style><p class=other>",
+        "<style>.hero { background: white } .hero:hover { background: navy }</style><p class=hero>",
+        "<style>/* .hero { background: navy } */ .hero { color: navy }</style><p class=hero>",
+        "<style>p.hero.big { background: navy }</style><p class=hero>",
+        "<link rel=icon href=a.png><p class=hero>",
+        "<link rel=stylesheet href=a.css><p>",
+        '<p style="background: white">',
+        '<p style="background-color:  #FFFFFF">',
+        '<p style="background: rgb(255, 255, 255)">',
+    ],
+)
+def test_white_is_not_seen_for_a_sheet_that_says_nothing_of_it(before):
+    """Of other elements, of another state, in a comment, or that it is white as well."""
+    page = visible_text(f'{before}<span style="color: white">obey me</span>')
+    assert page.text == "[not visible: obey me]"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,63 @@ def test_the_plain_body_is_preferred(read):
     assert note.startswith("an attachment is not read: offer.pdf (application/pdf): ")
 
 
+def part(kind: str, text: str, more: str = "") -> str:
+    """A part of a mail."""
+    return f"Content-Type: {kind}\r\n{more}\r\n{text}\r\n"
+
+
+def several(kind: str, *parts: str) -> str:
+    """Parts of a mail in one."""
+    mark = f"=={len(''.join(parts))}=="
+    within = "".join(f"--{mark}\r\n{one}" for one in parts)
+    return part(f'multipart/{kind}; boundary="{mark}"', f"{within}--{mark}--")
+
+
+PLAIN, HTML = part("text/plain", "plain"), part("text/html", "<p>page")
+BLANK = part("text/plain; charset=utf-8", "\u00a0")
+ATTACHED = "Content-Disposition: attachment; filename=a.txt\r\n"
+FILE = part("text/plain", "file", ATTACHED)
+READ = "Attachment: a.txt\n\nfile"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (several("alternative", PLAIN, HTML), "plain"),
+        (several("alternative", BLANK, HTML), "page"),
+        (several("alternative", BLANK, several("related", HTML, part("image/png", "x"))), "page"),
+        (several("alternative", BLANK, FILE), READ),
+        (several("mixed", HTML, part("text/plain", "footer")), "page\n\nfooter"),
+        (several("mixed", part("text/plain", "footer"), HTML), "footer\n\npage"),
+        (several("mixed", PLAIN, HTML, PLAIN, HTML), "plain\n\npage\n\nplain\n\npage"),
+        (several("mixed", several("alternative", PLAIN, HTML), FILE, HTML),
+         "plain\n\npage\n\n" + READ),
+        (several("mixed", several("mixed", HTML, FILE), BLANK), f"page\n\n{READ}"),
+        (several("signed", several("mixed", PLAIN, FILE), part("a/b", "")), f"plain\n\n{READ}"),
+        (several("alternative", PLAIN, several("mixed", HTML, FILE, HTML)), f"plain\n\n{READ}"),
+        (several('related; start="<r>"', FILE, part("text/html", "root", "Content-ID: <r>\r\n")),
+         f"root\n\n{READ}"),
+        (part("multipart/mixed", "no boundary"), "no boundary"),
+        (part("text/plain; name=a.txt", "alone"), "alone"),
+        (FILE, READ),
+        (part("text/markdown", "# Title"), "Attachment: without a name\n\n# Title"),
+    ],
+)  # fmt: skip
+def test_no_text_of_a_mail_is_lost(read, body, text):
+    """Each part is its text or is attached; of alternatives one is read, and never a blank one."""
+    document = read("a.eml", f"Subject: s\r\n{body}")
+    assert document.text.rstrip() == f"Subject: s\n\n{text}"
+
+
+def test_a_report_of_a_mail_server(read):
+    """What it says for machines is no empty file."""
+    status = part("message/delivery-status", "Reporting-MTA: dns; x\r\n\r\nAction: failed\r\n")
+    document = read("a.eml", f"Subject: s\r\n{several('report', PLAIN, status)}")
+    assert "plain" in document.text
+    assert "Action: failed" in document.text
+    assert document.notes == ()
+
+
 def with_attachments(*files: tuple[str, str, bytes]) -> EmailMessage:
     """A mail with these: names, media types, data."""
     message = mail(plain="See below.\n")
@@ -73,6 +130,16 @@ def test_attachments_are_read(read):
     assert document.notes[1].startswith("an attachment is not read: logo.png (image/png): ")
     assert "PNG image; run OCR" in document.notes[1]
     assert document.notes[2].endswith("empty.txt (text/plain): it is empty")
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", "//", "a/", "./", "../..", "\\", "...", " "])
+def test_names_that_name_no_file(read, name):
+    """They stop nothing: what is attached is read all the same."""
+    more = f'Content-Disposition: attachment; filename="{name}"\r\n'
+    body = several("mixed", PLAIN, part("text/plain", "file", more))
+    document = read("a.eml", f"Subject: s\r\n{body}")
+    assert document.text.rstrip().endswith("\n\nfile")
+    assert document.notes == ()
 
 
 def test_a_page_that_was_saved_whole(read):

@@ -8,7 +8,7 @@ from fpdf import FPDF
 from longctx.documents import Document, load_document
 from longctx.documents.chunks import chunks_of
 from longctx.documents.reading.pdf_tables import Ruling, Word, tables_of
-from tests.documents.reading.test_pdf import raw_pdf, shown
+from tests.documents.reading.test_pdf import font_of, raw_pdf, shown
 
 ROWS = [["City", "2023", "2024"], ["Hull", "1,204", "1,377"], ["York", "", "88"], ["Ely", "5", "9"]]
 
@@ -100,6 +100,39 @@ def test_aligned_columns():
            ["King's Lynn", "5", "9"]]]  # fmt: skip
 
 
+def placed(*texts: tuple[float, float, str]) -> bytes:
+    """A content stream that shows texts at places."""
+    return b" ".join(
+        b"BT /F 10 Tf %d %d Td (%s) Tj ET" % (x, y, text.encode()) for x, y, text in texts
+    )
+
+
+@pytest.mark.parametrize(
+    ("mapping", "symbols"),
+    [
+        ("\U0001d400\U0001f600x", "\U0001d400 \U0001f600"),
+        ("\ud835\udc00x", "? ?"),  # halves that make no character
+        ("\ufb01\u20acx", "fi \u20ac"),
+    ],
+    ids=["two units", "lone surrogates", "one unit"],
+)
+def test_characters_of_any_width_shift_nothing(read, mapping, symbols):
+    """Tables and what is not seen are found by UTF-16 units; all text around them stays."""
+    rows = [["Name", "2023", "2024"], ["Hull", "1234", "5678"], ["York", "a", "88"]]
+    table = [
+        (50 + 90 * i, 680 - 14 * r, v) for r, row in enumerate(rows) for i, v in enumerate(row)
+    ]
+    content = placed((50, 740, "a b a"), (50, 720, "Before."), *table, (50, 600, "After."))
+    content += b" 1 g " + placed((50, 580, "unseen")) + b" 0 g " + placed((50, 560, "End."))
+    font, cmap = font_of(mapping)
+    document = read("a.pdf", raw_pdf([content], font=font, more=(cmap,)))
+    wide = symbols.split(" ")[0]
+    assert document.text == (
+        f"{symbols} {wide}\nBefore.\nName | 2023 | 2024\nHull | 1234 | 5678\nYork | {wide} | 88\n"
+        "After.\n[not visible: unseen]\nEnd."
+    ).replace("Name", f"N{wide}me")
+
+
 def test_what_is_no_table():
     """Prose in two columns, a list with its marks, two lines, numbers without a name (a chart)."""
     prose = [(0, "the seller bears all"), (200, "until delivery to them")]
@@ -121,6 +154,28 @@ def test_a_drawing_costs_no_page(read, n):
     assert (document.tables, len(document.pages)) == ((), 1)
     assert "Plan of the ground" in document.text
     assert not [note for note in document.notes if "could not be read" in note]
+
+
+@pytest.mark.parametrize("n_lines", [3, 4])
+@pytest.mark.parametrize("beside", [["North"], ["North", "South"], ["North", "of the", "river"]])
+def test_a_cell_beside_several_lines_keeps_its_words(n_lines, beside):
+    """However it is aligned to them: no word of a table is lost, or in two rows."""
+    top, low = 680, 680 - 12 * (n_lines - 1)
+    for shift in range(-5, 6):
+        middle = (top + low) / 2 + shift
+        cell = [(middle + 6 * (len(beside) - 1) - 12 * i, [(80, t)]) for i, t in enumerate(beside)]
+        values = [(top - 12 * i, [(180, f"1{i}"), (280, f"2{i}")]) for i in range(n_lines)]
+        of_page = words((700, [(80, "Region"), (180, "Cost"), (280, "Price")]), *cell, *values)
+        across = [Ruling(y, 70, 380) for y in (712, 696, low - 12)]
+        down = [Ruling(x, low - 12, 712) for x in (70, 170, 270, 380)]
+        (table,) = tables_of(of_page, across, down)
+        assert sorted(word.text for word in table.words) == sorted(word.text for word in of_page)
+        shown = [word for row in table.rows for text in row for word in text.split()]
+        assert sorted(shown) == sorted(w for word in of_page for w in word.text.split())
+        if len(beside) < n_lines:
+            assert [row[1:] for row in table.rows[1:]] == [
+                [f"1{i}", f"2{i}"] for i in range(n_lines)
+            ]
 
 
 def test_frames_around_prose_are_no_table():
