@@ -15,8 +15,8 @@ class AgentRunOptions(RunOptions, total=False):
 
     Attributes:
         budget_tokens: tokens that the run may prefill and write, all steps together, with the
-            summaries that its policy asks for; what the cache has costs nothing. A prompt is read
-            whole, so the last step may go over it.
+            summaries that its policy asks for, prepared ones too; what the cache has costs nothing.
+            A prompt is read whole, so the last step may go over it.
         budget_s: seconds that it may take, waiting for a run before it, tools and waiting for
             answers included.
         dry_run: end where the model calls: the calls are told and checked, and none is made.

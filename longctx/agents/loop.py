@@ -29,7 +29,7 @@ from longctx.agents.events import (
 from longctx.agents.limits import Limits
 from longctx.agents.policies import Policy
 from longctx.agents.preparing import Preparation
-from longctx.agents.side_model import SideModel
+from longctx.agents.side_model import SideModel, Spent
 from longctx.agents.traces import RunTrace, Untraced
 from longctx.agents.view import Counts, View
 from longctx.agents.watch import CacheWatch
@@ -80,13 +80,14 @@ class Run:
     detail: str = ""
     prepares: bool = False
     preparation: Preparation | None = None
+    _spent: Spent = field(default_factory=Spent)
     _avoidable: str = ""
     _arranged: View | None = None
 
     @cached_property
     def _side(self) -> SideModel:
         """The model as policies ask it."""
-        return SideModel(self.llm, self.cancellation)
+        return SideModel(self.llm, self.cancellation, self._spent)
 
     @property
     def usage(self) -> Usage:
@@ -218,7 +219,7 @@ class Run:
             return asked, False
         left = (
             self.limits.tokens
-            - self._side.tokens
+            - self._spent.tokens
             - sum(step.usage.prefilled_tokens + step.usage.completion_tokens for step in self.steps)
         )
         if left <= 0:
@@ -268,7 +269,7 @@ class Run:
                     denied[call.id] = failed(call, why)
         self.cancellation.check()
         if self.prepares and self.preparation is None and self._arranged is not None:
-            self.preparation = Preparation(self._arranged, self.policy)
+            self.preparation = Preparation(self._arranged, self.policy, self._spent)
             self.preparation.start()
         made = iter((yield from self.calls.run([c for c in calls if c.id not in denied])))
         results = [denied.get(call.id) or next(made) for call in calls]

@@ -11,10 +11,10 @@ from longctx.agents.cancelling import Cancellation, RunStopped
 from longctx.agents.conversation import Conversation
 from longctx.agents.events import Compacted
 from longctx.agents.policies import Policy, name_of
-from longctx.agents.side_model import SideModel
+from longctx.agents.side_model import SideModel, Spent
 from longctx.agents.validity import check_view
 from longctx.agents.view import View
-from longctx.types import Message
+from longctx.types import Message, Usage
 
 logger = logging.getLogger("longctx")
 
@@ -28,11 +28,13 @@ class Preparation:
     Args:
         view: what the model was shown then.
         policy: compacts.
+        spent: of the run, whose budget pays.
     """
 
-    def __init__(self, view: View, policy: Policy) -> None:
+    def __init__(self, view: View, policy: Policy, spent: Spent) -> None:
         self._cancellation = Cancellation()
-        llm = SideModel(view.llm, self._cancellation)
+        self._spent = spent
+        llm = SideModel(view.llm, self._cancellation, spent)
         self._view = replace(view, llm=llm, log=(), before=())
         self._after: View | None = None
         self._done = threading.Event()
@@ -83,7 +85,7 @@ class Preparation:
         try:
             after = compact_ahead(self._view, policy)
             if after.shown != self._view.shown:
-                warm(after, self._cancellation)
+                self._spent.add(warm(after, self._cancellation))
                 self._after = after
         except RunStopped:
             pass
@@ -107,8 +109,8 @@ def compact_ahead(view: View, policy: Policy) -> View:
     return after
 
 
-def warm(view: View, cancellation: Cancellation) -> None:
-    """Prefill what is shown, up to where the user's next words will stand.
+def warm(view: View, cancellation: Cancellation) -> Usage:
+    """Prefill what is shown, up to where the user's next words will stand; what it took.
 
     Raises:
         RunStopped: it was cancelled.
@@ -125,3 +127,4 @@ def warm(view: View, cancellation: Cancellation) -> None:
         for _ in stream:
             pass
     cancellation.check()
+    return stream.result.usage

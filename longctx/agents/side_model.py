@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,25 @@ from longctx.options import ChatOptions
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import ChatModel
 from longctx.stream import Stream
-from longctx.types import Completion, Messages, ToolSchema
+from longctx.types import Completion, Messages, ToolSchema, Usage
+
+
+class Spent:
+    """Tokens that were prefilled and written beside a run's steps, by any thread."""
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._lock = threading.Lock()
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self._tokens
+
+    def add(self, usage: Usage) -> None:
+        """Of an answer."""
+        with self._lock:
+            self._tokens += usage.prefilled_tokens + usage.completion_tokens
 
 
 class SideModel:
@@ -21,15 +40,15 @@ class SideModel:
     Args:
         llm: the model.
         cancellation: of the run.
-
-    Attributes:
-        tokens: what its answers have prefilled and written.
+        spent: counts what its answers prefill and write, where there is a budget.
     """
 
-    def __init__(self, llm: ChatModel, cancellation: Cancellation) -> None:
+    def __init__(
+        self, llm: ChatModel, cancellation: Cancellation, spent: Spent | None = None
+    ) -> None:
         self._llm = llm
         self._cancellation = cancellation
-        self.tokens = 0
+        self._spent = spent or Spent()
 
     @property
     def target_ctx(self) -> int:
@@ -64,8 +83,7 @@ class SideModel:
                 self._cancellation.check()
             self._cancellation.check()
             completion = stream.result
-        usage = completion.usage
-        self.tokens += usage.prefilled_tokens + usage.completion_tokens
+        self._spent.add(completion.usage)
         return completion
 
     def stream_chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Stream:

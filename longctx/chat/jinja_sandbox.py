@@ -25,14 +25,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from longctx.chat.jinja_rewrite import rewrite
 from longctx.chat.named_templates import PASS_ANOTHER
-from longctx.chat.replay import (
-    RECORDER,
-    NotRecordableError,
-    Recorder,
-    TrackedNamespace,
-    Turns,
-    indices,
-)
+from longctx.chat.replay import RECORDER, Recorder, TrackedNamespace
+from longctx.chat.seen_values import NotRecordableError
+from longctx.chat.turns import Turns, indices
 from longctx.errors import TemplateError
 
 MAX_EXPONENT = 1024

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from longctx.chat.replay import Recorder, Recording, n_same
+from longctx.chat.replay import Recorder, Recording
+from longctx.chat.seen_values import n_same
 
 KEPT_CHARACTERS = 4_000_000
-"""Of text, of all conversations together."""
+"""Of text and of what turns read and set, of all conversations together."""
 _TRIES, _PAUSE = 3, 30
 """After so many renderings of which next to nothing was replayed, so many are not recorded."""
 _MOST_KEPT = 32

@@ -24,7 +24,7 @@ from longctx.chat.jinja_sandbox import (
 )
 from longctx.chat.kept_renderings import KeptRenderings
 from longctx.chat.named_templates import CHATML, NAMED_TEMPLATES, PASS_ANOTHER
-from longctx.chat.replay import NotRecordableError
+from longctx.chat.seen_values import NotRecordableError
 from longctx.chat.template_traits import TemplateTraits, probe_template
 from longctx.errors import TemplateError
 

@@ -11,65 +11,26 @@ Source: self-adjusting computation by dynamic dependence graphs (Acar, Blelloch,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, SupportsIndex, overload
+from typing import Any
 
-from jinja2.runtime import LoopContext, Macro, Undefined
+from jinja2.runtime import LoopContext
 from jinja2.utils import Namespace
 
-
-class NotRecordableError(Exception):
-    """The template does what no recording follows."""
-
-
-class _Mark:
-    """Stands for a value that has no other."""
-
-
-_UNDEFINED, _MISSING = _Mark(), _Mark()
-_PLAIN = (str, int, float, bool, type(None))
-
-
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """A value that stands for more than itself, by what it is."""
-
-    kind: str
-    what: Any
-
-
-def same(left: Any, right: Any) -> bool:
-    """Whether two plain values are the same, and written the same: 1 is not True, nor 1.0."""
-    if left is right:
-        return True
-    kind = type(left)
-    if kind is not type(right):
-        return False
-    if kind is str:
-        return bool(left == right)
-    if kind is dict:
-        return (
-            len(left) == len(right)
-            and all(map(same, left, right))
-            and all(map(same, left.values(), right.values()))
-        )
-    if kind is list or kind is tuple:
-        return len(left) == len(right) and all(map(same, left, right))
-    if kind is float:  # -0.0 is 0.0
-        return repr(left) == repr(right)
-    return bool(left == right)
-
-
-def n_same(left: Sequence[Any], right: Sequence[Any]) -> int:
-    """How many messages two conversations begin with alike."""
-    n = 0
-    for old, new in zip(left, right, strict=False):
-        if not same(old, new):
-            break
-        n += 1
-    return n
+from longctx.chat.held_values import HeldValues
+from longctx.chat.seen_values import (
+    MISSING,
+    Mark,
+    NotRecordableError,
+    Of,
+    agree,
+    is_plain,
+    same,
+    seen,
+)
+from longctx.chat.turns import Indices, Turns
 
 
 @dataclass(slots=True)
@@ -139,6 +100,7 @@ class Recorder:
         self._runs: dict[int, _Run | None] = {}
         self._loops: dict[int, _Loop] = {}
         self._turn: tuple[_Run, _Turn] | None = None
+        self._held = HeldValues()
         self.parts: list[str] = []
         self.n_replayed = 0
 
@@ -154,7 +116,8 @@ class Recorder:
 
     def recording(self) -> Recording:
         """What there is, once all is rendered."""
-        return Recording(self._messages, self._loops, sum(map(len, self.parts)))
+        n_characters = sum(map(len, self.parts)) + self._held.n_characters
+        return Recording(self._messages, self._loops, n_characters)
 
     # What the rewritten template says of its loops.
 
@@ -179,15 +142,17 @@ class Recorder:
         for name, namespace in namespaces.items():
             names.setdefault(id(namespace), name)
         try:
-            seen = {
-                name: _Of("namespace", names[id(value)]) if name in namespaces else _seen(value)
+            found = {
+                name: Of("namespace", names[id(value)]) if name in namespaces else seen(value)
                 for name, value in outside.items()
             }
         except NotRecordableError:
             return None
-        loop = self._loops[site] = _Loop(items.start, seen)
+        if not self._held.take(found.values()):
+            return None
+        loop = self._loops[site] = _Loop(items.start, found)
         old = self._before.loops.get(site) if self._before else None
-        fits = old is not None and old.start == items.start and _agree(old.outside, seen)
+        fits = old is not None and old.start == items.start and agree(old.outside, found)
         return _Run(loop, namespaces, names, old.turns if old is not None and fits else ())
 
     def must_render(self, site: int, context: LoopContext) -> bool:
@@ -202,7 +167,7 @@ class Recorder:
             self.parts.append(old.text)
             for (name, attribute), value in old.writes.items():
                 run.namespaces[name][attribute] = value
-            run.loop.turns.append(old)
+            run.loop.turns.append(old if self._holds_on(old) else None)
             self.n_replayed += 1
             return False
         self._turn = run, _Turn(run.loop.start + number, at=len(self.parts))
@@ -233,7 +198,11 @@ class Recorder:
         turn.text = "".join(self.parts[turn.at :])
         self.parts[turn.at :] = [turn.text]
         turn.own.clear()
-        run.loop.turns.append(turn if turn.follows else None)
+        run.loop.turns.append(turn if turn.follows and self._holds_on(turn) else None)
+
+    def _holds_on(self, turn: _Turn) -> bool:
+        """Whether there is room for what the turn read and set."""
+        return self._held.take(turn.reads.values(), turn.writes.values())
 
     # What a turn does.
 
@@ -261,7 +230,7 @@ class Recorder:
         if place in turn.reads or place in turn.writes:
             return
         try:
-            turn.reads[place] = value if value is _MISSING else _seen(value)
+            turn.reads[place] = value if value is MISSING else seen(value)
         except NotRecordableError:
             turn.follows = False
 
@@ -269,7 +238,7 @@ class Recorder:
         """The turn sets an attribute of a namespace."""
         if self._turn is None or (place := self._place(namespace, name)) is None:
             return
-        if _is_plain(value):
+        if is_plain(value):
             self._turn[1].writes[place] = value
         else:
             self._turn[1].follows = False
@@ -307,7 +276,7 @@ class TrackedNamespace(Namespace):
         try:
             value = super().__getattribute__(name)
         except AttributeError:
-            recorder.reads_attribute(self, name, _MISSING)
+            recorder.reads_attribute(self, name, MISSING)
             raise
         recorder.reads_attribute(self, name, value)
         return value
@@ -323,139 +292,13 @@ class TrackedNamespace(Namespace):
         return super().__repr__()
 
 
-class Turns(Sequence[Mapping[str, Any]]):
-    """Messages from one on to the last, which tell the recorder what is read of them.
-
-    No list: what it does not do as one fails, and the template is then run on the list itself.
-    """
-
-    def __init__(
-        self, recorder: Recorder, messages: Sequence[Mapping[str, Any]], start: int
-    ) -> None:
-        self._recorder = recorder
-        self._messages = messages
-        self.start = start
-
-    def __len__(self) -> int:
-        self._recorder.reads_length()
-        return max(0, len(self._messages) - self.start)
-
-    def __bool__(self) -> bool:
-        return self.has(0)
-
-    def has(self, index: int) -> bool:
-        """Whether there are more than so many."""
-        at = self.start + index
-        if at < len(self._messages):
-            self._recorder.reads(at)
-            return True
-        self._recorder.reads_length()
-        return False
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Mapping[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return self._slice(index)
-        if isinstance(index, int) and not isinstance(index, bool) and index >= 0:
-            if not self.has(index):
-                raise IndexError("list index out of range")
-            return self._messages[self.start + index]
-        return self._all()[index]
-
-    def _slice(self, index: slice) -> Sequence[Mapping[str, Any]]:
-        start = 0 if index.start is None else index.start
-        is_open = index.stop is None and index.step in (None, 1)
-        if is_open and isinstance(start, int) and start >= 0:
-            return Turns(self._recorder, self._messages, self.start + start)
-        return self._all()[index]
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        at = 0
-        while self.has(at):
-            yield self._messages[self.start + at]
-            at += 1
-
-    def __reversed__(self) -> Iterator[Mapping[str, Any]]:
-        yield from reversed(self._all())
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._all()
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == (list(other) if isinstance(other, Turns) else other)
-
-    __hash__ = None  # type: ignore[assignment]  # a list has none, either
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def _all(self) -> list[Mapping[str, Any]]:
-        self._recorder.reads_length()
-        self._recorder.reads(len(self._messages) - 1)
-        return list(self._messages[self.start :])
-
-
-class Indices:
-    """``range(start, items | length)``, of which only so much is read as is gone through."""
-
-    def __init__(self, items: Turns, start: int) -> None:
-        self._items = items
-        self._start = start
-        self.start = items.start + start
-
-    def __iter__(self) -> Iterator[int]:
-        index = self._start
-        while self._items.has(index):
-            yield index
-            index += 1
-
-
-def indices(items: Any, start: Any) -> Iterable[int]:
-    """``range(start, items | length)``, read as it is gone through where it can be."""
-    if not isinstance(items, Turns) or type(start) is not int or start < 0:
-        return range(start, len(items))
-    return Indices(items, start)
-
-
 def _attribute(namespace: Namespace, name: str) -> Any:
     """As it is seen, without being told."""
     try:
         value = getattr(namespace, name)
     except AttributeError:
-        return _MISSING
+        return MISSING
     try:
-        return _seen(value)
+        return seen(value)
     except NotRecordableError:
-        return _Mark()  # like none other
-
-
-def _seen(value: Any) -> Any:
-    """A value as it is compared with another.
-
-    Raises:
-        NotRecordableError: it may change, or be more than it shows.
-    """
-    if isinstance(value, Undefined):
-        return _UNDEFINED
-    if isinstance(value, Turns):
-        return _Of("turns", value.start)
-    if isinstance(value, Macro):
-        return _Of("macro", value.name)
-    if _is_plain(value):
-        return value
-    raise NotRecordableError
-
-
-def _is_plain(value: Any) -> bool:
-    if type(value) in _PLAIN:
-        return True
-    if type(value) is dict:
-        return all(type(key) in _PLAIN and _is_plain(item) for key, item in value.items())
-    return type(value) in (list, tuple) and all(map(_is_plain, value))
-
-
-def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return old.keys() == new.keys() and all(same(old[name], value) for name, value in new.items())
+        return Mark()  # like none other

@@ -177,30 +177,26 @@ def finetune(
         "answer_weight": answer_weight,
     }
     given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    try:
-        result = extend(
-            demo_model() if model is None else model,
-            target_ctx,
-            method=cast(Any, method),
-            budget_s=seconds("--budget", budget),
-            tokens=tokens,
-            text="\n\n".join(load_document(file).text for file in text) if text else None,
-            out=output,
-            weights=weights,
-            full_length=full_length,
-            seed=seed,
-            merge=merge,
-            device=cast(Any, device),
-            precision=cast(Any, precision),
-            measure="only" if measure_only else measure,
-            n_threads=threads,
-            on_progress=_Told(),
-            announce=lambda line: errors.print(line, markup=False, soft_wrap=True),
-            **given,
-        )
-    except KeyboardInterrupt:
-        errors.print("What was trained is kept; the same command goes on with it.")
-        raise
+    result = extend(
+        demo_model() if model is None else model,
+        target_ctx,
+        method=cast(Any, method),
+        budget_s=seconds("--budget", budget),
+        tokens=tokens,
+        text="\n\n".join(load_document(file).text for file in text) if text else None,
+        out=output,
+        weights=weights,
+        full_length=full_length,
+        seed=seed,
+        merge=merge,
+        device=cast(Any, device),
+        precision=cast(Any, precision),
+        measure="only" if measure_only else measure,
+        n_threads=threads,
+        on_progress=_Told(),
+        announce=lambda line: errors.print(line, markup=False, soft_wrap=True),
+        **given,
+    )
     if as_json:
         print_json(result)
         return

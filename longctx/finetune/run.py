@@ -114,10 +114,20 @@ class Run:
                     tokenizer, prose, budget_s, measured=measured, on_progress=on_progress
                 )
             except KeyboardInterrupt:
-                if self._files.checkpoint.exists():
-                    self._adapter()  # as far as it came, to be tried
+                self._say_what_is_kept()
                 raise
             return self._written(before, merge)
+
+    def _say_what_is_kept(self) -> None:
+        """Behind a Ctrl-C: the adapter is written as far as it came, to be tried."""
+        if not self._files.checkpoint.exists():
+            self._announce("Nothing was trained yet; the same command begins anew.")
+            return
+        done = self._adapter()
+        self._announce(
+            f"What was trained is kept, to step {done.step:,} and {done.tokens:,} tokens; "
+            "the same command goes on with it."
+        )
 
     def _trained(
         self,

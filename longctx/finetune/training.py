@@ -17,6 +17,7 @@ from torch import Tensor
 from longctx.errors import RequestError
 from longctx.finetune.budget import JUDGED_AT, LEAST_STEPS, Budget
 from longctx.finetune.checkpoint import Checkpoint
+from longctx.finetune.ctrl_c import CtrlC
 from longctx.finetune.lean import Parts
 from longctx.finetune.lora import matrices
 from longctx.finetune.mixture import Mixture
@@ -70,6 +71,7 @@ class Trainer:
         self._loss: float | None = None
         self._held_out: list[HeldOut] = []
         self._is_between_steps = True
+        self._ctrl_c = CtrlC()
         # A GPU is given the next step before it is asked how the last one went.
         self._losses: deque[Tensor] = deque()
         self._lag = 1 if model.device.type == "cuda" else 0
@@ -100,9 +102,8 @@ class Trainer:
         """
         saved_at = self.seconds
         took: list[float] = []
-        with closing(
-            steps_from(self.step, self._mixture, self._recipe.seed, self._parts.n_tokens)
-        ) as steps:
+        drawn = steps_from(self.step, self._mixture, self._recipe.seed, self._parts.n_tokens)
+        with self._ctrl_c.held(), closing(drawn) as steps:
             try:
                 while (done := budget.done(self.tokens, self.seconds)) < 1:
                     started = time.monotonic()
@@ -118,12 +119,13 @@ class Trainer:
                     if self.seconds - saved_at > _SAVE_EVERY_S:
                         self.save()
                         saved_at = self.seconds
+                    self._ctrl_c.check()
                 if self.step < LEAST_STEPS and took and self.tokens < (budget.tokens or math.inf):
                     budget.check(self.step, self.tokens, self.seconds, mean(took))
                 if took:
                     self._look(1.0)
             except KeyboardInterrupt:
-                if self._is_between_steps:
+                if self._is_between_steps and self.step:
                     self.save()
                 raise
         self.save()
@@ -148,8 +150,9 @@ class Trainer:
     def _train(self, step: Step, done: float) -> None:
         losses = []
         for batch in step.batches:
-            loss = self._model.losses(batch.on(self._model.device)).sum() / step.weight
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            with self._ctrl_c.at_once():
+                loss = self._model.losses(batch.on(self._model.device)).sum() / step.weight
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
             losses.append(loss.detach())
         torch.nn.utils.clip_grad_norm_(list(self._weights.values()), 1.0)
         for group in self._optimizer.param_groups:
@@ -184,7 +187,7 @@ class Trainer:
         rng = np.random.default_rng([self._recipe.seed, _HELD_OUT_SEED])
         step = step_of(self._held_out_mixture.step(rng), self._parts.n_tokens)
         nats = {True: [0.0, 0.0], False: [0.0, 0.0]}
-        with torch.no_grad():
+        with self._ctrl_c.at_once(), torch.no_grad():
             for batch in step.batches:
                 weighted = self._model.losses(batch.on(self._model.device)).cpu() / batch.weights
                 for is_answer, total in nats.items():

@@ -33,6 +33,11 @@ class Grammar:
     levels: int = field(default=0, compare=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def has_json(self) -> bool:
+        """Whether JSON schemas are a part of it."""
+        return "%json" in self.lark
+
     def check(self) -> tuple[str, ...]:
         """Compile it, in any thread; what llguidance ignores of it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,14 @@ from numpy.typing import NDArray
 
 from longctx.errors import BackendError, RequestError
 from longctx.grammar.compile import reason
+from longctx.grammar.numbers import Place
 from longctx.grammar.tokens import TokenTable
 
 if TYPE_CHECKING:
     from longctx.grammar.grammar import Grammar
 
 
-MAX_DIGITS = 40
-"""In a row, of a number: more than any double or decimal has, and a small model may write them for
-ever. llguidance bounds the digits of whole numbers (by their range), and of no others."""
-MAX_EXPONENT_DIGITS = 3
 _DIGITS = "0123456789"
-_NUMBER_ENDS = re.compile(r"(?:[0-9]([eE])[+-]?)?([0-9]+)$")
-_LOOKED_AT = MAX_DIGITS + 3
 
 
 class GrammarMatcher:
@@ -49,7 +43,7 @@ class GrammarMatcher:
         self._tokens = tokens
         self._matcher = tokens.matcher(grammar)
         self._bits = np.zeros((tokens.n_vocab + 31) // 32, np.uint32)
-        self._ends = [""]  # of the text, after each token
+        self._places = [Place()] if grammar.has_json else []  # behind each token
 
     def mask(self) -> NDArray[np.uint32]:
         """uint32[(n_vocab + 31) // 32], the bits of the tokens that may come next.
@@ -63,15 +57,15 @@ class GrammarMatcher:
         self._check_open()
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._check()
-        if self._is_long_number():
+        if self._places and self._places[-1].is_long_number:
             self._end_number()
         return self._bits
 
     def _end_number(self) -> None:
         """Let no more digits come where the number may end, or go on otherwise.
 
-        Whatever a grammar allows leads to an end, so what is left is as good. In text a quotation
-        mark may come, and in a number none.
+        Whatever a grammar allows leads to an end, so what is left is as good. In free text between
+        values a quotation mark may come, and in a number none.
         """
         if (self._bits & self._tokens.beginning_with('"')).any():
             return
@@ -79,15 +73,10 @@ class GrammarMatcher:
         if others.any():
             self._bits[:] = others
 
-    def _is_long_number(self) -> bool:
-        found = _NUMBER_ENDS.search(self._ends[-1])
-        if found is None:
-            return False
-        return len(found[2]) >= (MAX_EXPONENT_DIGITS if found[1] else MAX_DIGITS)
-
     def _write(self, tokens: Sequence[int]) -> None:
-        for token in tokens:
-            self._ends.append((self._ends[-1] + self._tokens.text(token))[-_LOOKED_AT:])
+        if self._places:
+            for token in tokens:
+                self._places.append(self._places[-1].after(self._tokens.shown(token)))
 
     def accept(self, token: int) -> None:
         """Go past a token.
@@ -126,8 +115,8 @@ class GrammarMatcher:
         self._check_open()
         if not self._matcher.rollback(n_tokens):
             raise BackendError(reason(self._matcher.get_error()))
-        if n_tokens:
-            del self._ends[-n_tokens:]
+        if n_tokens and self._places:
+            del self._places[-n_tokens:]
 
     @property
     def is_accepting(self) -> bool:

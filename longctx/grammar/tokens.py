@@ -73,6 +73,12 @@ class TokenTable:
             raise BackendError("this model is closed; construct a new LongContextLLM")
         return self._model.decode_bytes([token], special=True).decode("utf-8", "replace")
 
+    def shown(self, token: int) -> str:
+        """A token's text in an answer, as :meth:`text`; "" of a control token."""
+        if self._model is None:
+            raise BackendError("this model is closed; construct a new LongContextLLM")
+        return self._model.decode_bytes([token]).decode("utf-8", "replace")
+
     def beginning_with(self, characters: str) -> NDArray[np.uint32]:
         """As a mask, the tokens whose text begins with one of some ASCII characters."""
         if self._model is None:

@@ -265,6 +265,30 @@ def test_a_budget_counts_what_a_summary_takes():
     assert result.steps == ()
 
 
+def test_a_budget_counts_what_is_prepared_beside_a_tool():
+    """The summary, and what is prefilled for the step after it."""
+
+    def spent(budget: int | None) -> tuple[str, int]:
+        llm = Slow([CALL, SUMMARY, "warm", "Done.", *["Yes."] * 9], target_ctx=500)
+        llm.may_answer.set()
+
+        def look() -> str:
+            """Look."""
+            assert llm.asked.wait(30)
+            join_preparations()
+            return "It rains."
+
+        agent = nearly_full(llm, look, prepares=True)
+        result = agent.run("And now?", budget_tokens=budget)
+        join_preparations()
+        return result.stop_reason, result.usage.prefilled_tokens + result.usage.completion_tokens
+
+    reason, by_steps = spent(None)
+    assert reason == "answer"
+    assert spent(by_steps + 10)[0] == "budget"
+    assert spent(by_steps + 2000)[0] == "answer"
+
+
 def test_on_a_real_model_the_step_after_a_tool_prefills_its_own_words():
     """What was made room for while the tool ran stands in the cache."""
 

@@ -17,9 +17,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from longctx._native import Model
 from longctx.chat import ChatTemplate, PromptTemplate
+from longctx.chat.held_values import MOST_HELD
 from longctx.chat.jinja_sandbox import FULL_LIMITS, compile_template
 from longctx.chat.prompt_tokens import PromptTokens
-from longctx.chat.replay import Recorder, n_same, same
+from longctx.chat.replay import Recorder
+from longctx.chat.seen_values import n_same, same
 from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory
 from longctx.tokens.special_tokens import SpecialTokens
@@ -162,6 +164,53 @@ def test_a_turn_is_replayed_where_what_it_reads_is_there(name: str) -> None:
             assert (recorder.n_replayed >= n_alike - 1) == is_replayed
             assert is_replayed or not recorder.n_replayed
         before = recorder.recording()
+
+
+def held(value: Any, seen: dict[int, int]) -> None:
+    """The lengths of all texts in a value, by their ids."""
+    if isinstance(value, str):
+        seen[id(value)] = len(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            held(item, seen)
+    elif isinstance(value, list | tuple):
+        seen[id(value)] = len(value)
+        for item in value:
+            held(item, seen)
+
+
+@pytest.mark.parametrize(
+    ("gathers", "is_kept"),
+    [
+        ("{% set ns.a = ns.a ~ m.content %}", False),
+        ("{% set ns.b = [ns.a] %}{% set ns.a = ns.a ~ m.content %}", False),
+        ("{% set ns.b = ns.b + [m.content] %}", False),
+        ("{% set ns.a = messages[0].content %}{% set ns.b = [ns.a] %}", True),
+        ("{% set ns.a = m.content %}", True),
+    ],
+)
+def test_a_recording_does_not_outgrow_its_conversation(gathers: str, is_kept: bool) -> None:
+    """Where turns gather what was said, few are kept; a value that all of them hold counts once."""
+    source = "{% set ns = namespace(a='', b=[]) %}{% for m in messages %}" + gathers
+    source += "{{ m.content }}{{ ns.a[:9] }}{% endfor %}"
+    compiled = compile_template(source)
+    messages = [{"role": "user", "content": f"{i} said" + "." * 400} for i in range(2000)]
+    before = None
+    for _ in range(2):
+        recorder = Recorder(messages, before, len(messages) if before else 0)
+        text = compiled({"messages": messages}, FULL_LIMITS, recorder)
+        assert text == compiled({"messages": messages}, FULL_LIMITS)
+        if before is not None:
+            assert (recorder.n_replayed >= len(messages) - 1) == is_kept
+        before = recorder.recording()
+        sizes: dict[int, int] = {}
+        for loop in before.loops.values():
+            for turn in loop.turns:
+                if turn is not None:
+                    held([*turn.reads.values(), *turn.writes.values()], sizes)
+        in_messages = sum(len(message["content"]) for message in messages)
+        assert sum(sizes.values()) <= MOST_HELD + in_messages
+        assert before.n_characters >= len(text) + (0 if is_kept else MOST_HELD // 2)
 
 
 def test_another_variable_is_another_rendering() -> None:

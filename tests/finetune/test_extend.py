@@ -102,6 +102,21 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None
         np.testing.assert_allclose(found[name], tensor, atol=1e-6, err_msg=name)
 
 
+def test_ctrl_c_before_the_first_step_keeps_nothing(tmp_path: Path) -> None:
+    """And says so."""
+    said: list[str] = []
+
+    def announce(line: str) -> None:
+        said.append(line)
+        if line.startswith("Loading"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "made", announce=announce)
+    assert said[-1] == "Nothing was trained yet; the same command begins anew."
+    assert not (tmp_path / "made" / "checkpoint.pt").exists()
+
+
 def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
     """What was trained stays, and it goes on; with one sequence alone its layers go twice."""
     said: list[str] = []

@@ -25,6 +25,7 @@ from longctx.chat.calls.reader import Tools
 from longctx.chat.calls.values import types_of
 from longctx.errors import RequestError, ToolError
 from longctx.grammar import Grammar, json_rule
+from longctx.grammar.numbers import MAX_DIGITS, MAX_EXPONENT_DIGITS
 from longctx.tokens.special_tokens import SpecialToken
 
 Partition = Callable[[str], Sequence["str | SpecialToken"]]
@@ -33,6 +34,8 @@ Partition = Callable[[str], Sequence["str | SpecialToken"]]
 _ID_PATTERN = "/[a-zA-Z0-9]{9}/"
 _PYTHON_TEXT = r"/'([^'\\\n]|\\[nrt'\"\\])*'/"
 _JSON_MARK = re.compile(r'[{}]|, |: |"(?:[^"\\]|\\.)*"')
+_WHOLE = f"-?(0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})"
+_FRACTION = f"(\\.[0-9]{{1,{MAX_DIGITS}}})?([eE][+-]?[0-9]{{1,{MAX_EXPONENT_DIGITS}}})?"
 _NUMBER_PATTERN = "/[0-9]{1,3}/"
 _HEADER_WORDS = "/[a-z ]{1,24}/"
 _HEADER_MARKS = ("<|channel|>", "<|constrain|>")
@@ -264,12 +267,12 @@ class _Builder:
                 f"braces_text: {text}",
                 'braces_value: braces_text | braces_number | "true" | "false" | "null" '
                 "| braces_list | braces_object",
-                "braces_number: /-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?/",
+                f"braces_number: /{_WHOLE}{_FRACTION}/",
                 'braces_list: "[" (braces_value ("," braces_value)*)? "]"',
                 f'braces_object: "{{" ({pair} ("," {pair})*)? "}}"',
             ]
         ways = {
-            "string": "braces_text", "number": "braces_number", "integer": "/-?(0|[1-9][0-9]*)/",
+            "string": "braces_text", "number": "braces_number", "integer": f"/{_WHOLE}/",
             "boolean": '"true" | "false"', "null": '"null"', "array": "braces_list",
             "object": "braces_object",
         }  # fmt: skip
