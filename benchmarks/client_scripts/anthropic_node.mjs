@@ -3,7 +3,7 @@
 
 import Anthropic from "@anthropic-ai/sdk";
 import { CITY, KEY, MAX_TOKENS, MODEL, PLACE, QUESTION, URL_, WEATHER } from "./tasks.mjs";
-import { check, checkCalled, checkCity, checkPieces, run, weather } from "./tasks.mjs";
+import { ModelFailed, check, checkCalled, checkCity, checkPieces, run, weather } from "./tasks.mjs";
 
 const client = new Anthropic({ baseURL: URL_, apiKey: KEY });
 const user = (content) => ({ role: "user", content });
@@ -47,6 +47,7 @@ await run({
       tools: [{ name: "city", description: "Say the city.", input_schema: CITY }],
       tool_choice: { type: "tool", name: "city" },
     });
+    if (answer.stop_reason === "max_tokens") throw new ModelFailed("the call was cut");
     checkCity(answer.content.find((block) => block.type === "tool_use")?.input);
   },
 });
