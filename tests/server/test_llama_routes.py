@@ -202,7 +202,7 @@ def test_timings_come_in_llama_servers_words(server: LiveServer, route: str) -> 
 
 def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
     """As OpenAI's object has it; false is never."""
-    asked = {"prompt": "Once upon a time", "n_predict": 6}
+    asked = {"prompt": "Once upon a time", "n_predict": 6, "temperature": 0}
     with server.http() as http:
         plain = http.post("/completion", json={**asked, "return_tokens": True}).json()["tokens"]
 
