@@ -17,7 +17,7 @@ PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx longctx-smollm
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
-	@echo "make test      the tests; about ten minutes on two cores"
+	@echo "make test      the tests; about fifteen minutes on two cores"
 	@echo "make test-all  the slow tests too"
 	@echo "make test-gpu  the tests of caches, engine and conversations with all layers on the GPU; 4 minutes on 16 cores"
 	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"

@@ -40,8 +40,7 @@ def within_budget(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> 
     for kv, size in sizes.items():
         if size <= budget:
             reasons.append(
-                f"{kv} for a KV cache of {format_bytes(budget)} at most: {wanted:,} tokens take "
-                f"{told}."
+                f"The KV cache may take {format_bytes(budget)}: {wanted:,} tokens take {told}."
             )
             # Where the most exact fits, memory may still ask for fewer bits.
             return request if kv == types[0] else replace(request, kv_type=kv)

@@ -228,7 +228,8 @@ def _choose_kv_type(
         attends_on_cpu = fitting.place(request.target_ctx, kv).attends_on_cpu
         if memory.host_bytes <= limit:
             why = "as asked for" if request.kv_type else "the most exact that fits"
-            why = "within the budget" if request.kv_budget_bytes else why
+            if request.kv_type and request.kv_budget_bytes:
+                why = "within the budget"
             reasons.append(
                 f"{kv} keys and values, {why}: they make {_of_limit(memory)} "
                 f"({limit_source}){''.join(refused)}.{_QUANTIZED_COST.get(kv, '')}"

@@ -94,7 +94,7 @@ def test_a_setting_of_a_run_is_the_one_that_was_set_last() -> None:
     agent.fork().run("Hi")
     agent.as_tool("delegate", "Work.").call({"task": "Hi"})
     assert [one.options["temperature"] for one in llm.calls] == [0.7] * 3
-    agent.confirm = True  # type: ignore[assignment]
+    agent.confirm = True  # type: ignore[assignment]  # nonsense on purpose
     with pytest.raises(RequestError, match="confirm"):
         agent.run("Hi")
 
