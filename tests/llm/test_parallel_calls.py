@@ -71,3 +71,29 @@ def test_a_second_call_that_no_grammar_held(text: str, many: bool, cities: list[
     assert {call.id for call in hearing.message.tool_calls} <= set(begun)
     if HALF not in text[:5]:
         assert begun[-1] == hearing.message.tool_calls[-1].id
+
+
+def test_no_two_calls_of_a_conversation_have_one_id(tiny: LongContextLLM) -> None:
+    """Of one answer, of the next, and where a history brings ids that would come next."""
+    messages: list[Any] = list(ASKED)
+    ids = ["call_0", "call_1", "call_2"]
+    for call_id in ids:
+        function = {"name": "weather", "arguments": {"city": "Rome"}}
+        call = {"id": call_id, "type": "function", "function": function}
+        messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": call_id, "content": "Warm."})
+    for _ in range(2):
+        answer = tiny.chat(messages, tools=[WEATHER], tool_choice="required", max_tokens=60)
+        assert answer.tool_calls
+        ids += [call.id for call in answer.tool_calls]
+        messages.append(answer.message)
+        messages += [
+            {"role": "tool", "tool_call_id": call.id, "content": "Warm."}
+            for call in answer.tool_calls
+        ]
+    assert len(set(ids)) == len(ids)
+    both = Hearing(AnswerFormat(HERMES), TOOLS, "", frozenset(ids))
+    both.push(Chunk(text=f"{ROME}\n{OSLO}"))
+    both.end()
+    new = [call.id for call in both.message.tool_calls]
+    assert len(set(new) - set(ids)) == len(new) == 2
