@@ -46,7 +46,7 @@ def test_own_calls_may_be_written(
 
 
 def test_expected_outputs(families: dict[str, Family], llama_cpp_models: Path) -> None:
-    """llama.cpp's own cases are read as it reads them, and words never as calls.
+    """Calls of llama.cpp's own cases are read as it reads them, and words never as calls.
 
     Cut off calls it hands out as far as they came; here they are none.
     """
