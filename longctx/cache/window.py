@@ -87,8 +87,8 @@ class Window:
 
     def clear(self) -> None:
         """Be as the window of no text."""
-        self.groups, self.composite = (), Composite()
-        del self.dropped[:]
+        self.groups = ()
+        self._forget_compressed()
 
     @property
     def text_ids(self) -> list[int]:
@@ -217,8 +217,7 @@ class Window:
             self._read_again(self.text_ids[:n])
             return
         if self.dropped and n <= self.n_keep:
-            del self.dropped[:]
-            self.composite = Composite()
+            self._forget_compressed()
         if self.n_exact is not None and n <= self.n_exact:
             self.n_exact = None
         if n >= self.n_tokens:
@@ -260,9 +259,17 @@ class Window:
 
     def _read_again(self, text: list[int]) -> None:
         """Be of a text that begins as the one here, which is prefilled from the sinks on."""
-        self.truncate(self.n_keep)
-        self.prefilled_again += len(text) - self.n_keep
-        self.feed(text[self.n_keep :])
+        n = self.n_keep
+        self.truncate(n)
+        self.prefilled_again += len(text) - n
+        self.feed(text[n:])
+
+    def _forget_compressed(self) -> None:
+        """Be as a text of which all that is left is whole."""
+        if self.composite.spans:  # what stood before the first of them was kept as sinks are
+            self.n_keep = self._backend.plan.n_keep
+        del self.dropped[:]
+        self.composite = Composite()
 
     # Changes
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from longctx.cache.compress.scores import SCORES
 from longctx.cache.compress.selection import select
+from longctx.prompt import CompressedSpan
 
 METHOD = "keydiff"
 VERSION = 1
@@ -36,16 +37,19 @@ class Composite:
             whole; what is before them slid out.
         shields: bool[n_cells, n_head_kv] of each layer, the tokens that every later compression
             keeps, too; empty where there are none.
+        spans: passages that were compressed alone and attached, by their places in the text; what
+            stands between them is counted with these cells, though it is whole.
     """
 
     n_cells: int = 0
     n_text: int = 0
     shields: Shields = ()
+    spans: tuple[CompressedSpan, ...] = ()
 
     def without_first(self, n: int) -> Composite:
         """Those that are left behind the first ``n``: chosen from the same text."""
         if n >= self.n_cells:
-            return Composite()
+            return Composite(spans=self.spans)
         return replace(
             self, n_cells=self.n_cells - n, shields=tuple(each[n:] for each in self.shields)
         )
@@ -123,4 +127,5 @@ class Choice:
         layers: dict[int, list[NDArray[np.bool_]]] = {}
         for layer, head in sorted(self._shields):
             layers.setdefault(layer, []).append(self._shields[layer, head][held])
-        return Composite(n_cells, n_text, tuple(np.stack(each, axis=1) for each in layers.values()))
+        shields = tuple(np.stack(each, axis=1) for each in layers.values())
+        return Composite(n_cells, n_text, shields, self._composite.spans)
