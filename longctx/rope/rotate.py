@@ -96,6 +96,11 @@ class Rotation:
         """Dimensions of a head that are rotated."""
         return 2 * int(self.factors.shape[1])
 
+    @property
+    def inverse(self) -> Rotation:
+        """What undoes it, where it does not change a key's length."""
+        return Rotation(self.factors.conj(), self.rope_type)
+
     def __len__(self) -> int:
         return len(self.factors)
 

@@ -105,17 +105,19 @@ class Choice:
         self._has_shields = bool(composite.shields) or bool(shielded.any())
         self._shields: dict[tuple[int, int], NDArray[np.bool_]] = {}
 
-    def __call__(self, layer: int, head: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
-        """What a head of a layer keeps: int[n_kept]."""
-        scores = self._score(keys[:, None])
+    def __call__(self, layer: int, heads: slice, keys: NDArray[np.float32]) -> NDArray[np.intp]:
+        """What some heads of a layer keep: int[n_kept, n_heads]."""
+        scores = self._score(keys)
         if not self._has_shields:
-            return select(scores, self._whole, self.n_kept)[:, 0]
-        shields = self._shielded.copy()
+            return select(scores, self._whole, self.n_kept)
+        shields = np.repeat(self._shielded[:, None], scores.shape[1], axis=1)
         if self._composite.shields:
             held = slice(self._first, self._first + self._composite.n_cells)
-            shields[held] |= self._composite.shields[layer][:, head]
-        chosen = select(scores, self._whole | shields, self.n_kept)[:, 0]
-        self._shields[layer, head] = shields[chosen]
+            shields[held] |= self._composite.shields[layer][:, heads]
+        chosen = select(scores, self._whole[:, None] | shields, self.n_kept)
+        kept = np.take_along_axis(shields, chosen, axis=0)
+        for i, head in enumerate(range(heads.start, heads.stop)):
+            self._shields[layer, head] = kept[:, i]
         return chosen
 
     def composite(self, n_cells: int, n_more: int) -> Composite:
