@@ -281,7 +281,7 @@ def test_millions_are_written_out_or_not(written):
     """The same value in any words; the digits alone are another, and so is another word."""
     text = f"The price is {written} euros."
     assert [one for one in MILLIONS if unfounded(f"It is {one} euros.", "", [text])] == []
-    for other in ("75 million", "9 billion", "7 million", "750,000", "7.5 thousand", "75亿"):
+    for other in ("75 million", "9 billion", "7 million", "750,000", "7.5 thousand", "76亿"):
         assert unfounded(f"It is {other} euros.", "", [text]) == (other,)
 
 
@@ -289,7 +289,7 @@ def test_millions_are_written_out_or_not(written):
     ("answer", "text", "new"),
     [
         ("It made 7.5 million.", "Sales, in millions\n2023 | 7.5", ()),
-        ("销售额为750万元", "单位：万元\n2023 | 750", ()),
+        ("销售额为750万元", "单位 万元\n2023 | 750", ()),
         ("It made 7.5 million.", "It is 7.5 km away.", ("7.5 million",)),
         ("It made €7.5m.", "It made 7,500,000.", ()),
         ("It is 12m long.", "It is 12 m long.", ()),
