@@ -9,7 +9,8 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 from longctx._native.adapter import LoraAdapter
 from longctx._native.bias import biased_tokens
 from longctx._native.buffers import Buffer, captured_buffers
-from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
+from longctx._native.context import CacheFullError, Context, Part
+from longctx._native.context_params import KV_TYPES, ContextParams
 from longctx._native.devices import list_devices, lock_obstacle, spread_over_nodes
 from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
