@@ -26,7 +26,7 @@ NEAR_BEST = 0.8
 SAME = 0.8
 """Of the words of the shorter: "The code of room 7 is 4." and "The code of room 7 is now 5."."""
 LOOKED_AT, PASSAGES = 12, 3
-SHORT_WORDS = 32
+SHORT_WORDS = 20
 """Who says more tells or pastes something, and asks in a sentence of it."""
 _QUESTION = re.compile(r"[^.!?\n]+[?\uff1f]")
 BACKGROUND, _BACKGROUND_END = "\n\n<background>\n", "\n</background>"
