@@ -11,6 +11,7 @@ from longctx.agents import policies
 from longctx.agents.agent import Agent
 from longctx.agents.call_log import CallLog, LoggedCall
 from longctx.agents.context import AgentContext
+from longctx.agents.document_passages import document_background, document_tool
 from longctx.agents.events import (
     AgentResult,
     CacheLost,
@@ -65,6 +66,8 @@ __all__ = [
     "ToolsChanged",
     "WindowGrown",
     "WindowShrunk",
+    "document_background",
+    "document_tool",
     "mcp",
     "policies",
     "running_call",
