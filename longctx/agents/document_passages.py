@@ -58,7 +58,8 @@ def document_tool(documents: SearchesDocuments, name: str = "search_documents") 
         """Find passages of the documents that fit a query."""
         return _labelled(documents.search(query, limit=n)) or NOTHING
 
-    return Tool(search_documents).renamed(arguments.words("name", name))
+    search_documents.__name__ = name
+    return Tool(search_documents)
 
 
 def document_background(
