@@ -105,7 +105,6 @@ def test_a_sub_agent_s_questions_reach_the_one_above(asking: McpTools) -> None:
     above = Agent(ScriptedChatModel([call("travel", task="Book."), "Done."]), tools=[task])
     (told,) = result(above, {"city": "Juist", "guests": 2})
     assert (told.text, told.name) == ("Booked it.", "travel")
-    assert any("2 to Juist" in message.content for message in below.transcript) is False
 
 
 def test_our_model_writes_for_it(asking: McpTools) -> None:
