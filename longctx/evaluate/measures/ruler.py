@@ -13,10 +13,11 @@ from longctx.arguments import whole
 from longctx.errors import DocumentError, RequestError
 from longctx.evaluate.figures.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.confidence import wilson_interval
 from longctx.evaluate.measures.result import EvaluationResult, Subject
 from longctx.evaluate.measures.retrieval import check_lengths
 from longctx.evaluate.prompts.fitting import largest_fitting
-from longctx.evaluate.prompts.ruler import TASKS, Material, RulerTask, Sample, string_match_all
+from longctx.evaluate.prompts.ruler import OTHER_NAMES, TASKS, Material, RulerTask, Sample
 from longctx.evaluate.prompts.texts import prose, python_reference
 from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
@@ -40,11 +41,17 @@ class RulerSample(Frozen):
 
 
 class RulerScore(Frozen):
-    """One task at one length (tokens, answer included); ``score`` in percent."""
+    """One task at one length (tokens, answer included); ``score`` in percent.
+
+    ``low`` and ``high`` bound it with 95 % confidence (Wilson); of results that were saved before
+    there were bounds nothing is known.
+    """
 
     task: str
     length: int
     score: float
+    low: float = 0.0
+    high: float = 100.0
     samples: tuple[RulerSample, ...]
 
 
@@ -75,24 +82,38 @@ class RulerResult(EvaluationResult):
         """The mean over tasks at one length, in percent."""
         return float(np.mean([score.score for score in self.scores if score.length == length]))
 
+    def interval(self, length: int) -> tuple[float, float]:
+        """Bounds of the mean at one length, in percent, with 95 % confidence (Wilson).
+
+        Of these tasks, that is: other samples of them, and not other tasks.
+        """
+        here = [score for score in self.scores if score.length == length]
+        low, high = wilson_interval(
+            sum(sample.score for score in here for sample in score.samples),
+            sum(len(score.samples) for score in here),
+        )
+        return 100 * low, 100 * high
+
     @classmethod
     def tabulate(cls, results: Sequence[RulerResult]) -> Table:
-        """One row a measurement and length, one column a task; then the effective windows."""
+        """One row a measurement, length and task, and one of their mean; the effective windows."""
         first = results[0]
-        rows = [
-            (
-                result.subject.label,
-                f"{length:,}",
-                *(f"{score.score:.1f}" for score in result.scores if score.length == length),
-                f"{result.mean(length):.1f}",
-            )
-            for result in results
-            for length in result.lengths
-        ]
+        rows = []
+        for result in results:
+            for length in result.lengths:
+                where = (result.subject.label, f"{length:,}")
+                here = [score for score in result.scores if score.length == length]
+                rows += [
+                    (*where, score.task, *_percent(score.score, score.low, score.high))
+                    for score in here
+                ]
+                rows.append(
+                    (*where, "mean", *_percent(result.mean(length), *result.interval(length)))
+                )
         n_samples = len(first.scores[0].samples)
         return Table(
             f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
-            ("window", "tokens", *first.tasks, "mean"),
+            ("window", "tokens", "task", "score", "95 % sure"),
             rows,
             notes=[result.verdict for result in results],
         )
@@ -136,6 +157,7 @@ def ruler(
     tasks: Sequence[str] = tuple(TASKS),
     samples: int = 5,
     threshold: float = THRESHOLD,
+    begin_answers: bool = True,
     text: str | None = None,
     seed: int = 0,
     on_progress: ProgressCallback | None = None,
@@ -146,10 +168,11 @@ def ruler(
         llm: the model, in the window to measure.
         lengths: tokens, template and answer included, as the paper counts; None is the whole
             window. A prompt is as long as its task's units allow (a line of noise in ``vt``).
-        tasks: of ``niah_single``, ``niah_multikey``, ``niah_multivalue``, ``niah_multiquery``,
-            ``vt``, ``cwe``, ``fwe``.
+        tasks: of ``niah_single_1`` to ``_3``, ``niah_multikey_1`` to ``_3``, ``niah_multivalue``,
+            ``niah_multiquery``, ``vt``, ``cwe``, ``fwe``, ``qa_1``, ``qa_2``.
         samples: of each task at each length; the paper takes 500.
         threshold: percent that the effective window needs.
+        begin_answers: put the beginning of the answer into the model's mouth, as the paper does.
         text: prose of the haystacks and words of ``cwe``; None is the Python reference.
         seed: draws every sample.
         on_progress: called after each prefilled batch, with the tokens of all prompts.
@@ -158,6 +181,7 @@ def ruler(
         ContextOverflowError: a length is more than the window, or too short for a task.
         DocumentError: the text has too few tokens, or too few words for ``cwe``.
         RequestError: a task is unknown, or there is nothing to measure.
+        TemplateError: the chat template lets no answer be begun; pass ``begin_answers=False``.
     """
     chosen = _choose(tasks)
     whole("samples", samples, least=1)
@@ -166,7 +190,7 @@ def ruler(
     materials = [Material(length, prose(llm, text, length, seed), words) for length in lengths]
     for material in materials:  # one that is too short is refused before the first prefill
         for task in chosen:
-            _build(llm, task, material, f"{seed}")
+            _build(llm, task, material, f"{seed}", begin_answers)
     meter = Meter(on_progress, sum(lengths) * len(chosen) * samples)
     scores = []
     for material in materials:
@@ -174,13 +198,18 @@ def ruler(
         for task in chosen:
             done = []
             for i in range(samples):
-                sample = _build(llm, task, material, f"{seed} {task.name} {length} {i}")
-                done.append(_answer(llm, task, sample, meter.prompt(length)))
+                seeded = f"{seed} {task.name} {length} {i}"
+                asked, references = _build(llm, task, material, seeded, begin_answers)
+                done.append(_answer(llm, task, asked, references, meter.prompt(length)))
+            hits = sum(sample.score for sample in done)
+            low, high = wilson_interval(hits, samples)
             scores.append(
                 RulerScore(
                     task=task.name,
                     length=length,
-                    score=100 * float(np.mean([sample.score for sample in done])),
+                    score=100 * hits / samples,
+                    low=100 * low,
+                    high=100 * high,
                     samples=tuple(done),
                 )
             )
@@ -204,13 +233,18 @@ def effective_window(scores: Sequence[RulerScore], threshold: float) -> int | No
     return longest
 
 
+def _percent(score: float, low: float, high: float) -> tuple[str, str]:
+    return f"{score:.1f}", f"{low:.0f}-{high:.0f}"
+
+
 def _choose(tasks: Sequence[str]) -> list[RulerTask]:
-    unknown = [name for name in tasks if name not in TASKS]
+    names = [OTHER_NAMES.get(name, name) for name in tasks]
+    unknown = [name for name in names if name not in TASKS]
     if unknown:
         raise RequestError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
-    if not tasks:
+    if not names:
         raise RequestError(f"there are no RULER tasks to run; use {', '.join(TASKS)}")
-    return [TASKS[name] for name in dict.fromkeys(tasks)]
+    return [TASKS[name] for name in dict.fromkeys(names)]
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -218,11 +252,16 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"(?<!\w)[a-z]{4,}(?!\w)", text))))
 
 
-def _build(llm: LongContextLLM, task: RulerTask, material: Material, seed: str) -> Sample:
-    """The longest sample that leaves room for its answer."""
+def _build(
+    llm: LongContextLLM, task: RulerTask, material: Material, seed: str, begin: bool
+) -> tuple[list[Message], tuple[str, ...]]:
+    """The longest sample that leaves room for its answer, and what a right answer contains."""
+
+    def sample(size: int) -> Sample:
+        return task.build(material, size, Random(seed))
 
     def count(size: int) -> int:
-        return llm.count(_messages(task.build(material, size, Random(seed))))
+        return llm.count(_messages(sample(size), begin))
 
     upper = task.upper(material)
     size = upper
@@ -234,20 +273,26 @@ def _build(llm: LongContextLLM, task: RulerTask, material: Material, seed: str) 
             f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
             f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
         )
-    return task.build(material, size, Random(seed))
+    built = sample(size)
+    return _messages(built, begin), built.references
 
 
-def _messages(sample: Sample) -> list[Message]:
-    return [Message(role="user", content=sample.prompt)]
+def _messages(sample: Sample, begin: bool) -> list[Message]:
+    asked = [Message(role="user", content=sample.prompt)]
+    return [*asked, Message(role="assistant", content=sample.beginning)] if begin else asked
 
 
 def _answer(
-    llm: LongContextLLM, task: RulerTask, sample: Sample, on_progress: ProgressCallback
+    llm: LongContextLLM,
+    task: RulerTask,
+    asked: list[Message],
+    references: tuple[str, ...],
+    on_progress: ProgressCallback,
 ) -> RulerSample:
-    done = llm.chat(_messages(sample), max_tokens=task.answer_tokens, on_progress=on_progress)
+    done = llm.chat(asked, max_tokens=task.answer_tokens, on_progress=on_progress)
     return RulerSample(
         prompt_tokens=done.usage.prompt_tokens,
-        references=sample.references,
+        references=references,
         answer=done.text,
-        score=string_match_all(done.text, sample.references),
+        score=task.score(done.text, references),
     )
