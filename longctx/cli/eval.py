@@ -27,6 +27,7 @@ from longctx.cli.measuring import (
 )
 from longctx.cli.opening import ModelOrDemo, TemplateOption
 from longctx.cli.output import errors
+from longctx.cli.seconds import seconds
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
@@ -206,6 +207,12 @@ def ruler(
     begin_answers: Annotated[
         bool, typer.Option(help="Put the answers' beginning into the model's mouth, as the paper.")
     ] = True,
+    plain_text: Annotated[
+        bool, typer.Option("--plain-text", help="Ask without a chat template, as of base models.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Begin no sample behind this time, such as 10min, 90s, 2h.")
+    ] = None,
     target_ctx: TargetCtx = None,
     chat_template: TemplateOption = None,
     file: File = None,
@@ -225,11 +232,13 @@ def ruler(
     text = text_of(file)
     sizes = numbers("--lengths", lengths, int)
     chosen: dict[str, Any] = {} if tasks is None else {"tasks": entries(tasks)}
+    if budget is not None:
+        chosen["budget_s"] = seconds("--budget", budget)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RulerResult:
         return measure(
             llm, sizes, samples=samples, threshold=threshold, begin_answers=begin_answers,
-            text=text, seed=seed, on_progress=progress, **chosen,
+            plain_text=plain_text, text=text, seed=seed, on_progress=progress, **chosen,
         )  # fmt: skip
 
     window = target_ctx or max(sizes)

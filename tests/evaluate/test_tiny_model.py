@@ -170,6 +170,23 @@ def test_every_task_of_ruler_fills_its_length(llm: LongContextLLM) -> None:
     assert ruler(llm, [900], tasks=["fwe"], samples=1, threshold=0).effective_window == 900
 
 
+def test_ruler_ends_with_its_budget_and_asks_in_plain_text(llm: LongContextLLM) -> None:
+    """Out of time, every task has one sample; prompts end with the beginning of the answer, or
+    with the question, and are longer by what a template adds."""
+    tasks = ["niah_single", "qa_1"]
+    made = [
+        ruler(llm, [900], tasks=tasks, samples=9, budget_s=0, plain_text=plain, begin_answers=begin)
+        for plain, begin in [(False, True), (True, True), (True, False)]
+    ]
+    for result in made:
+        assert result.tasks == ("niah_single_2", "qa_1")
+        assert [len(score.samples) for score in result.scores] == [1, 1]
+    # The room is the same, so that what is not in the frame is in the haystack.
+    assert all(900 - 128 - 4 <= each.scores[0].samples[0].prompt_tokens for each in made)
+    answers = {each.scores[0].samples[0].answer for each in made}
+    assert len(answers) > 1
+
+
 def test_recall_asks_from_one_prefill(llm: LongContextLLM) -> None:
     """Noise knows nothing: about the likelihood of any token, and no exact answer."""
     result = recall(llm, 1500, n_facts=6)

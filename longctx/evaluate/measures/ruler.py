@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +21,7 @@ from longctx.evaluate.measures.result import EvaluationResult, Subject
 from longctx.evaluate.measures.retrieval import check_lengths
 from longctx.evaluate.prompts.fitting import largest_fitting
 from longctx.evaluate.prompts.ruler import OTHER_NAMES, TASKS, Material, RulerTask, Sample
-from longctx.evaluate.prompts.texts import prose, python_reference
+from longctx.evaluate.prompts.texts import prose, python_reference, text_ids
 from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
 
@@ -158,6 +161,8 @@ def ruler(
     samples: int = 5,
     threshold: float = THRESHOLD,
     begin_answers: bool = True,
+    plain_text: bool = False,
+    budget_s: float | None = None,
     text: str | None = None,
     seed: int = 0,
     on_progress: ProgressCallback | None = None,
@@ -173,6 +178,8 @@ def ruler(
         samples: of each task at each length; the paper takes 500.
         threshold: percent that the effective window needs.
         begin_answers: put the beginning of the answer into the model's mouth, as the paper does.
+        plain_text: ask without the chat template, for models that were trained on no chats.
+        budget_s: begin no further sample of all tasks behind this time; each gets one at least.
         text: prose of the haystacks and words of ``cwe``; None is the Python reference.
         seed: draws every sample.
         on_progress: called after each prefilled batch, with the tokens of all prompts.
@@ -187,32 +194,26 @@ def ruler(
     whole("samples", samples, least=1)
     lengths = check_lengths(llm, lengths, max(task.answer_tokens for task in chosen))
     words = _words(python_reference() if text is None else text)
-    materials = [Material(length, prose(llm, text, length, seed), words) for length in lengths]
+    materials = [Material(length, _haystack(llm, text, length, seed), words) for length in lengths]
+    asking = _Asking(llm, begin_answers, plain_text)
     for material in materials:  # one that is too short is refused before the first prefill
         for task in chosen:
-            _build(llm, task, material, f"{seed}", begin_answers)
+            asking.build(task, material, f"{seed}")
     meter = Meter(on_progress, sum(lengths) * len(chosen) * samples)
-    scores = []
-    for material in materials:
+    started = time.monotonic()
+    scores: list[RulerScore] = []
+    for n_done, material in enumerate(materials):
         length = material.length
-        for task in chosen:
-            done = []
-            for i in range(samples):
-                seeded = f"{seed} {task.name} {length} {i}"
-                asked, references = _build(llm, task, material, seeded, begin_answers)
-                done.append(_answer(llm, task, asked, references, meter.prompt(length)))
-            hits = sum(sample.score for sample in done)
-            low, high = wilson_interval(hits, samples)
-            scores.append(
-                RulerScore(
-                    task=task.name,
-                    length=length,
-                    score=100 * hits / samples,
-                    low=100 * low,
-                    high=100 * high,
-                    samples=tuple(done),
-                )
-            )
+        done: dict[str, list[RulerSample]] = {task.name: [] for task in chosen}
+        # A sample of each task after the other, so that all have as many when time is up.
+        for i in range(samples):
+            for task in chosen:
+                asked = asking.build(task, material, f"{seed} {task.name} {length} {i}")
+                done[task.name].append(asking.answer(task, asked, meter.prompt(length)))
+            share = (n_done + 1) / len(materials)
+            if budget_s is not None and time.monotonic() - started > share * budget_s:
+                break
+        scores += [_score(name, length, answered) for name, answered in done.items()]
     meter.finish()
     return RulerResult(
         subject=Subject.of(llm),
@@ -220,6 +221,19 @@ def ruler(
         scores=tuple(scores),
         threshold=threshold,
         effective_window=effective_window(scores, threshold),
+    )
+
+
+def _score(task: str, length: int, samples: Sequence[RulerSample]) -> RulerScore:
+    hits = sum(sample.score for sample in samples)
+    low, high = wilson_interval(hits, len(samples))
+    return RulerScore(
+        task=task,
+        length=length,
+        score=100 * hits / len(samples),
+        low=100 * low,
+        high=100 * high,
+        samples=tuple(samples),
     )
 
 
@@ -247,52 +261,81 @@ def _choose(tasks: Sequence[str]) -> list[RulerTask]:
     return [TASKS[name] for name in dict.fromkeys(names)]
 
 
+def _haystack(llm: LongContextLLM, text: str | None, n_tokens: int, seed: int) -> str:
+    """Prose of more than so many tokens, also once its sentences are joined by single spaces.
+
+    Raises:
+        DocumentError: the text is shorter.
+    """
+    n_text = len(text_ids(llm, text))
+    taken = prose(llm, text, max(n_tokens, min(2 * n_tokens, n_text)), seed)
+    return taken if n_text >= 2 * n_tokens else f"{taken}\n\n{taken}"  # the paper's repeats, too
+
+
 def _words(text: str) -> tuple[str, ...]:
     """The distinct words of a text, of four small letters and more, in alphabetical order."""
     return tuple(sorted(set(re.findall(r"(?<!\w)[a-z]{4,}(?!\w)", text))))
 
 
-def _build(
-    llm: LongContextLLM, task: RulerTask, material: Material, seed: str, begin: bool
-) -> tuple[list[Message], tuple[str, ...]]:
-    """The longest sample that leaves room for its answer, and what a right answer contains."""
+@dataclass(frozen=True)
+class _Asking:
+    """How samples become prompts: of chats or plain text, with the beginning of their answers."""
 
-    def sample(size: int) -> Sample:
-        return task.build(material, size, Random(seed))
+    llm: LongContextLLM
+    begins: bool
+    is_plain: bool
+    sizes: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Of the last sample of a task and length: the next one's is about the same."""
 
-    def count(size: int) -> int:
-        return llm.count(_messages(sample(size), begin))
+    def build(self, task: RulerTask, material: Material, seed: str) -> Sample:
+        """The longest sample that leaves room for its answer."""
 
-    upper = task.upper(material)
-    size = upper
-    if upper > 0:
-        limit = material.length - task.answer_tokens
-        size = largest_fitting(count, limit, upper, f"the prompt of {task.name}")
-    if size == upper:
-        raise DocumentError(
-            f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
-            f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
+        def sample(size: int) -> Sample:
+            return task.build(material, size, Random(seed))
+
+        upper = task.upper(material)
+        size = upper
+        if upper > 0:
+            limit = material.length - task.answer_tokens
+            count = partial(self._count, sample)
+            place = (task.name, material.length)
+            first = self.sizes.get(place, 64)
+            what = f"the prompt of {task.name}"
+            size = self.sizes[place] = largest_fitting(count, limit, upper, what, first=first)
+        if size == upper:
+            raise DocumentError(
+                f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
+                f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
+            )
+        return sample(size)
+
+    def answer(self, task: RulerTask, sample: Sample, on_progress: ProgressCallback) -> RulerSample:
+        """Ask a sample and score what comes."""
+        if self.is_plain:
+            done = self.llm.generate(
+                self._text(sample), max_tokens=task.answer_tokens, on_progress=on_progress
+            )
+        else:
+            done = self.llm.chat(
+                self._messages(sample), max_tokens=task.answer_tokens, on_progress=on_progress
+            )
+        return RulerSample(
+            prompt_tokens=done.usage.prompt_tokens,
+            references=sample.references,
+            answer=done.text,
+            score=task.score(done.text, sample.references),
         )
-    built = sample(size)
-    return _messages(built, begin), built.references
 
+    def _count(self, sample: Callable[[int], Sample], size: int) -> int:
+        if self.is_plain:
+            return len(self.llm.prompt_ids(self._text(sample(size))))
+        return self.llm.count(self._messages(sample(size)))
 
-def _messages(sample: Sample, begin: bool) -> list[Message]:
-    asked = [Message(role="user", content=sample.prompt)]
-    return [*asked, Message(role="assistant", content=sample.beginning)] if begin else asked
+    def _text(self, sample: Sample) -> str:
+        return f"{sample.prompt} {sample.beginning}" if self.begins else sample.prompt
 
-
-def _answer(
-    llm: LongContextLLM,
-    task: RulerTask,
-    asked: list[Message],
-    references: tuple[str, ...],
-    on_progress: ProgressCallback,
-) -> RulerSample:
-    done = llm.chat(asked, max_tokens=task.answer_tokens, on_progress=on_progress)
-    return RulerSample(
-        prompt_tokens=done.usage.prompt_tokens,
-        references=references,
-        answer=done.text,
-        score=task.score(done.text, references),
-    )
+    def _messages(self, sample: Sample) -> list[Message]:
+        asked = [Message(role="user", content=sample.prompt)]
+        if self.begins:
+            asked.append(Message(role="assistant", content=sample.beginning))
+        return asked
