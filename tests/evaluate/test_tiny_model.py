@@ -182,7 +182,7 @@ def test_ruler_ends_with_its_budget_and_asks_in_plain_text(llm: LongContextLLM) 
         assert result.tasks == ("niah_single_2", "qa_1")
         assert [len(score.samples) for score in result.scores] == [1, 1]
     # The room is the same, so that what is not in the frame is in the haystack.
-    assert all(900 - 128 - 4 <= each.scores[0].samples[0].prompt_tokens for each in made)
+    assert all(each.scores[0].samples[0].prompt_tokens >= 900 - 128 - 4 for each in made)
     answers = {each.scores[0].samples[0].answer for each in made}
     assert len(answers) > 1
 
