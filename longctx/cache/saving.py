@@ -46,6 +46,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         n_composite=composite.n_cells,
         n_compressed=composite.n_text,
         shields=composite.pack(),
+        checkpoints=cells.checkpoints.kept,
     )
     return write_snapshot(path, snapshot)
 
@@ -88,6 +89,8 @@ def load_text(
         raise SnapshotMismatchError(
             f"{path} was saved at another scale, and {reason}; prefill the text again"
         )
+    for checkpoint in snapshot.checkpoints:
+        window.cells.checkpoints.add(checkpoint.n_tokens, checkpoint.state)
     window.groups, window.n_keep = groups, snapshot.n_keep
     window.dropped = array("i", snapshot.dropped.tolist())
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
