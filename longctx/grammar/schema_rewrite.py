@@ -15,6 +15,7 @@ from longctx.grammar.one_of import told_apart
 from longctx.grammar.patterns import without_lookahead
 from longctx.grammar.property_names import with_named_patterns
 from longctx.grammar.schema_walk import Schema, every, rewrite
+from longctx.grammar.schema_without import SAYS_NOTHING
 
 _FORMATS = frozenset(
     {
@@ -90,6 +91,9 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
     for key, value in _HOLDS_NOTHING:
         if key in schema and schema[key] == value and type(schema[key]) is type(value):
             del schema[key]
+    if "anyOf" in schema:  # llguidance merges them into each alternative, which no circle allows
+        for key in SAYS_NOTHING:
+            schema.pop(key, None)
     name = schema.get("format")
     if isinstance(name, str) and name not in _FORMATS:
         del schema["format"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil, floor, inf
 from operator import ge, gt, le, lt
 from typing import Any, TypeGuard
 
@@ -18,7 +19,13 @@ _MAX_HOPS = 64
 _MAX_DEPTH = 3
 MAX_PIECES = 16
 _TYPES = ("array", "boolean", "null", "number", "object", "string")
-_SAYS_NOTHING = frozenset({"$comment", "default", "deprecated", "description", "examples", "title"})
+SAYS_NOTHING = frozenset(
+    {
+        "$comment", "default", "deprecated", "description", "discriminator", "examples", "readOnly",
+        "title", "writeOnly",
+    }
+)  # fmt: skip
+"""Keywords that assert nothing."""
 _BOUNDS: tuple[tuple[str, str, Callable[[Any, Any], bool], str, int], ...] = (
     ("minimum", "number", lt, "exclusiveMaximum", 0),
     ("exclusiveMinimum", "number", le, "maximum", 0),
@@ -41,7 +48,7 @@ def target(root: Schema, part: Any) -> Any:
         if not (isinstance(part, Mapping) and isinstance(part.get("$ref"), str)):
             break
         found = resolve(root, part["$ref"])
-        if found is None or part.keys() - _SAYS_NOTHING - {"$ref"}:
+        if found is None or part.keys() - SAYS_NOTHING - {"$ref"}:
             break
         part = found
     return part
@@ -81,13 +88,13 @@ def _pieces(
 ) -> Iterator[Any]:
     mine, theirs = types(schema), types(other)
     if mine - theirs:
-        yield _oftypes(schema, mine - theirs)
+        yield _of_types(schema, mine - theirs)
     for key, kind, _, turned, difference in _BOUNDS:
         bound = other.get(key)
         if kind in mine and _is_number(bound):
-            yield from _bounded(_oftypes(schema, frozenset({kind})), turned, bound + difference)
+            yield from _bounded(_of_types(schema, frozenset({kind})), turned, bound + difference)
     if "object" in mine:
-        yield from _objects(root, _oftypes(schema, frozenset({"object"})), other, depth)
+        yield from _objects(root, _of_types(schema, frozenset({"object"})), other, depth)
     for part in _list(other.get("allOf")):
         yield from without(root, schema, part, depth + 1)
     if alternatives := _list(other.get("anyOf")):
@@ -139,11 +146,33 @@ def _bounded(schema: Schema, key: str, value: float) -> Iterator[Schema]:
     present = schema.get(key)
     if _is_number(present):
         value = (max if "min" in key.lower() else min)(value, present)
-    if value >= 0 or schema["type"] in ("integer", "number"):
-        yield {**schema, key: value}
+    bounded = {**schema, key: value}
+    if _has_room(bounded):
+        yield bounded
 
 
-def _oftypes(schema: Mapping[str, Any], kinds: frozenset[str]) -> Schema:
+def _has_room(schema: Schema) -> bool:
+    """Whether any size, or any number, lies between the bounds."""
+
+    def given(*keys: str) -> list[float]:
+        return [schema[key] for key in keys if _is_number(schema.get(key))]
+
+    for of in ("Length", "Items", "Properties"):
+        if max([0, *given("min" + of)]) > min([inf, *given("max" + of)]):
+            return False
+    lows, highs = given("minimum", "exclusiveMinimum"), given("maximum", "exclusiveMaximum")
+    if not (lows and highs):
+        return True
+    least, most = max(lows), min(highs)
+    if schema["type"] == "integer":
+        least = floor(least) + 1 if least in given("exclusiveMinimum") else ceil(least)
+        most = ceil(most) - 1 if most in given("exclusiveMaximum") else floor(most)
+        return least <= most
+    is_open = least in given("exclusiveMinimum") or most in given("exclusiveMaximum")
+    return least < most or (least == most and not is_open)
+
+
+def _of_types(schema: Mapping[str, Any], kinds: frozenset[str]) -> Schema:
     """Of some of its types."""
     named = schema.get("type")
     names = [named] if isinstance(named, str) else _list(named) or list(_TYPES)
