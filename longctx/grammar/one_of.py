@@ -70,7 +70,7 @@ def _apart(root: Schema, schema: Schema) -> list[Any] | None:
             "the JSON schema cannot be turned into a grammar: the alternatives of a 'oneOf' are "
             "all the same, so nothing matches one alone; say anyOf, or leave all but one out"
         )
-    if len(parts) == 1 or _differ([_kinds(each) for each in targets]):
+    if len(parts) == 1 or _differ([types(each) for each in targets]):
         changed = parts
     elif name := _discriminator(targets):
         pairs = zip(parts, targets, strict=True)
@@ -78,10 +78,6 @@ def _apart(root: Schema, schema: Schema) -> list[Any] | None:
     else:
         changed = _narrowed(root, targets)
     return changed or None
-
-
-def _kinds(schema: Any) -> frozenset[str]:
-    return types(schema if isinstance(schema, Mapping) else {})
 
 
 def _differ(kinds: Sequence[frozenset[str]]) -> bool:

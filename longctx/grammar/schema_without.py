@@ -91,6 +91,8 @@ def _pieces(
         yield _of_types(schema, mine - theirs)
     for key, kind, _, turned, difference in _BOUNDS:
         bound = other.get(key)
+        if kind == "object" and schema.keys() & {"properties", "required"}:
+            continue  # llguidance counts properties only where none is named
         if kind in mine and _is_number(bound):
             yield from _bounded(_of_types(schema, frozenset({kind})), turned, bound + difference)
     if "object" in mine:
@@ -225,13 +227,20 @@ def constants(schema: Mapping[str, Any]) -> list[Any] | None:
     return list(values) if isinstance(values, list | tuple) else None
 
 
-def types(schema: Mapping[str, Any]) -> frozenset[str]:
-    """The types that a value may have; whole numbers are numbers."""
+def types(schema: Any) -> frozenset[str]:
+    """The types that a value may have, references aside; whole numbers are numbers."""
+    if not isinstance(schema, Mapping):
+        return frozenset(_TYPES if schema is not False else ())
     values, named = constants(schema), schema.get("type")
     if named is None and values is not None:
         return frozenset(map(_type_of, values))
     names = [named] if isinstance(named, str) else _list(named) or _TYPES
-    return frozenset(map(_general, names))
+    found = frozenset(map(_general, names))
+    for part in _list(schema.get("allOf")):
+        found &= types(part)
+    if alternatives := _list(schema.get("anyOf")):
+        found &= frozenset().union(*map(types, alternatives))
+    return found
 
 
 def _general(name: Any) -> str:
