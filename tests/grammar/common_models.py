@@ -1,4 +1,4 @@
-"""Classes and types that people make schemas of: kinds of pydantic's, and what documentations show."""
+"""Classes and types that people make schemas of: of pydantic, and out of documentations."""
 
 from __future__ import annotations
 

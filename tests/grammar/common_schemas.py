@@ -1,4 +1,4 @@
-"""More schemas that people have: of classes, and as documentations, clients and servers write them."""
+"""More schemas that people have: of classes, and as documentations and servers write them."""
 
 from __future__ import annotations
 

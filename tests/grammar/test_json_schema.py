@@ -13,8 +13,10 @@ from pydantic import BaseModel
 from longctx import LongContextLLM, RequestError
 from longctx._native import Model
 from longctx.grammar import json_grammar
+from tests.grammar import common_models
 from tests.grammar.acceptor import accepts
-from tests.grammar.common_schemas import COMMON, Addresses, Encoded, Site
+from tests.grammar.common_models import Addresses, Encoded, Site
+from tests.grammar.common_schemas import COMMON
 from tests.grammar.schemas import LINKED_LIST, MODELS, SCHEMAS, Bounded, Page, Price
 from tests.models import TINY
 
