@@ -200,6 +200,9 @@ class AnswerReader(Reader):
         if (yield from feed.stands(opening)):  # the prompt had it already
             yield from feed.accept(opening)
             yield from feed.skip_space()
+        for spoken in self._style.wrapping:  # the prompt opened a thought, and the model speaks
+            if (yield from feed.stands(spoken)):
+                return
         mark = yield from feed.until([closing, *begins], self._think, hold_space=True)
         if mark in begins:
             space, start = feed.held, feed.at
