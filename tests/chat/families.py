@@ -114,13 +114,14 @@ def may_write(
     family: Family, model: Model, tokens: TokenTable, special: SpecialTokens, n: int
 ) -> bool | None:
     """Whether so many of its own calls are what the grammar lets through."""
-    text = family.rendered()[n - 1]
-    if not text or family.style.channels:
+    text, style = family.rendered()[n - 1], family.style
+    if not text:
         return None
-    shape = family.style.calls
+    shape = style.headed or style.in_header or style.calls
+    text = text.removesuffix("<|call|>")
     end = (shape.section_end if shape.section.strip() else shape.closing).strip()
     # Behind the last mark stands what ends the message.
-    text = text[: text.rindex(end) + len(end)] if end in text else text
+    text = text[: text.rindex(end) + len(end)] if end else text
     head = shape.section if shape.section.strip() else shape.opening
     text = head[: len(head) - len(head.lstrip())] + text.strip()
     grammar = call_grammar(shape, PROBE_TOOLS, special.partition)
