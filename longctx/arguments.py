@@ -15,14 +15,16 @@ from math import isfinite
 from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from longctx.errors import RequestError, ToolError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GREEDY_BELOW = 1e-5
 """Temperatures below this are greedy: divided by them, logits leave float32, and the softmax of
@@ -359,6 +361,8 @@ def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
         RequestError: they are something else (floats, bools, bytes, a text), or one lies outside
             the vocabulary. Nothing is rounded.
     """
+    import numpy as np  # here, for `longctx --help` needs none
+
     if isinstance(ids, np.ndarray):
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise RequestError(
@@ -396,6 +400,8 @@ def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
 
 def are_numbers(value: Any) -> bool:
     """Whether it is a list or an array of whole numbers, and not empty."""
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "iu" and bool(value.size)
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
