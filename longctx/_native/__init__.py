@@ -6,6 +6,7 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
+from longctx._native.aborting import tell_aborts
 from longctx._native.adapter import LoraAdapter
 from longctx._native.bias import biased_tokens
 from longctx._native.buffers import Buffer, captured_buffers
@@ -53,3 +54,5 @@ __all__ = [
     "spread_over_nodes",
     "supports_gpu_offload",
 ]
+
+tell_aborts()

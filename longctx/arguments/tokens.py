@@ -5,13 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from longctx.arguments.values import shown
 from longctx.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
@@ -25,6 +26,8 @@ def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
         RequestError: they are something else (floats, bools, bytes, a text), or one lies outside
             the vocabulary. Nothing is rounded.
     """
+    import numpy as np  # here, for `longctx --help` needs none
+
     if isinstance(ids, np.ndarray):
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise RequestError(
@@ -62,6 +65,8 @@ def token_ids(ids: Any, n_vocab: int) -> NDArray[np.int32]:
 
 def are_numbers(value: Any) -> bool:
     """Whether it is a list or an array of whole numbers, and not empty."""
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "iu" and bool(value.size)
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)

@@ -47,6 +47,11 @@ class Checkpoints:
         return len(self._kept)
 
     @property
+    def kept(self) -> tuple[Checkpoint, ...]:
+        """All of them, the oldest first."""
+        return tuple(self._kept)
+
+    @property
     def last(self) -> int:
         """Tokens before the newest; 0 without any."""
         return self._kept[-1].n_tokens if self._kept else 0

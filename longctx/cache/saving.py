@@ -45,6 +45,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         n_composite=composite.n_cells,
         n_compressed=composite.n_text,
         shields=composite.pack(),
+        checkpoints=cells.checkpoints.kept,
     )
     return write_snapshot(path, snapshot)
 
@@ -87,6 +88,8 @@ def load_text(
         raise SnapshotMismatchError(
             f"{path} was saved at another scale, and {reason}; prefill the text again"
         )
+    for checkpoint in snapshot.checkpoints:
+        window.cells.checkpoints.add(checkpoint.n_tokens, checkpoint.state)
     window.groups, window.middle.n_keep = groups, snapshot.n_keep
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
     composite = Composite.unpack(
