@@ -114,6 +114,9 @@ def test_thoughts_go_to_stderr(tmp_path: Path) -> None:
     assert words not in " ".join(shown.stdout.split())
     said = json.loads(run(*options, "--json", "--no-thinking", stdin="Hello.\n").stdout)
     assert (bool(said["text"]), said["reasoning"]) == (True, "")
+    brief = (*options, "--thinking-budget", "3", "--max-tokens", "24")
+    both = json.loads(run(*brief, "--json", stdin="Hello.\n").stdout)
+    assert bool(both["text"]) is bool(both["reasoning"]) is True
     refused = run(*OPTIONS, "--thinking", stdin="Hello.\n")
     assert "no switch" in refused.stderr
 
