@@ -62,3 +62,19 @@ def test_two_turns(name: str, played: Any, tmp_path: Path) -> None:
             talk.append(said)
         assert script.left == []
         assert script.n_held > 20
+
+
+def test_the_demo_model() -> None:
+    """A real one, told to call: the call, its result, and words."""
+    chat = ChatLongCtx(target_ctx=2048, max_tokens=40, temperature=0.5, min_p=0.1, seed=1)
+    room = {"type": "string", "enum": ["seven", "eight"]}
+    parameters = {"type": "object", "properties": {"room": room}, "required": ["room"]}
+    look = {"name": "look", "description": "Look into a room.", "parameters": parameters}
+    asked = HumanMessage("What is the code of room seven?")
+    called = chat.bind_tools([look], tool_choice="look").invoke([asked])
+    (call,) = called.tool_calls
+    assert call["args"]["room"] in ("seven", "eight")
+    result = ToolMessage("The code of room seven is 4821.", tool_call_id=call["id"])
+    said = chat.bind_tools([look], tool_choice="none").invoke([asked, called, result])
+    assert said.text
+    assert not said.tool_calls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from llama_index.core.llms import ChatMessage, ChatResponse
@@ -72,3 +72,25 @@ def test_two_turns(name: str, played: Any, tmp_path: Path) -> None:
             talk.append(said.message)
         assert script.left == []
         assert script.n_held > 20
+
+
+def test_the_demo_model() -> None:
+    """A real one, told to call: the call, its result, and words."""
+    llm = LongCtx(target_ctx=2048, max_tokens=40, temperature=0.5, min_p=0.1, seed=1)
+
+    def look(room: Literal["seven", "eight"]) -> str:
+        """Look into a room."""
+        return f"The code of room {room} is 4821."
+
+    tools = [FunctionTool.from_defaults(look)]
+    asked = ChatMessage(role="user", content="What is the code of room seven?")
+    called = llm.chat_with_tools(tools, chat_history=[asked], tool_required=True)
+    (call,) = llm.get_tool_calls_from_response(called)
+    assert call.tool_kwargs["room"] in ("seven", "eight")
+    result = ChatMessage(
+        role="tool",
+        content=look(**call.tool_kwargs),
+        additional_kwargs={"tool_call_id": call.tool_id},
+    )
+    said = llm.chat([asked, called.message, result])
+    assert said.message.content

@@ -56,3 +56,23 @@ def test_two_turns(name: str, played: Any, tmp_path: Path) -> None:
             assert tuple(thoughts) == family.reasoning
         assert script.left == []
         assert script.n_held > 20
+
+
+def test_the_demo_model() -> None:
+    """A real one, told to call: the call, its result, and words."""
+
+    def look(twice: bool) -> str:
+        """Look into a room."""
+        return "The code is 4821. " * (1 + twice)
+
+    options: dict[str, Any] = {
+        "target_ctx": 2048, "max_tokens": 40, "temperature": 0.5, "min_p": 0.1, "seed": 1,
+        "stream": False,
+    }  # fmt: skip
+    conversation = llm.get_model("longctx").conversation(tools=[look])
+    called = conversation.prompt("What is the code?", tool_choice="required", **options)
+    (call, *_) = called.tool_calls()
+    assert isinstance(call.arguments["twice"], bool)
+    results = called.execute_tool_calls()
+    said = conversation.prompt(tool_results=results, tool_choice="none", **options)
+    assert said.text()
