@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage, ChatResponse
@@ -78,15 +78,15 @@ def test_the_demo_model() -> None:
     """A real one, told to call: the call, its result, and words."""
     llm = LongCtx(target_ctx=2048, max_tokens=40, temperature=0.5, min_p=0.1, seed=1)
 
-    def look(room: Literal["seven", "eight"]) -> str:
+    def look(twice: bool) -> str:
         """Look into a room."""
-        return f"The code of room {room} is 4821."
+        return "The code is 4821. " * (1 + twice)
 
     tools = [FunctionTool.from_defaults(look)]
-    asked = ChatMessage(role="user", content="What is the code of room seven?")
+    asked = ChatMessage(role="user", content="What is the code?")
     called = llm.chat_with_tools(tools, chat_history=[asked], tool_required=True)
     (call,) = llm.get_tool_calls_from_response(called)
-    assert call.tool_kwargs["room"] in ("seven", "eight")
+    assert isinstance(call.tool_kwargs["twice"], bool)
     result = ChatMessage(
         role="tool",
         content=look(**call.tool_kwargs),
