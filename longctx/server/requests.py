@@ -137,11 +137,17 @@ class ThinkingRequest(Request):
     thinking_budget: ThinkingBudget | None = None
     thinking_budget_tokens: ThinkingBudget | None = None
     reasoning_budget: ThinkingBudget | None = None
+    reasoning_budget_tokens: ThinkingBudget | None = None
 
     @property
     def budget(self) -> int | None:
         """The least that was said; None is no limit."""
-        said = (self.thinking_budget, self.thinking_budget_tokens, self.reasoning_budget)
+        said = (
+            self.thinking_budget,
+            self.thinking_budget_tokens,
+            self.reasoning_budget,
+            self.reasoning_budget_tokens,
+        )
         return min((n for n in said if n is not None and n >= 0), default=None)
 
     def budget_options(self) -> dict[str, Any]:
