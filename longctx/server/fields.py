@@ -71,8 +71,9 @@ FIELDS = (
     Fields(("reasoning_effort", "chat_template_kwargs"), "honoured", "as far as the chat template "
            "has a switch", CHAT),
     Fields(("thinking_budget", "thinking_budget_tokens", "reasoning_budget",
-            "reasoning_budget_tokens"), "honoured", "tokens of reasoning, behind which it is closed "
-           "and the answer begins; -1 is no limit, and 0 is `reasoning_effort: none`", THINKING),
+            "reasoning_budget_tokens"), "honoured", "tokens of reasoning, behind which it is "
+           "closed and the answer begins; -1 is no limit, and 0 is `reasoning_effort: none`",
+           THINKING),
     Fields(("reasoning_format",), "honoured", "`auto` and `deepseek`: thoughts are "
            "`reasoning_content`", CHAT),
     Fields(("modalities",), "honoured", '`["text"]`', CHAT),
