@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.models import TINY
+from tests.support.thorough import quick
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
 
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 STATUS = {"an error": 1, "wrong usage": 2}
 CLOSED = ("<&-", ">&-", "2>&-")
-each_command = pytest.mark.parametrize("name", COMMANDS)
+each_command = pytest.mark.parametrize("name", quick(COMMANDS, "plan --json", "chat", "an error"))
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +90,16 @@ def test_the_c_locale_without_utf8(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "closed"),
-    [
-        *((name, "<&- >&- 2>&-") for name in COMMANDS),
-        *((name, closed) for name in ("chat", "plan --json", "an error") for closed in CLOSED),
-    ],
+    quick(
+        [
+            *((name, "<&- >&- 2>&-") for name in COMMANDS),
+            *((name, closed) for name in ("chat", "plan --json", "an error") for closed in CLOSED),
+        ],
+        ("ask", "<&- >&- 2>&-"),
+        ("chat", "<&-"),
+        ("plan --json", ">&-"),
+        ("an error", "2>&-"),
+    ),
 )
 def test_closed_streams(name: str, closed: str, folder: Path) -> None:
     """Nothing comes in, and what goes out is nobody's; the status is the same."""
