@@ -18,6 +18,7 @@ from longctx.agents import Agent
 from longctx.cache import Session
 from longctx.cli.app import app
 from longctx.documents import DocumentQA
+from tests.support.thorough import quick
 from tools import command_reference
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON_BLOCKS = [example for example in find_examples(*PAGES) if example.prefix == "python"]
 
 
-@pytest.mark.parametrize("example", PYTHON_BLOCKS, ids=str)
+FIRST = [each for each in PYTHON_BLOCKS if each.path.name in ("README.md", "tutorial.md")]
+
+
+@pytest.mark.parametrize("example", quick(PYTHON_BLOCKS, *FIRST), ids=str)
 def test_python_blocks_run(example: CodeExample, eval_example: EvalExample) -> None:
     """As printed, on the demo model."""
     eval_example.run(example)
