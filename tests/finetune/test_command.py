@@ -14,7 +14,6 @@ from longctx.cli.seconds import seconds
 from longctx.errors import RequestError
 from tests.cli.test_commands import run
 from tests.finetune.small import MODEL, PROSE
-from tests.support.thorough import thorough
 
 FEW = ["--target-ctx", "1024", "--sequence-tokens", "64", "--no-measure", "--threads", "1"]
 
@@ -27,7 +26,6 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-@thorough
 def test_an_adapter_is_made_and_used(tmp_path: Path, text: Path) -> None:
     """Its result is JSON, progress goes to stderr, and a plan with it says what it is for."""
     out = tmp_path / "made"
@@ -83,7 +81,6 @@ def test_what_is_no_time(text: str) -> None:
         seconds("--budget", text)
 
 
-@thorough
 def test_measuring_what_was_not_trained(tmp_path: Path) -> None:
     """Is refused, with what to do first."""
     out = str(tmp_path / "none")
