@@ -16,6 +16,7 @@ from longctx.cache.snapshot import Snapshot, SnapshotKey, read_snapshot, write_s
 from longctx.rope import RopeConfig
 from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "deepseek2", "mamba"])
@@ -170,6 +171,7 @@ def snapshot(seed: int) -> Snapshot:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be quick")
+@thorough
 def test_killed_while_saving_fifty_times(tmp_path: Path) -> None:
     """kill -9 at any moment leaves a whole file, the old one or the new one, and little rubbish."""
     file = tmp_path / "a.session"

@@ -18,13 +18,12 @@ from longctx.chat.calls.answer_reader import ReadAnswer, read_answer
 from longctx.chat.calls.probe import PROBE_TOOLS
 from longctx.grammar import TokenTable
 from longctx.tokens.special_tokens import SpecialTokens
-from tests.chat.call_shapes import CALL_SHAPES, THINKS
+from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.chat.families import Family, called, read
 from tests.models import TINY
 from tests.support.thorough import quick
 
 STYLES = {name: PromptTemplate(source).answers for name, source in CALL_SHAPES.items()}
-SOME = ("an object in tags (Hermes, Qwen 2.5)", "keys and values in tags (GLM)")
 TOOLS = {
     "look": {
         "type": "object",
