@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.compress import Choose, thin_state
-from longctx.cache.state import CacheLayout, KeyRows, StateShape, parse_state
+from longctx.cache.key_rows import KeyRows
+from longctx.cache.state import CacheLayout, StateShape, parse_state
 from longctx.errors import BackendError, SnapshotMismatchError, UnsupportedModelError
 from longctx.model_info import Layer
 from longctx.rope import RopeConfig, Rotation

@@ -21,7 +21,6 @@ from longctx import LongContextLLM
 from longctx.agents import Agent, ConversationStore, Recalled, ToolResult, policies, tool
 from longctx.agents.archive import Archive, text_of
 from longctx.agents.recall import NOTHING
-from longctx.agents.recalling import BACKGROUND
 from longctx.agents.saved import SavedAgent
 from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
@@ -164,7 +163,7 @@ def test_background_is_not_asked_about():
     (event,) = recalled(agent, "My badge number?")
     assert event.turns == (1,)
     said = llm.calls[-1].messages[-1].content
-    assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex(BACKGROUND)
+    assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex("<background>")
 
 
 def test_words_that_fill_the_window_stay_alone():

@@ -87,7 +87,10 @@ def check_keys(path: Path, method: str, n_tokens: int, n_ctx: int) -> None:
         n_rot=info.n_rot, rope_type=info.rope_type, still=info.still_pairs,
     )  # fmt: skip
     expected = turn.apply(unmoved)
-    np.testing.assert_allclose(got, expected, atol=8e-3 * np.abs(expected).max())
+    apart = np.abs(got - expected).max(axis=(1, 2)) > 8e-3 * np.abs(expected).max()
+    # A rounding may give a token the other of two experts that were almost equally good. Then its
+    # keys are another token's; those of one who was turned wrongly are everyone's.
+    assert apart.sum() <= (n_tokens // 200 if info.n_expert_used else 0), np.flatnonzero(apart)
     assert np.abs(unmoved - expected).max() > 0.1 * np.abs(expected).max()
 
 

@@ -33,7 +33,7 @@ def _cases(load: Callable[[], list[Case]]) -> list[Case]:
 
 @thorough
 def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
-    """Of what makes a grammar, most valid ones are, and others only where a warning says so."""
+    """Of what makes a grammar, most valid ones are, and others only by a format that is unknown."""
     n_grammars = n_good = 0
     for case in _cases(json_schema_test_suite):
         if not isinstance(case.schema, dict):
@@ -46,7 +46,7 @@ def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
         for value, valid in case.instances:
             passes = accepts(tiny, grammar, json.dumps(value, ensure_ascii=False))
             n_good += passes and valid
-            assert valid or not passes or grammar.warnings, (case.name, value)
+            assert valid or not passes or "format" in case.name, (case.name, value)
     assert n_grammars >= 205
     assert n_good >= 450
 

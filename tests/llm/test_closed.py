@@ -277,7 +277,7 @@ def test_interrupts_at_any_moment(seconds: int) -> None:
         env={**os.environ, "OMP_WAIT_POLICY": "passive"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout.split()[0]) > 10 * seconds, done.stdout
+    assert int(done.stdout.split()[0]) > seconds, done.stdout
 
 
 def test_closing_never_says_that_it_is_closed() -> None:

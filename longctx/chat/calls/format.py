@@ -83,7 +83,7 @@ class BracesBody:
 
 Body: TypeAlias = ObjectBody | NamedBody | ParametersBody | PythonBody | BracesBody
 
-NUMBER, CALL_ID, KEY, HEADER = "\ue000", "\ue001", "\ue002", "\ue003"
+NUMBER, CALL_ID, KEY, HEADER, NAME = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
 """Placeholders inside marks: characters of the private use area, which no template writes."""
 
 
@@ -93,7 +93,7 @@ class CallFormat:
 
     Attributes:
         body: the name and the arguments of one.
-        opening: before each call.
+        opening: before each call; :data:`NAME` in it stands for the tool's name (Muse).
         closing: behind each.
         between: between two of them, beside their own marks.
         section: before the first; "" where calls stand by themselves.

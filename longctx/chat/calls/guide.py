@@ -170,8 +170,6 @@ def _triggers(style: AnswerFormat) -> tuple[str, ...]:
     calls = style.calls
     if style.in_header is not None:
         return (style.in_header.opening.rstrip("."),)
-    if style.channels:
-        return (calls.opening.strip(),)
     first = (calls.section if calls.section.strip() else calls.opening).strip()
     head = calls.begins[0] if calls.begins else ""
     return (head if head[:1] in "<[" else first,) if head else ()

@@ -68,8 +68,8 @@ def chat(
 
     On a terminal Alt-Enter, or a backslash before Enter, begins a new line; Up and Ctrl-R find what
     was typed before, Tab completes, Ctrl-C stops an answer, Ctrl-D ends. /help lists the commands:
-    /context, /retry, /undo, /clear, /save FILE, /load FILE. In a pipe each line is a message.
-    Example: `echo "What is RoPE?" | longctx chat`
+    /context, /retry, /undo, /clear, /prompt NAME, /save FILE, /load FILE. In a pipe each line is a
+    message. Example: `echo "What is RoPE?" | longctx chat`
     """
     from longctx.llm import LongContextLLM
 
@@ -90,7 +90,7 @@ def chat(
 def _opened(address: str) -> McpTools:
     from longctx.agents import mcp
 
-    server = mcp(text_of(address), confirm="changes")
+    server = mcp(text_of(address), confirm="changes", ask=True)
     for refused in server.refused:
         errors.print(f"{server.name}: {refused.name} is left out: {refused.reason}", markup=False)
     return server
