@@ -50,12 +50,11 @@ def passage_of(window: Window) -> Passage:
     Raises:
         BackendError: it has slid, or does not stand at positions of its own.
     """
-    cells, composite = window.cells, window.composite
-    n_slid = len(window.dropped) - composite.n_text
-    if n_slid or window.groups:
+    cells, middle = window.cells, window.middle
+    if middle.n_slid or window.groups:
         raise BackendError(
             "only a session that holds its text at its own positions can be attached; this one has "
-            f"dropped {n_slid} tokens and let {len(window.groups)} blocks share positions"
+            f"dropped {middle.n_slid} tokens and let {len(window.groups)} blocks share positions"
         )
     ids = tuple(window.text_ids)
     return Passage(
@@ -63,8 +62,8 @@ def passage_of(window: Window) -> Passage:
         rope=cells.rope,
         positions=cells.positions.copy(),
         state=cells.export(),
-        composite=composite,
-        n_keep=window.n_keep if composite.n_cells else 0,
+        composite=middle.composite,
+        n_keep=middle.n_keep if middle else 0,
         share=window.n_tokens / max(1, len(ids)),
     )
 
@@ -89,7 +88,7 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
     if not passage.is_whole:
         _must_attach(rearranger.attaching_obstacle(passage.rope))
     skip = min(n_recomputed, len(ids) if passage.is_whole else passage.n_keep)
-    begin = window.n_tokens + window.n_missing
+    begin = window.n_tokens + window.middle.n_missing
     window.feed(ids[:skip])
     if skip == len(ids):
         return
@@ -112,7 +111,7 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
         window.n_exact = n_before
     if not passage.is_whole:
         _count_as_composite(window, passage, n_before, skip, begin)
-    window.group(window.groups_of(window.n_tokens))
+    window.group(window.placing.groups_of(window.n_tokens))
 
 
 def _must_attach(reason: str | None) -> None:
@@ -130,14 +129,13 @@ def _count_as_composite(
     A text has one stretch of them: what stands whole between two passages is counted with it, so
     that whatever is done with composite cells holds for these.
     """
-    if not window.dropped:
-        window.n_keep = n_before
-    held, tokens = window.composite, window.cells.tokens
-    first = window.n_keep + held.n_cells
+    middle, tokens = window.middle, window.cells.tokens
+    if not middle:
+        middle.n_keep = n_before
+    held, first = middle.composite, middle.end
     between = tokens[first:n_before]
     n_new = len(tokens) - first
     tokens[first:] = [NO_TOKEN] * n_new
-    window.dropped.extend([*between, *passage.ids[skip:]])
     # Shields stand at the same cells as before, behind those that are there and what is between.
     at = len(between) + passage.n_keep - skip
     inside = slice(at, at + passage.composite.n_cells)
@@ -148,9 +146,10 @@ def _count_as_composite(
             added[inside] = new
         before = np.zeros((held.n_cells, added.shape[1]), np.bool_) if old is None else old
         shields.append(np.concatenate([before, added]))
-    window.composite = Composite(
+    composite = Composite(
         held.n_cells + n_new,
         held.n_text + len(between) + len(passage.ids) - skip,
         tuple(shields),
         (*held.spans, CompressedSpan(begin, begin + len(passage.ids), passage.share)),
     )
+    middle.lose([*between, *passage.ids[skip:]], composite)

@@ -41,18 +41,18 @@ def shared_prefix(
     last token: the rest was computed behind all of it, so that of a text which differs inside only
     the sinks can be used.
     """
-    tokens, dropped = window.cells.tokens, window.dropped
+    tokens, middle = window.cells.tokens, window.middle
     if compressed is not None:
-        ids = ids[: _asked_alike(window.composite.spans, compressed, len(ids))]
-    if not dropped:
+        ids = ids[: _asked_alike(middle.composite.spans, compressed, len(ids))]
+    if not middle:
         return common_prefix(tokens, ids)
-    sinks, n_dropped = window.n_keep, len(dropped)
+    sinks, n_dropped = middle.n_keep, len(middle.dropped)
     shared = common_prefix(tokens[:sinks], ids[:sinks])
     if shared == sinks:
-        shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
+        shared += common_prefix(middle.dropped, ids[sinks : sinks + n_dropped])
     if shared < sinks + n_dropped:
         return min(shared, sinks)
-    return shared + common_prefix(tokens[sinks + window.composite.n_cells :], ids[shared:])
+    return shared + common_prefix(tokens[middle.end :], ids[shared:])
 
 
 def _asked_alike(
