@@ -93,8 +93,10 @@ FIELDS = (
            "tells the progress in comments"),
     Fields(("return_progress",), "ignored", "a stream tells the progress in comments",
            RESPONSES + MESSAGES),
-    Fields(("timings_per_token", "return_tokens"), "ignored", "timings come with the end of an "
-           "answer", EVERY),
+    Fields(("timings_per_token",), "honoured", "each piece of a stream has the `timings` so far"),
+    Fields(("timings_per_token",), "ignored", "no event of these has a place for them",
+           RESPONSES + MESSAGES),
+    Fields(("return_tokens",), "ignored", "the ids of an answer are told by `/completion`", EVERY),
     Fields(("audio",), "refused", "only text is written here", CHAT),
     Fields(("web_search_options",), "refused", "nothing is searched here; give the model a tool "
            "that does", CHAT),

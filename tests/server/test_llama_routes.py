@@ -184,6 +184,13 @@ def test_tokens_are_told_with_their_probabilities(
     assert "Longctx-Warning" not in ids.headers
 
 
+ROUTES = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/completion": "prompt",
+}
+
+
 @pytest.mark.parametrize("route", ["/completion", "/v1/completions", "/v1/chat/completions"])
 def test_timings_come_in_llama_servers_words(server: LiveServer, route: str) -> None:
     """The first token is the prefill's; nothing is divided by nothing."""
@@ -198,6 +205,40 @@ def test_timings_come_in_llama_servers_words(server: LiveServer, route: str) -> 
             assert timings["predicted_per_second"] == pytest.approx(rate)
         streamed = http.post(route, json={**asked, "max_tokens": 4, "stream": True}).text
     assert '"predicted_per_second"' in streamed
+
+
+@pytest.mark.parametrize("logprobs", [False, True])
+@pytest.mark.parametrize("path", ROUTES)
+def test_timings_come_with_each_piece_where_they_are_asked_for(
+    server: LiveServer, path: str, logprobs: bool
+) -> None:
+    """They grow up to those of the end; likelihoods are told only where they were asked for."""
+    wishes: dict[str, Any] = {"stream": True, "max_tokens": 6}
+    if logprobs:
+        name = "n_probs" if path == "/completion" else "logprobs"
+        wishes[name] = True if "chat" in path else 1
+    said: Any = QUESTION if ROUTES[path] == "messages" else "Once upon a time"
+
+    def pieces(**more: Any) -> list[Any]:
+        with server.http() as http:
+            reply = http.post(path, json={ROUTES[path]: said, **wishes, **more})
+        assert "Longctx-Warning" not in reply.headers
+        lines = reply.text.splitlines()
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+
+    *told, last = pieces(timings_per_token=True)
+    timings = [piece["timings"] for piece in told if "timings" in piece]
+    assert len(timings) >= 2
+    written = [each["predicted_n"] for each in timings]
+    assert written == sorted(written)
+    assert written[-1] == last["timings"]["predicted_n"]
+    for each in timings:
+        assert each.keys() == last["timings"].keys()
+        assert each["prompt_n"] == last["timings"]["prompt_n"]
+        assert each["cache_n"] == last["timings"]["cache_n"]
+    text = json.dumps(told)
+    assert ('"logprob":' in text or '"token_logprobs":' in text) == logprobs
+    assert [piece for piece in pieces()[:-1] if "timings" in piece] == []
 
 
 def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
@@ -226,13 +267,6 @@ def test_what_does_not_fit_is_told_as_llama_server_tells_it(server: LiveServer) 
     assert (error["code"], error["n_ctx"]) == ("context_length_exceeded", 2048)
     assert error["n_prompt_tokens"] == error["needed"] > 2048
     assert "exceeds the available context size" in error["message"]
-
-
-ROUTES = {
-    "/v1/chat/completions": "messages",
-    "/v1/completions": "prompt",
-    "/completion": "prompt",
-}
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -20,7 +20,12 @@ from longctx.server.openai.requests import Ids, TextRequest, TopLogprobs
 from longctx.server.report import Report, report
 from longctx.server.requests import Strict, Text, given
 from longctx.server.service import Service, answers
-from longctx.server.timings import NativeTimings, native_timings, prompt_progress
+from longctx.server.timings import (
+    NativeTimings,
+    TimingsSoFar,
+    native_timings,
+    prompt_progress,
+)
 from longctx.types import Chunk, Completion, Progress, SampledToken, TokenLogprob
 
 
@@ -43,6 +48,11 @@ class NativeRequest(TextRequest):
     n_probs: TopLogprobs | None = None
     post_sampling_probs: Literal[False] | None = None
     return_tokens: bool | None = None
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return bool(self.n_probs)
 
     @property
     def is_list(self) -> bool:
@@ -120,6 +130,7 @@ class NativeFormat:
         self._has_tokens = bool(body.return_tokens)
         self._has_probabilities = bool(body.n_probs)
         self._tells_progress = body.extras.progress
+        self._so_far = TimingsSoFar(len(body.prompts)) if body.extras.timings else None
 
     def whole(self, results: Sequence[Completion]) -> Continued | list[Continued]:
         """All of them; one alone where one alone was asked for."""
@@ -135,6 +146,8 @@ class NativeFormat:
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a piece without text, or in a comment."""
+        if self._so_far is not None:
+            self._so_far.read(progress)
         if not self._tells_progress:
             yield comment(progress)
             return
@@ -143,7 +156,9 @@ class NativeFormat:
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """What was written next."""
-        told = {"index": index, "content": chunk.text, "stop": False}
+        told: dict[str, Any] = {"index": index, "content": chunk.text, "stop": False}
+        if self._so_far is not None:
+            told["timings"] = self._so_far.wrote(index, chunk)
         yield frame({**told, **self._tokens(chunk.logprobs)})
 
     def ending(self, index: int, result: Completion) -> Iterator[str]:

@@ -164,6 +164,7 @@ class _Completion(AnswerRequest):
     json_schema: dict[str, Any] | None = None
     stream_options: StreamOptions | None = None
     return_progress: bool | None = None
+    timings_per_token: bool | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
 
     def options(self) -> dict[str, Any]:
@@ -174,8 +175,15 @@ class _Completion(AnswerRequest):
             max_tokens=self.n_predict if self.max_tokens is None else self.max_tokens,
             stop=[text for text in stops if text] or None,
             response_schema=schema,
+            # By their likelihoods tokens are counted as they come.
+            top_logprobs=0 if self.stream and self.timings_per_token else None,
         )
         return self.sampling() | found
+
+    @property
+    @abstractmethod
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
 
     @property
     def n_choices(self) -> int:
@@ -199,7 +207,9 @@ class _Completion(AnswerRequest):
     def extras(self) -> StreamExtras:
         """What a stream has besides the answer."""
         usage = self.stream_options is not None and self.stream_options.include_usage
-        return StreamExtras(usage, bool(self.return_progress))
+        return StreamExtras(
+            usage, bool(self.return_progress), bool(self.timings_per_token), self.tells_logprobs
+        )
 
 
 if TYPE_CHECKING:
@@ -228,6 +238,11 @@ class ChatRequest(_KnownOfChats):
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return bool(self.logprobs)
 
     def asked(self) -> Asked:
         """Our form."""
@@ -303,6 +318,11 @@ class CompletionRequest(TextRequest):
     echo: bool | None = None
     best_of: Literal[1] | None = None
     logprobs: TopLogprobs | None = None
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return self.logprobs is not None
 
     @property
     def prompts(self) -> list[str | list[int]]:
