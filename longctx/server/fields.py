@@ -67,6 +67,9 @@ FIELDS = (
            "`json_object`, with a `schema` where it has one"),
     Fields(("tools", "tool_choice", "parallel_tool_calls"), "honoured", "calls are held to their "
            "schemas; unknown members of a tool are ignored", CHAT),
+    Fields(("continue_final_message", "add_generation_prompt"), "honoured", "a last message of the "
+           "assistant's is continued in any case; both true is an error, as is one that asks for "
+           "what the messages do not have", CHAT),
     Fields(("reasoning_effort", "chat_template_kwargs"), "honoured", "as far as the chat template "
            "has a switch", CHAT),
     Fields(("reasoning_format",), "honoured", "`auto` and `deepseek`: thoughts are "
@@ -131,10 +134,10 @@ def ignored_of(request: BaseModel, route: Route) -> tuple[str, ...]:
 
 
 def _refusal(why: str) -> Callable[[Any], Any]:
-    def refuse(value: Any) -> Any:
-        if value is not None:
+    def refuse(value: Any) -> None:
+        # Clients of llama-server send every field, with what switches it off.
+        if value is not None and value is not False and value not in (0, "", []):
             raise ValueError(f"it is not supported: {why}")
-        return value
 
     return refuse
 

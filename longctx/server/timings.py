@@ -45,6 +45,12 @@ def prompt_progress(progress: Progress) -> PromptProgress:
     }
 
 
+def from_the_start(progress: Progress, *, is_first: bool) -> tuple[Progress, ...]:
+    """What llama-server tells of a prefill: before all else, what it begins with."""
+    nothing = progress.model_copy(update={"done_tokens": 0, "elapsed_s": 0.0})
+    return (nothing, progress) if is_first else (progress,)
+
+
 def native_timings(result: Completion) -> NativeTimings:
     """Those of an answer."""
     usage, timings = result.usage, result.timings
@@ -73,6 +79,12 @@ class TimingsSoFar:
     def read(self, progress: Progress) -> None:
         """So much of the prompt is read."""
         self._progress = progress
+
+    @property
+    def before(self) -> NativeTimings:
+        """Before the first token."""
+        read = self._progress
+        return _timings(read.cached_tokens, read.done_tokens, read.elapsed_s, 0, 0.0)
 
     def wrote(self, index: int, chunk: Chunk) -> NativeTimings:
         """So much of an answer is written."""

@@ -226,7 +226,11 @@ def test_timings_come_with_each_piece_where_they_are_asked_for(
         lines = reply.text.splitlines()
         return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
 
-    *told, last = pieces(timings_per_token=True)
+    *told, last = pieces(timings_per_token=True, return_progress=True)
+    read = [piece for piece in told if "prompt_progress" in piece]
+    assert [piece["timings"]["predicted_n"] for piece in read] == [0] * len(read)
+    assert read[0]["timings"]["prompt_n"] == 0 < read[-1]["timings"]["prompt_n"]
+    told = [piece for piece in told if "prompt_progress" not in piece]
     timings = [piece["timings"] for piece in told if "timings" in piece]
     assert len(timings) >= 2
     written = [each["predicted_n"] for each in timings]
@@ -239,6 +243,31 @@ def test_timings_come_with_each_piece_where_they_are_asked_for(
     text = json.dumps(told)
     assert ('"logprob":' in text or '"token_logprobs":' in text) == logprobs
     assert [piece for piece in pieces()[:-1] if "timings" in piece] == []
+
+
+def test_metrics_have_llama_servers_names(server: LiveServer) -> None:
+    """Beside ours; they count what answers tell of themselves."""
+
+    def counted() -> dict[str, float]:
+        reply = http.get("/metrics")
+        assert int(reply.headers["Process-Start-Time-Unix"]) > 0
+        lines = (line.split(" ") for line in reply.text.splitlines() if line[:9] == "llamacpp:")
+        return {name: float(value) for name, value in lines}
+
+    names = {
+        "prompt_n": "prompt_tokens_total",
+        "cache_n": "prompt_tokens_cached_total",
+        "predicted_n": "tokens_predicted_total",
+    }
+    with server.http() as http:
+        before = counted()
+        asked = {"prompt": "Count what is read. " * 5, "n_predict": 3}
+        told = [http.post("/completion", json=asked).json()["timings"] for _ in range(2)]
+        after = counted()
+    for ours, name in names.items():
+        grown = after[f"llamacpp:{name}"] - before[f"llamacpp:{name}"]
+        assert grown == sum(each[ours] for each in told) > 0
+    assert after["llamacpp:prompt_seconds_total"] > before["llamacpp:prompt_seconds_total"]
 
 
 def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
@@ -284,8 +313,9 @@ def test_progress_comes_in_chunks_where_it_is_asked_for(server: LiveServer, path
     silent = asked(told_before * 3, stream=True)
     chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
     told = [chunk["prompt_progress"] for chunk in chunks if "prompt_progress" in chunk]
-    assert told
-    assert all(0 < each["cache"] < each["processed"] <= each["total"] for each in told)
+    assert len(told) >= 2
+    assert 0 < told[0]["cache"] == told[0]["processed"] < told[0]["total"]
+    assert all(0 < each["cache"] < each["processed"] <= each["total"] for each in told[1:])
     assert told[-1]["processed"] == told[-1]["total"]
     timings = chunks[-1]["timings"]
     assert told[-1]["total"] - told[-1]["cache"] == timings["prompt_n"]

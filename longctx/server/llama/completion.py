@@ -23,6 +23,7 @@ from longctx.server.service import Service, answers
 from longctx.server.timings import (
     NativeTimings,
     TimingsSoFar,
+    from_the_start,
     native_timings,
     prompt_progress,
 )
@@ -131,6 +132,7 @@ class NativeFormat:
         self._has_probabilities = bool(body.n_probs)
         self._tells_progress = body.extras.progress
         self._so_far = TimingsSoFar(len(body.prompts)) if body.extras.timings else None
+        self._is_unread = True
 
     def whole(self, results: Sequence[Completion]) -> Continued | list[Continued]:
         """All of them; one alone where one alone was asked for."""
@@ -146,13 +148,16 @@ class NativeFormat:
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a piece without text, or in a comment."""
-        if self._so_far is not None:
-            self._so_far.read(progress)
+        for each in from_the_start(progress, is_first=self._is_unread):
+            told: dict[str, Any] = {"index": 0, "content": "", "stop": False, "tokens": []}
+            if self._so_far is not None:
+                self._so_far.read(each)
+                told["timings"] = self._so_far.before
+            if self._tells_progress:
+                yield frame({**told, "prompt_progress": prompt_progress(each)})
+        self._is_unread = False
         if not self._tells_progress:
             yield comment(progress)
-            return
-        told = {"index": 0, "content": "", "stop": False, "tokens": []}
-        yield frame({**told, "prompt_progress": prompt_progress(progress)})
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """What was written next."""

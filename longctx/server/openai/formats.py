@@ -27,7 +27,12 @@ from longctx.server.openai.documents import (
 from longctx.server.openai.errors import error_document
 from longctx.server.openai.logprobs import answer_token, columns
 from longctx.server.report import report
-from longctx.server.timings import TimingsSoFar, native_timings, prompt_progress
+from longctx.server.timings import (
+    TimingsSoFar,
+    from_the_start,
+    native_timings,
+    prompt_progress,
+)
 from longctx.types import (
     Chunk,
     Completion,
@@ -75,14 +80,24 @@ class _Format:
         self._n_choices = n_choices
         self._extras = extras
         self._so_far = TimingsSoFar(n_asked) if extras.timings else None
+        self._is_unread = True
 
     def failure(self, error: ApiError) -> Iterator[str]:
         """What went wrong."""
         yield frame(error_document(error))
 
-    def _read(self, progress: Progress) -> None:
+    def _told(self, progress: Progress) -> Iterator[Progress]:
+        """What is told of a prefill in chunks."""
+        for each in from_the_start(progress, is_first=self._is_unread):
+            if self._so_far is not None:
+                self._so_far.read(each)
+            if self._extras.progress:
+                yield each
+        self._is_unread = False
+
+    def _time(self, told: ChatChunk | TextCompletion) -> None:
         if self._so_far is not None:
-            self._so_far.read(progress)
+            told["timings"] = self._so_far.before
 
     def _usage(self, results: Sequence[Completion]) -> UsageDocument:
         """Of all of them; a prompt with several answers counts once, as it was read."""
@@ -137,13 +152,13 @@ class ChatFormat(_Format):
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a chunk without text, or in a comment."""
-        self._read(progress)
+        for each in self._told(progress):
+            told = self._chunk(0, {})
+            told["prompt_progress"] = prompt_progress(each)
+            self._time(told)
+            yield frame(told)
         if not self._extras.progress:
             yield comment(progress)
-            return
-        told = self._chunk(0, {})
-        told["prompt_progress"] = prompt_progress(progress)
-        yield frame(told)
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
@@ -249,13 +264,13 @@ class TextFormat(_Format):
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a chunk without text, or in a comment."""
-        self._read(progress)
+        for each in self._told(progress):
+            told = self._document(self._choice(0, ""))
+            told["prompt_progress"] = prompt_progress(each)
+            self._time(told)
+            yield frame(told)
         if not self._extras.progress:
             yield comment(progress)
-            return
-        told = self._document(self._choice(0, ""))
-        told["prompt_progress"] = prompt_progress(progress)
-        yield frame(told)
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of the text."""

@@ -233,6 +233,8 @@ class ChatRequest(_KnownOfChats):
     parallel_tool_calls: bool | None = None
     reasoning_effort: Text | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     reasoning_format: Literal["auto", "deepseek"] | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     max_completion_tokens: MaxTokens | None = None
@@ -273,6 +275,21 @@ class ChatRequest(_KnownOfChats):
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ChatRequest:
         check_choice(self.tool_choice not in (None, "auto", "none"), self.tools)
+        return self
+
+    @model_validator(mode="after")
+    def _ends_as_it_says(self) -> ChatRequest:
+        """As vLLM has it, where the last message decides here."""
+        continues = self.messages[-1].role == "assistant"
+        said = self.continue_final_message, self.add_generation_prompt
+        if said == (True, True):
+            raise ValueError("continue_final_message and add_generation_prompt exclude each other")
+        if said[0] not in (None, continues) or said[1] not in (None, not continues):
+            last = "is" if continues else "is not"
+            raise ValueError(
+                "continue_final_message goes with a last message of the assistant's, and "
+                f"add_generation_prompt with another's; the last one {last} the assistant's"
+            )
         return self
 
     @model_validator(mode="after")
