@@ -38,24 +38,21 @@ def unpacked(sdist: Path, folder: Path) -> Path:
     return tests
 
 
-def outcomes(tests: Path, files: list[str], seconds: int) -> dict[str, list[str]]:
-    """Of each test its outcome and why."""
+def outcomes(tests: Path, file: str, seconds: int) -> dict[str, list[str]]:
+    """Of each test of a file its outcome and why."""
     log = tests / "outcomes.jsonl"
+    log.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
     env = {**os.environ, "LONGCTX_ROOT": str(ROOT), "LONGCTX_LOG": str(log), "PORT": "8471"}
-    found: dict[str, list[str]] = {}
-    for file in files:
-        log.unlink(missing_ok=True)
-        try:
-            subprocess.run([*command, f"unit/{file}"], cwd=tests, env=env, timeout=seconds,
-                           stdout=subprocess.DEVNULL, check=False)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            print(f"{file} was ended after {seconds} s", flush=True)
-        rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        found |= {test: said for test, *said in rows}
-        counts = Counter(outcome for _, outcome, _ in rows)
-        print(f"{file}: {dict(counts)}", flush=True)
-    return found
+    try:
+        subprocess.run(
+            [*command, f"unit/{file}"], cwd=tests, env=env, timeout=seconds, check=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        print(f"{file} was ended after {seconds} s", flush=True)
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return {test: said for test, *said in rows}
 
 
 def main() -> None:
@@ -65,17 +62,17 @@ def main() -> None:
     parser.add_argument("--files", nargs="*", default=[])
     parser.add_argument("--seconds", type=int, default=600, help="of a file, at most")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        tests = unpacked(options.sdist, Path(folder))
-        files = options.files or sorted(path.name for path in (tests / "unit").glob("test_*.py"))
-        found = outcomes(tests, files, options.seconds)
     before = RESULTS / f"{NAME}.json"
     held = json.loads(before.read_text())["figures"] if before.exists() else {}
-    kept = {
-        test: said for test, said in held.items() if test.split("/")[1].split("::")[0] not in files
-    }
-    print(Counter(outcome for outcome, _ in (kept | found).values()))
-    print("raw figures:", save(NAME, dict(sorted((kept | found).items()))))
+    with tempfile.TemporaryDirectory() as folder:
+        tests = unpacked(options.sdist, Path(folder))
+        for file in options.files or sorted(p.name for p in (tests / "unit").glob("test_*.py")):
+            found = outcomes(tests, file, options.seconds)
+            print(f"{file}: {dict(Counter(outcome for outcome, _ in found.values()))}", flush=True)
+            ran = f"unit/{file}::"
+            held = {test: said for test, said in held.items() if not test.startswith(ran)} | found
+            save(NAME, dict(sorted(held.items())))
+    print(Counter(outcome for outcome, _ in held.values()))
 
 
 if __name__ == "__main__":

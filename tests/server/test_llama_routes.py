@@ -179,6 +179,7 @@ def test_tokens_are_told_with_their_probabilities(
     *pieces, _ = (json.loads(each[6:]) for each in lines.split("\n\n") if each[:1] == "d")
     streamed = [token for piece in pieces for token in piece["completion_probabilities"]]
     assert [token["id"] for token in streamed] == [token.id for token in own]
+    assert [i for piece in pieces for i in piece["tokens"]] == [token.id for token in own]
     assert ids.json()["tokens"] == [token.id for token in own]
     assert "completion_probabilities" not in ids.json()
     assert "Longctx-Warning" not in ids.headers

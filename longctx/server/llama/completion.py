@@ -56,6 +56,11 @@ class NativeRequest(TextRequest):
         return bool(self.n_probs)
 
     @property
+    def tells_tokens(self) -> bool:
+        """Whether the ids are told: where they were asked for, and in streams."""
+        return bool(self.return_tokens or self.stream)
+
+    @property
     def is_list(self) -> bool:
         """Whether there are several prompts, and so a list of answers."""
         return isinstance(self.prompt, list) and not isinstance(self.prompt[0], int)
@@ -70,7 +75,7 @@ class NativeRequest(TextRequest):
 
     def options(self) -> dict[str, Any]:
         """What ``stream`` takes; the ids of tokens are told with their probabilities alone."""
-        n_probs = self.n_probs or (0 if self.return_tokens else None)
+        n_probs = self.n_probs or (0 if self.tells_tokens else None)
         return super().options() | given(top_logprobs=n_probs)
 
     def ignored(self, route: Route) -> tuple[str, ...]:
@@ -128,7 +133,7 @@ class NativeFormat:
     def __init__(self, model: str, body: NativeRequest) -> None:
         self._model = model
         self._is_list = body.is_list
-        self._has_tokens = bool(body.return_tokens)
+        self._has_tokens = body.tells_tokens
         self._has_probabilities = bool(body.n_probs)
         self._tells_progress = body.extras.progress
         self._so_far = TimingsSoFar(len(body.prompts)) if body.extras.timings else None
