@@ -273,7 +273,7 @@ def test_metrics_have_llama_servers_names(server: LiveServer) -> None:
 
 def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
     """As OpenAI's object has it; false is never."""
-    asked = {"prompt": "Once upon a time", "n_predict": 6, "temperature": 0}
+    asked = {"prompt": "A ship sails at noon", "n_predict": 6, "temperature": 0}
     with server.http() as http:
         plain = http.post("/completion", json={**asked, "return_tokens": True}).json()["tokens"]
 
