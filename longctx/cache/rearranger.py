@@ -67,6 +67,8 @@ class Rearranger:
         rope, n_ctx = rope or cells.rope, n_ctx or cells.n_ctx
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
+        # Two things may change: where a key is rotated to, and the position of its cell, which is
+        # its token's index. Dropping a token changes those of all cells behind it.
         moves = not np.array_equal(old_positions[kept], positions)
         relabels = len(kept) < len(old_positions)
         rotates = moves or rope != old_rope

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         BackendError: the file cannot be written.
     """
     cells = window.cells
-    composite, compression = window.composite, None
+    composite, compression = window.middle.composite, None
     if composite.n_cells:
         share = composite.n_cells / composite.n_text
         compression = Compression(method=METHOD, version=VERSION, share=share)
@@ -37,15 +36,16 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         key=snapshot_key(backend, compression),
         rope=cells.rope,
         n_ctx=cells.n_ctx,
-        n_keep=window.n_keep,
+        n_keep=window.middle.n_keep,
         groups=window.groups,
         tokens=np.array(cells.tokens, dtype=np.int32),
-        dropped=np.array(window.dropped, dtype=np.int32),
+        dropped=np.array(window.middle.dropped, dtype=np.int32),
         positions=cells.positions,
         state=cells.export(),
         n_composite=composite.n_cells,
         n_compressed=composite.n_text,
         shields=composite.pack(),
+        checkpoints=cells.checkpoints.kept,
     )
     return write_snapshot(path, snapshot)
 
@@ -76,21 +76,23 @@ def load_text(
     window.truncate(0)
     window.smallest = 0
     window.resize(window.step_for(n))
-    groups = window.groups_of(n)
+    groups = window.placing.groups_of(n)
     reason = rearranger.restore(
         snapshot.state,
         snapshot.tokens.tolist(),
         snapshot.rope,
         snapshot.positions,
-        window.positions(n, groups),
+        window.placing.positions(n, groups),
     )
     if reason is not None:
         raise SnapshotMismatchError(
             f"{path} was saved at another scale, and {reason}; prefill the text again"
         )
-    window.groups, window.n_keep = groups, snapshot.n_keep
-    window.dropped = array("i", snapshot.dropped.tolist())
+    for checkpoint in snapshot.checkpoints:
+        window.cells.checkpoints.add(checkpoint.n_tokens, checkpoint.state)
+    window.groups, window.middle.n_keep = groups, snapshot.n_keep
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
-    window.composite = Composite.unpack(
+    composite = Composite.unpack(
         snapshot.n_composite, snapshot.n_compressed, snapshot.shields, heads
     )
+    window.middle.put(snapshot.dropped.tolist(), composite)

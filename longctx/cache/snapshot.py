@@ -7,7 +7,8 @@ Little endian::
     header   JSON: key, RoPE, window, sinks, groups, counts, CRC-32 of what follows
     u32      CRC-32 of the header
     i32[n] tokens, i32[n] positions, i32[m] tokens that slid out or were compressed,
-    u8[k] llama.cpp's state, u8[j] which of its composite cells are shielded
+    u8[k] llama.cpp's state, u8[j] which of its composite cells are shielded,
+    u8[...] the states of the checkpoints, one after the other
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from longctx._native import build_id
 from longctx.backends import Backend
+from longctx.cache.checkpoints import Checkpoint
 from longctx.cache.compress import METHOD, VERSION
 from longctx.errors import BackendError, SnapshotMismatchError
 from longctx.files import must_be_file, write_whole
+from longctx.planner import CHECKPOINTS
 from longctx.rope import Groups, RopeConfig
 from longctx.types import Frozen
 
@@ -66,11 +69,18 @@ class SnapshotKey(Frozen):
     flash_attention: bool = True
 
 
+class CheckpointSize(Frozen):
+    """How many tokens a checkpoint is of, and how many bytes its state has."""
+
+    n_tokens: int = Field(gt=0)
+    n_bytes: int = Field(ge=0)
+
+
 class SnapshotHeader(Frozen):
     """What is known of a snapshot without reading its keys. Lengths in tokens and bytes.
 
     Where ``n_compressed`` is None, composite cells were chosen from all tokens that do not stand
-    whole.
+    whole. Files of before there were ``checkpoints`` in them have none.
     """
 
     key: SnapshotKey
@@ -84,6 +94,7 @@ class SnapshotHeader(Frozen):
     n_composite: int = 0
     n_compressed: int | None = None
     n_shields: int = 0
+    checkpoints: tuple[CheckpointSize, ...] = Field(default=(), max_length=CHECKPOINTS)
     crc32: int
 
 
@@ -104,6 +115,7 @@ class Snapshot:
         n_composite: cells behind the sinks in which each head has tokens of its own.
         n_compressed: tokens that those were chosen from, the last of ``dropped``.
         shields: uint8[j], which of those are kept for ever (:meth:`Composite.pack`).
+        checkpoints: states on the way, of layers that cannot go back to one by themselves.
     """
 
     key: SnapshotKey
@@ -118,6 +130,7 @@ class Snapshot:
     n_composite: int = 0
     n_compressed: int = 0
     shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 def snapshot_key(backend: Backend, compression: Compression | None = None) -> SnapshotKey:
@@ -141,7 +154,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         BackendError: the file cannot be written.
     """
     parts = [
-        snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state, snapshot.shields
+        snapshot.tokens, snapshot.positions, snapshot.dropped, snapshot.state, snapshot.shields,
+        *(each.state for each in snapshot.checkpoints),
     ]  # fmt: skip
     payload = [np.ascontiguousarray(part).view(np.uint8) for part in parts]
     header = SnapshotHeader(
@@ -156,6 +170,10 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_composite=snapshot.n_composite,
         n_compressed=snapshot.n_compressed,
         n_shields=len(snapshot.shields),
+        checkpoints=tuple(
+            CheckpointSize(n_tokens=each.n_tokens, n_bytes=len(each.state))
+            for each in snapshot.checkpoints
+        ),
         crc32=_crc32(payload),
     )
     text = header.model_dump_json().encode()
@@ -214,13 +232,16 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
             dropped = _read_array(file, path, np.int32, m)
             state = _read_array(file, path, np.uint8, header.n_state)
             shields = _read_array(file, path, np.uint8, header.n_shields)
+            checkpoints = tuple(
+                Checkpoint(each.n_tokens, _read_array(file, path, np.uint8, each.n_bytes))
+                for each in header.checkpoints
+            )
             if file.read(1):
                 raise _damaged(path, "it is longer than its header says")
     except OSError as error:
         raise _unreadable(path, str(error)) from error
-    if _crc32([part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]) != (
-        header.crc32
-    ):
+    payload = [part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]
+    if _crc32([*payload, *(each.state for each in checkpoints)]) != header.crc32:
         raise _damaged(path, "its checksum is wrong")
     n_compressed = header.n_compressed
     if n_compressed is None:
@@ -229,6 +250,7 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
         n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
+        checkpoints=checkpoints,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from longctx.cli.measuring import (
 )
 from longctx.cli.opening import ModelOrDemo, TemplateOption
 from longctx.cli.output import errors
+from longctx.cli.seconds import seconds
 
 if TYPE_CHECKING:
     from longctx.llm import LongContextLLM
@@ -194,14 +195,24 @@ def ruler(
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="By commas, of niah_single, niah_multikey, niah_multivalue, niah_multiquery, vt "
-            "(variable tracking), cwe and fwe (common and frequent words). Default: all."
+            help="By commas, of niah_single_1 to _3, niah_multikey_1 to _3, niah_multivalue, "
+            "niah_multiquery, vt (variable tracking), cwe and fwe (common and frequent words), "
+            "qa_1 and qa_2 (questions). Default: all."
         ),
     ] = None,
     samples: Annotated[int, typer.Option(help="Of each task at each length.")] = 5,
     threshold: Annotated[
         float, typer.Option(help="Percent that the effective window needs.")
     ] = 85.6,
+    begin_answers: Annotated[
+        bool, typer.Option(help="Put the answers' beginning into the model's mouth, as the paper.")
+    ] = True,
+    plain_text: Annotated[
+        bool, typer.Option("--plain-text", help="Ask without a chat template, as of base models.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Begin no sample behind this time, such as 10min, 90s, 2h.")
+    ] = None,
     target_ctx: TargetCtx = None,
     chat_template: TemplateOption = None,
     file: File = None,
@@ -210,9 +221,9 @@ def ruler(
     plot: Plot = None,
     html: Html = None,
 ) -> None:
-    """RULER's synthetic tasks, and the effective window: how far the model really reads.
+    """RULER's thirteen tasks, and the effective window: how far the model really reads.
 
-    Seven tasks times samples times lengths, a prefill each: begin small.
+    Thirteen tasks times samples times lengths, a prefill each: begin small.
     Example: `longctx eval ruler model.gguf --lengths 4096,8192,16384 --tasks niah_single,vt`
     """
     from longctx.evaluate import RulerResult
@@ -221,11 +232,13 @@ def ruler(
     text = text_of(file)
     sizes = numbers("--lengths", lengths, int)
     chosen: dict[str, Any] = {} if tasks is None else {"tasks": entries(tasks)}
+    if budget is not None:
+        chosen["budget_s"] = seconds("--budget", budget)
 
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RulerResult:
         return measure(
-            llm, sizes, samples=samples, threshold=threshold, text=text, seed=seed,
-            on_progress=progress, **chosen,
+            llm, sizes, samples=samples, threshold=threshold, begin_answers=begin_answers,
+            plain_text=plain_text, text=text, seed=seed, on_progress=progress, **chosen,
         )  # fmt: skip
 
     window = target_ctx or max(sizes)

@@ -27,6 +27,7 @@ from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import transcripts, view_of
+from tests.support.thorough import thorough
 
 EXAMPLES = int(os.environ.get("LONGCTX_EXAMPLES", "60"))
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -253,6 +254,7 @@ def test_a_tool_of_ones_own_called_recall_is_used():
 OK: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
 
 
+@thorough
 def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
     """18 of 20 at least are known; a tenth more is prefilled at most."""
     rng = random.Random(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,18 @@ import numpy as np
 import pytest
 
 from longctx import BackendError, ContextOverflowError, DeviceOptions, SnapshotMismatchError
-from longctx.cache.snapshot import Snapshot, SnapshotKey, read_snapshot, write_snapshot
+from longctx.cache.snapshot import (
+    Snapshot,
+    SnapshotKey,
+    read_header,
+    read_snapshot,
+    write_snapshot,
+)
 from longctx.rope import RopeConfig
 from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
+from tests.support.rounding import coarser
+from tests.support.thorough import thorough
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "deepseek2", "mamba"])
@@ -34,12 +43,41 @@ def test_loaded_sessions_score_as_the_saved_ones(
     with opened(path, 512) as llm:
         loaded = llm.load_session(tmp_path / "a.session")
         assert loaded.tokens == tuple(IDS[:300])
-        # A state has no checkpoints, to decode the last token again: a recurrent one reads all.
-        forgot = architecture == "mamba"
         # Sliding cells stand elsewhere, and threads, or a GPU, add them up in another order.
-        atol = 0.01 if forgot or architecture == "gemma3" else 1e-5
+        atol = 0.01 if architecture in ("gemma3", "mamba") else 1e-5
         np.testing.assert_allclose(loaded.next_nll(IDS[300:330]), expected, atol=atol)
-        assert loaded.prefilled_again == (299 if forgot else 0)
+        assert loaded.prefilled_again == (1 if architecture == "mamba" else 0)
+
+
+@pytest.mark.parametrize("architecture", ["gemma3", "lfm2", "qwen35", "mamba"])
+def test_what_layers_forget_is_saved_beside_them(
+    tiny_gguf: TinyGguf, architecture: str, tmp_path: Path
+) -> None:
+    """A session that was saved is cut back as it was before: from its checkpoints, also where it
+    grew by moved keys; one without them, as longctx wrote it before, reads again."""
+    path, file = tiny_gguf(architecture, n_ctx_train=1024), tmp_path / "a.session"
+    method = "none" if architecture == "mamba" else "auto"
+    with opened(path, 2048, method=method) as llm:
+        session = llm.session()
+        for begin in range(0, 1200, 240):
+            session.feed(IDS[begin : begin + 240])
+        session.save(file)
+        session.truncate(1000)
+        assert session.prefilled_again <= 40
+        expected = session.next_nll(IDS[1500:1520])
+        saved = read_snapshot(file, read_header(file)[0].key)
+        write_snapshot(tmp_path / "old.session", replace(saved, checkpoints=()))
+    with opened(path, 2048, method=method) as llm:
+        loaded = llm.load_session(file)
+        assert loaded.window.cells.checkpoints.kept[-1].n_tokens == 1199
+        loaded.truncate(1000)
+        assert loaded.prefilled_again == 40  # behind the checkpoint before the fifth piece
+        assert loaded.tokens == tuple(IDS[:1000])
+        np.testing.assert_allclose(loaded.next_nll(IDS[1500:1520]), expected, atol=0.02)
+        old = llm.load_session(tmp_path / "old.session")
+        old.truncate(1000)
+        assert old.prefilled_again == 1000
+        assert old.tokens == tuple(IDS[:1000])
 
 
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0", "bf16"])
@@ -78,7 +116,7 @@ def test_values_that_lie_across_are_not_taken(tiny_gguf: TinyGguf, tmp_path: Pat
         expected = session.next_nll(IDS[200:210])
         session.save(file)
         loaded = llm.load_session(file)
-        np.testing.assert_allclose(loaded.next_nll(IDS[200:210]), expected, atol=1e-3)
+        np.testing.assert_allclose(loaded.next_nll(IDS[200:210]), expected, atol=1e-3 * coarser())
     with opened(path) as llm, pytest.raises(SnapshotMismatchError, match="flash attention off"):
         llm.load_session(file)
 
@@ -134,9 +172,9 @@ def test_what_does_not_match_is_refused_with_the_difference(
 
 
 def test_a_flipped_byte_is_found_wherever_it_is(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
-    """In the header, the tokens, the keys; and a file cut short or made longer."""
+    """In the header, the tokens, the keys, checkpoints; and a file cut short or made longer."""
     file = tmp_path / "a.session"
-    with opened(tiny_gguf("llama", n_ctx_train=1024)) as llm:
+    with opened(tiny_gguf("gemma3", n_ctx_train=1024)) as llm:
         session = llm.session()
         session.feed(IDS[:40])
         session.save(file)
@@ -170,6 +208,7 @@ def snapshot(seed: int) -> Snapshot:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be quick")
+@thorough
 def test_killed_while_saving_fifty_times(tmp_path: Path) -> None:
     """kill -9 at any moment leaves a whole file, the old one or the new one, and little rubbish."""
     file = tmp_path / "a.session"

@@ -37,6 +37,7 @@ from longctx.evaluate.measures.compress import TextKind
 from longctx.evaluate.prompts.ruler import TASKS
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.thorough import quick
 
 Measure = Callable[..., EvaluationResult]
 
@@ -59,7 +60,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", quick(MEASURES, "perplexity", "recall"))
 def test_seeds_reproduce_results_and_progress_ends(
     llm: LongContextLLM, tmp_path: Path, name: str
 ) -> None:
@@ -153,16 +154,38 @@ def test_prompts_fill_their_lengths_and_depths(llm: LongContextLLM) -> None:
 
 
 def test_every_task_of_ruler_fills_its_length(llm: LongContextLLM) -> None:
-    """To within one unit of the task: a line of noise, a word thrice, a code word."""
-    result = ruler(llm, [3000], samples=1)
+    """To within one unit of the task: a line of noise or of a needle, a document, a word."""
+    units = {"vt": 100, "niah_single_1": 100, "niah_multikey_2": 80, "niah_multikey_3": 160}
+    units |= {"qa_1": 200, "qa_2": 200}
+    result = ruler(llm, [2000], samples=1)
     assert result.tasks == tuple(TASKS)
     assert result.effective_window is None
     for score in result.scores:
         (sample,) = score.samples
-        unit = 100 if score.task == "vt" else 32
-        assert 0 <= 3000 - TASKS[score.task].answer_tokens - sample.prompt_tokens <= unit
+        room = 2000 - TASKS[score.task].answer_tokens
+        assert 0 <= room - sample.prompt_tokens <= units.get(score.task, 32)
         assert score.score == 100 * sample.score
+        assert score.low <= score.score <= score.high
+    low, high = result.interval(2000)
+    assert low < result.mean(2000) + 1e-9 < high
     assert ruler(llm, [900], tasks=["fwe"], samples=1, threshold=0).effective_window == 900
+
+
+def test_ruler_ends_with_its_budget_and_asks_in_plain_text(llm: LongContextLLM) -> None:
+    """Out of time, every task has one sample; prompts end with the beginning of the answer, or
+    with the question, and are longer by what a template adds."""
+    tasks = ["niah_single", "qa_1"]
+    made = [
+        ruler(llm, [900], tasks=tasks, samples=9, budget_s=0, plain_text=plain, begin_answers=begin)
+        for plain, begin in [(False, True), (True, True), (True, False)]
+    ]
+    for result in made:
+        assert result.tasks == ("niah_single_2", "qa_1")
+        assert [len(score.samples) for score in result.scores] == [1, 1]
+    # The room is the same, so that what is not in the frame is in the haystack.
+    assert all(each.scores[0].samples[0].prompt_tokens >= 900 - 128 - 4 for each in made)
+    answers = {each.scores[0].samples[0].answer for each in made}
+    assert len(answers) > 1
 
 
 def test_recall_asks_from_one_prefill(llm: LongContextLLM) -> None:

@@ -7,10 +7,12 @@ from math import sqrt
 _Z95 = 1.959963984540054
 
 
-def wilson_interval(hits: int, trials: int, *, z: float = _Z95) -> tuple[float, float]:
+def wilson_interval(hits: float, trials: int, *, z: float = _Z95) -> tuple[float, float]:
     """The score interval of a proportion (Wilson 1927), by default for 95 %.
 
-    Unlike the normal approximation it is sensible at 0 and at all hits, and for few trials.
+    Unlike the normal approximation it is sensible at 0 and at all hits, and for few trials. Where
+    trials are shares between 0 and 1, ``hits`` is their sum, and the interval if anything too
+    wide: no shares of the same mean vary more than zeros and ones.
 
     >>> low, high = wilson_interval(10, 10)
     >>> round(low, 3), high

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,11 +16,12 @@ from longctx.arguments import whole
 from longctx.errors import DocumentError, RequestError
 from longctx.evaluate.figures.plots import HeatMap, heat_maps_figure
 from longctx.evaluate.figures.tables import Table
+from longctx.evaluate.measures.confidence import wilson_interval
 from longctx.evaluate.measures.result import EvaluationResult, Subject
 from longctx.evaluate.measures.retrieval import check_lengths
 from longctx.evaluate.prompts.fitting import largest_fitting
-from longctx.evaluate.prompts.ruler import TASKS, Material, RulerTask, Sample, string_match_all
-from longctx.evaluate.prompts.texts import prose, python_reference
+from longctx.evaluate.prompts.ruler import OTHER_NAMES, TASKS, Material, RulerTask, Sample
+from longctx.evaluate.prompts.texts import prose, python_reference, text_ids
 from longctx.progress import Meter
 from longctx.types import Frozen, Message, ProgressCallback
 
@@ -40,11 +44,17 @@ class RulerSample(Frozen):
 
 
 class RulerScore(Frozen):
-    """One task at one length (tokens, answer included); ``score`` in percent."""
+    """One task at one length (tokens, answer included); ``score`` in percent.
+
+    ``low`` and ``high`` bound it with 95 % confidence (Wilson); of results that were saved before
+    there were bounds nothing is known.
+    """
 
     task: str
     length: int
     score: float
+    low: float = 0.0
+    high: float = 100.0
     samples: tuple[RulerSample, ...]
 
 
@@ -75,24 +85,38 @@ class RulerResult(EvaluationResult):
         """The mean over tasks at one length, in percent."""
         return float(np.mean([score.score for score in self.scores if score.length == length]))
 
+    def interval(self, length: int) -> tuple[float, float]:
+        """Bounds of the mean at one length, in percent, with 95 % confidence (Wilson).
+
+        Of these tasks, that is: other samples of them, and not other tasks.
+        """
+        here = [score for score in self.scores if score.length == length]
+        low, high = wilson_interval(
+            sum(sample.score for score in here for sample in score.samples),
+            sum(len(score.samples) for score in here),
+        )
+        return 100 * low, 100 * high
+
     @classmethod
     def tabulate(cls, results: Sequence[RulerResult]) -> Table:
-        """One row a measurement and length, one column a task; then the effective windows."""
+        """One row a measurement, length and task, and one of their mean; the effective windows."""
         first = results[0]
-        rows = [
-            (
-                result.subject.label,
-                f"{length:,}",
-                *(f"{score.score:.1f}" for score in result.scores if score.length == length),
-                f"{result.mean(length):.1f}",
-            )
-            for result in results
-            for length in result.lengths
-        ]
+        rows = []
+        for result in results:
+            for length in result.lengths:
+                where = (result.subject.label, f"{length:,}")
+                here = [score for score in result.scores if score.length == length]
+                rows += [
+                    (*where, score.task, *_percent(score.score, score.low, score.high))
+                    for score in here
+                ]
+                rows.append(
+                    (*where, "mean", *_percent(result.mean(length), *result.interval(length)))
+                )
         n_samples = len(first.scores[0].samples)
         return Table(
             f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
-            ("window", "tokens", *first.tasks, "mean"),
+            ("window", "tokens", "task", "score", "95 % sure"),
             rows,
             notes=[result.verdict for result in results],
         )
@@ -136,6 +160,9 @@ def ruler(
     tasks: Sequence[str] = tuple(TASKS),
     samples: int = 5,
     threshold: float = THRESHOLD,
+    begin_answers: bool = True,
+    plain_text: bool = False,
+    budget_s: float | None = None,
     text: str | None = None,
     seed: int = 0,
     on_progress: ProgressCallback | None = None,
@@ -146,10 +173,13 @@ def ruler(
         llm: the model, in the window to measure.
         lengths: tokens, template and answer included, as the paper counts; None is the whole
             window. A prompt is as long as its task's units allow (a line of noise in ``vt``).
-        tasks: of ``niah_single``, ``niah_multikey``, ``niah_multivalue``, ``niah_multiquery``,
-            ``vt``, ``cwe``, ``fwe``.
+        tasks: of ``niah_single_1`` to ``_3``, ``niah_multikey_1`` to ``_3``, ``niah_multivalue``,
+            ``niah_multiquery``, ``vt``, ``cwe``, ``fwe``, ``qa_1``, ``qa_2``.
         samples: of each task at each length; the paper takes 500.
         threshold: percent that the effective window needs.
+        begin_answers: put the beginning of the answer into the model's mouth, as the paper does.
+        plain_text: ask without the chat template, for models that were trained on no chats.
+        budget_s: begin no further sample of all tasks behind this time; each gets one at least.
         text: prose of the haystacks and words of ``cwe``; None is the Python reference.
         seed: draws every sample.
         on_progress: called after each prefilled batch, with the tokens of all prompts.
@@ -158,32 +188,32 @@ def ruler(
         ContextOverflowError: a length is more than the window, or too short for a task.
         DocumentError: the text has too few tokens, or too few words for ``cwe``.
         RequestError: a task is unknown, or there is nothing to measure.
+        TemplateError: the chat template lets no answer be begun; pass ``begin_answers=False``.
     """
     chosen = _choose(tasks)
     whole("samples", samples, least=1)
     lengths = check_lengths(llm, lengths, max(task.answer_tokens for task in chosen))
     words = _words(python_reference() if text is None else text)
-    materials = [Material(length, prose(llm, text, length, seed), words) for length in lengths]
+    materials = [Material(length, _haystack(llm, text, length, seed), words) for length in lengths]
+    asking = _Asking(llm, begin_answers, plain_text)
     for material in materials:  # one that is too short is refused before the first prefill
         for task in chosen:
-            _build(llm, task, material, f"{seed}")
+            asking.build(task, material, f"{seed}")
     meter = Meter(on_progress, sum(lengths) * len(chosen) * samples)
-    scores = []
-    for material in materials:
+    started = time.monotonic()
+    scores: list[RulerScore] = []
+    for n_done, material in enumerate(materials):
         length = material.length
-        for task in chosen:
-            done = []
-            for i in range(samples):
-                sample = _build(llm, task, material, f"{seed} {task.name} {length} {i}")
-                done.append(_answer(llm, task, sample, meter.prompt(length)))
-            scores.append(
-                RulerScore(
-                    task=task.name,
-                    length=length,
-                    score=100 * float(np.mean([sample.score for sample in done])),
-                    samples=tuple(done),
-                )
-            )
+        done: dict[str, list[RulerSample]] = {task.name: [] for task in chosen}
+        # A sample of each task after the other, so that all have as many when time is up.
+        for i in range(samples):
+            for task in chosen:
+                asked = asking.build(task, material, f"{seed} {task.name} {length} {i}")
+                done[task.name].append(asking.answer(task, asked, meter.prompt(length)))
+            share = (n_done + 1) / len(materials)
+            if budget_s is not None and time.monotonic() - started > share * budget_s:
+                break
+        scores += [_score(name, length, answered) for name, answered in done.items()]
     meter.finish()
     return RulerResult(
         subject=Subject.of(llm),
@@ -191,6 +221,19 @@ def ruler(
         scores=tuple(scores),
         threshold=threshold,
         effective_window=effective_window(scores, threshold),
+    )
+
+
+def _score(task: str, length: int, samples: Sequence[RulerSample]) -> RulerScore:
+    hits = sum(sample.score for sample in samples)
+    low, high = wilson_interval(hits, len(samples))
+    return RulerScore(
+        task=task,
+        length=length,
+        score=100 * hits / len(samples),
+        low=100 * low,
+        high=100 * high,
+        samples=tuple(samples),
     )
 
 
@@ -204,13 +247,29 @@ def effective_window(scores: Sequence[RulerScore], threshold: float) -> int | No
     return longest
 
 
+def _percent(score: float, low: float, high: float) -> tuple[str, str]:
+    return f"{score:.1f}", f"{low:.0f}-{high:.0f}"
+
+
 def _choose(tasks: Sequence[str]) -> list[RulerTask]:
-    unknown = [name for name in tasks if name not in TASKS]
+    names = [OTHER_NAMES.get(name, name) for name in tasks]
+    unknown = [name for name in names if name not in TASKS]
     if unknown:
         raise RequestError(f"RULER task {unknown[0]!r} is unknown; use {', '.join(TASKS)}")
-    if not tasks:
+    if not names:
         raise RequestError(f"there are no RULER tasks to run; use {', '.join(TASKS)}")
-    return [TASKS[name] for name in dict.fromkeys(tasks)]
+    return [TASKS[name] for name in dict.fromkeys(names)]
+
+
+def _haystack(llm: LongContextLLM, text: str | None, n_tokens: int, seed: int) -> str:
+    """Prose of more than so many tokens, also once its sentences are joined by single spaces.
+
+    Raises:
+        DocumentError: the text is shorter.
+    """
+    n_text = len(text_ids(llm, text))
+    taken = prose(llm, text, max(n_tokens, min(2 * n_tokens, n_text)), seed)
+    return taken if n_text >= 2 * n_tokens else f"{taken}\n\n{taken}"  # the paper's repeats, too
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -218,36 +277,65 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"(?<!\w)[a-z]{4,}(?!\w)", text))))
 
 
-def _build(llm: LongContextLLM, task: RulerTask, material: Material, seed: str) -> Sample:
-    """The longest sample that leaves room for its answer."""
+@dataclass(frozen=True)
+class _Asking:
+    """How samples become prompts: of chats or plain text, with the beginning of their answers."""
 
-    def count(size: int) -> int:
-        return llm.count(_messages(task.build(material, size, Random(seed))))
+    llm: LongContextLLM
+    begins: bool
+    is_plain: bool
+    sizes: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Of the last sample of a task and length: the next one's is about the same."""
 
-    upper = task.upper(material)
-    size = upper
-    if upper > 0:
-        limit = material.length - task.answer_tokens
-        size = largest_fitting(count, limit, upper, f"the prompt of {task.name}")
-    if size == upper:
-        raise DocumentError(
-            f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
-            f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
+    def build(self, task: RulerTask, material: Material, seed: str) -> Sample:
+        """The longest sample that leaves room for its answer."""
+
+        def sample(size: int) -> Sample:
+            return task.build(material, size, Random(seed))
+
+        upper = task.upper(material)
+        size = upper
+        if upper > 0:
+            limit = material.length - task.answer_tokens
+            count = partial(self._count, sample)
+            place = (task.name, material.length)
+            first = self.sizes.get(place, 64)
+            what = f"the prompt of {task.name}"
+            size = self.sizes[place] = largest_fitting(count, limit, upper, what, first=first)
+        if size == upper:
+            raise DocumentError(
+                f"the text has {len(material.words):,} distinct words, too few for {task.name} at "
+                f"{material.length:,} tokens; pass a longer text, or leave {task.name} out"
+            )
+        return sample(size)
+
+    def answer(self, task: RulerTask, sample: Sample, on_progress: ProgressCallback) -> RulerSample:
+        """Ask a sample and score what comes."""
+        if self.is_plain:
+            done = self.llm.generate(
+                self._text(sample), max_tokens=task.answer_tokens, on_progress=on_progress
+            )
+        else:
+            done = self.llm.chat(
+                self._messages(sample), max_tokens=task.answer_tokens, on_progress=on_progress
+            )
+        return RulerSample(
+            prompt_tokens=done.usage.prompt_tokens,
+            references=sample.references,
+            answer=done.text,
+            score=task.score(done.text, sample.references),
         )
-    return task.build(material, size, Random(seed))
 
+    def _count(self, sample: Callable[[int], Sample], size: int) -> int:
+        if self.is_plain:
+            return len(self.llm.prompt_ids(self._text(sample(size))))
+        return self.llm.count(self._messages(sample(size)))
 
-def _messages(sample: Sample) -> list[Message]:
-    return [Message(role="user", content=sample.prompt)]
+    def _text(self, sample: Sample) -> str:
+        return f"{sample.prompt} {sample.beginning}" if self.begins else sample.prompt
 
-
-def _answer(
-    llm: LongContextLLM, task: RulerTask, sample: Sample, on_progress: ProgressCallback
-) -> RulerSample:
-    done = llm.chat(_messages(sample), max_tokens=task.answer_tokens, on_progress=on_progress)
-    return RulerSample(
-        prompt_tokens=done.usage.prompt_tokens,
-        references=sample.references,
-        answer=done.text,
-        score=string_match_all(done.text, sample.references),
-    )
+    def _messages(self, sample: Sample) -> list[Message]:
+        asked = [Message(role="user", content=sample.prompt)]
+        if self.begins:
+            asked.append(Message(role="assistant", content=sample.beginning))
+        return asked

@@ -24,24 +24,11 @@ class Material:
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt and the strings that a right answer contains."""
+    """One prompt, how a right answer begins, and the strings that it contains."""
 
     prompt: str
+    beginning: str
     references: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RulerTask:
-    """A task: its name in the paper, room for its answer in tokens, and how to build it.
-
-    ``build(material, size, random)`` makes a sample whose length grows with ``size``, in units
-    of the task's own; ``upper(material)`` is the largest size there is material for.
-    """
-
-    name: str
-    answer_tokens: int
-    upper: Callable[[Material], int]
-    build: Callable[[Material, int, Random], Sample]
 
 
 def string_match_all(answer: str, references: Sequence[str]) -> float:
@@ -51,3 +38,27 @@ def string_match_all(answer: str, references: Sequence[str]) -> float:
     0.5
     """
     return sum(text.lower() in answer.lower() for text in references) / len(references)
+
+
+def string_match_part(answer: str, references: Sequence[str]) -> float:
+    """1 where the answer contains one of the references, whatever its case, else 0.
+
+    >>> string_match_part("In Oslo.", ["Oslo", "Oslo, Norway"])
+    1.0
+    """
+    return float(any(text.lower() in answer.lower() for text in references))
+
+
+@dataclass(frozen=True)
+class RulerTask:
+    """A task: its name in the paper, room for its answer in tokens, how to build and score it.
+
+    ``build(material, size, random)`` makes a sample whose length grows with ``size``, in units
+    of the task's own; ``upper(material)`` is the largest size there is material for.
+    """
+
+    name: str
+    answer_tokens: int
+    upper: Callable[[Material], int]
+    build: Callable[[Material, int, Random], Sample]
+    score: Callable[[str, Sequence[str]], float] = string_match_all

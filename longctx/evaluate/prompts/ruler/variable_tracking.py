@@ -9,15 +9,15 @@ from string import ascii_uppercase
 from longctx.evaluate.prompts.ruler.task import NOISE, Material, RulerTask, Sample
 
 _HOPS = 4
-_EXAMPLE_NOISE = 5
+_EXAMPLE_NOISE = 12  # some 500 tokens with the question, as the paper's example has
 _TEMPLATE = (
     "Memorize and track the chain(s) of variable assignment hidden in the following text.\n\n"
     "{context}\n"
     "Question: Find all variables that are assigned the value {value} in the text above."
 )
-_ANSWER = (
-    " Answer: According to the chain(s) of variable assignment in the text above, {count} "
-    "variables are assigned the value {value}, they are: {names}"
+_BEGINNING = (
+    "Answer: According to the chain(s) of variable assignment in the text above, {count} "
+    "variables are assigned the value {value}, they are:"
 )
 
 
@@ -25,9 +25,13 @@ def build_variable_tracking(material: Material, size: int, random: Random) -> Sa
     """One chain of four hops in ``size`` lines of noise, behind one worked example."""
     del material
     example, value, names = _question(_EXAMPLE_NOISE, 3, random)
-    shown = example + _ANSWER.format(count=len(names), value=value, names=" ".join(names))
-    asked, _, references = _question(size, 5, random)
-    return Sample(f"{shown}\n\n{asked}", tuple(references))
+    shown = f"{example} {_begin(value, names)} {' '.join(names)}"
+    asked, value, references = _question(size, 5, random)
+    return Sample(f"{shown}\n\n{asked}", _begin(value, references), tuple(references))
+
+
+def _begin(value: str, names: list[str]) -> str:
+    return _BEGINNING.format(count=len(names), value=value)
 
 
 def _question(n_noise: int, n_letters: int, random: Random) -> tuple[str, str, list[str]]:

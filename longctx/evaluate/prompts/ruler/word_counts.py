@@ -6,6 +6,7 @@ from math import pi
 from random import Random
 from string import ascii_lowercase
 
+from longctx.evaluate.prompts.ruler.invented import invented_word
 from longctx.evaluate.prompts.ruler.task import Material, RulerTask, Sample
 
 N_COMMON = 10
@@ -18,12 +19,15 @@ _CWE = (
     "Memorize the ones that appear most often.\n{context}\n"
     "Question: What are the 10 most common words in the above list?"
 )
-_CWE_ANSWER = " Answer: The top 10 words that appear most often in the list are: {words}"
+_CWE_BEGINNING = "Answer: The top 10 words that appear most often in the list are:"
 _FWE = (
     "Read the following coded text and track the frequency of each coded word. Find the three "
     "most frequently appeared coded words. {context}\nQuestion: Do not provide any explanation. "
     "Please ignore the dots '....'. What are the three most frequently appeared words in the "
     "above coded text?"
+)
+_FWE_BEGINNING = (
+    "Answer: According to the coded text above, the three most frequently appeared words are:"
 )
 
 
@@ -33,12 +37,13 @@ def build_common_words(material: Material, size: int, random: Random) -> Sample:
     example_words = random.sample(material.words, _EXAMPLE_WORDS // 2 if short else _EXAMPLE_WORDS)
     common, seldom = (3, 1) if short else (10, 3)
     example, answer = _numbered(example_words, common, seldom, random)
-    shown = _CWE.format(context=example) + _CWE_ANSWER.format(words=_list(answer))
+    shown = f"{_CWE.format(context=example)} {_CWE_BEGINNING} {_list(answer)}"
     common, seldom = (6, 1) if short else (30, 3)
     # The same words in the same order at every size: it adds to them at the end.
     words = random.sample(material.words, len(material.words))[: N_COMMON + size]
+    words += _more_words(N_COMMON + size - len(words), random)
     context, references = _numbered(words, common, seldom, random)
-    return Sample(f"{shown}\n\n{_CWE.format(context=context)}", references)
+    return Sample(f"{shown}\n{_CWE.format(context=context)}", _CWE_BEGINNING, references)
 
 
 def build_frequent_words(material: Material, size: int, random: Random) -> Sample:
@@ -61,7 +66,16 @@ def build_frequent_words(material: Material, size: int, random: Random) -> Sampl
         for _ in range(int(size / (_ZETA * rank**2)))
     ]
     random.shuffle(text)
-    return Sample(_FWE.format(context=" ".join(text)), tuple(vocabulary[1:4]))
+    prompt = _FWE.format(context=" ".join(text))
+    return Sample(prompt, _FWE_BEGINNING, tuple(vocabulary[1:4]))
+
+
+def _more_words(n: int, random: Random) -> list[str]:
+    """Invented words, for windows longer than a text has different words for."""
+    words: dict[str, None] = {}
+    while len(words) < n:
+        words[invented_word(random, 4)] = None
+    return list(words)
 
 
 def _numbered(
@@ -80,7 +94,7 @@ def _list(words: list[str] | tuple[str, ...]) -> str:
 COMMON_WORDS = RulerTask(
     name="cwe",
     answer_tokens=120,
-    upper=lambda material: len(material.words) - _EXAMPLE_WORDS,
+    upper=lambda material: material.length if len(material.words) >= _EXAMPLE_WORDS else 0,
     build=build_common_words,
 )
 FREQUENT_WORDS = RulerTask(
