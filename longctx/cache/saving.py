@@ -29,7 +29,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
     """
     cells = window.cells
     composite, compression = window.middle.composite, None
-    if composite.n_cells:
+    if composite.n_text:
         share = composite.n_cells / composite.n_text
         compression = Compression(method=METHOD, version=VERSION, share=share)
     snapshot = Snapshot(

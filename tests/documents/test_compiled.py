@@ -102,6 +102,20 @@ def test_the_disk_has_less_of_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
         assert library(llm, 0.5).ask("How many?", max_tokens=4).text == texts[-1]
 
 
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.99])
+@pytest.mark.parametrize("options", [{}, {"overflow": "slide", "n_keep": 100}])
+def test_whatever_is_left_of_a_short_one(tiny_gguf: TinyGguf, share: float, options: Any) -> None:
+    """Its first and last tokens alone, or all of it: it is read once, and so are the others."""
+    with opened(tiny_gguf, **options) as llm:
+        qa = DocumentQA(llm)
+        for name, text in TREES.items():
+            qa.add(text[:60], doc_id=name, compile=share)
+        assert len(qa.ask("Which?", max_tokens=2).report.compiled) == 3
+        again = qa.ask("Why?", max_tokens=2)
+        assert (len(again.report.compiled), again.report.notes) == (3, ())
+        assert again.usage.prefilled_tokens < 40
+
+
 def test_a_library_remembers_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """On disk, too; another share is another document, and none is as before."""
     path = tmp_path / "trees.library"
