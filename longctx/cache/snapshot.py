@@ -13,16 +13,17 @@ Little endian::
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Annotated, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from longctx._native import build_id
 from longctx.backends import Backend
@@ -36,6 +37,7 @@ from longctx.types import Frozen
 
 MAGIC = b"longctx1"
 _CRC_CHUNK = 1 << 22
+Count = Annotated[int, Field(ge=0)]
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -73,7 +75,7 @@ class CheckpointSize(Frozen):
     """How many tokens a checkpoint is of, and how many bytes its state has."""
 
     n_tokens: int = Field(gt=0)
-    n_bytes: int = Field(ge=0)
+    n_bytes: Count
 
 
 class SnapshotHeader(Frozen):
@@ -85,17 +87,34 @@ class SnapshotHeader(Frozen):
 
     key: SnapshotKey
     rope: RopeConfig
-    n_ctx: int
-    n_keep: int
+    n_ctx: Count
+    n_keep: Count
     groups: Groups
-    n_tokens: int
-    n_dropped: int
-    n_state: int
-    n_composite: int = 0
-    n_compressed: int | None = None
-    n_shields: int = 0
+    n_tokens: Count
+    n_dropped: Count
+    n_state: Count
+    n_composite: Count = 0
+    n_compressed: Count | None = None
+    n_shields: Count = 0
     checkpoints: tuple[CheckpointSize, ...] = Field(default=(), max_length=CHECKPOINTS)
     crc32: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of what follows the header."""
+        numbers = 4 * (2 * self.n_tokens + self.n_dropped)
+        return numbers + self.n_state + self.n_shields + sum(c.n_bytes for c in self.checkpoints)
+
+    @model_validator(mode="after")
+    def _counts_the_same_text(self) -> SnapshotHeader:
+        if self.n_dropped and self.n_keep + self.n_composite > self.n_tokens:
+            raise ValueError("it has fewer cells than it says what stands in")
+        if max(self.n_composite, self.n_compressed or 0) > self.n_dropped:
+            raise ValueError("more is compressed than does not stand whole")
+        ends = [each.n_tokens for each in self.checkpoints]
+        if ends != sorted(ends) or (ends and ends[-1] > self.n_tokens):
+            raise ValueError("its checkpoints are not of its text")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,8 +255,6 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
                 Checkpoint(each.n_tokens, _read_array(file, path, np.uint8, each.n_bytes))
                 for each in header.checkpoints
             )
-            if file.read(1):
-                raise _damaged(path, "it is longer than its header says")
     except OSError as error:
         raise _unreadable(path, str(error)) from error
     payload = [part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]
@@ -263,9 +280,16 @@ def _read_header(file: BinaryIO, path: Path) -> SnapshotHeader:
     if file.read(4) != struct.pack("<I", zlib.crc32(text)):
         raise _damaged(path, "its header is damaged")
     try:
-        return SnapshotHeader.model_validate_json(text)
+        header = SnapshotHeader.model_validate_json(text)
     except ValidationError as error:
         raise _unreadable(path, f"its header has other fields: {error.errors()[0]}") from error
+    # Before memory is taken for what it says.
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if left < header.n_bytes:
+        raise _damaged(path, "it ends too early")
+    if left > header.n_bytes:
+        raise _damaged(path, "it is longer than its header says")
+    return header
 
 
 def _read_array(file: BinaryIO, path: Path, dtype: type[Number], n: int) -> NDArray[Number]:
