@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from unicodedata import decimal
 
 _SCALES: dict[int, str] = {
-    3: "thousand tausend tsd mille mila mil tusen tuhat tuhatta tys tysiące tysięcy duizend"
-    " тыс тысяча тысячи тысяч 千 천",
+    3: "thousand thousands tausend tsd mille milliers mila migliaia mil milhares tusen tuhat"
+    " tuhatta tys tysiące tysięcy duizend тыс тысяча тысячи тысяч 千 천",
     4: "万 萬 만",
     6: "million millions millionen mio mln millón millones milhão milhões milione milioni miljoen"
     " miljoner miljon miljoonaa milion miliony milionów млн миллион миллиона миллионов 百万 百萬"
@@ -70,12 +71,12 @@ class Figure:
         """The values that it may have, its word counted."""
         if not self.powers:
             return self.bare
-        scaled = {
-            format((Decimal(value) * 10**power).normalize(), "f")
-            for value in self.bare
-            for power in self.powers
-        }
+        scaled = {_scaled(value, power) for value in self.bare for power in self.powers}
         return scaled if self.is_sure else scaled | self.bare
+
+    def in_units_of(self, power: int) -> set[str]:
+        """Its values as a table in thousands, or millions, has them: of a power of ten."""
+        return {_scaled(value, -power) for value in self.values}
 
 
 def figures_of(text: str) -> Iterator[Figure]:
@@ -102,9 +103,14 @@ def scales_of(text: str) -> set[int]:
     return {power for name in _NAMED.findall(text) for power in _POWERS[name.lower()]}
 
 
+def _scaled(value: str, power: int) -> str:
+    return format(Decimal(value).scaleb(power).normalize(), "f")
+
+
 def _readings(figure: str) -> set[str]:
     """The values that a figure may have, each written in one way: ``1,250`` is a thousand or one
     and a quarter."""
+    figure = "".join(str(decimal(c, c)) for c in figure)  # of any alphabet
     groups, marks = _NOT_DIGITS.split(figure), _NOT_DIGITS.findall(figure)
     readings = set()
     if _is_grouped(groups, marks):

@@ -290,6 +290,13 @@ def test_millions_are_written_out_or_not(written):
     ("answer", "text", "new"),
     [
         ("It made 7.5 million.", "Sales, in millions\n2023 | 7.5", ()),
+        ("It made 7.5 million.", "Sales, in thousands\n2023 | 7,500", ()),
+        ("It made 7,500,000.", "Sales, in thousands\n2023 | 7,500", ()),
+        ("It made 8,500,000.", "Sales, in thousands\n2023 | 7,500", ("8,500,000",)),
+        ("It made 75 million.", "Sales, in thousands\n2023 | 7,500", ("75 million",)),
+        ("It is 480.", "数量は４８０個", ()),
+        ("It is 480.", "المبلغ ٤٨٠ دولار", ()),
+        ("It is 481.", "数量は４８０個", ("481",)),
         ("销售额为750万元", "单位 万元\n2023 | 750", ()),
         ("It made 7.5 million.", "It is 7.5 km away.", ("7.5 million",)),
         ("It made €7.5m.", "It made 7,500,000.", ()),
