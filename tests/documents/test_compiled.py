@@ -13,6 +13,7 @@ from longctx.documents import Document, DocumentQA
 from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.support.read_only import refused
 
 TREES = {
     name: f"The {name} has {n} thousand leaves and a brown bark. " * 10
@@ -79,7 +80,9 @@ def test_who_did_not_ask_for_it_gets_the_whole(tiny_gguf: TinyGguf) -> None:
         assert report.notes == ()
 
 
-def test_the_disk_has_less_of_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+def test_the_disk_has_less_of_it(
+    tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next process reads the files; the smaller the share, the smaller they are."""
     sizes, texts = {}, []
     for share in (0.75, 0.5):
@@ -98,6 +101,7 @@ def test_the_disk_has_less_of_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     assert sizes[0.5] < 0.75 * sizes[0.75]
     for file in (tmp_path / "0.5").rglob("*.passage"):  # damaged: it is read again
         file.write_bytes(file.read_bytes()[:-9])
+    monkeypatch.setattr(Path, "unlink", refused)  # though it cannot be removed
     with opened(tiny_gguf, cache_dir=tmp_path / "0.5") as llm:
         assert library(llm, 0.5).ask("How many?", max_tokens=4).text == texts[-1]
 
