@@ -32,6 +32,7 @@ from longctx.cache.compress import METHOD, VERSION
 from longctx.errors import BackendError, SnapshotMismatchError
 from longctx.files import must_be_file, write_whole
 from longctx.planner import CHECKPOINTS
+from longctx.prompt import CompressedSpan
 from longctx.rope import Groups, RopeConfig
 from longctx.types import Frozen
 
@@ -82,7 +83,7 @@ class SnapshotHeader(Frozen):
     """What is known of a snapshot without reading its keys. Lengths in tokens and bytes.
 
     Where ``n_compressed`` is None, composite cells were chosen from all tokens that do not stand
-    whole. Files of before there were ``checkpoints`` in them have none.
+    whole. Files of before there were ``checkpoints``, ``spans`` or ``n_exact`` in them have none.
     """
 
     key: SnapshotKey
@@ -96,6 +97,8 @@ class SnapshotHeader(Frozen):
     n_composite: Count = 0
     n_compressed: Count | None = None
     n_shields: Count = 0
+    spans: tuple[CompressedSpan, ...] = ()
+    n_exact: Count | None = None
     checkpoints: tuple[CheckpointSize, ...] = Field(default=(), max_length=CHECKPOINTS)
     crc32: int
 
@@ -134,6 +137,8 @@ class Snapshot:
         n_composite: cells behind the sinks in which each head has tokens of its own.
         n_compressed: tokens that those were chosen from, the last of ``dropped``.
         shields: uint8[j], which of those are kept for ever (:meth:`Composite.pack`).
+        spans: passages that were compressed alone and attached.
+        n_exact: tokens at the front that are as a prefill makes them; None is all.
         checkpoints: states on the way, of layers that cannot go back to one by themselves.
     """
 
@@ -149,6 +154,8 @@ class Snapshot:
     n_composite: int = 0
     n_compressed: int = 0
     shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    spans: tuple[CompressedSpan, ...] = ()
+    n_exact: int | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
 
 
@@ -189,6 +196,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_composite=snapshot.n_composite,
         n_compressed=snapshot.n_compressed,
         n_shields=len(snapshot.shields),
+        spans=snapshot.spans,
+        n_exact=snapshot.n_exact,
         checkpoints=tuple(
             CheckpointSize(n_tokens=each.n_tokens, n_bytes=len(each.state))
             for each in snapshot.checkpoints
@@ -267,7 +276,7 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
         n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
-        checkpoints=checkpoints,
+        spans=header.spans, n_exact=header.n_exact, checkpoints=checkpoints,
     )  # fmt: skip
 
 

@@ -158,7 +158,8 @@ def test_it_goes_on_as_any_compressed_text(tiny_gguf: TinyGguf, tmp_path: Path) 
         for each in (fork, loaded):
             assert each.text_ids == TEXT
             np.testing.assert_allclose(each.next_nll(REST), want, atol=0.05)
-        assert fork.shared(TEXT, AT_REST) == len(TEXT)
+            assert each.is_stitched
+            assert (each.shared(TEXT, AT_REST), each.shared(TEXT, ())) == (len(TEXT), 100)
         n = session.n_tokens
         session.compress(0.5)
         assert session.n_tokens < n
