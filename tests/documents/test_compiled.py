@@ -120,6 +120,27 @@ def test_whatever_is_left_of_a_short_one(tiny_gguf: TinyGguf, share: float, opti
         assert again.usage.prefilled_tokens < 40
 
 
+THINKS_AT_ITS_FRONT = (
+    "{% if enable_thinking %}Think, step by step, and answer in a few words.\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("compose", [None, 16])
+def test_a_template_that_switches_thinking_at_its_front(
+    tiny_gguf: TinyGguf, compose: int | None
+) -> None:
+    """What is placed stands behind that."""
+    with opened(tiny_gguf, chat_template=THINKS_AT_ITS_FRONT) as llm:
+        qa = library(llm, 0.75 if compose is None else None, compose=compose)
+        for thinking in (None, True):
+            answer = qa.ask("Which?", max_tokens=2, thinking=thinking)
+            assert len(answer.report.compiled) == (3 if compose is None else 0)
+        assert answer.usage.prefilled_tokens < 0.5 * answer.usage.prompt_tokens
+        assert answer.usage.prompt_tokens == answer.report.prompt_tokens
+
+
 def test_a_library_remembers_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """On disk, too; another share is another document, and none is as before."""
     path = tmp_path / "trees.library"
