@@ -208,6 +208,7 @@ def test_models_that_cannot(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
         for add in (
             lambda: qa.add("Text.", doc_id="a", compile=0.5),
             lambda: qa.add(Document(doc_id="a", text="Text.", compile=0.5)),
+            lambda: qa.add(Document(doc_id="a", text="Text."), compile=0.5),
             lambda: qa.add_folder(tmp_path, compile=0.5),
         ):
             with pytest.raises(UnsupportedModelError, match="sliding-window"):
