@@ -191,6 +191,18 @@ def test_what_was_protected_stays_protected(tiny_gguf: TinyGguf) -> None:
         assert session.window.middle.composite.shields[0].sum(axis=0).tolist() == [10, 10]
 
 
+def test_forks_that_have_all_sequences_are_left(tiny_gguf: TinyGguf) -> None:
+    """Attaching takes one more for a moment; the text moves to a cache of its own."""
+    with opened(tiny_gguf(**SHAPE, n_ctx_train=1024)) as llm:
+        session = llm.session()
+        session.feed(FIRST)
+        forks = [session.fork() for _ in range(session.shared_context.n_free_sequences)]
+        session.attach(compressed(llm, SECOND))
+        assert session.text_ids == [*FIRST, *SECOND]
+        assert session.n_tokens == 180
+        assert {fork.tokens for fork in forks} == {tuple(FIRST)}
+
+
 def test_where_it_cannot_be(tiny_gguf: TinyGguf) -> None:
     """A window that slid is no passage; a number is none."""
     with opened(tiny_gguf(**SHAPE, n_ctx_train=1024), n_keep=4, overflow="slide") as llm:
