@@ -242,14 +242,18 @@ class Asking:
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
 
-    def compose(self, messages: Messages, blocks: Sequence[Block], *, recompute: int) -> None:
-        """Let the model place the blocks from its cache; what it had to prefill counts."""
+    def compose(
+        self, messages: Messages, blocks: Sequence[Block], *, recompute: int | None = None
+    ) -> None:
+        """Let the model place the blocks from its cache, and what of the prompt may be compressed;
+        what it had to prefill counts. ``recompute`` is None where the model knows best."""
         assert isinstance(self.llm, ComposingModel)
+        in_place = {} if recompute is None else {"recompute": recompute}
         done = self.llm.compose(
             messages,
             [block.text for block in blocks],
-            recompute=recompute,
             on_progress=self.on_progress,
+            **in_place,
         )
         self._composed_tokens += done.prefilled_tokens
 
