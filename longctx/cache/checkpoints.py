@@ -119,7 +119,7 @@ class Checkpoints:
         self._kept = [each for each in self._kept if each.n_tokens <= n_tokens]
 
     def copy(self) -> Checkpoints:
-        """Another list of the same states."""
+        """The same states, of a text that goes on as this one would."""
         twin = Checkpoints(self._info)
-        twin._kept = list(self._kept)
+        twin._kept, twin._n_last_batch = list(self._kept), self._n_last_batch
         return twin
