@@ -70,4 +70,5 @@ def are_numbers(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 1 and value.dtype.kind in "iu" and bool(value.size)
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
-    return is_list and bool(value) and all(isinstance(each, Integral) for each in value)
+    # By type, for a prompt has thousands of few types.
+    return is_list and bool(value) and all(issubclass(t, Integral) for t in set(map(type, value)))

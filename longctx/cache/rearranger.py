@@ -39,6 +39,13 @@ class Rearranger:
         """Why the cached keys cannot be moved to other positions; None if they can."""
         return self._rotator.obstacle(self._cells.rope, self._cells.rope, moves=True)
 
+    def attaching_obstacle(self, old_rope: RopeConfig) -> str | None:
+        """Why cells of another text cannot be put behind what is here; None if they can."""
+        reason = self._rotator.obstacle(old_rope, self._cells.rope, moves=True, relabels=True)
+        if reason is None and not self._cells.can_append:
+            reason = "its cache cannot hold a second sequence"
+        return reason
+
     def rearrange(
         self,
         kept: NDArray[np.intp],
@@ -168,11 +175,9 @@ class Rearranger:
             None; or why it cannot be done: then nothing was.
         """
         cells = self._cells
-        reason = self._rotator.obstacle(old_rope, cells.rope, moves=True, relabels=True)
+        reason = self.attaching_obstacle(old_rope)
         if reason is not None:
             return reason
-        if not cells.can_append:
-            return "its cache cannot hold a second sequence"
         first = cells.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         kept = np.arange(skip, len(tokens))

@@ -124,10 +124,12 @@ class Scheduler:
     def _admit(self) -> None:
         """Begin the answers that there is room for, in the order in which they were asked for."""
         for writing in tuple(self._waiting):
-            if self._is_being_prefilled(writing.ids):
+            if self._is_being_prefilled(writing):
                 continue  # it waits for a prefill, not for room: others may begin before it
             try:
-                session = self._pool.pick(writing.ids, writing.headroom)
+                session = self._pool.pick(
+                    writing.ids, writing.headroom, compressed=writing.compressed
+                )
             except Exception as error:  # no memory for a context, most likely
                 self._waiting.remove(writing)
                 writing.fail(error)
@@ -163,11 +165,12 @@ class Scheduler:
             self._fail(writing, error)
         return True
 
-    def _is_being_prefilled(self, ids: Sequence[int]) -> bool:
-        """Whether an answer under way is just prefilling what this prompt begins with, too.
+    def _is_being_prefilled(self, waiting: Writing) -> bool:
+        """Whether an answer under way is just prefilling what this one's prompt begins with, too.
 
         Waiting for it costs less than prefilling the same a second time beside it.
         """
+        ids = waiting.ids
         longest = max(
             (
                 common_prefix(writing.ids, ids)
@@ -176,7 +179,8 @@ class Scheduler:
             ),
             default=0,
         )
-        return longest >= WORTH_WAITING and longest >= self._pool.shared(ids) + WORTH_WAITING
+        cached = self._pool.shared(ids, waiting.compressed)
+        return longest >= WORTH_WAITING and longest >= cached + WORTH_WAITING
 
     def _leave(self, writing: Writing) -> None:
         """Give the session of an answer that ended back; what it holds stays cached."""

@@ -97,6 +97,11 @@ class Rotation:
         return 2 * int(self.factors.shape[1])
 
     @property
+    def inverse(self) -> Rotation:
+        """What undoes it, where it does not change a key's length."""
+        return Rotation(self.factors.conj(), self.rope_type)
+
+    @property
     def turns(self) -> NDArray[np.bool_]:
         """bool[n], whether a row is any other afterwards."""
         turns: NDArray[np.bool_] = (self.factors != 1).any(axis=1)
