@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
+from longctx.cache.cell_positions import CellPositions
 from longctx.cache.checkpoints import EVERY, Checkpoints
 from longctx.cache.shared import Contexts, Lease, SharedContext
 from longctx.errors import BackendError
@@ -24,11 +25,12 @@ class Cells:
     """What stands in the cache, kept true through every change, failure and Ctrl-C.
 
     llama.cpp keeps no token ids and does not know that keys were moved, so this is the record of
-    both. A token's cell has its index for a position, which drives nothing but the causal mask and
-    the sliding windows; what a layer without such a window sees is where the key was rotated to.
-    After every method, and after every error in one, ``tokens`` is what the sequence holds,
-    ``positions`` where their keys stand (they never fall from one token to the next, several may
-    share one, and the last ones are indices), and ``rope`` is what they were rotated under.
+    both. A token's cell has its index for a position (``cell_positions`` says where another), which
+    drives nothing but the causal mask and the sliding windows; what a layer without such a window
+    sees is where the key was rotated to. After every method, and after every error in one,
+    ``tokens`` is what the sequence holds, ``positions`` where their keys stand (they never fall
+    from one token to the next, several may share one, and the last ones are those of their cells),
+    and ``rope`` is what they were rotated under.
 
     Args:
         backend: the model.
@@ -53,6 +55,7 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
+        self.cell_positions = CellPositions()
         self.checkpoints = Checkpoints()
         self._n_last_batch = 1
         self._lease = lease or contexts.lease(n_ctx, rope)
@@ -95,7 +98,7 @@ class Cells:
     @property
     def next_position(self) -> int:
         """Where the next token will stand."""
-        return len(self.tokens)
+        return self.cell_positions.of(len(self.tokens))
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -203,8 +206,14 @@ class Cells:
             return
         self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
+        if self.cell_positions.shift and n <= self.cell_positions.n_sinks:
+            n = 0  # what would come behind the sinks alone stands nearer to them
         # Asked before, for a sliding cache that lost all its cells has no first one to tell of.
-        reached = n and self._reaches_back(n) and context.remove(n, seq_id=sequence)
+        reached = (
+            n
+            and self._reaches_back(n)
+            and context.remove(self.cell_positions.of(n), seq_id=sequence)
+        )
         self._keep(n if reached else self._restore(n))
 
     def _restore(self, n: int) -> int:
@@ -214,7 +223,7 @@ class Cells:
         if checkpoint is not None:
             with suppress(BackendError):  # the caller has the tokens, and prefills them again
                 context.set_state(checkpoint.state, sequence, partial=True)
-                if context.remove(checkpoint.n_tokens, seq_id=sequence):
+                if context.remove(self.cell_positions.of(checkpoint.n_tokens), seq_id=sequence):
                     return checkpoint.n_tokens
         context.remove(0, seq_id=sequence)
         return 0
@@ -239,7 +248,8 @@ class Cells:
         """Whether sliding-window layers still hold what token ``n`` will look at."""
         window = self._backend.info.sliding_window
         first = self._lease.context.first_position(self._lease.sequence)
-        return window is None or first <= max(0, n - window + 1)  # it looks at itself, too
+        # It looks at itself, too.
+        return window is None or first <= max(0, self.cell_positions.of(n) - window + 1)
 
     # The record
 
@@ -259,6 +269,8 @@ class Cells:
         del self.tokens[n:]
         self.positions = self.positions[:n]
         self.checkpoints.keep(n)
+        if not n:
+            self.cell_positions = CellPositions()
         if self._lease.is_held:
             self._lease.keep_cells(n)
 
@@ -408,7 +420,7 @@ class Cells:
         lease = self._lease.fork()
         twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
         tokens, positions = list(self.tokens), self.positions.copy()
-        twin.checkpoints = self.checkpoints.copy()
+        twin.checkpoints, twin.cell_positions = self.checkpoints.copy(), self.cell_positions
         if lease is not None:
             twin.tokens, twin.positions = tokens, positions
         elif tokens:

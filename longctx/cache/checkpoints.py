@@ -73,6 +73,16 @@ class Checkpoints:
         """Drop those behind the first ``n_tokens``."""
         self._kept = [each for each in self._kept if each.n_tokens <= n_tokens]
 
+    def slid(self, n_sinks: int, n_discard: int) -> Checkpoints:
+        """Those that are left once tokens behind the sinks are gone, counted without them."""
+        twin, begin = Checkpoints(), n_sinks + n_discard
+        twin._kept = [
+            Checkpoint(each.n_tokens - n_discard, each.state)
+            for each in self._kept
+            if each.n_tokens > begin
+        ]
+        return twin
+
     def copy(self) -> Checkpoints:
         """Another list of the same states."""
         twin = Checkpoints()
