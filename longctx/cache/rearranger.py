@@ -89,8 +89,10 @@ class Rearranger:
                 cells.n_ctx = n_ctx  # only a limit: the cells are there
                 return None
         reason = None
-        if tokens and (rotates or relabels) and not (slides and not self._rotator.turns):
-            reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
+        if tokens and (rotates or n_dropped):
+            reason = self._rotator.obstacle(
+                old_rope, rope, moves=moves, relabels=relabels, drops=slides
+            )
         state = cells.export() if tokens and reason is None else None
         cells.enter(n_ctx, rope, state, n_tokens=len(tokens))
         if state is not None:

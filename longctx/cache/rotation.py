@@ -53,7 +53,13 @@ class KeyRotator:
         self._proved: dict[tuple[RopeConfig, RopeConfig, bool], str | None] = {}
 
     def obstacle(
-        self, old: RopeConfig, new: RopeConfig, *, moves: bool = False, relabels: bool = False
+        self,
+        old: RopeConfig,
+        new: RopeConfig,
+        *,
+        moves: bool = False,
+        relabels: bool = False,
+        drops: bool = False,
     ) -> str | None:
         """Why keys cannot be re-rotated from ``old`` to ``new``; None if they can.
 
@@ -65,8 +71,13 @@ class KeyRotator:
             new: the RoPE that will read them.
             moves: whether they shall stand at other positions, too.
             relabels: whether their cells shall, too, or some are dropped, before them or behind.
+            drops: whether some cells are dropped and the others stay, which no RoPE hinders.
         """
         reason = self._backend.info.turning_obstacle
+        if drops and not self.turns:
+            reason = None
+            if not self.has_keys:
+                return None
         if reason is None and relabels and self.forgets:
             reason = "layers that slide or are recurrent hold what was dropped"
         if reason is not None:
