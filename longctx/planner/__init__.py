@@ -20,14 +20,16 @@ from longctx.planner.method import elastic_method
 from longctx.planner.placement import Placement
 from longctx.planner.plan import plan_context, plan_on
 from longctx.planner.profile import (
+    AdapterKeys,
     Check,
     Choice,
     Profile,
     ProfileParameters,
     TrialResult,
+    adapter_keys,
     profile_path,
 )
-from longctx.planner.request import DEFAULT_SINKS, PlanOptions
+from longctx.planner.request import DEFAULT_SINKS, AdapterOption, PlanOptions
 from longctx.planner.self_extend import self_extend_obstacle
 from longctx.rope import SelfExtendConfig
 
@@ -38,6 +40,8 @@ __all__ = [
     "DEFAULT_SINKS",
     "NO_GPU",
     "N_SEQUENCES",
+    "AdapterKeys",
+    "AdapterOption",
     "Check",
     "Choice",
     "ContextPlan",
@@ -50,6 +54,7 @@ __all__ = [
     "ProfileParameters",
     "SelfExtendConfig",
     "TrialResult",
+    "adapter_keys",
     "compression_obstacle",
     "elastic_method",
     "estimate_memory",

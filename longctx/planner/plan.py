@@ -76,7 +76,7 @@ def _plan(
     reasons: list[str] = []
     warnings: list[str] = []
     request = as_trained(within_budget(info, request, reasons), info, adapters, reasons)
-    scaling = choose_method(info, request, reasons, warnings)
+    scaling = choose_method(info, request, adapters, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
     fitting = Fitting(
