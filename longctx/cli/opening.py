@@ -212,7 +212,13 @@ def planned(model: str, planning: dict[str, Any]) -> ContextPlan:
     from longctx.planner import plan_context
 
     limit = planning.get("memory_limit")
-    found = find_model(model, planning["target_ctx"], memory_limit=limit, announce=_announce)
+    found = find_model(
+        model,
+        planning["target_ctx"],
+        memory_limit=limit,
+        devices=planning.get("devices"),
+        announce=_announce,
+    )
     adapters = [*found.adapters, *planning.get("adapters", ())]
     plan = plan_context(found.path, **{**planning, "adapters": adapters})
     return plan.because(*found.reasons)

@@ -2,7 +2,7 @@
 
 from longctx.planner.compression import compression_obstacle
 from longctx.planner.context_plan import ContextPlan
-from longctx.planner.fitting import NO_GPU, usable_devices
+from longctx.planner.fitting import NO_GPU, Fitting, usable_devices
 from longctx.planner.memory import (
     CELLS_APART,
     CHECKPOINTS,
@@ -18,7 +18,7 @@ from longctx.planner.memory import (
 from longctx.planner.memory_estimate import MemoryEstimate, Place
 from longctx.planner.method import elastic_method
 from longctx.planner.placement import Placement
-from longctx.planner.plan import plan_context, plan_on
+from longctx.planner.plan import machines_devices, plan_context, plan_on
 from longctx.planner.profile import (
     AdapterKeys,
     Check,
@@ -45,6 +45,7 @@ __all__ = [
     "Check",
     "Choice",
     "ContextPlan",
+    "Fitting",
     "KvType",
     "MemoryEstimate",
     "Place",
@@ -61,6 +62,7 @@ __all__ = [
     "holds_sequences",
     "kv_cache_bytes",
     "largest_window",
+    "machines_devices",
     "padded",
     "plan_context",
     "plan_on",
