@@ -31,8 +31,8 @@ class FoundModel(Frozen):
 
     ``name`` opens it (:class:`longctx.LongContextLLM` and the commands take it); ``place`` is the
     program that it belongs to. ``n_ctx_train`` tokens it was trained on, ``largest_ctx`` fit the
-    memory of now, GPUs' included, with 16-bit keys and values, up to four times as many; None where not even 256
-    do. ``problem`` says why it cannot be opened, and the other fields are None then.
+    memory of now, GPUs' included, with 16-bit keys and values, up to four times as many; None where
+    not even 256 do. ``problem`` says why it cannot be opened, and the other fields are None then.
     """
 
     place: str
