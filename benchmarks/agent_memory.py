@@ -7,14 +7,18 @@ have made use of. Every turn that tells is answered with a scripted "OK" (by sch
 models repeat themselves. Questions are asked of a copy, so that no answer teaches the next; a model
 that answers them "OK" as well can be held to five digits (``--digits``).
 
-    python benchmarks/agent_memory.py [--model tiny|demo] [--turns 500] [--threads 2]
+    python benchmarks/agent_memory.py [--model tiny|demo|FILE] [--turns 500] [--threads 2]
+    python benchmarks/agent_memory.py --policies archive            # a process each, side by side
     python benchmarks/agent_memory.py --way langgraph deepagents    # their summarising, same server
+    python benchmarks/agent_memory.py --show                        # the table of what was measured
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +28,7 @@ from pydoc_data.topics import topics
 from typing import Any
 
 from agent_memory_frameworks import WAYS, Talker, served
-from machine import save
+from machine import RESULTS, save
 
 from longctx import LongContextLLM
 from longctx.agents import Agent, Recalled, policies
@@ -209,53 +213,85 @@ def talk_elsewhere(
 def table(rows: dict[str, Figures]) -> str:
     """For the documentation."""
     distances = list(next(iter(rows.values()))["asked"])
+    first = next(iter(rows.values()))["prefilled_tokens"]
     head = "".join(f" {d} turns |" for d in sorted(distances))
     lines = [
-        f"| policy |{head} in the prompt | prefilled | slowest turn | time |",
-        "| --- |" + " --- |" * (len(distances) + 4),
+        f"| policy |{head} in the prompt | prefilled | of the first | slowest turn | time |",
+        "| --- |" + " --- |" * (len(distances) + 5),
     ]
     for name, row in rows.items():
         known = "".join(f" {row['known'].get(d, 0)}/{row['asked'][d]} |" for d in sorted(distances))
         n, there = sum(row["asked"].values()), sum(row["in the prompt"].values())
         lines.append(
             f"| {name} |{known} {there}/{n} | {row['prefilled_tokens']:,} "
+            f"| {row['prefilled_tokens'] / first:.0%} "
             f"| {max(row['prefilled_by_turn']):,} | {row['seconds']:.0f} s |"
         )
     return "\n".join(lines)
 
 
+def model_of(text: str) -> Path | None:
+    """The file that is meant; None is the demo model."""
+    return {"tiny": TINY, "demo": None}.get(text, Path(text))
+
+
+def stem(options: argparse.Namespace, way: str) -> str:
+    """The name of one policy's figures, of one model and length."""
+    slug = re.sub(r"\W+", "_", way.split(" (")[0])
+    return f"agent_memory_{Path(options.model).stem}_{options.turns}_{slug}"
+
+
+def kept(options: argparse.Namespace) -> dict[str, Figures]:
+    """What was measured of a model so far, in the order of the policies."""
+    paths = {way: RESULTS / f"{stem(options, way)}.json" for way in (*POLICIES, *WAYS)}
+    return {
+        way: json.loads(path.read_text(), object_hook=_distances)["figures"]["measured"]
+        for way, path in paths.items()
+        if path.exists()
+    }
+
+
+def _distances(read: dict[str, Any]) -> dict[Any, Any]:
+    """JSON has texts for keys."""
+    return {int(key) if key.isdigit() else key: value for key, value in read.items()}
+
+
+def measured(options: argparse.Namespace, way: str) -> Figures:
+    """The conversation under one policy, or under a framework."""
+    turns = script(options.turns, random.Random(0), options.facts)
+    schema = DIGITS if options.digits else None
+    target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
+    with LongContextLLM(
+        model_of(options.model), target, reserve_output=24, n_threads=options.threads, seed=0
+    ) as llm:
+        if way in POLICIES:
+            return talk(llm, POLICIES[way](), turns, prepared="prepared" in way, schema=schema)
+        with served(llm) as url:
+            return talk_elsewhere(way, llm, url, turns, schema)
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=("tiny", "demo"), default="tiny")
+    parser.add_argument("--model", default="tiny", help="tiny, demo, or a GGUF file")
     parser.add_argument("--turns", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--target-ctx", type=int, default=None)
     parser.add_argument("--facts", type=int, default=None)
-    parser.add_argument("--digits", action="store_true")
+    parser.add_argument("--digits", action="store_true", help="questions are answered by five")
     parser.add_argument("--way", nargs="*", choices=("longctx", *WAYS), default=["longctx"])
     parser.add_argument("--policies", nargs="*", choices=list(POLICIES), default=list(POLICIES))
+    parser.add_argument("--show", action="store_true", help="measure nothing")
     options = parser.parse_args()
-    path = TINY if options.model == "tiny" else None
-    target = options.target_ctx or (1024 if options.model == "tiny" else 2048)
-    turns = script(options.turns, random.Random(0), options.facts)
-    schema = DIGITS if options.digits else None
-    rows: dict[str, Figures] = {}
     policies_too = options.policies if "longctx" in options.way else []
-    for name in [*policies_too, *(way for way in options.way if way in WAYS)]:
-        with LongContextLLM(
-            path, target, reserve_output=24, n_threads=options.threads, seed=0
-        ) as llm:
-            if name in POLICIES:
-                prepared = "prepared" in name
-                rows[name] = talk(llm, POLICIES[name](), turns, prepared=prepared, schema=schema)
-            else:
-                with served(llm) as url:
-                    rows[name] = talk_elsewhere(name, llm, url, turns, schema)
-        print(table({name: rows[name]}), flush=True)
-    print(table(rows))
-    stem = "_".join(["agent_memory", options.model, *(w for w in options.way if w in WAYS)])
-    print("raw figures:", save(stem, {"options": vars(options), "policies": rows}))
+    ways = [*policies_too, *(way for way in options.way if way in WAYS)]
+    for way in [] if options.show else ways:
+        figures = measured(options, way)
+        print(table({way: figures}), flush=True)
+        name = stem(options, way)
+        print("raw figures:", save(name, {"options": vars(options), "measured": figures}))
+    if rows := kept(options):
+        print(table(rows))
 
 
 if __name__ == "__main__":

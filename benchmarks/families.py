@@ -1,7 +1,8 @@
 """What is understood of each family's answers: a table of llama.cpp's chat templates.
 
 For each template: whether its own rendering of one call and of two is read back, whether the
-grammar lets both be written, how many of the outputs that llama.cpp's tests expect are read, and
+grammar lets both be written, how many of the outputs that llama.cpp's tests expect are read (words,
+reasoning and calls), and
 the marks of reasoning. Nothing is generated; it takes half a minute.
 
     python benchmarks/families.py
@@ -70,8 +71,7 @@ def main() -> None:
     tokens = TokenTable(model)
     cases: defaultdict[str, list[ChatCase]] = defaultdict(list)
     for case in read_cases(folder / CHAT_CASES)[0]:
-        if case.calls:
-            cases[case.template].append(case)
+        cases[case.template].append(case)
     paths = sorted(folder.glob("*.jinja"))
     special = SpecialTokens.of(model)
     rows = [row(Family(path), model, tokens, special, cases[path.name]) for path in paths]

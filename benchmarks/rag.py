@@ -40,9 +40,9 @@ COLOURS = ("amber", "blue", "coral", "ebony", "green", "ivory", "olive", "scarle
 PLACES = ("archive", "boiler room", "chapel", "darkroom", "gallery", "kitchen", "library", "vault")
 
 
-def prose(llm: LongContextLLM, n_tokens: int, skip: int = 0) -> str:
-    """So many tokens of the Python reference, from ``skip`` on."""
-    text = "\n\n".join(topics[name].strip() for name in sorted(topics))
+def prose(llm: LongContextLLM, n_tokens: int, skip: int = 0, text: str | None = None) -> str:
+    """So many tokens of the Python reference, or of another text, from ``skip`` on."""
+    text = text or "\n\n".join(topics[name].strip() for name in sorted(topics))
     ids = llm.tokenize(text[: 6 * (skip + n_tokens)])[skip : skip + n_tokens]
     return llm.detokenize(ids)
 
@@ -313,6 +313,10 @@ class LlamaIndexPipeline:
             [LlamaDocument(text=text, metadata={"part": name}) for name, text in texts.items()],
             transformations=[SentenceSplitter(tokenizer=llm.tokenize)],
         )
+
+    def search(self, question: str) -> None:
+        """Find what :meth:`ask` would answer from, without asking the model."""
+        self._index.as_retriever().retrieve(question)
 
     def ask(self, question: str, names: list[str] | None = None) -> tuple[str, int]:
         """Answer from all texts, or those named; return the answer and the tokens prefilled."""

@@ -28,6 +28,7 @@ os.environ["OMP_WAIT_POLICY"] = "passive"  # for both sides
 import jsonschema_rs
 from machine import save
 
+from tests.grammar.common_schemas import COMMON
 from tests.grammar.schemas import SCHEMAS
 from tests.models import TINY
 from tests.support.schema_suites import Case, json_schema_test_suite, llama_cpp_schemas
@@ -38,7 +39,7 @@ OUTCOMES = ("valid", "violates", "no end", "refused", "ends the process")
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "JSON-Schema-Test-Suite, draft 2020-12": json_schema_test_suite,
     "llama.cpp's own cases": llama_cpp_schemas,
-    "schemas that people have": lambda: [Case(name, s) for name, s in SCHEMAS.items()],
+    "schemas that people have": lambda: [Case(name, s) for name, s in (SCHEMAS | COMMON).items()],
 }
 LIST = {
     "type": "array",

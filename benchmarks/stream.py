@@ -227,19 +227,20 @@ def main() -> None:
         "--facts", type=int, help="tokens from one to the next; instead of all else"
     )
     parser.add_argument("--ask-every", type=int, default=1, help="ask after every so many facts")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--save-as", help="of facts; default: after the model")
     options = parser.parse_args()
     setting = Setting(options.model, options.window, options.threads)
     if options.facts:
         results = [
             remembered(setting, options.tokens, options.facts, way, options.ask_every, seed)
-            for seed in range(options.seeds)
+            for seed in options.seeds
             for way in ("slide", "compress")
         ]
         facts_table(results)
         model = "demo" if options.model is None else Path(options.model).stem
         asked = {**vars(options), "model": model}
-        name = f"stream_facts_{model.replace('-', '_')}"
+        name = options.save_as or f"stream_facts_{model.replace('-', '_')}"
         print("raw figures:", save(name, {"options": asked, "results": results}))
         return
     shares = {}

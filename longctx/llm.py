@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,16 @@ import longctx
 from longctx import arguments
 from longctx.chat import EncodedPrompt
 from longctx.closing import Closing
-from longctx.engine import Engine, Session
+from longctx.engine import Session
 from longctx.errors import RequestError
-from longctx.local import AnswerGenerator, Sessions, load_model, log_to_stderr
-from longctx.options import AnswerOptions, ChatOptions, SamplingOptions
+from longctx.local import AnswerGenerator, Opened, Sessions, load_model, log_to_stderr
+from longctx.options import AnswerOptions, ChatOptions
 from longctx.planner import ContextPlan, PlanOptions
-from longctx.sampling import conversation_sampling
 from longctx.stream import AsyncStream, Stream
 from longctx.types import Completion, Composed, Messages, ProgressCallback, ToolSchema
 
 
-class LongContextLLM(Closing):
+class LongContextLLM(Opened, Closing):
     """A local model with the window you ask for.
 
     It may be called from many threads and tasks: answers are written side by side, each a token
@@ -107,14 +106,13 @@ class LongContextLLM(Closing):
         if verbose:
             log_to_stderr()
         seed = arguments.seed(seed)
-        self._model = load_model(
+        opened = load_model(
             model, target_ctx, plan, planning, chat_template=chat_template,
             n_threads=n_threads, cache_dir=cache_dir,
         )  # fmt: skip
-        self.info, self.plan = self._model.info, self._model.plan
-        self._prompts = self._model.prompts
-        self._answers = AnswerGenerator(self._model, seed)
-        self._sessions = Sessions(self._model)
+        super().__init__(opened)
+        self._answers = AnswerGenerator(opened, seed)
+        self._sessions = Sessions(opened)
 
     # Life
 
@@ -124,64 +122,6 @@ class LongContextLLM(Closing):
         Answers under way end with a :class:`~longctx.BackendError`.
         """
         self._model.thread.close(self._model.engine.close)
-
-    def __repr__(self) -> str:
-        state = self.plan.window if self.is_open else "closed"
-        return (
-            f"LongContextLLM({self.info.name!r}, target_ctx={self.plan.n_ctx}, "
-            f"method={self.plan.method!r}, {state})"
-        )
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has not been closed."""
-        return self._model.thread.is_open
-
-    @property
-    def engine(self) -> Engine:
-        """What it runs on, for those who look inside; its methods belong to the model's thread."""
-        return self._model.engine
-
-    @property
-    def target_ctx(self) -> int:
-        """Largest window in tokens."""
-        return self.plan.n_ctx
-
-    @property
-    def reserve_output(self) -> int:
-        """Tokens that must be free when an answer begins that names no ``max_tokens``."""
-        return self.plan.reserve_output
-
-    @property
-    def sampling_defaults(self) -> SamplingOptions:
-        """How conversations are sampled: as the model's file suggests, else as
-        :data:`longctx.sampling.CONVERSATION`. Calls are greedy unless they ask for it:
-        ``llm.chat(messages, **llm.sampling_defaults)``.
-        """
-        return cast("SamplingOptions", conversation_sampling(self.info.sampling))
-
-    @property
-    def chat_template(self) -> str:
-        """The Jinja text that conversations are rendered with."""
-        return self._prompts.template_source
-
-    @property
-    def can_think(self) -> bool:
-        """Whether answers may begin with thoughts, by the chat template."""
-        return self._prompts.can_think
-
-    def has_thinking_switch(self, thinking: bool | str = True) -> bool:
-        """Whether the chat template has a switch for it, so that ``thinking=`` may be passed.
-
-        Args:
-            thinking: True or False, or how much (``"low"``), which is another switch.
-        """
-        return self._prompts.has_thinking_switch(thinking)
-
-    @property
-    def overflow(self) -> str:
-        """What a full window does: ``"error"``, ``"slide"`` or ``"compress"``."""
-        return self.plan.overflow
 
     # Tokens
 

@@ -28,19 +28,20 @@ class Meter:
         A prefill that finds part of the prompt in the cache counts that part as done.
         """
         begun = self._begun
-        self._report(begun)
+        self.tell(begun)
         self._begun += n_tokens
 
         def report(progress: Progress) -> None:
-            self._report(begun + n_tokens - progress.total_tokens + progress.done_tokens)
+            self.tell(begun + n_tokens - progress.total_tokens + progress.done_tokens)
 
         return report
 
     def finish(self) -> None:
         """Say that all is done."""
-        self._report(self._total)
+        self.tell(self._total)
 
-    def _report(self, done: int) -> None:
+    def tell(self, done: int) -> None:
+        """Say how many tokens of all are done."""
         if self._callback is not None:
             elapsed = time.monotonic() - self._started
             self._callback(Progress(done_tokens=done, total_tokens=self._total, elapsed_s=elapsed))

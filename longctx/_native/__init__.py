@@ -6,10 +6,12 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 `max_tokens` in silence, and overrides the model's own YaRN values).
 """
 
+from longctx._native.aborting import tell_aborts
 from longctx._native.adapter import LoraAdapter
 from longctx._native.bias import biased_tokens
 from longctx._native.buffers import Buffer, captured_buffers
-from longctx._native.context import KV_TYPES, CacheFullError, Context, ContextParams, Part
+from longctx._native.context import CacheFullError, Context, Part
+from longctx._native.context_params import KV_TYPES, ContextParams
 from longctx._native.devices import list_devices, lock_obstacle, spread_over_nodes
 from longctx._native.guidance import guidance_tokenizer
 from longctx._native.library import (
@@ -52,3 +54,5 @@ __all__ = [
     "spread_over_nodes",
     "supports_gpu_offload",
 ]
+
+tell_aborts()

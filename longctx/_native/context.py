@@ -11,47 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native.adapter import LoraAdapter
+from longctx._native.context_params import ContextParams
 from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import last_errors, lib
 from longctx._native.model import Model
 from longctx.errors import BackendError
 
-# ggml_type numbers of the KV types that we offer.
-KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}
-_SCALING_TYPES = {"from-model": -1, "none": 0, "linear": 1, "yarn": 2}
 _PARTIAL = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-_FLASH = {"auto": -1, "off": 0, "on": 1}
-
-
-@dataclass(frozen=True)
-class ContextParams:
-    """What llama.cpp fixes when a context is made.
-
-    0 for ``n_ctx``, ``rope_freq_base``, ``rope_freq_scale`` and ``yarn_orig_ctx``, and negative
-    values for the YaRN betas, mean "from the model". ``n_ctx`` is rounded up to 256 by
-    llama.cpp; ask for multiples. ``kv_unified`` lets all sequences share ``n_ctx`` cells;
-    without it each has so many of its own, and attention looks at no others.
-    """
-
-    n_ctx: int
-    rope_scaling: Literal["from-model", "none", "linear", "yarn"] = "from-model"
-    rope_freq_base: float = 0.0
-    rope_freq_scale: float = 0.0
-    yarn_orig_ctx: int = 0
-    yarn_beta_fast: float = -1.0
-    yarn_beta_slow: float = -1.0
-    kv_type_k: str = "f16"
-    kv_type_v: str = "f16"
-    flash_attention: Literal["auto", "off", "on"] = "auto"
-    n_batch: int = 512
-    n_ubatch: int = 512
-    n_outputs: int = 1
-    n_seq_max: int = 1
-    kv_unified: bool = True
-    n_threads: int = 1
-    swa_full: bool = False
-    offload_kv: bool = True
-    op_offload: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,27 +55,7 @@ class Context:
         self.model = model
         self.params = params
         native = lib.llama_context_default_params()
-        native.n_ctx = params.n_ctx * (1 if params.kv_unified else params.n_seq_max)
-        native.n_batch = params.n_batch
-        native.n_ubatch = params.n_ubatch
-        native.n_outputs_max = self.n_outputs
-        native.n_seq_max = params.n_seq_max
-        native.n_threads = params.n_threads
-        native.n_threads_batch = params.n_threads
-        native.rope_scaling_type = _SCALING_TYPES[params.rope_scaling]
-        native.rope_freq_base = params.rope_freq_base
-        native.rope_freq_scale = params.rope_freq_scale
-        native.yarn_orig_ctx = params.yarn_orig_ctx
-        native.yarn_beta_fast = params.yarn_beta_fast
-        native.yarn_beta_slow = params.yarn_beta_slow
-        native.type_k = KV_TYPES[params.kv_type_k]
-        native.type_v = KV_TYPES[params.kv_type_v]
-        native.flash_attn_type = _FLASH[params.flash_attention]
-        native.swa_full = params.swa_full
-        native.kv_unified = params.kv_unified
-        native.offload_kqv = params.offload_kv
-        native.op_offload = params.op_offload
-        native.no_perf = True
+        params.apply(native, n_outputs=self.n_outputs)
         pointer = lib.llama_init_from_model(model.handle, native)
         if not pointer:
             raise BackendError(

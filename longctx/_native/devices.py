@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-
+from longctx._native.ggml import device_functions
 from longctx._native.library import lib
 from longctx.devices import Device, DeviceKind
 from longctx.errors import BackendError
@@ -19,52 +16,12 @@ _PROCESSOR = 0
 _NUMA = {"distribute": 1, "isolate": 2, "numactl": 3}
 _IPC_LOCK = 14  # Linux's capability to lock memory without a limit
 
-# llama_cpp binds llama.h alone; these are of ggml-backend.h. A pointer is a pointer here.
-_PROTOTYPES: dict[str, tuple[list[Any], Any]] = {
-    "ggml_backend_dev_count": ([], ctypes.c_size_t),
-    "ggml_backend_dev_get": ([ctypes.c_size_t], ctypes.c_void_p),
-    "ggml_backend_dev_by_name": ([ctypes.c_char_p], ctypes.c_void_p),
-    "ggml_backend_dev_by_type": ([ctypes.c_int], ctypes.c_void_p),
-    "ggml_backend_dev_name": ([ctypes.c_void_p], ctypes.c_char_p),
-    "ggml_backend_dev_description": ([ctypes.c_void_p], ctypes.c_char_p),
-    "ggml_backend_dev_type": ([ctypes.c_void_p], ctypes.c_int),
-    "ggml_backend_dev_memory": (
-        [ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)],
-        None,
-    ),
-    "ggml_backend_dev_backend_reg": ([ctypes.c_void_p], ctypes.c_void_p),
-    "ggml_backend_reg_name": ([ctypes.c_void_p], ctypes.c_char_p),
-    "ggml_backend_dev_buffer_type": ([ctypes.c_void_p], ctypes.c_void_p),
-}
-
-
-@cache
-def _ggml() -> dict[str, Any]:
-    """The functions by their names, from whichever of ggml's libraries has each."""
-    folder = os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).parent / "lib"
-    libraries = [_library(Path(folder), name) for name in ("ggml", "ggml-base")]
-    found = {}
-    for name, (arguments, result) in _PROTOTYPES.items():
-        function = next((f for each in libraries if (f := getattr(each, name, None))), None)
-        if function is None:
-            raise BackendError(f"ggml's libraries in {folder} have no {name}")
-        function.argtypes, function.restype = arguments, result
-        found[name] = function
-    return found
-
-
-def _library(folder: Path, name: str) -> ctypes.CDLL | None:
-    for file in (f"lib{name}.so", f"lib{name}.dylib", f"{name}.dll", f"lib{name}.dll"):
-        if (path := folder / file).exists():
-            return ctypes.CDLL(str(path))
-    return None
-
 
 def list_devices() -> tuple[Device, ...]:
     """All that llama.cpp can compute on, with the memory that is free now; empty where this build
     cannot be asked."""
     try:
-        ggml = _ggml()
+        ggml = device_functions()
     except (BackendError, OSError):
         return ()
     handles = (ggml["ggml_backend_dev_get"](i) for i in range(ggml["ggml_backend_dev_count"]()))
@@ -98,7 +55,7 @@ def device_pointer(name: str) -> int:
     Raises:
         BackendError: there is none of that name any more.
     """
-    handle = _ggml()["ggml_backend_dev_by_name"](name.encode())
+    handle = device_functions()["ggml_backend_dev_by_name"](name.encode())
     if not handle:
         raise BackendError(f"llama.cpp finds no device {name!r}; plan the window again")
     return int(handle)
@@ -106,7 +63,7 @@ def device_pointer(name: str) -> int:
 
 def host_buffer_type() -> int:
     """The ``ggml_backend_buffer_type_t`` of the host's memory."""
-    ggml = _ggml()
+    ggml = device_functions()
     return int(ggml["ggml_backend_dev_buffer_type"](ggml["ggml_backend_dev_by_type"](_PROCESSOR)))
 
 

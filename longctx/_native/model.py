@@ -88,6 +88,7 @@ class Model:
         self.path = path
         self.vocab_only = vocab_only
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
+        self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = {}, {}
 
     def close(self) -> None:
         """Let go of the weights. Idempotent.
@@ -218,25 +219,29 @@ class Model:
 
     def decode_bytes(self, ids: Sequence[int], *, special: bool = False) -> bytes:
         """Return the tokens' bytes; control tokens are empty unless ``special``."""
-        vocab = self._vocab
-        size = 256
-        buffer = ctypes.create_string_buffer(size)
-        pieces = []
-        for token in ids:
+        vocab, known = self._vocab, self._pieces[special]
+        # Kept, for a call into the library for each of a long prompt's tokens costs milliseconds.
+        for token in set(ids) - known.keys():
             self._check_token(token)
-            n = lib.llama_token_to_piece(vocab, token, buffer, size, 0, special)
-            if n < 0:
-                size = -n
-                buffer = ctypes.create_string_buffer(size)
-                n = lib.llama_token_to_piece(vocab, token, buffer, size, 0, special)
-            pieces.append(buffer.raw[:n])
-        return b"".join(pieces)
+            known[token] = _piece(vocab, token, special)
+        return b"".join(map(known.__getitem__, ids))
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.n_vocab:
             raise BackendError(
                 f"token id {token} is outside the vocabulary (0 to {self.n_vocab - 1})"
             )
+
+
+def _piece(vocab: Borrowed, token: int, special: bool) -> bytes:
+    """A token's bytes."""
+    size = 256
+    while True:
+        buffer = ctypes.create_string_buffer(size)
+        n = lib.llama_token_to_piece(vocab, token, buffer, size, 0, special)
+        if n >= 0:
+            return buffer.raw[:n]
+        size = -n
 
 
 # What llama.cpp says of a good file that is newer than it, and of too little memory.

@@ -11,6 +11,7 @@ from longctx.agents import policies
 from longctx.agents.agent import Agent
 from longctx.agents.call_log import CallLog, LoggedCall
 from longctx.agents.context import AgentContext
+from longctx.agents.document_passages import document_background, document_tool
 from longctx.agents.events import (
     AgentResult,
     CacheLost,
@@ -20,6 +21,7 @@ from longctx.agents.events import (
     Event,
     ReasoningDelta,
     Recalled,
+    ServerAsks,
     ServerChanged,
     TextDelta,
     ToolProgress,
@@ -54,6 +56,7 @@ __all__ = [
     "ReasoningDelta",
     "Recalled",
     "RunningCall",
+    "ServerAsks",
     "ServerChanged",
     "TextDelta",
     "Tool",
@@ -65,6 +68,8 @@ __all__ = [
     "ToolsChanged",
     "WindowGrown",
     "WindowShrunk",
+    "document_background",
+    "document_tool",
     "mcp",
     "policies",
     "running_call",

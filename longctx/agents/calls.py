@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from longctx.agents.cancelling import Cancellation
-from longctx.agents.events import ToolProgress, ToolResult
-from longctx.agents.running import CURRENT, RunningCall
+from longctx.agents.events import ServerAsks, ToolProgress, ToolResult
+from longctx.agents.running import CURRENT, Asked, RunningCall
 from longctx.agents.tools import Tool
 from longctx.errors import ToolError
 from longctx.types import ToolCall
@@ -23,6 +23,9 @@ it gives is told."""
 
 _MOST_UNREAD = 1000
 """Events that wait to be read; a tool that tells more is not heard."""
+
+_Told = ToolProgress | Asked | None
+CallEvent = ToolProgress | ServerAsks
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Calls:
     around: Around | None = None
     finished: Callable[[ToolCall, ToolResult, float], None] | None = None
 
-    def run(self, calls: Sequence[ToolCall]) -> Generator[ToolProgress, None, list[ToolResult]]:
+    def run(self, calls: Sequence[ToolCall]) -> Generator[CallEvent, None, list[ToolResult]]:
         """Run the calls of one step, each in a thread of its own; return results in their order.
 
         What goes wrong in a tool is for the model to read and not for the caller; Ctrl-C is for
@@ -67,7 +70,7 @@ class Calls:
         Raises:
             RunStopped: the run was cancelled.
         """
-        events: SimpleQueue[ToolProgress | None] = SimpleQueue()
+        events: SimpleQueue[_Told] = SimpleQueue()
 
         def wake() -> None:
             events.put(None)
@@ -78,7 +81,7 @@ class Calls:
             with self.cancellation.wakes(wake):
                 results = []
                 for one in begun:
-                    results.append((yield from self._result(one, events)))
+                    results.append((yield from self._result(one, begun, events)))
             done = True
             return results
         finally:
@@ -86,12 +89,17 @@ class Calls:
                 for one in begun:
                     one.running.abandon()
 
-    def _begin(self, call: ToolCall, events: SimpleQueue[ToolProgress | None]) -> _Begun:
-        running = RunningCall(
-            call, lambda event: events.put(event) if events.qsize() < _MOST_UNREAD else None
-        )
+    def _begin(self, call: ToolCall, events: SimpleQueue[_Told]) -> _Begun:
         tool = self.tools.get(call.name)
         limit_s = self.timeout_s if tool is None or tool.timeout_s is None else tool.timeout_s
+
+        def tell(said: ToolProgress | Asked) -> None:
+            if isinstance(said, Asked) and limit_s is None:
+                said.settle()  # who would read it is in this call
+            elif isinstance(said, Asked) or events.qsize() < _MOST_UNREAD:
+                events.put(said)
+
+        running = RunningCall(call, tell)
         now = time.monotonic()
         if tool is None:
             known = ", ".join(self.tools) or "none"
@@ -126,8 +134,8 @@ class Calls:
             CURRENT.reset(token)
 
     def _result(
-        self, begun: _Begun, events: SimpleQueue[ToolProgress | None]
-    ) -> Generator[ToolProgress, None, ToolResult]:
+        self, begun: _Begun, together: Sequence[_Begun], events: SimpleQueue[_Told]
+    ) -> Generator[CallEvent, None, ToolResult]:
         if begun.deadline == float("inf"):
             self.cancellation.check()
             begun.outcome = self._made(self.tools[begun.call.name], begun.running)
@@ -140,19 +148,32 @@ class Calls:
                 begun.running.abandon()
                 break
             with suppress(Empty):
-                if (event := events.get(timeout=left)) is not None:
-                    yield event
+                yield from _told(events.get(timeout=left), together)
         # Decided by now: a tool that is told that nobody waits may still say something.
         outcome = late or begun.outcome
         assert outcome is not None
         while not events.empty():
-            if (event := events.get()) is not None:
-                yield event
+            yield from _told(events.get(), together)
         self.cancellation.check()
         result = _as_result(begun.call, outcome)
         if self.finished is not None:
             self.finished(begun.call, result, (begun.ended or time.monotonic()) - begun.began)
         return result
+
+
+def _told(said: _Told, together: Sequence[_Begun]) -> Generator[CallEvent]:
+    """What a tool says; while somebody is asked, no call's time passes."""
+    if not isinstance(said, Asked):
+        if said is not None:
+            yield said
+        return
+    began = time.monotonic()
+    try:
+        yield said.event
+    finally:
+        said.settle()
+        for one in together:
+            one.deadline += time.monotonic() - began
 
 
 def _as_result(call: ToolCall, outcome: str | BaseException) -> ToolResult:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import PrivateAttr
 
+from longctx.mcp import ServerQuestion
 from longctx.types import Completion, Frozen, ToolCall, Usage
 
 StopReason: TypeAlias = Literal[
@@ -84,6 +85,35 @@ class ConfirmCall(Frozen):
     def reason(self) -> str:
         """Why it was not."""
         return self._reason
+
+
+class ServerAsks(Frozen):
+    """A server asks the user something in the middle of a call (``mcp(…, ask=True)``).
+
+    Answer it before reading on: with :meth:`answer` or :meth:`decline`; one that nobody answers is
+    declined. In a saved event ``call`` and ``question`` are all that is left.
+    """
+
+    call: ToolCall
+    question: ServerQuestion
+    _values: dict[str, Any] | None = PrivateAttr(default=None)
+
+    def answer(self, **values: Any) -> None:
+        """Tell it what it asks for, by the fields' names; of a ``url`` nothing, once it was opened.
+
+        Args:
+            values: texts, numbers, truth values and lists of texts.
+        """
+        self._values = values
+
+    def decline(self) -> None:
+        """Tell it nothing."""
+        self._values = None
+
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """What it is told; None is nothing."""
+        return self._values
 
 
 class WindowGrown(Frozen):
@@ -195,6 +225,7 @@ class AgentResult(Frozen):
         | ToolResult
         | ToolProgress
         | ConfirmCall
+        | ServerAsks
         | WindowGrown
         | WindowShrunk
         | Compacted
@@ -221,6 +252,7 @@ StepEvent: TypeAlias = (
     | ToolResult
     | ToolProgress
     | ConfirmCall
+    | ServerAsks
     | WindowGrown
     | WindowShrunk
     | Compacted

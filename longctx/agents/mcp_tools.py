@@ -9,10 +9,10 @@ from typing import Any
 from typing_extensions import Unpack
 
 from longctx import arguments
-from longctx.agents.running import running_call
+from longctx.agents.running import RunningCall, running_call
 from longctx.agents.tools import Tool
 from longctx.errors import RequestError, ToolError
-from longctx.mcp import Followed, McpServer, McpSettings, RemoteTool
+from longctx.mcp import Ask, Followed, McpServer, McpSettings, RemoteTool, ServerQuestion
 from longctx.options import check_names
 
 
@@ -64,6 +64,8 @@ class McpTools(McpServer):
         confirm: calls that somebody must allow: all of them, none, those of tools that do not say
             that they only read (``"changes"``), or those of tools by these names; then those of
             tools that appear later, too.
+        ask: what answers the server's questions to the user; True puts them to who reads the
+            agent's stream (:class:`~longctx.agents.ServerAsks`), False has nobody asked.
         settings: ditto.
     """
 
@@ -72,11 +74,13 @@ class McpTools(McpServer):
         command_or_url: str,
         *,
         confirm: bool | str | Collection[str] = False,
+        ask: bool | Ask = False,
         **settings: Unpack[McpSettings],
     ) -> None:
         self._confirm = _checked_confirm(confirm)
         check_names(settings, frozenset(McpSettings.__annotations__), "of mcp()")
-        super().__init__(command_or_url, **settings)
+        self._under_way: list[RunningCall] = []
+        super().__init__(command_or_url, ask=self._answering(ask), **settings)
         self._callable = Followed(
             self._make_tools, lambda: (self.changed("tools"), self.changed("resources"))
         )
@@ -134,20 +138,42 @@ class McpTools(McpServer):
             running = running_call()
             if running is None:
                 return self.call(remote.remote_name, arguments)
-            return self.call(
-                remote.remote_name,
-                arguments,
-                on_progress=running.progress,
-                on_begin=running.on_abandon,
-            )
+            self._under_way.append(running)
+            try:
+                return self.call(
+                    remote.remote_name,
+                    arguments,
+                    on_progress=running.progress,
+                    on_begin=running.on_abandon,
+                    caller=running,
+                )
+            finally:
+                self._under_way.remove(running)
 
         return McpTool(remote, call)
+
+    def _answering(self, ask: bool | Ask) -> Ask | None:
+        if isinstance(ask, bool):
+            return self._ask_who_reads if ask else None
+        if not callable(ask):
+            raise RequestError(f"ask is {ask!r}; use True, False or a function of a ServerQuestion")
+        return ask
+
+    def _ask_who_reads(self, question: ServerQuestion, caller: object) -> Mapping[str, Any] | None:
+        """Ask where the call came from. Before 2026 servers did not say in which call they ask:
+        with several under way it might be somebody else's, and nobody is asked."""
+        if not isinstance(caller, RunningCall):
+            if len(self._under_way) != 1:
+                return None
+            (caller,) = self._under_way
+        return caller.ask(question)
 
 
 def mcp(
     command_or_url: str,
     *,
     confirm: bool | str | Collection[str] = False,
+    ask: bool | Ask = False,
     **settings: Unpack[McpSettings],
 ) -> McpTools:
     """Open an MCP server for an agent: ``Agent(llm, tools=[mcp("npx …"), mcp("http://…")])``.
@@ -158,15 +184,19 @@ def mcp(
         command_or_url: a command that is started, or the URL of a server that runs.
         confirm: calls that somebody must allow: all of them, none, those of tools that do not say
             that they only read (``"changes"``), or those of tools by these names.
+        ask: whom the server may ask something in the middle of a call: True is who reads the
+            agent's stream (:class:`~longctx.agents.ServerAsks`), False nobody; or a function of a
+            :class:`longctx.mcp.ServerQuestion` and the call.
         settings: of :class:`longctx.mcp.McpServer`: ``name``, ``env``, ``cwd``, ``headers``,
-            ``timeout_s``, ``connect_timeout_s``, ``max_result_bytes``, ``follow``.
+            ``timeout_s``, ``connect_timeout_s``, ``max_result_bytes``, ``follow``, ``roots``,
+            ``sampling``.
 
     Raises:
         RemoteError: it cannot be opened.
         RequestError: an argument is wrong.
         MissingExtraError: the package ``mcp`` (extra ``mcp``) is not installed.
     """
-    return McpTools(command_or_url, confirm=confirm, **settings)
+    return McpTools(command_or_url, confirm=confirm, ask=ask, **settings)
 
 
 def _checked_confirm(confirm: object) -> bool | str | frozenset[str]:

@@ -168,11 +168,12 @@ def archive() -> Policy:
     """What leaves the window is found again.
 
     Oversized results are clamped on arrival. When the window is full, superseded results go,
-    then old ones but the last three, then the oldest turns, down to 60 % of the room; a line
+    then old ones but the last three, then the oldest turns, down to 55 % of the room; a line
     about each stays. The model finds what it needs of them with ``recall``, or, where it has no
     tools, what the user's words ask about is put beside them.
     """
-    make_room = when_full(drop_superseded, clear_results, archive_oldest)
+    # A little deeper than where what goes is lost: passages fill the window sooner.
+    make_room = when_full(drop_superseded, clear_results, archive_oldest, goal=0.55)
     return chain(clamp_results, make_room, look_up, make_room)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from longctx.agents.archive import Passage, is_told, turns_of
+from longctx.agents.background import own_words
 from longctx.agents.clipping import clip
 from longctx.agents.events import Recalled
 from longctx.agents.names import RECALL
@@ -26,20 +27,9 @@ NEAR_BEST = 0.8
 SAME = 0.8
 """Of the words of the shorter: "The code of room 7 is 4." and "The code of room 7 is now 5."."""
 LOOKED_AT, PASSAGES = 12, 3
-SHORT_WORDS = 32
+SHORT_WORDS = 20
 """Who says more tells or pastes something, and asks in a sentence of it."""
 _QUESTION = re.compile(r"[^.!?\n]+[?\uff1f]")
-BACKGROUND, _BACKGROUND_END = "\n\n<background>\n", "\n</background>"
-
-
-def with_background(words: str, known: str) -> str:
-    """The user's words, and what is known beside them."""
-    return f"{words}{BACKGROUND}{known}{_BACKGROUND_END}" if known else words
-
-
-def own_words(text: str) -> str:
-    """The user's words without what :func:`with_background` put behind them."""
-    return text.split(BACKGROUND)[0] if text.endswith(_BACKGROUND_END) else text
 
 
 def archive_oldest(view: View) -> View:

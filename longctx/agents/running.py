@@ -6,11 +6,33 @@ import logging
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
-from longctx.agents.events import ToolProgress
+from longctx.agents.events import ServerAsks, ToolProgress
+from longctx.mcp import ServerQuestion
 from longctx.types import ToolCall
 
 logger = logging.getLogger("longctx")
+
+
+class Asked:
+    """A question that waits until who reads the agent's stream has seen it.
+
+    Attributes:
+        event: takes the answer.
+    """
+
+    def __init__(self, event: ServerAsks) -> None:
+        self.event = event
+        self._over = threading.Event()
+
+    def settle(self) -> None:
+        """It was read, answered or not; or nobody waits any more."""
+        self._over.set()
+
+    def wait(self) -> None:
+        """Until then."""
+        self._over.wait()
 
 
 class RunningCall:
@@ -21,7 +43,7 @@ class RunningCall:
         tell: takes what is told of it.
     """
 
-    def __init__(self, call: ToolCall, tell: Callable[[ToolProgress], None]) -> None:
+    def __init__(self, call: ToolCall, tell: Callable[[ToolProgress | Asked], None]) -> None:
         self.call = call
         self._tell = tell
         self._lock = threading.Lock()
@@ -45,6 +67,15 @@ class RunningCall:
                     message=message,
                 )
             )
+
+    def ask(self, question: ServerQuestion) -> dict[str, Any] | None:
+        """Have who reads the agent's stream answer; None is no answer. It waits for that."""
+        asked = Asked(ServerAsks(call=self.call, question=question))
+        self.on_abandon(asked.settle)
+        if not self._abandoned:
+            self._tell(asked)
+        asked.wait()
+        return asked.event.values
 
     def on_abandon(self, end: Callable[[], object]) -> None:
         """Have something called once nobody waits any more; at once if that is so already.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from longctx import arguments
 from longctx.agents.cancelling import Cancellation
 from longctx.agents.conversation import Conversation
-from longctx.agents.events import AgentResult
+from longctx.agents.events import AgentResult, Event, ServerAsks
 from longctx.agents.limits import checked_options
 from longctx.agents.names import TOOL_NAME
 from longctx.agents.results import last_result
-from longctx.agents.running import running_call
+from longctx.agents.running import RunningCall, running_call
 from longctx.agents.settings import Setup
 from longctx.agents.tools import Tool
 from longctx.agents.track import Track
@@ -55,11 +55,22 @@ def agent_tool(
         def told() -> Conversation:
             return track.told(task, pin=False, background=setup.background)
 
-        return _answer(name, last_result(track.work(setup, told, limits, options, cancellation)))
+        events = track.work(setup, told, limits, options, cancellation)
+        return _answer(name, last_result(_asking(events, running)))
 
     delegate.__name__ = name
     delegate.__doc__ = description
     return Tool(delegate, timeout_s=timeout_s, confirm=confirm)
+
+
+def _asking(events: Iterator[Event], running: RunningCall | None) -> Iterator[Event]:
+    """What a server asks in the task is asked where the task came from."""
+    for event in events:
+        if isinstance(event, ServerAsks) and running is not None:
+            values = running.ask(event.question)
+            if values is not None:
+                event.answer(**values)
+        yield event
 
 
 def _answer(name: str, result: AgentResult) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from longctx.agents import policies
 from longctx.agents.archive import Archive, Passage
+from longctx.agents.background import own_words, with_background
 from longctx.agents.call_queue import CallQueue
 from longctx.agents.calls import Calls
 from longctx.agents.cancelling import Cancellation, RunStopped
@@ -23,7 +24,6 @@ from longctx.agents.names import RECALL
 from longctx.agents.preparing import Preparation, compact_ahead, warm
 from longctx.agents.read_back import read_result_tool
 from longctx.agents.recall import recall_tool
-from longctx.agents.recalling import own_words, with_background
 from longctx.agents.report import TurnRecord
 from longctx.agents.results import result_of, stopped_result, unbegun_result
 from longctx.agents.settings import Background, Setup

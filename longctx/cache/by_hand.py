@@ -41,8 +41,8 @@ def compress_by_hand(
             "kv_type, or let the window slide"
         )
     shielded = _shielded(window, protect)
-    if not window.dropped:  # else what stands behind the sinks is not what follows in the text
-        window.n_keep = max(window.n_keep, DEFAULT_SINKS)
+    if not window.middle:  # else what stands behind the sinks is not what follows in the text
+        window.middle.n_keep = max(window.middle.n_keep, DEFAULT_SINKS)
     n_kept = ceil(keep * window.n_tokens)
     n_recent = min(RECENT_TOKENS, n_kept // RECENT_SHARE)
     compress_text(
@@ -52,9 +52,10 @@ def compress_by_hand(
 
 def _shielded(window: Window, protect: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
     """bool[n_tokens], the cells of some spans of the text."""
-    n_text = window.n_tokens + window.n_missing
+    n_missing = window.middle.n_missing
+    n_text = window.n_tokens + n_missing
     shielded = np.zeros(window.n_tokens, dtype=np.bool_)
-    sinks, n_gone = window.n_keep, len(window.dropped)
+    sinks, n_gone = window.middle.n_keep, len(window.middle.dropped)
     if isinstance(protect, str) or not isinstance(protect, Sequence):
         raise RequestError(f"protect is {protect!r:.80}; pass spans of tokens, such as [(20, 80)]")
     for span in protect:
@@ -70,6 +71,6 @@ def _shielded(window: Window, protect: Sequence[tuple[int, int]]) -> NDArray[np.
                 f"of the span ({begin}, {end}) tokens {sinks} to {sinks + n_gone} are compressed "
                 "already, or slid out; protect it before"
             )
-        gap = window.n_missing if n_gone and begin >= sinks + n_gone else 0
+        gap = n_missing if n_gone and begin >= sinks + n_gone else 0
         shielded[begin - gap : end - gap] = True
     return shielded

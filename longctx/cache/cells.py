@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
 from longctx.cache.cell_positions import CellPositions
-from longctx.cache.checkpoints import EVERY, Checkpoints
+from longctx.cache.checkpoints import Checkpoints
 from longctx.cache.shared import Contexts, Lease, SharedContext
-from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
 Ids = Sequence[int] | NDArray[np.int32]
@@ -56,8 +54,7 @@ class Cells:
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
         self.cell_positions = CellPositions()
-        self.checkpoints = Checkpoints()
-        self._n_last_batch = 1
+        self.checkpoints = Checkpoints(backend.info)
         self._lease = lease or contexts.lease(n_ctx, rope)
 
     @property
@@ -125,7 +122,7 @@ class Cells:
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
         self._backend.checkpoint()
-        self._keep_state(len(ids))
+        self._before_batch(len(ids))
         n, first, lease = len(self.tokens), self.next_position, self._lease
         # The batch overwrites everybody's logits, also where it fails half-way.
         lease.shared.logits_of = {}
@@ -152,10 +149,11 @@ class Cells:
             BackendError: llama.cpp refuses them; nothing was appended.
         """
         shared = pieces[0][0].shared
+        # Where each ends now: what to go back to if the batch fails.
         ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
         for cells, ids, _ in pieces:
-            cells._keep_state(len(ids))
+            cells._before_batch(len(ids))
         try:
             rows = shared.context.decode_parts(
                 [
@@ -206,52 +204,22 @@ class Cells:
             return
         self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
-        if self.cell_positions.shift and n <= self.cell_positions.n_sinks:
+        at = self.cell_positions
+        if at.shift and n <= at.n_sinks:
             n = 0  # what would come behind the sinks alone stands nearer to them
-        # Asked before, for a sliding cache that lost all its cells has no first one to tell of.
-        reached = (
-            n
-            and self._reaches_back(n)
-            and context.remove(self.cell_positions.of(n), seq_id=sequence)
-        )
-        self._keep(n if reached else self._restore(n))
-
-    def _restore(self, n: int) -> int:
-        """Go back to the last checkpoint within the first ``n`` tokens; how many it has."""
-        context, sequence = self._lease.context, self._lease.sequence
-        checkpoint = self.checkpoints.at_most(n)
-        if checkpoint is not None:
-            with suppress(BackendError):  # the caller has the tokens, and prefills them again
-                context.set_state(checkpoint.state, sequence, partial=True)
-                if context.remove(self.cell_positions.of(checkpoint.n_tokens), seq_id=sequence):
-                    return checkpoint.n_tokens
-        context.remove(0, seq_id=sequence)
-        return 0
-
-    def _keep_state(self, n_batch: int) -> None:
-        """Before a batch: keep a checkpoint where somebody may want to come back to.
-
-        That is where text that is read begins, behind an answer; where it ends, and an answer
-        begins that may be asked for again; and now and then in a long one.
-        """
-        n = len(self.tokens)
-        if not n or not self._backend.info.forgets:
-            return
-        begins_or_ends = (n_batch > 1) != (self._n_last_batch > 1)
-        self._n_last_batch = n_batch
-        since = n - self.checkpoints.last
-        if since and (begins_or_ends or since >= EVERY):
-            state = self._lease.context.get_state(self._lease.sequence, partial=True)
-            self.checkpoints.add(n, state)
-
-    def _reaches_back(self, n: int) -> bool:
-        """Whether sliding-window layers still hold what token ``n`` will look at."""
-        window = self._backend.info.sliding_window
-        first = self._lease.context.first_position(self._lease.sequence)
-        # It looks at itself, too.
-        return window is None or first <= max(0, self.cell_positions.of(n) - window + 1)
+        # Where layers forget, they are asked before, for a sliding cache that lost all its cells
+        # has no first one to tell of.
+        reaches = n and self.checkpoints.reaches_back(context, sequence, at.of(n))
+        if not (reaches and context.remove(at.of(n), seq_id=sequence)):
+            n = self.checkpoints.restore(context, sequence, n, at)
+        self._keep(n)
 
     # The record
+
+    def _before_batch(self, n_batch: int) -> None:
+        """Let a checkpoint be kept of what stands here, where somebody may come back to it."""
+        lease = self._lease
+        self.checkpoints.before(lease.context, lease.sequence, len(self.tokens), n_batch)
 
     def _note(self, ids: Ids, first: int) -> None:
         """Remember tokens that llama.cpp has decoded."""

@@ -39,7 +39,7 @@ def compress_text(
         UnsupportedModelError: the keys of this model cannot be moved; nothing was done.
     """
     started, n, cells = time.monotonic(), window.n_tokens, window.cells
-    begin, composite = min(window.n_keep, n), window.composite
+    begin, composite = min(window.middle.n_keep, n), window.middle.composite
     end = max(begin + composite.n_cells, n - max(1, n_recent))
     whole = np.ones(n, dtype=np.bool_)
     whole[begin:end] = False
@@ -50,15 +50,16 @@ def compress_text(
     n_cells = choice.n_kept - begin - (n - end)
     gone = cells.tokens[begin + composite.n_cells : end]
     tokens = [*cells.tokens[:begin], *[NO_TOKEN] * n_cells, *cells.tokens[end:]]
-    groups = window.groups_of(choice.n_kept)
-    reason = rearranger.compress(choice, tokens, window.positions(choice.n_kept, groups))
+    groups = window.placing.groups_of(choice.n_kept)
+    positions = window.placing.positions(choice.n_kept, groups)
+    reason = rearranger.compress(choice, tokens, positions)
     if reason is not None:
         raise UnsupportedModelError(
             f"the cached text cannot be compressed: {reason}. Let the window slide, or use a "
             "quantised kv_type"
         )
-    window.groups, window.composite = groups, choice.composite(n_cells, len(gone))
-    window.dropped.extend(gone)
+    window.groups = groups
+    window.middle.lose(gone, choice.composite(n_cells, len(gone)))
     if window.n_exact is not None:  # attached text begins in the composite cells, or behind them
         window.n_exact = min(window.n_exact, begin)
     window.rescale_s += time.monotonic() - started

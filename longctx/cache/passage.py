@@ -33,10 +33,10 @@ def passage_of(window: Window) -> Passage:
         BackendError: it has slid, or does not stand whole at positions of its own.
     """
     cells = window.cells
-    if window.dropped or window.groups:
+    if window.middle or window.groups:
         raise BackendError(
             "only a session that holds its whole text at its own positions can be attached; "
-            f"this one has dropped or compressed {len(window.dropped)} tokens and let "
+            f"this one has dropped or compressed {len(window.middle.dropped)} tokens and let "
             f"{len(window.groups)} blocks share positions"
         )
     return Passage(
@@ -78,4 +78,4 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
     # Whatever comes behind looks at the passage, which never saw what stands before it.
     if window.n_exact is None:
         window.n_exact = n_before
-    window.group(window.groups_of(window.n_tokens))
+    window.group(window.placing.groups_of(window.n_tokens))

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from longctx._native import Sampler
 from longctx.backends import Backend
 from longctx.cache.cells import Ids
+from longctx.cache.compress import NO_TOKEN
 from longctx.cache.likelihood import negative_log_likelihood
 from longctx.cache.window import Window
-from longctx.errors import BackendError
+from longctx.errors import BackendError, ContextOverflowError
 from longctx.types import ProgressCallback
 
 
@@ -45,12 +46,36 @@ class Predictions:
         """
         if not self._cells.tokens:
             raise BackendError("the session is empty; feed() it some text first")
-        self._window.end_whole()
+        self.end_whole()
         if self._cells.has_logits:
             return
         last = self._cells.tokens[-1]
         self._window.truncate(self._window.n_tokens - 1)
         self._window.append(last)
+
+    def end_whole(self) -> None:
+        """Where the text ends in composite cells, read it again.
+
+        No token stands there that could be decoded once more, for what follows it.
+
+        Raises:
+            ContextOverflowError: it is longer than the largest window, which makes no room by
+                itself; nothing changed.
+        """
+        window = self._window
+        if not window.n_tokens or self._cells.tokens[-1] != NO_TOKEN:
+            return
+        text = window.text_ids
+        if len(text) > window.largest and not window.is_endless:
+            raise ContextOverflowError(
+                f"the text was cut where its compressed part ends: to predict what follows, its "
+                f"{len(text)} tokens must be read again, and do not fit the window of "
+                f"{window.largest}; feed() one token at least first",
+                needed=len(text),
+                available=window.largest,
+                n_ctx=self._cells.n_ctx,
+            )
+        window.read_again(text)
 
     def sample(
         self, sampler: Sampler, *, back: int = 0, mask: NDArray[np.uint32] | None = None
@@ -83,7 +108,7 @@ class Predictions:
 
     def greedy(self, n_tokens: int) -> list[int]:
         """The most likely tokens that follow; the text stays as it is."""
-        self._window.end_whole()
+        self.end_whole()
         n, ids = self._window.n_tokens, list[int]()
         # A window that makes room for them could not go back to what it gave up.
         self._window.check_fits(n + n_tokens - 1)
@@ -99,7 +124,7 @@ class Predictions:
     def nll(self, ids: Ids, on_progress: ProgressCallback | None = None) -> NDArray[np.float32]:
         """Append tokens and score them, in nats: float32[n], or [n-1] of an empty text."""
         if len(ids):
-            self._window.end_whole()
+            self.end_whole()
         self._window.expect(self._window.n_tokens + len(ids), on_progress)
         scores: list[NDArray[np.float32]] = []
         if self._cells.tokens and len(ids):

@@ -33,13 +33,13 @@ def shared_prefix(window: Window, ids: Ids) -> int:
     last token: the rest was computed behind all of it, so that of a text which differs inside only
     the sinks can be used.
     """
-    tokens, dropped = window.cells.tokens, window.dropped
-    if not dropped:
+    tokens, middle = window.cells.tokens, window.middle
+    if not middle:
         return common_prefix(tokens, ids)
-    sinks, n_dropped = window.n_keep, len(dropped)
+    sinks, n_dropped = middle.n_keep, len(middle.dropped)
     shared = common_prefix(tokens[:sinks], ids[:sinks])
     if shared == sinks:
-        shared += common_prefix(dropped, ids[sinks : sinks + n_dropped])
+        shared += common_prefix(middle.dropped, ids[sinks : sinks + n_dropped])
     if shared < sinks + n_dropped:
         return min(shared, sinks)
-    return shared + common_prefix(tokens[sinks + window.composite.n_cells :], ids[shared:])
+    return shared + common_prefix(tokens[middle.end :], ids[shared:])

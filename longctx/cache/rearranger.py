@@ -72,6 +72,9 @@ class Rearranger:
         rope, n_ctx = rope or cells.rope, n_ctx or cells.n_ctx
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
+        # Two things may change: where a key is rotated to, and the position of its cell, which is
+        # its token's index. Dropping a token changes those of all cells behind it, unless layers
+        # that forget need theirs.
         n_dropped = len(old_positions) - len(kept)
         relabels = n_dropped > 0
         stand, checkpoints = cells.cell_positions, cells.checkpoints.copy()

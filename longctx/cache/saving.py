@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         BackendError: the file cannot be written.
     """
     cells = window.cells
-    composite, compression = window.composite, None
+    composite, compression = window.middle.composite, None
     if composite.n_cells:
         share = composite.n_cells / composite.n_text
         compression = Compression(method=METHOD, version=VERSION, share=share)
@@ -38,10 +37,10 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         key=snapshot_key(backend, compression),
         rope=cells.rope,
         n_ctx=cells.n_ctx,
-        n_keep=window.n_keep,
+        n_keep=window.middle.n_keep,
         groups=window.groups,
         tokens=np.array(cells.tokens, dtype=np.int32),
-        dropped=np.array(window.dropped, dtype=np.int32),
+        dropped=np.array(window.middle.dropped, dtype=np.int32),
         positions=cells.positions,
         state=cells.export(),
         n_composite=composite.n_cells,
@@ -79,13 +78,13 @@ def load_text(
     window.truncate(0)
     window.smallest = 0
     window.resize(window.step_for(n))
-    groups = window.groups_of(n)
+    groups = window.placing.groups_of(n)
     reason = rearranger.restore(
         snapshot.state,
         snapshot.tokens.tolist(),
         snapshot.rope,
         snapshot.positions,
-        window.positions(n, groups) + np.int32(snapshot.shift),
+        window.placing.positions(n, groups) + np.int32(snapshot.shift),
     )
     if reason is not None:
         raise SnapshotMismatchError(
@@ -94,9 +93,9 @@ def load_text(
     window.cells.cell_positions = CellPositions(snapshot.n_keep, snapshot.shift)
     for checkpoint in snapshot.checkpoints:
         window.cells.checkpoints.add(checkpoint.n_tokens, checkpoint.state)
-    window.groups, window.n_keep = groups, snapshot.n_keep
-    window.dropped = array("i", snapshot.dropped.tolist())
+    window.groups, window.middle.n_keep = groups, snapshot.n_keep
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
-    window.composite = Composite.unpack(
+    composite = Composite.unpack(
         snapshot.n_composite, snapshot.n_compressed, snapshot.shields, heads
     )
+    window.middle.put(snapshot.dropped.tolist(), composite)

@@ -23,8 +23,8 @@ from longctx.cache.rearranger import Rearranger
 from longctx.cache.rotation import KeyRotator
 from longctx.cache.saving import load_text, save_text
 from longctx.cache.shared import Contexts, OwnContexts, SharedContext
-from longctx.cache.standing import Standing
 from longctx.cache.window import Window, WindowOwner
+from longctx.cache.windowed import Windowed
 from longctx.closing import Closing
 from longctx.errors import BackendError, RequestError
 from longctx.model_thread import ModelThread, in_model_thread
@@ -38,7 +38,7 @@ class SessionOwner(WindowOwner, Protocol):
         """Called with each fork."""
 
 
-class Session(Standing, Closing):
+class Session(Windowed, Closing):
     """One text in one KV cache.
 
     An elastic window begins at the trained one and moves to the next of the plan's steps when
@@ -77,11 +77,11 @@ class Session(Standing, Closing):
             rope=plan.rope_at(first),
         )
         self._rearranger = Rearranger(cells, rotator)
-        super().__init__(Window(backend, cells, self._rearranger, owner), backend.info.n_ctx_train)
+        window = Window(backend, cells, self._rearranger, owner)
+        super().__init__(window, backend.info.n_ctx_train, thread)
         self._backend = backend
         self._rotator = rotator
         self._encode = encode
-        self.thread = thread
         self._owner = owner
         self._predictions = Predictions(backend, self._window)
 
@@ -139,7 +139,7 @@ class Session(Standing, Closing):
         if not self.n_tokens:
             raise BackendError("next_nll needs some text before the continuation; feed() it first")
         ids = self._as_ids(ids)
-        self._window.end_whole()  # or there would be other cells to go back to
+        self._predictions.end_whole()  # or there would be other cells to go back to
         n = self.n_tokens
         self._window.check_fits(n + len(ids))
         try:
@@ -161,9 +161,9 @@ class Session(Standing, Closing):
         Raises:
             RequestError: they are no token ids of the model; nothing was dropped.
         """
-        window, shared = self._window, self.shared(self._as_ids(ids))
-        self.truncate(shared - window.n_missing if shared > self.n_keep else shared)
-        return self.n_tokens + window.n_missing
+        middle, shared = self._window.middle, self.shared(self._as_ids(ids))
+        self.truncate(shared - middle.n_missing if shared > self.n_keep else shared)
+        return self.n_tokens + middle.n_missing
 
     # Text out
 
@@ -214,90 +214,7 @@ class Session(Standing, Closing):
         """
         Cells.decode_beside([(session.window.cells, ids, n) for session, ids, n in pieces])
 
-    # The window
-
-    def pin(self, n_tokens: int) -> None:
-        """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
-
-        Raises:
-            ContextOverflowError: they would leave less than half of the largest window.
-        """
-        self._window.pin(whole("n_tokens", n_tokens, least=0))
-
-    @in_model_thread
-    def admit(self, n_most: int) -> int:
-        """Be ready for the next batch: grow, slide or compress as its first token needs it.
-
-        Returns:
-            How many tokens that batch may take, ``n_most`` or fewer: it ends where the window
-            changes again.
-
-        Raises:
-            ContextOverflowError: not even one fits the largest window.
-        """
-        self._window.expect(self.n_tokens + 1)
-        self._window.admit(1)
-        return min(n_most, self._window.room)
-
-    @in_model_thread
-    def reserve(self, n_more: int) -> None:
-        """Before tokens that will come in several batches: refuse them, or grow where that is
-        the same as growing when they come.
-
-        Raises:
-            ContextOverflowError: they do not fit the largest window.
-        """
-        self._window.expect(self.n_tokens + n_more)
-
-    @in_model_thread
-    def grow(self, n_ctx: int) -> None:
-        """Move to a window of at least ``n_ctx`` tokens (a step of the plan), until :meth:`shrink`.
-
-        What is fed from now on is read at its scale.
-
-        Raises:
-            ContextOverflowError: the plan's target is smaller.
-        """
-        self._window.grow(whole("n_ctx", n_ctx, least=1))
-
-    @in_model_thread
-    def shrink(self, n_ctx: int) -> None:
-        """Move to the smallest window that holds ``n_ctx`` tokens and the text.
-
-        One that shares its cache with others stays there: leaving it would free nothing.
-
-        Raises:
-            ContextOverflowError: the text is longer than ``n_ctx``.
-        """
-        self._window.shrink(whole("n_ctx", n_ctx, least=0))
-
-    @in_model_thread
-    def truncate(self, n: int) -> None:
-        """Keep the first ``n`` tokens.
-
-        Where the cache cannot drop its end alone (recurrent layers, sliding-window layers
-        that have forgotten what the new end needs), the kept tokens behind the last checkpoint
-        before it are prefilled again. So are the first ``n`` of a text that was compressed, where
-        they end before what stands whole.
-
-        Raises:
-            RequestError: ``n`` is no whole number from 0.
-        """
-        self._window.truncate(whole("n", n, least=0))
-
-    @in_model_thread
-    def slide(self, n_discard: int) -> None:
-        """Drop ``n_discard`` tokens behind the first ``n_keep`` and close the gap.
-
-        The tokens behind it move to lower positions, their keys re-rotated: positions are
-        those inside the cache, as in StreamingLLM. Models whose keys cannot be re-rotated prefill
-        what is kept again.
-
-        Raises:
-            ContextOverflowError: there are not so many tokens to drop.
-            RequestError: ``n_discard`` is no whole number from 1.
-        """
-        self._window.slide(whole("n_discard", n_discard, least=1))
+    # Its cells
 
     @in_model_thread
     def compress(

@@ -89,18 +89,18 @@ class Standing:
     @property
     def dropped_tokens(self) -> int:
         """Tokens of the text that slid out of the window, behind the attention sinks."""
-        return len(self._window.dropped) - self._window.composite.n_text
+        return self._window.middle.n_slid
 
     @property
     def compressed_tokens(self) -> int:
         """Tokens of the text behind the attention sinks of which each head keeps a choice."""
-        return self._window.composite.n_text
+        return self._window.middle.composite.n_text
 
     @property
     def kept_share(self) -> float:
         """What share of :attr:`compressed_tokens` each head keeps; 1 where there are none."""
         n = self.compressed_tokens
-        return self._window.composite.n_cells / n if n else 1.0
+        return self._window.middle.composite.n_cells / n if n else 1.0
 
     @property
     def method(self) -> str:
@@ -117,7 +117,7 @@ class Standing:
     @property
     def n_keep(self) -> int:
         """Attention sinks, in tokens: what a slide keeps at the front."""
-        return self._window.n_keep
+        return self._window.middle.n_keep
 
     @property
     def room(self) -> int:

@@ -26,14 +26,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from longctx._native import KV_TYPES, NumberType, number_type
+from longctx._native import KV_TYPES, number_type
+from longctx.cache.key_rows import KeyRows
 from longctx.errors import SnapshotMismatchError
 from longctx.model_info import ModelInfo
-from longctx.rope import Rotation
 
 MAGIC = 0xAF143CD8
 _TYPE_NAMES = {number: name for name, number in KV_TYPES.items()}
-_CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
 _CELL_FIELDS = 3
 _MROPE_FIELDS = 3  # x, y, token
 COUNT_OFFSET = 12
@@ -73,126 +72,6 @@ class StateShape:
 
 
 _PLAIN = StateShape()
-
-
-@dataclass(frozen=True)
-class KeyRows:
-    """The cached keys of one layer: where in the state's bytes, and in what type.
-
-    Attributes:
-        kv_type: ``"f32"``, ``"f16"``, ``"bf16"``, ``"q8_0"`` or ``"q4_0"``.
-        row_bytes: bytes of one cell's row [n_head_kv, head_dim].
-        offset: of the first row, in bytes.
-        n_cells: rows.
-    """
-
-    kv_type: str
-    row_bytes: int
-    offset: int
-    n_cells: int
-
-    @property
-    def numbers(self) -> NumberType:
-        """How the type stores numbers."""
-        return number_type(self.kv_type)
-
-    @property
-    def row_values(self) -> int:
-        """n_head_kv · head_dim."""
-        return self.row_bytes // self.numbers.block_bytes * self.numbers.block
-
-    def read(self, state: NDArray[np.uint8], rows: slice = slice(None)) -> NDArray[np.float32]:
-        """Return a copy of some rows as they are stored: float32[n, row_values].
-
-        Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
-        Hadamard matrix; :meth:`read_heads` takes care of it, this does not.
-        """
-        stored = self._stored(state)[rows]
-        out = np.empty((len(stored), self.row_values), dtype=np.float32)
-        self.numbers.read(stored.reshape(-1), out)
-        return out
-
-    def write(
-        self, state: NDArray[np.uint8], values: NDArray[np.float32], rows: slice = slice(None)
-    ) -> None:
-        """Put float32[n, row_values] in place of some rows, rounded to the cache's type."""
-        self.numbers.write(np.ascontiguousarray(values), self._stored(state)[rows].reshape(-1))
-
-    def rotate(
-        self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int, first: int = 0
-    ) -> None:
-        """Rotate every row in place, a chunk at a time.
-
-        Args:
-            state: the bytes that hold the rows.
-            rotation: of each row.
-            head_dim: values of a head.
-            first: dimension of a head that the rotated ones begin at.
-
-        Raises:
-            SnapshotMismatchError: the rows are not heads of ``head_dim``.
-        """
-        if self.row_values % head_dim:
-            raise SnapshotMismatchError(
-                f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
-                "this state belongs to another model; prefill the text again"
-            )
-        step = max(1, _CHUNK_VALUES // self.row_values)
-        for begin in range(0, self.n_cells, step):
-            rows = slice(begin, begin + step)
-            heads = self.read_heads(state, head_dim, rows)
-            rotated = heads[:, :, first:]
-            rotation[rows].apply(rotated, out=rotated)
-            self.write_heads(state, heads, rows)
-
-    def read_heads(
-        self, state: NDArray[np.uint8], head_dim: int, rows: slice = slice(None)
-    ) -> NDArray[np.float32]:
-        """Return a copy of some rows as attention means them: float32[n, n_head_kv, head_dim].
-
-        Quantised ones are multiplied by the :func:`hadamard` that they were stored with, so that
-        pairs can be rotated.
-        """
-        keys = self.read(state, rows)
-        heads = keys.reshape(len(keys), -1, head_dim)
-        mixing = self._mixing(head_dim)
-        return heads if mixing is None else _mix(heads, mixing)
-
-    def write_heads(
-        self, state: NDArray[np.uint8], heads: NDArray[np.float32], rows: slice = slice(None)
-    ) -> None:
-        """Put float32[n, n_head_kv, head_dim] in place of some rows, as :meth:`read_heads` has
-        them."""
-        mixing = self._mixing(heads.shape[2])
-        stored = heads if mixing is None else _mix(heads, mixing)
-        self.write(state, stored.reshape(len(heads), -1), rows)
-
-    def _mixing(self, head_dim: int) -> NDArray[np.float32] | None:
-        # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over
-        # a head; it is its own inverse.
-        return hadamard(head_dim) if self.numbers.block > 1 and head_dim % 64 == 0 else None
-
-    def _stored(self, state: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        n_bytes = self.n_cells * self.row_bytes
-        return state[self.offset : self.offset + n_bytes].reshape(self.n_cells, self.row_bytes)
-
-
-def hadamard(head_dim: int) -> NDArray[np.float32]:
-    """The matrix by which llama.cpp multiplies quantised keys: float32[n, n], its own inverse.
-
-    Orthonormal Walsh-Hadamard (Sylvester's order), n the largest power of 2 that divides
-    ``head_dim``, as ``llama_kv_cache::build_input_k_rot`` chooses it.
-    """
-    matrix = np.ones((1, 1), dtype=np.float32)
-    while head_dim % (2 * len(matrix)) == 0:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    matrix /= np.sqrt(np.float32(len(matrix)))
-    return matrix
-
-
-def _mix(heads: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    mixed: NDArray[np.float32] = np.matmul(heads.reshape(-1, len(matrix)), matrix)
-    return mixed.reshape(heads.shape)
 
 
 @dataclass(frozen=True)
@@ -315,6 +194,7 @@ def _parse_cache(reader: _Reader, shape: StateShape) -> CacheLayout:
     cell_bytes = 4 * shape.cell_fields
     reader.skip(n_cells * cell_bytes, "cells")
     cells = _cells(reader.state, positions_offset, n_cells, shape)
+    # A state that was exported of one sequence names one with each cell, whoever shared it there.
     if not (cells[:, 1] == 1).all() or (cells[:, 0] < 0).any():
         raise reader.mismatch("a cell has no position or is not of one sequence")
     v_trans, n_layer = reader.take("<II", "layer count")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Iterator
 from functools import cache
 from typing import Protocol
@@ -13,12 +12,15 @@ from numpy.typing import NDArray
 
 from longctx.backends import Backend
 from longctx.cache.cells import Cells, Ids, Outputs
-from longctx.cache.compress import NO_TOKEN, RECENT_SHARE, THINNED_SHARE, Composite
+from longctx.cache.compress import RECENT_SHARE, THINNED_SHARE
 from longctx.cache.compressing import compress_text
+from longctx.cache.middle import Middle
+from longctx.cache.placing import Placing
 from longctx.cache.rearranger import Rearranger
 from longctx.errors import ContextOverflowError, UnsupportedModelError
+from longctx.progress import Meter
 from longctx.rope import Groups
-from longctx.types import Progress, ProgressCallback
+from longctx.types import ProgressCallback
 
 DISCARDED_SHARE = 4
 """A full sliding window drops one token in so many at a time (docs/elastic-window.md)."""
@@ -60,13 +62,9 @@ class Window:
         self.steps = plan.steps
         self.smallest = 0
         self._rope_at = cache(plan.rope_at)
-        self.far = plan.self_extend
+        self.placing = Placing(plan.self_extend)
         self.groups: Groups = ()
-        # Tokens of the text behind the sinks that do not stand whole: they slid out, or what is
-        # left of them is in the composite cells.
-        self.dropped = array("i")
-        self.composite = Composite()
-        self.n_keep = plan.n_keep
+        self.middle = Middle(plan.n_keep)
         # Tokens at the front that are as a prefill makes them; None is all, attached text begins
         # behind the others.
         self.n_exact: int | None = None
@@ -81,28 +79,19 @@ class Window:
 
     def take_over(self, other: Window) -> None:
         """Be as another window, of whose cells these are a copy."""
-        self.groups, self.n_keep, self.smallest = other.groups, other.n_keep, other.smallest
-        self.n_exact, self.composite = other.n_exact, other.composite
-        self.dropped.extend(other.dropped)
+        self.groups, self.smallest, self.n_exact = other.groups, other.smallest, other.n_exact
+        self.middle.n_keep = other.middle.n_keep
+        self.middle.put(other.middle.dropped, other.middle.composite)
 
     def clear(self) -> None:
         """Be as the window of no text."""
-        self.groups, self.composite = (), Composite()
-        del self.dropped[:]
+        self.groups = ()
+        self.middle.clear()
 
     @property
     def text_ids(self) -> list[int]:
         """The token ids of the whole text, also of what does not stand whole."""
-        if not self.dropped:
-            return list(self.cells.tokens)
-        begin = self.n_keep
-        behind = self.cells.tokens[begin + self.composite.n_cells :]
-        return [*self.cells.tokens[:begin], *self.dropped, *behind]
-
-    @property
-    def n_missing(self) -> int:
-        """Cells fewer than the text has tokens."""
-        return len(self.dropped) - self.composite.n_cells
+        return self.middle.whole_text(self.cells.tokens)
 
     @property
     def largest(self) -> int:
@@ -113,10 +102,6 @@ class Window:
     def is_endless(self) -> bool:
         """Whether it makes room by itself when it is full."""
         return self._backend.plan.is_endless
-
-    @property
-    def _discard(self) -> int:
-        return (self.largest - self.n_keep) // DISCARDED_SHARE
 
     def step_for(self, n_tokens: int) -> int:
         """The smallest step that holds ``n_tokens``, or the largest."""
@@ -155,16 +140,18 @@ class Window:
         Yields:
             Where the batch begins and ends in ``ids``.
         """
-        started = time.monotonic()
         begin, n = 0, len(ids)
+        meter = Meter(on_progress, n)
         while begin < n:
+            # For one token: the text is as long as it is, not as long as it will be.
             self.admit(1)
             end = min(n, begin + min(self.room, scored or n))
+            # Scored text has the logits of every token, so that none is decoded again for them.
             end -= self.comes_alone(n - begin, end - begin) and not scored
             outputs: Outputs = "all" if scored else "last" if end == n else "none"
             self.cells.decode(ids[begin:end], outputs)
             yield begin, end
-            report(on_progress, end, n, started)
+            meter.tell(end)
             begin = end
 
     @property
@@ -172,8 +159,8 @@ class Window:
         """Tokens that the next batch may take, where one at least was admitted."""
         n = self.n_tokens
         limits = [self.cells.n_batch, self.cells.n_ctx - n]
-        if self.far is not None:
-            limits.append(self.far.stage(n + 1).n_tokens - n)
+        if (lasts := self.placing.lasts(n + 1)) is not None:
+            limits.append(lasts - n)
         return min(limits)
 
     def comes_alone(self, n_pending: int, n_batch: int) -> bool:
@@ -204,7 +191,7 @@ class Window:
         if n_tokens > self.cells.n_ctx:
             self._make_room()
             n_tokens = self.n_tokens + n_more
-        self.group(self.groups_of(n_tokens))
+        self.group(self.placing.groups_of(n_tokens))
 
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens, where they would stand had there been no others.
@@ -212,57 +199,35 @@ class Window:
         What the cache could not keep of them is prefilled again. So are those that stand in
         composite cells, where each head has kept others.
         """
-        sinks, whole = self.n_keep, self.n_keep + self.composite.n_cells
-        if sinks < n < whole:
-            self._read_again(self.text_ids[:n])
+        middle, whole = self.middle, self.middle.end
+        if middle.n_keep < n < whole:
+            self.read_again(self.text_ids[:n])
             return
-        if self.dropped and n <= self.n_keep:
-            del self.dropped[:]
-            self.composite = Composite()
+        if n <= middle.n_keep:
+            middle.clear()
         if self.n_exact is not None and n <= self.n_exact:
             self.n_exact = None
         if n >= self.n_tokens:
             return
-        kept = self._text_of(self.cells.tokens[:n])
+        kept = middle.text_of(self.cells.tokens[:n])
         self.cells.cut(n)
-        if self.n_tokens < whole and self.composite.n_cells:
+        # A cache that forgets was cut to less: and a part of the composite cells says nothing.
+        if self.n_tokens < whole and middle.composite.n_cells:
             self.cells.cut(0)
             self.clear()
-        left, missing = self.n_tokens, self.n_missing if self.composite.n_cells else 0
+        left, missing = self.n_tokens, middle.n_missing if middle.composite.n_cells else 0
         self.prefilled_again += len(kept) - left - missing
         if not left:
             self.groups = ()
-        self.group(self.groups_of(left))
+        self.group(self.placing.groups_of(left))
         self.feed(kept[left + missing :])
 
-    def end_whole(self) -> None:
-        """Before something is predicted: where the text ends in composite cells, read it again.
-
-        No token stands there that could be decoded once more, for what follows it.
-
-        Raises:
-            ContextOverflowError: it is longer than the largest window, which makes no room by
-                itself; nothing changed.
-        """
-        if not self.n_tokens or self.cells.tokens[-1] != NO_TOKEN:
-            return
-        text = self.text_ids
-        if len(text) > self.largest and not self.is_endless:
-            raise ContextOverflowError(
-                f"the text was cut where its compressed part ends: to predict what follows, its "
-                f"{len(text)} tokens must be read again, and do not fit the window of "
-                f"{self.largest}; feed() one token at least first",
-                needed=len(text),
-                available=self.largest,
-                n_ctx=self.cells.n_ctx,
-            )
-        self._read_again(text)
-
-    def _read_again(self, text: list[int]) -> None:
+    def read_again(self, text: list[int]) -> None:
         """Be of a text that begins as the one here, which is prefilled from the sinks on."""
-        self.truncate(self.n_keep)
-        self.prefilled_again += len(text) - self.n_keep
-        self.feed(text[self.n_keep :])
+        n_keep = self.middle.n_keep
+        self.truncate(n_keep)
+        self.prefilled_again += len(text) - n_keep
+        self.feed(text[n_keep:])
 
     # Changes
 
@@ -326,8 +291,8 @@ class Window:
                 n_ctx=self.largest,
             )
         # Once tokens slid out, what stands behind the sinks is no longer the text's beginning.
-        if not self.dropped:
-            self.n_keep = max(self._backend.plan.n_keep, n_tokens)
+        if not self.middle:
+            self.middle.n_keep = max(self._backend.plan.n_keep, n_tokens)
 
     def grow_for(self, n_tokens: int, on_progress: ProgressCallback | None = None) -> None:
         """Hold ``n_tokens``, or be as large as it gets."""
@@ -364,7 +329,7 @@ class Window:
             ContextOverflowError: there are not so many tokens to drop.
         """
         n = self.n_tokens
-        n_keep = min(self.n_keep, n)
+        middle, n_keep = self.middle, min(self.middle.n_keep, n)
         if not 0 < n_discard <= n - n_keep:
             raise ContextOverflowError(
                 f"{n_discard} tokens cannot slide out: {n - n_keep} stand behind the {n_keep} "
@@ -373,35 +338,22 @@ class Window:
                 available=n - n_keep,
                 n_ctx=self.cells.n_ctx,
             )
-        composite = self.composite
+        composite = middle.composite  # a second prefill, where keys cannot move, would forget it
         gone = self.cells.tokens[n_keep + composite.n_cells : n_keep + n_discard]
         kept = np.r_[0:n_keep, n_keep + n_discard : n]
-        self._arrange(kept, self.groups_of(len(kept)))
-        self.dropped.extend(gone)
-        self.composite = composite.without_first(n_discard)
+        self._arrange(kept, self.placing.groups_of(len(kept)))
+        middle.lose(gone, composite.without_first(n_discard))
 
     def _make_room(self) -> None:
         """Be less than full."""
         n = self.n_tokens
         n_recent = self.largest // RECENT_SHARE
-        n_thinned = (n - self.n_keep - n_recent) // THINNED_SHARE
+        n_thinned = (n - self.middle.n_keep - n_recent) // THINNED_SHARE
         if self._backend.plan.compresses and n_thinned > 0:
             compress_text(self, self._rearranger, n - n_thinned, n_recent=n_recent)
+        # Nothing is left to thin, or all of it is shielded; one token must find room all the same.
         if self.n_tokens == n:
-            self.slide(max(1, self._discard))
-
-    def _text_of(self, tokens: list[int]) -> list[int]:
-        """What cells with these tokens stand for; composite ones only all together."""
-        begin, n_cells = self.n_keep, self.composite.n_cells
-        if not n_cells:
-            return tokens
-        if tokens[begin : begin + n_cells] == [NO_TOKEN] * n_cells:
-            return [*tokens[:begin], *self.dropped, *tokens[begin + n_cells :]]
-        return [token for token in tokens if token != NO_TOKEN]
-
-    def groups_of(self, n_tokens: int) -> Groups:
-        """The groups of Self-Extend for so many tokens; none without it."""
-        return self.far.stage(n_tokens).groups if self.far is not None else ()
+            self.slide(max(1, (self.largest - self.middle.n_keep) // DISCARDED_SHARE))
 
     def stays(self, n_kept: int, n_tokens: int) -> bool:
         """Whether a text that is cut back and then grows keeps the cells that it is left.
@@ -415,18 +367,7 @@ class Window:
         """
         if n_tokens > self.largest:
             return False
-        return self.groups == self.groups_of(n_kept) == self.groups_of(n_tokens)
-
-    def positions(self, n_tokens: int, groups: Groups) -> NDArray[np.int32]:
-        """Where keys stand under these groups, the last one's at its index: int32[n_tokens].
-
-        RoPE knows distances only. So it is the old text that moves up to the new, and new keys and
-        queries stand where llama.cpp puts them, in layers that know nothing of groups as well.
-        """
-        if self.far is None:
-            return np.arange(n_tokens, dtype=np.int32)
-        moved_up = n_tokens - self.far.end(n_tokens, groups)
-        return self.far.positions(n_tokens, groups) + np.int32(moved_up)
+        return self.groups == self.placing.groups_of(n_kept) == self.placing.groups_of(n_tokens)
 
     def _arrange(
         self,
@@ -439,25 +380,17 @@ class Window:
         """Keep some tokens, under these groups and in this window; time it."""
         started = time.monotonic()
         rope = self._rope_at(n_ctx) if n_ctx else self.cells.rope
-        text = self._text_of([self.cells.tokens[i] for i in kept])
-        positions = self.positions(len(kept), groups)
+        text = self.middle.text_of([self.cells.tokens[i] for i in kept])
+        positions = self.placing.positions(len(kept), groups)
         reason = self._rearranger.rearrange(kept, positions, n_ctx=n_ctx, rope=rope)
         self.groups = groups
         if reason is not None:
             # The cache is empty now, and as large as was asked for. Feeding the tokens from the
             # first brings the groups back, each where a text of that length has it.
             self.groups = ()
-            if self.composite.n_cells:
+            if self.middle.composite.n_cells:
                 self.clear()
             self.prefilled_again += len(text)
             self.fallback = f"the window changed by a second prefill: {reason}"
             self.feed(text, on_progress)
         self.rescale_s += time.monotonic() - started
-
-
-def report(callback: ProgressCallback | None, done: int, total: int, started: float) -> None:
-    """Tell a callback how far a prefill is."""
-    if callback is not None:
-        callback(
-            Progress(done_tokens=done, total_tokens=total, elapsed_s=time.monotonic() - started)
-        )

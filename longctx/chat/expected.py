@@ -117,7 +117,7 @@ def expect_answer(
         else partial(Hearing, style, callable_tools, head, frozenset(used), many=many)
     )
     if not many:  # the grammar has room for one then
-        style = replace(style, calls=replace(style.calls, many=False))
+        style = style.with_one_call
     if style.is_closed(prompt):  # reasoning was closed for it: it shall not begin again
         style = replace(style, thinking=None)
     guide = _guide(template, style, head, offered, choice, required, schema, thinking_budget)
@@ -146,20 +146,21 @@ def _guide(
             closing = literal(f"\n{style.thinking[1].strip()}", template.partition)
             thought = {"closing": Grammar(f"start: {closing}\n"), "budget": budget}
     forced, speaks = schema, style.speaks
+    headed = style.headed or style.calls
     if required:  # of a call the schema says nothing
         tools = {name: offered[name] for name in required}
-        forced = call_grammar(style.calls, tools, template.partition, many=choice == "required")
+        forced = call_grammar(headed, tools, template.partition, many=choice == "required")
         speaks = ""
     elif offered and choice == "none":
         forced = schema or no_call_grammar(style.calls, template.partition)
     elif offered and schema is not None:
-        calls = call_grammar(style.calls, offered, template.partition)
+        calls = call_grammar(headed, offered, template.partition)
         says = speaks if style.thinking is not None else ""
         forced, speaks = calls_or(calls, schema, says, template.partition), ""
     if forced is not None:
         if style.thinking is None:
             return forced.start
-        mark = "" if head else style.thinking[0].strip()
+        mark = "" if head else style.thinking[0].rstrip()
         after = or_mark(
             forced,
             "",
@@ -171,9 +172,18 @@ def _guide(
         return partial(AnswerGuide, style=style, forced=first, after=after, head=head, **thought)
     if not offered:
         return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
-    calls = call_grammar(style.in_header or style.calls, offered, template.partition)
+    held, also = (
+        None if form is None else call_grammar(form.from_mark, offered, template.partition)
+        for form in (style.in_header or style.calls, style.also)
+    )
     return partial(
-        AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head, **thought
+        AnswerGuide,
+        style=style,
+        calls=held,
+        also=also,
+        names=tuple(offered),
+        head=head,
+        **thought,
     )
 
 

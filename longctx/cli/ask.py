@@ -11,6 +11,7 @@ from longctx.cli.files import STDIN, Named, named_files, read_stdin
 from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
+    ThinkingBudgetOption,
     ThinkingOption,
     Thoughts,
     errors,
@@ -65,6 +66,7 @@ def ask(
     ] = False,
     model: ModelOption = None,
     thinking: ThinkingOption = None,
+    thinking_budget: ThinkingBudgetOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
     ] = "auto",
@@ -149,6 +151,7 @@ def ask(
                 on_search=searching,
                 history=history if follow_up else None,
                 thinking=thinking,
+                thinking_budget=thinking_budget,
                 **conversation_options(llm.sampling_defaults, sampling),
             )
             answers.append(stream.answer if as_json else _told(stream, question, len(questions)))

@@ -35,7 +35,8 @@ class Asking:
     (``reserves_by_default``: because the model does so, and will more of a larger window), which
     goes to its end, or the budget's, unless ``max_tokens`` bounds it.
     ``sampling`` is how all of it is drawn, ``response_schema`` what the answer is held to,
-    ``thinking`` whether the model thinks before each call, and ``reasoning`` what it thought last.
+    ``thinking`` whether the model thinks before each call, ``thinking_budget`` how long at most,
+    and ``reasoning`` what it thought last.
     ``puts_off_answer`` lets :meth:`chat` raise :class:`AnswerPutOffError` in place of an answer
     (notes are taken). ``answered`` keeps what was answered before, ``read`` has what stood in any
     window, ``largest_blocks`` what stood in the fullest one, and ``largest_prompt`` its tokens.
@@ -54,6 +55,7 @@ class Asking:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     response_schema: Any = None
     thinking: bool | str | None = None
+    thinking_budget: int | None = None
     puts_off_answer: bool = False
     is_closed: bool = False
     reasoning: str = ""
@@ -153,6 +155,8 @@ class Asking:
         options["max_tokens"] = left if max_tokens is None else max_tokens
         if self.thinking is not None:  # a model that has no such option is not asked for it
             options["thinking"] = self.thinking
+        if self.thinking_budget is not None:
+            options["thinking_budget"] = self.thinking_budget
         if self.response_schema is not None and max_tokens is None:
             options["response_schema"] = self.response_schema
         return prompt, options
@@ -177,7 +181,8 @@ class Asking:
             max_tokens: of each answer.
         """
         # A batch takes no switches of the chat template.
-        one_by_one = len(conversations) == 1 or self.thinking is not None
+        thinks = self.thinking is not None or self.thinking_budget is not None
+        one_by_one = len(conversations) == 1 or thinks
         if one_by_one or not isinstance(self.llm, BatchChatModel):
             return [
                 self.chat(messages, of, max_tokens=max_tokens)

@@ -326,6 +326,7 @@ class DocumentQA:
             sampling=sampling,
             response_schema=None if schema is None else arguments.json_schema(schema),
             thinking=options.get("thinking"),
+            thinking_budget=options.get("thinking_budget"),
         )
         return Inquirer(
             holdings=holdings,

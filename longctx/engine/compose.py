@@ -79,7 +79,7 @@ class Composer:
         # Only now: reading opens a session, for which the pool may have to close another.
         session = pick()
         done = session.match(ids)
-        if session.window.dropped:  # what stands where in the prompt does not in the cache
+        if session.window.middle:  # what stands where in the prompt does not in the cache
             return Composed(prefilled_tokens=prefilled, attached_tokens=0)
         for key, (begin, end) in zip(keys, wanted, strict=True):
             if end - done < MIN_TOKENS:

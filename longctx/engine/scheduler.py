@@ -8,7 +8,6 @@ that nobody stands still behind it.
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
-from longctx.engine.drafting import Drafting
+from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.pool import SessionPool
 from longctx.engine.staging import Staging
 from longctx.engine.writing import Writing
@@ -28,12 +27,8 @@ logger = logging.getLogger("longctx")
 SLICE_TOKENS = 128
 """Of prompts in a batch while others are being answered: more would make these wait longer for
 each token, less would prefill more slowly (docs/benchmarks.md)."""
-TILE_ROWS = 64
-"""From so many rows of a batch on, flash attention on a CPU works in tiles of them, and each looks
-at every cell that any of its rows does (docs/engine.md)."""
 WORTH_WAITING = 64
 """Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
-Piece = tuple[Writing, Sequence[int]]
 
 
 class Scheduler:
@@ -55,7 +50,6 @@ class Scheduler:
         pool: SessionPool,
         staging: Staging,
     ) -> None:
-        self._backend = backend
         self._model = model
         self._tokens = tokens
         self._pool = pool
@@ -63,7 +57,7 @@ class Scheduler:
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
         self._ended_by: Exception | None = None
-        self._drafting = Drafting()
+        self._decoder = Decoder(backend)
         self._staged_later: set[Writing] = set()
 
     def __len__(self) -> int:
@@ -141,7 +135,7 @@ class Scheduler:
             if session is None:
                 return  # nobody overtakes who waits for room, or a long prompt would starve
             if not self._begin(writing, session):
-                return
+                return  # it waits for room now, as above
 
     def _begin(self, writing: Writing, session: Session) -> bool:
         """Let an answer go on in a session; whatever is wrong with it is told its reader.
@@ -204,12 +198,15 @@ class Scheduler:
             if session in prefilling or not self._staging.holds(session):
                 continue
             writing = next((w for w in self._active if w.session is session), None)
+            # One that is being answered brings room for its next tokens along; else it would be
+            # the first to make way where it comes to.
             try:
                 settled = self._pool.settle(session, writing.headroom if writing else 0)
             except BackendError as error:
                 settled = False
                 if writing is not None:
                     self._fail(writing, error)
+            # Nobody reads on in it, and the room here is for prompts.
             if not settled and (writing is None or writing not in self._active):
                 self._pool.drop(session)
 
@@ -221,10 +218,12 @@ class Scheduler:
         """
         self._staged_later = set()
         worth = [w for w in self._active if w.session and self._is_worth_staging(w, w.session)]
+        # The shortest are soon done; but if they always went first, the oldest might never go.
         for writing in sorted(worth, key=lambda w: (w is not worth[0], w.n_pending)):
             session = writing.session
             assert session is not None  # or it would not be worth it
             try:
+                # What becomes free is for the first that waits: no other may take it from under it.
                 enters = not self._staged_later and self._staging.enter(session, len(writing.ids))
             except BackendError:  # no memory for it, which is no reason to fail
                 logger.warning("prompts are prefilled in place", exc_info=True)
@@ -241,31 +240,18 @@ class Scheduler:
         """Give every answer in a context a token, and some prompts a slice of their prefill."""
         here = [writing for writing in self._active if _stands_in(writing, shared)]
         n_prefill = shared.context.n_batch  # nobody waits for a token: as fast as it goes
+        # Also those in other contexts wait, for the contexts take turns.
         if not all(writing.n_pending for writing in self._active):
             n_prefill = SLICE_TOKENS
-        for writings in self._batches(here):
+        for writings in self._decoder.batches(here):
             self._batch(shared, writings, n_prefill)
-
-    def _batches(self, here: Sequence[Writing]) -> list[list[Writing]]:
-        """Who shares a batch: all; but on a CPU, no prompt that makes tiles of it with those who
-        decode, for then each of them would look at the cells of all."""
-        decoding = [writing for writing in here if not writing.n_pending]
-        if not decoding or not self._backend.attends_on_cpu:
-            return [list(here)]
-        n_rows, apart = len(decoding), list[Writing]()
-        for writing in sorted(here, key=lambda w: w.n_pending):
-            if not writing.n_pending:
-                continue
-            n_rows += writing.n_pending
-            (decoding if n_rows < TILE_ROWS else apart).append(writing)
-        return [decoding, apart] if apart else [decoding]
 
     def _batch(self, shared: SharedContext, writings: Sequence[Writing], n_prefill: int) -> None:
         pieces: list[Piece] = []
         try:
             pieces = self._pieces(shared, writings, n_prefill)
             if pieces:
-                pieces = self._decode(shared, pieces)
+                pieces = self._decoder.decode(shared.context, pieces)
         except CacheFullError as error:
             # Where there are no pieces, a window found no place for the whole of its text.
             n_tokens = sum(len(ids) for _, ids in pieces) or shared.context.n_ctx
@@ -297,7 +283,9 @@ class Scheduler:
         here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
         prefilling = [w for w in here if w.n_pending and w not in self._staged_later]
-        draft = self._draft_length(shared, decoding)
+        # A draft's rows are work done on suspicion: none while a prompt or another context waits.
+        is_free = not any(w.n_pending or not _stands_in(w, shared) for w in self._active)
+        draft = self._decoder.draft_length(shared.context, decoding) if is_free else 0
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
         left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
@@ -327,58 +315,6 @@ class Scheduler:
             self._fail(writing, error)
             return None
         return (writing, writing.next_ids(limit)) if session.shared_context is shared else None
-
-    def _draft_length(self, shared: SharedContext, writings: Sequence[Writing]) -> int:
-        """Tokens that may be drafted for each answer of a batch; none where others wait for it."""
-        if not self._backend.holds_sequences:
-            return 0  # such a cache cannot take the wrong ones out again
-        # A draft's rows are work done on suspicion, while a prompt or another context waits.
-        if any(w.n_pending or not _stands_in(w, shared) for w in self._active):
-            return 0
-        foretold = [writing.look() for writing in writings]
-        return self._drafting.length(foretold, shared.context.n_outputs)
-
-    def _decode(self, shared: SharedContext, pieces: list[Piece]) -> list[Piece]:
-        """Decode a batch; what it was in the end, for nobody makes way for a draft."""
-        try:
-            self._decode_timed(shared, pieces)
-        except CacheFullError:
-            without = [(w, ids if w.n_pending else ids[:1]) for w, ids in pieces]
-            if without == pieces:
-                raise
-            pieces = without
-            self._decode_timed(shared, pieces)
-        return pieces
-
-    def _decode_timed(self, shared: SharedContext, pieces: Sequence[Piece]) -> None:
-        """Decode a batch; where it only decodes, note how long it took."""
-        if any(writing.n_pending for writing, _ in pieces):
-            self._decode_all(pieces)
-            return
-        n_rows = sum(len(ids) for _, ids in pieces)
-        threads = self._backend.decode_threads if n_rows == 1 else None
-        if threads is not None:
-            shared.context.set_threads(threads.current())
-        started = time.monotonic()
-        try:
-            self._decode_all(pieces)
-            shared.context.wait()
-        finally:
-            seconds = time.monotonic() - started
-            if threads is not None:
-                threads.record(seconds)
-                shared.context.set_threads(self._backend.n_threads)
-        self._drafting.record(n_rows, seconds)
-
-    @staticmethod
-    def _decode_all(pieces: Sequence[Piece]) -> None:
-        Session.decode_beside(
-            [
-                (writing.session, ids, 1 if writing.n_pending else len(ids))
-                for writing, ids in pieces
-                if writing.session is not None
-            ]
-        )
 
     def _make_cells(self, shared: SharedContext, n_tokens: int, error: CacheFullError) -> bool:
         """No cell is free: the answer that began last moves, or an idle session goes, or that

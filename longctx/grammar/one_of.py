@@ -1,4 +1,4 @@
-"""``oneOf`` whose alternatives are told apart: then it is an ``anyOf``, which a grammar can be."""
+"""``oneOf`` as ``anyOf``, which a grammar can be: each alternative without what others hold."""
 
 from __future__ import annotations
 
@@ -6,84 +6,94 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from longctx.grammar.schema_walk import Schema, resolve
+from longctx.errors import RequestError
+from longctx.grammar.schema_walk import Schema, rewrite
+from longctx.grammar.schema_without import MAX_PIECES, as_json, constants, target, types, without
 
-_MAX_HOPS = 64
-_TYPES = ("array", "boolean", "null", "number", "object", "string")
+_MAX_COPIES = 1_000
+_MAX_NARROWED = 16
+"""Alternatives that are compared with each other, property by property."""
 
 
-def told_apart(root: Schema, schema: Schema) -> Schema:
-    """A schema whose ``oneOf``, where no value can match two of its alternatives, is ``anyOf``.
+def told_apart(root: Schema) -> Schema:
+    """A schema in which each ``oneOf`` is an ``anyOf`` of alternatives that have nothing in common.
 
-    Alternatives differ in their type, or in a property that each of them gives other values. That
-    property is then required, as it is by what reads such an answer (pydantic's discriminator).
+    Where all differ in their type, or in a property that each gives other constants (pydantic's
+    discriminator, which is then required), they stay as they are. Else each is narrowed until no
+    other one holds a value of it: it does not have what another requires, or is below another's
+    bound. That may leave out values that are valid. Where it leaves out all, the ``oneOf`` stays.
 
-    Args:
-        root: the whole schema, for references.
-        schema: with its inner schemas already changed.
+    Alternatives that are changed stand under ``$defs``, each once: they may contain themselves.
+
+    Raises:
+        RequestError: all alternatives are the same.
     """
+    copies: dict[str, tuple[str, Schema]] = {}
+    taken = root.get("$defs", {})
+    if not isinstance(taken, Mapping):
+        return root
+
+    def placed(part: Any) -> Any:
+        text = json.dumps(part, sort_keys=True)
+        if text not in copies:
+            name = f"alternative-{len(copies) + 1}"
+            while name in taken:
+                name += "'"
+            copies[text] = (name, part)
+        return {"$ref": "#/$defs/" + copies[text][0]}
+
+    def change(schema: Schema) -> Schema:
+        changed = _apart(root, schema)
+        if changed is None:
+            return schema
+        parts = schema["oneOf"]
+        out = {key: value for key, value in schema.items() if key != "oneOf"}
+        return {**out, "anyOf": [part if part in parts else placed(part) for part in changed]}
+
+    ready: Schema = rewrite(root, change)
+    defs: Schema = {}
+    while len(defs) < min(len(copies), _MAX_COPIES):
+        name, part = list(copies.values())[len(defs)]
+        defs[name] = rewrite(part, change)
+    return {**ready, "$defs": {**ready.get("$defs", {}), **defs}} if defs else ready
+
+
+def _apart(root: Schema, schema: Schema) -> list[Any] | None:
+    """What takes the place of a schema's ``oneOf``; None where it stays."""
     parts = schema.get("oneOf")
     if not isinstance(parts, list) or not parts or "anyOf" in schema:
-        return schema
-    if len(parts) > 1:
-        targets = [_target(root, part) for part in parts]
-        if _differ([_types(target) for target in targets]):
-            changed = parts
-        elif name := _discriminator(targets):
-            pairs = zip(parts, targets, strict=True)
-            changed = [_requiring(part, target, name) for part, target in pairs]
-        else:
-            return schema
-    else:
+        return None
+    parts = [part for part in parts if part is not False] or [False]
+    targets = [target(root, part) for part in parts]
+    if len(parts) > 1 and all(each == targets[0] for each in targets):
+        raise RequestError(
+            "the JSON schema cannot be turned into a grammar: the alternatives of a 'oneOf' are "
+            "all the same, so nothing matches one alone; say anyOf, or leave all but one out"
+        )
+    if len(parts) == 1 or _differ([types(each) for each in targets]):
         changed = parts
-    out = {key: value for key, value in schema.items() if key != "oneOf"}
-    return {**out, "anyOf": changed}
-
-
-def _target(root: Schema, part: Any) -> Mapping[str, Any]:
-    """What a chain of bare references leads to."""
-    for _ in range(_MAX_HOPS):
-        if not (isinstance(part, Mapping) and isinstance(part.get("$ref"), str)):
-            break
-        part = resolve(root, part["$ref"])
-    return part if isinstance(part, Mapping) else {}
-
-
-def _types(schema: Mapping[str, Any]) -> frozenset[str]:
-    """The types that a value may have; whole numbers are numbers."""
-    found = schema.get("type")
-    if found is None and "const" in schema:
-        return frozenset({_type_of(schema["const"])})
-    if found is None and isinstance(schema.get("enum"), list):
-        return frozenset(map(_type_of, schema["enum"]))
-    names = [found] if isinstance(found, str) else found
-    if not isinstance(names, list) or not names:
-        return frozenset(_TYPES)
-    return frozenset("number" if name == "integer" else str(name) for name in names)
-
-
-def _type_of(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "object" if isinstance(value, Mapping) else "array"
+    elif name := _discriminator(targets):
+        pairs = zip(parts, targets, strict=True)
+        changed = [_requiring(part, each, name) for part, each in pairs]
+    else:
+        changed = _narrowed(root, targets)
+    return changed or None
 
 
 def _differ(kinds: Sequence[frozenset[str]]) -> bool:
     return sum(map(len, kinds)) == len(frozenset().union(*kinds))
 
 
-def _discriminator(targets: Sequence[Mapping[str, Any]]) -> str | None:
+def _discriminator(targets: Sequence[Any]) -> str | None:
     """A property that each alternative lists, with values that no other one has."""
-    if not all(
-        t.get("type") == "object" and isinstance(t.get("properties"), Mapping) for t in targets
-    ):
+    objects = [
+        each for each in targets if isinstance(each, Mapping) and each.get("type") == "object"
+    ]
+    listed = [found for each in objects if isinstance(found := each.get("properties"), Mapping)]
+    if len(listed) < len(targets):
         return None
-    for name in targets[0]["properties"]:
-        values = [_values(target["properties"].get(name)) for target in targets]
+    for name in listed[0]:
+        values = [_values(each.get(name)) for each in listed]
         if all(values) and _differ(values):
             return str(name)
     return None
@@ -91,19 +101,27 @@ def _discriminator(targets: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _values(schema: Any) -> frozenset[str]:
     """The constants that a property may be, as JSON; none where it may be anything."""
-    if not isinstance(schema, Mapping):
-        return frozenset()
-    if "const" in schema:
-        return frozenset({json.dumps(schema["const"], sort_keys=True)})
-    constants = schema.get("enum")
-    if not isinstance(constants, list | tuple):
-        return frozenset()
-    return frozenset(json.dumps(value, sort_keys=True) for value in constants)
+    found = constants(schema) if isinstance(schema, Mapping) else None
+    return frozenset(map(as_json, found or ()))
 
 
-def _requiring(part: Any, target: Mapping[str, Any], name: str) -> Any:
+def _requiring(part: Any, whole: Mapping[str, Any], name: str) -> Any:
     """An alternative that has a property, also where its schema leaves it out by default."""
-    required = target.get("required", [])
+    required = whole.get("required", [])
     if isinstance(required, list) and name in required:
         return part
-    return {**target, "required": [*(required if isinstance(required, list) else []), name]}
+    return {**whole, "required": [*(required if isinstance(required, list) else []), name]}
+
+
+def _narrowed(root: Schema, parts: Sequence[Any]) -> list[Any]:
+    """Pieces of the alternatives, each held by one alone; none where none is known."""
+    if len(parts) > _MAX_NARROWED:
+        return []
+    out: list[Any] = []
+    for i, part in enumerate(parts):
+        pieces = [part]
+        for other in (*parts[:i], *parts[i + 1 :]):
+            found = [each for piece in pieces for each in without(root, piece, other)]
+            pieces = found[:MAX_PIECES]
+        out += pieces
+    return out

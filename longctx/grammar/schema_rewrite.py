@@ -1,8 +1,8 @@
 """Writes JSON schemas so that llguidance takes them, and small models fill them well.
 
 Nothing here lets more through than the schema does. Less is let through in three places: an object
-that lists its properties gets no others, the alternatives of a ``oneOf`` have the property that
-tells them apart, and whole numbers are those of 64 bits.
+that lists its properties gets no others, the alternatives of a ``oneOf`` are narrowed until they
+have nothing in common, and whole numbers are those of 64 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any, TypeGuard
 
 from longctx.grammar.one_of import told_apart
 from longctx.grammar.patterns import without_lookahead
+from longctx.grammar.property_names import with_named_patterns
 from longctx.grammar.schema_walk import Schema, every, rewrite
+from longctx.grammar.schema_without import SAYS_NOTHING
 
 _FORMATS = frozenset(
     {
@@ -72,9 +74,11 @@ def rewritten(schema: Mapping[str, Any]) -> tuple[Schema, tuple[str, ...]]:
     """A schema as llguidance takes it, and what of it does not hold the answer, in sentences."""
     warnings: dict[str, None] = {}
     references = [s["$ref"] for s in every(schema) if isinstance(s.get("$ref"), str)]
-    ready = rewrite(schema, partial(_plain, warnings=warnings))
+    ready = rewrite(schema, dict)
     if not any("/oneOf/" in reference for reference in references):
-        ready = rewrite(ready, partial(told_apart, ready))
+        ready = told_apart(ready)
+    ready = rewrite(ready, partial(with_named_patterns, ready))
+    ready = rewrite(ready, partial(_plain, warnings=warnings))
     if not any(_is_joined(s) for s in every(ready)):
         ready = rewrite(ready, _closed)
     if not (isinstance(ready.get("$schema", ""), str) and _DRAFTS in ready.get("$schema", "")):
@@ -87,6 +91,9 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
     for key, value in _HOLDS_NOTHING:
         if key in schema and schema[key] == value and type(schema[key]) is type(value):
             del schema[key]
+    if "anyOf" in schema:  # llguidance merges them into each alternative, which no circle allows
+        for key in SAYS_NOTHING:
+            schema.pop(key, None)
     name = schema.get("format")
     if isinstance(name, str) and name not in _FORMATS:
         del schema["format"]

@@ -8,11 +8,13 @@ What a server says is as inert as a document: a name that is none is refused, ot
 The SDK is the extra ``mcp``, and is imported where a server is opened.
 """
 
+from longctx.mcp.asked import Ask, ServerQuestion
 from longctx.mcp.changes import Followed
 from longctx.mcp.remote import Refused, RemotePrompt, RemoteResource, RemoteTool
 from longctx.mcp.server import McpServer, McpSettings
 
 __all__ = [
+    "Ask",
     "Followed",
     "McpServer",
     "McpSettings",
@@ -20,4 +22,5 @@ __all__ = [
     "RemotePrompt",
     "RemoteResource",
     "RemoteTool",
+    "ServerQuestion",
 ]

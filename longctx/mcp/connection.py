@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from longctx.closing import Closing
 from longctx.errors import BackendError, LongCtxError, RemoteError, ToolError
+from longctx.mcp.asked import Answers
 from longctx.mcp.changes import LISTS, Changes
 from longctx.mcp.remote import plain
 from longctx.mcp.transport import Address, Complaints, open_transport
@@ -62,6 +63,7 @@ class Connection(Closing):
         connect_timeout_s: of opening it.
         max_bytes: of one message over HTTP.
         changes: is told when the server's lists change, or may have; None does not follow them.
+        answers: what the server may ask; None is nothing.
 
     Raises:
         RemoteError: it cannot be opened.
@@ -77,6 +79,7 @@ class Connection(Closing):
         connect_timeout_s: float,
         max_bytes: int,
         changes: Changes | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self._address = address
         self._name = name
@@ -84,6 +87,7 @@ class Connection(Closing):
         self._connect_timeout_s = connect_timeout_s
         self._max_bytes = max_bytes
         self._changes = changes
+        self._answers = answers
         self._complaints = Complaints()
         self._lock = threading.RLock()
         self._closed = False
@@ -241,6 +245,7 @@ class Connection(Closing):
             transport,
             read_timeout_seconds=self._timeout_s,
             message_handler=None if changes is None else changes.hear,
+            **({} if self._answers is None else self._answers.callbacks),
         )
         with anyio.CancelScope(deadline=limit) as opening:
             async with client, anyio.create_task_group() as listening:

@@ -89,7 +89,7 @@ def remote_tool(found: Any) -> RemoteTool:
         raise UnfitError("it can only be called as a task, which is not supported")
     schema = found.input_schema
     _check_schema(schema)
-    parameters = _plain_tree(schema)
+    parameters = plain_tree(schema)
     parameters.setdefault("properties", {})
     description = " ".join(plain(found.description or found.title or "").split())
     hints = found.annotations
@@ -141,16 +141,17 @@ def _keys(node: Any) -> Iterable[str]:
             yield from _keys(value)
 
 
-def _plain_tree(node: Any) -> Any:
+def plain_tree(node: Any) -> Any:
+    """A schema whose texts are text."""
     if isinstance(node, str):
         return plain(node)
     if isinstance(node, list):
-        return [_plain_tree(value) for value in node]
+        return [plain_tree(value) for value in node]
     if not isinstance(node, Mapping):
         return node
     # As of our own tools: generated titles cost tokens and say nothing.
     return {
-        key: _plain_tree(value)
+        key: plain_tree(value)
         for key, value in node.items()
         if not (key in ("title", "$schema") and isinstance(value, str))
     }

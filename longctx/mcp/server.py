@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import PurePath
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from longctx import arguments
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, RequestError, ToolError
+from longctx.mcp.asked import IN_CALL, Answers, Ask, checked_roots
 from longctx.mcp.changes import Changes, Followed, ServerList
 from longctx.mcp.connection import Connection
 from longctx.mcp.remote import (
@@ -32,6 +33,7 @@ from longctx.mcp.remote import (
     words_of,
 )
 from longctx.mcp.transport import Address
+from longctx.protocols import ChatModel
 from longctx.types import Message
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class McpSettings(TypedDict, total=False):
     connect_timeout_s: float
     max_result_bytes: int
     follow: bool
+    roots: Sequence[str | Path]
+    sampling: ChatModel | None
 
 
 class McpServer(Closing):
@@ -76,6 +80,11 @@ class McpServer(Closing):
         max_result_bytes: a result that is longer is an error.
         follow: see what changes of its lists; False keeps its tools as they were when they were
             first read.
+        roots: folders that the server is told of when it asks where it may work.
+        sampling: a model that writes texts for the server when it asks for one, of 1,024 tokens
+            at most; None writes none.
+        ask: answers what the server asks the user in the middle of a call, and may wait; None has
+            nobody asked.
 
     Raises:
         RemoteError: it cannot be opened.
@@ -95,6 +104,9 @@ class McpServer(Closing):
         connect_timeout_s: float = 60.0,
         max_result_bytes: int = 1 << 20,
         follow: bool = True,
+        roots: Sequence[str | Path] = (),
+        sampling: ChatModel | None = None,
+        ask: Ask | None = None,
     ) -> None:
         text = arguments.words("an MCP server", command_or_url).strip()
         self.address = Address(
@@ -118,6 +130,7 @@ class McpServer(Closing):
             connect_timeout_s=arguments.seconds("connect_timeout_s", connect_timeout_s),
             max_bytes=2 * self.max_result_bytes,  # JSON has more than its text
             changes=self._changes if follow else None,
+            answers=Answers(self.name, checked_roots(roots), sampling, ask),
         )
 
     @property
@@ -149,6 +162,7 @@ class McpServer(Closing):
         *,
         on_progress: OnProgress | None = None,
         on_begin: Callable[[Callable[[], object]], object] | None = None,
+        caller: object = None,
     ) -> str:
         """Call a tool and put its result in words.
 
@@ -158,6 +172,7 @@ class McpServer(Closing):
             on_progress: told what the server tells: done, total and words. It is called in
                 another thread.
             on_begin: given what cancels the call, from any thread.
+            caller: given to ``ask`` with what the server asks in this call.
 
         Raises:
             ToolError: the tool failed, took too long, was cancelled, or said too much.
@@ -169,6 +184,7 @@ class McpServer(Closing):
                 on_progress(progress, total, plain(message or "", 200))
 
         async def ask(client: Client) -> Any:
+            IN_CALL.set(caller)
             return await client.call_tool(name, dict(arguments), progress_callback=told)
 
         result = self._connection.request(ask, on_begin)

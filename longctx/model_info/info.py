@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -18,6 +17,7 @@ from longctx.model_info.gguf_header import GgufHeader, read_header
 from longctx.model_info.keys import MAX_LAYERS, ArchitectureKeys
 from longctx.model_info.layers import Layer, n_layers, read_layers, sliding_window
 from longctx.model_info.norms import hash_norms
+from longctx.model_info.rope_scaling import RopeScaling, read_rope_scaling
 from longctx.model_info.sampling import read_sampling
 from longctx.model_info.scaling_support import ScalingSupport, judge_scaling
 from longctx.model_info.shards import read_shards
@@ -25,26 +25,6 @@ from longctx.model_info.tables import format_bytes, format_table
 from longctx.model_info.turning import still_pairs, turning_obstacle
 from longctx.model_info.weights import WeightsLayout
 from longctx.types import Frozen
-
-
-class RopeScaling(Frozen):
-    """What the file already applies to its RoPE; ours composes with it.
-
-    ``factor`` is s as the model was trained (1 where only ``frequency_factors`` say it),
-    ``original_ctx`` the window in tokens before that, where the file names it. ``attn_factor``
-    and the YaRN betas are None where the file leaves llama.cpp's defaults.
-    """
-
-    type: Literal["linear", "yarn", "longrope", "frequency-factors"]
-    factor: float = 1.0
-    original_ctx: int | None = None
-    attn_factor: float | None = None
-    beta_fast: float | None = None
-    beta_slow: float | None = None
-
-    def __str__(self) -> str:
-        text = self.type + (f" x{self.factor:g}" if self.factor != 1 else "")
-        return text + (f" from {self.original_ctx:,} tokens" if self.original_ctx else "")
 
 
 class ModelInfo(Frozen):
@@ -292,7 +272,7 @@ def _describe(headers: tuple[GgufHeader, ...], keys: ArchitectureKeys) -> ModelI
         n_vocab=header.array_lengths.get("tokenizer.ggml.tokens", keys.integer("vocab_size", 0)),
         rope_freq_base=_freq_base(keys),
         rope_type=rope_type,
-        rope_scaling=_rope_scaling(keys),
+        rope_scaling=read_rope_scaling(keys),
         frequency_factors=header.read_f32("rope_freqs.weight"),
         frequency_factors_short=header.read_f32("rope_factors_short.weight"),
         frequency_factors_long=header.read_f32("rope_factors_long.weight"),
@@ -348,37 +328,6 @@ def _n_rot(keys: ArchitectureKeys, head_dim: int) -> int:
             "impossible: it is damaged. Download it again"
         )
     return n_rot
-
-
-def _rope_scaling(keys: ArchitectureKeys) -> RopeScaling | None:
-    kind = keys.text("rope.scaling.type", "linear")
-    if kind not in ("none", "linear", "yarn", "longrope"):
-        raise ModelFileError(
-            f"{keys.header.path} names a RoPE scaling {kind[:60]!r}; llama.cpp knows none, linear, "
-            "yarn and longrope, and aborts over others. Convert the model again"
-        )
-    factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 0.0))
-    factors = {name for name in keys.header.tensors if name.startswith("rope_f")}
-    if kind == "none" or (kind == "linear" and factor in (0.0, 1.0)):
-        if not factors:
-            return None
-        kind = "frequency-factors"
-    if not 0 <= factor < 1e6:
-        raise ModelFileError(
-            f"{keys.header.path} scales its RoPE by {factor:g}: it is damaged. Download it again"
-        )
-    return RopeScaling(
-        type=kind,  # type: ignore[arg-type]  # checked above
-        factor=1.0 if kind == "frequency-factors" else factor or 1.0,
-        original_ctx=keys.integer("rope.scaling.original_context_length", 0) or None,
-        attn_factor=_optional(keys, "rope.scaling.attn_factor"),
-        beta_fast=_optional(keys, "rope.scaling.yarn_beta_fast"),
-        beta_slow=_optional(keys, "rope.scaling.yarn_beta_slow"),
-    )
-
-
-def _optional(keys: ArchitectureKeys, key: str) -> float | None:
-    return keys.number(key, 0.0) if key in keys else None
 
 
 def _freq_base(keys: ArchitectureKeys) -> float:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from typing_extensions import Unpack
 
 from longctx import arguments
-from longctx.channel import Cancelled, Channel
 from longctx.closing import Closing
 from longctx.errors import BackendError, PlanError, RequestError
 from longctx.options import (
@@ -25,22 +23,19 @@ from longctx.options import (
 from longctx.progress import Meter
 from longctx.prompt import Prompt, tools_of
 from longctx.recent import Recent
-from longctx.remote.choice import check_choice
-from longctx.remote.connection import Connection, ServerEvents
+from longctx.remote.asking import Asking
+from longctx.remote.connection import Connection
 from longctx.remote.dialects import Counting, Dialect, dialect_of
 from longctx.remote.discovery import choose_window, find_model, is_count
-from longctx.remote.listening import Listening, hear
 from longctx.remote.prompt import RemotePrompt
 from longctx.remote.request import CHAT, TEXT, chat_request, text_request
 from longctx.remote.room import Room
-from longctx.remote.wire import StreamedAnswer, wire_messages, wire_tools
-from longctx.stream import AsyncStream, Event, Stream
+from longctx.remote.wire import wire_messages, wire_tools
+from longctx.stream import AsyncStream, Stream
 from longctx.types import (
-    Chunk,
     Completion,
     Messages,
     ToolSchema,
-    Usage,
     as_messages,
 )
 
@@ -117,6 +112,7 @@ class RemoteLLM(Closing):
         # What is less than the server's window is this side's to hold to, where it can count.
         is_part = told is not None and self.target_ctx < told and self._dialect.exact
         self._room = Room(self.target_ctx, reserve_output, is_part)
+        self._asking = Asking(self._connection, self._dialect, self.target_ctx)
         self._counts_first = is_part or not self._dialect.refuses_all
         # Ours may slide, and says so; agents then leave it to the window.
         own = entry.get("longctx")
@@ -327,12 +323,13 @@ class RemoteLLM(Closing):
                 template_options=options.get("template_options"),
             )
 
+        on_progress = options.get("on_progress")
         if self._counts_first:
             asked = count()
             self._room.bound(body, asked.n_tokens)
-            return self._ask(CHAT, body, lambda: asked.n_tokens, options)
+            return self._asking.ask(CHAT, body, lambda: asked.n_tokens, on_progress)
         self._room.bound(body, None)
-        return self._ask(CHAT, body, lambda: count().n_tokens, options)
+        return self._asking.ask(CHAT, body, lambda: count().n_tokens, on_progress)
 
     def generate(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Completion:
         """Continue plain text, or token ids of the server's model, without a chat template;
@@ -352,7 +349,7 @@ class RemoteLLM(Closing):
             return self.count(prompt) if isinstance(prompt, str) else len(prompt)
 
         self._room.bound(body, count() if self._counts_first else None)
-        return self._ask(TEXT, body, count, options)
+        return self._asking.ask(TEXT, body, count, options.get("on_progress"))
 
     async def achat(self, messages: Messages, **options: Unpack[ChatOptions]) -> Completion:
         """:meth:`chat`, in an event loop; cancelling it hangs up."""
@@ -374,52 +371,6 @@ class RemoteLLM(Closing):
             "seed": self._seed,
             **self._dialect.extra_fields,
         }
-
-    def _ask(
-        self, path: str, body: dict[str, Any], count: Callable[[], int], options: AnswerOptions
-    ) -> Stream:
-        events = self._connection.events(path, body)
-        channel = Listening(events.abort)
-        # A thread of its own, so that giving up never waits for a server that says nothing.
-        threading.Thread(
-            target=self._listen,
-            args=(events, path, body, count, channel),
-            name="longctx-remote",
-            daemon=True,
-        ).start()
-        return Stream(channel, options.get("on_progress"))
-
-    def _listen(
-        self,
-        events: ServerEvents,
-        path: str,
-        body: dict[str, Any],
-        count: Callable[[], int],
-        channel: Channel[Event],
-    ) -> None:
-        """Tell a reader what the server tells, to the end or until it gives up."""
-        try:
-            answer = hear(self._connection, events, path, body, channel)
-            usage = answer.usage or self._counted(count(), answer)
-            result = answer.completion(usage, self.target_ctx)
-            check_choice(result, body, self._connection.root)
-            channel.finish(Chunk(result=result))
-        except Cancelled:
-            pass
-        except BaseException as error:  # it is the reader's, whatever it is
-            channel.fail(error)
-
-    def _counted(self, n_prompt: int, answer: StreamedAnswer) -> Usage:
-        """Usage of a server that does not tell it."""
-        thought = answer.reasoning
-        n_thought = self._dialect.count_text(thought) if thought else 0
-        return Usage(
-            prompt_tokens=n_prompt,
-            prefilled_tokens=n_prompt,
-            completion_tokens=n_thought + self._dialect.count_text(answer.text),
-            reasoning_tokens=n_thought,
-            is_estimate=not self.counts_exactly,
-        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -96,6 +96,12 @@ class Rotation:
         """Dimensions of a head that are rotated."""
         return 2 * int(self.factors.shape[1])
 
+    @property
+    def turns(self) -> NDArray[np.bool_]:
+        """bool[n], whether a row is any other afterwards."""
+        turns: NDArray[np.bool_] = (self.factors != 1).any(axis=1)
+        return turns
+
     def __len__(self) -> int:
         return len(self.factors)
 

@@ -22,6 +22,7 @@ TEXT: tuple[Route, ...] = ("text",)
 COMPLETIONS = CHAT + TEXT
 RESPONSES: tuple[Route, ...] = ("responses",)
 MESSAGES: tuple[Route, ...] = ("messages",)
+THINKING = CHAT + RESPONSES
 OPENAI = COMPLETIONS + RESPONSES
 EVERY = OPENAI + MESSAGES
 
@@ -69,6 +70,10 @@ FIELDS = (
            "schemas; unknown members of a tool are ignored", CHAT),
     Fields(("reasoning_effort", "chat_template_kwargs"), "honoured", "as far as the chat template "
            "has a switch", CHAT),
+    Fields(("thinking_budget", "thinking_budget_tokens", "reasoning_budget",
+            "reasoning_budget_tokens"), "honoured", "tokens of reasoning, behind which it is "
+           "closed and the answer begins; -1 is no limit, and 0 is `reasoning_effort: none`",
+           THINKING),
     Fields(("reasoning_format",), "honoured", "`auto` and `deepseek`: thoughts are "
            "`reasoning_content`", CHAT),
     Fields(("modalities",), "honoured", '`["text"]`', CHAT),
@@ -139,7 +144,12 @@ def _refusal(why: str) -> Callable[[Any], Any]:
 
 def table() -> str:
     """The table, in Markdown."""
-    where = {COMPLETIONS: "", OPENAI: " (and responses)", EVERY: " (everywhere)"}
+    where = {
+        COMPLETIONS: "",
+        THINKING: " (chat and responses)",
+        OPENAI: " (and responses)",
+        EVERY: " (everywhere)",
+    }
     lines = ["| field | | |", "| --- | --- | --- |"]
     for row in FIELDS:
         names = ", ".join(f"`{name}`" for name in row.names)

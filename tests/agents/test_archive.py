@@ -21,12 +21,12 @@ from longctx import LongContextLLM
 from longctx.agents import Agent, ConversationStore, Recalled, ToolResult, policies, tool
 from longctx.agents.archive import Archive, text_of
 from longctx.agents.recall import NOTHING
-from longctx.agents.recalling import BACKGROUND
 from longctx.agents.saved import SavedAgent
 from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import transcripts, view_of
+from tests.support.thorough import thorough
 
 EXAMPLES = int(os.environ.get("LONGCTX_EXAMPLES", "60"))
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -163,7 +163,7 @@ def test_background_is_not_asked_about():
     (event,) = recalled(agent, "My badge number?")
     assert event.turns == (1,)
     said = llm.calls[-1].messages[-1].content
-    assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex(BACKGROUND)
+    assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex("<background>")
 
 
 def test_words_that_fill_the_window_stay_alone():
@@ -226,6 +226,7 @@ def test_a_tool_of_ones_own_called_recall_is_used():
 OK: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
 
 
+@thorough
 def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
     """18 of 20 at least are known; a tenth more is prefilled at most."""
     rng = random.Random(0)

@@ -6,17 +6,18 @@ positions, or computed at another scale, is a tenth and more away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 
-from longctx import Completion, LongContextLLM
+from longctx import Completion, LongContextLLM, RopeConfig
 from longctx.cache import Session
 from tests.cache.test_session import IDS, keys, opened
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.thorough import quick
 
 TEXT = topics["execmodel"]
 LENGTHS = (150, 385, 513, 777, 1025, 1500)
@@ -63,26 +64,37 @@ def cut_and_fed_again(session: Session, ids: list[int]) -> None:
         session.feed(ids[end:])
 
 
-@pytest.mark.parametrize("method", ["self-extend", "yarn", "ntk"])
+Fresh = dict[int, tuple[list[int], str, RopeConfig, np.ndarray, np.ndarray]]
+"""By length: tokens, method, RoPE, positions and logits of a text that came at once."""
+
+
+@pytest.fixture(scope="module", params=quick(["self-extend", "yarn", "ntk"], "self-extend"))
+def model(request: pytest.FixtureRequest) -> Iterator[tuple[LongContextLLM, Fresh]]:
+    """Of each method, with the texts as they are when they come at once."""
+    fresh: Fresh = {}
+    with LongContextLLM(TINY, 2048, method=request.param, reserve_output=64, n_threads=1) as llm:
+        for n in LENGTHS:
+            with llm.session() as session:
+                session.feed(llm.tokenize(TEXT)[:n])
+                what = (session.tokens, session.method, session.rope)
+                fresh[n] = (*what, session.positions.copy(), session.next_logits().copy())
+        yield llm, fresh
+
+
 @pytest.mark.parametrize(
     "way", [in_pieces, token_by_token, scored, cut_from_a_longer_one, cut_and_fed_again]
 )
-def test_logits_are_those_of_a_fresh_text(method: str, way: Way) -> None:
+def test_logits_are_those_of_a_fresh_text(model: tuple[LongContextLLM, Fresh], way: Way) -> None:
     """Positions and scale too, whatever the session has been through."""
-    differences = []
-    with LongContextLLM(TINY, 2048, method=method, reserve_output=64, n_threads=1) as llm:
-        text = llm.tokenize(TEXT)
-        for n in LENGTHS:
-            fresh, other = llm.session(), llm.session()
-            fresh.feed(text[:n])
-            way(other, text[:n])
-            difference = np.abs(fresh.next_logits() - other.next_logits()).max()
-            differences.append(float(difference))
-            assert other.tokens == fresh.tokens
-            assert (other.method, other.rope) == (fresh.method, fresh.rope)
-            np.testing.assert_array_equal(other.positions, fresh.positions)
-            fresh.close()
-            other.close()
+    llm, fresh = model
+    text, differences = llm.tokenize(TEXT), []
+    for n, (tokens, method, rope, positions, logits) in fresh.items():
+        with llm.session() as session:
+            way(session, text[:n])
+            differences.append(float(np.abs(logits - session.next_logits()).max()))
+            assert session.tokens == tokens
+            assert (session.method, session.rope) == (method, rope)
+            np.testing.assert_array_equal(session.positions, positions)
     assert np.median(differences) < TYPICAL, differences
     assert max(differences) < LARGEST, differences
 

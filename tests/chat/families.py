@@ -20,6 +20,7 @@ from longctx.grammar import TokenTable
 from longctx.tokens.special_tokens import SpecialTokens
 from tests.support.llama_cpp_chat_cases import ChatCase
 
+_LEFT_IN = "COMMON_REASONING_FORMAT_NONE"
 ASK = {"role": "user", "content": "Hey there!\nI am a new user."}
 
 
@@ -77,7 +78,7 @@ class Family:
         return called(read(text, self.style, PROBE_TOOLS)) == list(PROBED[:n]) if text else None
 
     def reads_case(self, case: ChatCase) -> tuple[bool, ReadAnswer]:
-        """Whether the calls that llama.cpp expects come back."""
+        """Whether the words, the reasoning and the calls that llama.cpp expects come back."""
         options = {"enable_thinking": bool(case.options.get("enable_thinking", True))}
         try:
             prompt = self.template.render([ASK], case.tools or None, options=options)
@@ -86,7 +87,20 @@ class Family:
         tools = {tool["function"]["name"]: tool["function"]["parameters"] for tool in case.tools}
         answer = read(case.text, self.style, tools, self.style.head(prompt))
         wanted = [(name, _loaded(arguments)) for name, arguments in case.calls]
-        return called(answer) == wanted, answer
+        is_right = called(answer) == wanted and self._same_words(case, answer, tools)
+        return is_right, answer
+
+    def _same_words(self, case: ChatCase, answer: ReadAnswer, tools: dict[str, Any]) -> bool:
+        """White space at the edges aside. Where llama.cpp is told to leave reasoning in the words,
+        it is read out of them; and what it counts of the mark to the reasoning is left out."""
+        words, reasoning = case.content, case.reasoning
+        if case.options.get("reasoning_format", _LEFT_IN) == _LEFT_IN and not reasoning:
+            again = read(words, self.style, tools)
+            words, reasoning = again.text, again.reasoning
+        if self.style.thinking is not None:
+            reasoning = reasoning.removeprefix(self.style.thinking[0].strip())
+        pairs = ((answer.text, words), (answer.reasoning, reasoning))
+        return all(mine.strip() == theirs.strip() for mine, theirs in pairs)
 
 
 def _loaded(text: str) -> Any:
@@ -100,13 +114,14 @@ def may_write(
     family: Family, model: Model, tokens: TokenTable, special: SpecialTokens, n: int
 ) -> bool | None:
     """Whether so many of its own calls are what the grammar lets through."""
-    text = family.rendered()[n - 1]
-    if not text or family.style.channels:
+    text, style = family.rendered()[n - 1], family.style
+    if not text:
         return None
-    shape = family.style.calls
+    shape = style.headed or style.in_header or style.calls
+    text = text.removesuffix("<|call|>")
     end = (shape.section_end if shape.section.strip() else shape.closing).strip()
     # Behind the last mark stands what ends the message.
-    text = text[: text.rindex(end) + len(end)] if end in text else text
+    text = text[: text.rindex(end) + len(end)] if end else text
     head = shape.section if shape.section.strip() else shape.opening
     text = head[: len(head) - len(head.lstrip())] + text.strip()
     grammar = call_grammar(shape, PROBE_TOOLS, special.partition)

@@ -46,20 +46,23 @@ def test_own_calls_may_be_written(
 
 
 def test_expected_outputs(families: dict[str, Family], llama_cpp_models: Path) -> None:
-    """Calls of llama.cpp's own cases are read as it reads them, and words never as calls.
+    """llama.cpp's own cases are read as it reads them, words and reasoning too, and words never as
+    calls.
 
-    Cut off calls it hands out as far as they came; here they are none.
+    Cut off calls it hands out as far as they came; here they are none. Two are read otherwise: of a
+    union of text and object it takes an object for text, and one end of a message is not special.
     """
     cases, left_out = read_cases(llama_cpp_models / CHAT_CASES)
     assert len(cases) > 3 * left_out
-    wrong, n = [], 0
+    wrong = []
     for case in cases:
         is_right, answer = families[case.template].reads_case(case)
-        if case.calls:
-            n += 1
-            if not (is_right or case.options.get("is_partial")):
-                wrong.append((case.template, case.line))
-        else:
-            assert not answer.calls, (case.template, case.line)
-    assert n >= 250
-    assert len(wrong) <= n * 0.01, wrong
+        if not (is_right or case.options.get("is_partial")):
+            wrong.append((case.template, case.line))
+        assert case.calls or not answer.calls, (case.template, case.line)
+    assert len(cases) >= 350
+    assert {name.removesuffix(".jinja") for name, _ in wrong} <= {
+        "MiniMax-M3",
+        "inclusionai-ling-3.0-flash",
+    }, wrong
+    assert len(wrong) <= 2, wrong

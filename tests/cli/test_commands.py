@@ -6,17 +6,32 @@ import json
 import re
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
+from longctx.cli import main
+
 
 def run(
-    *arguments: str, stdin: str = "", ok: bool = True, before: str = ""
+    *arguments: str, stdin: str = "", ok: bool = True, before: str = "", alone: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run `longctx` in a process of its own, perhaps with some Python before."""
+    """Run `longctx` with streams of its own; in a process of its own, too, perhaps with some Python
+    before."""
+    alone = alone or bool(before)
+    done = _in_a_process(before, arguments, stdin) if alone else _here(arguments, stdin)
+    if ok:
+        assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def _in_a_process(
+    before: str, arguments: tuple[str, ...], stdin: str
+) -> subprocess.CompletedProcess[str]:
     code = f"{before}import sys; from longctx.cli import main; main(sys.argv[1:])"
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         input=stdin,
         capture_output=True,
@@ -24,10 +39,29 @@ def run(
         timeout=300,
         check=False,
     )
-    if ok:
-        assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+
+
+def _here(arguments: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+    """A second is what Python and the library take to start; streams are what pipes would be."""
+    said = {"stdout": BytesIO(), "stderr": BytesIO()}
+    streams = {
+        name: TextIOWrapper(bytes_, "utf-8")
+        for name, bytes_ in {"stdin": BytesIO(stdin.encode()), **said}.items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        patch.setattr(sys, "argv", ["longctx", *arguments])
+        patch.setenv("COLUMNS", "80")  # and not those of the terminal that the tests run in
+        try:
+            main(list(arguments))
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    for name in said:
+        streams[name].flush()
+    texts = [bytes_.getvalue().decode() for bytes_ in said.values()]
+    return subprocess.CompletedProcess(arguments, status, *texts)
 
 
 def test_what_a_user_wrote_is_quoted_as_it_is() -> None:
@@ -106,8 +140,8 @@ def test_colours_respect_no_color(demo_gguf: Path, monkeypatch: pytest.MonkeyPat
     for refused, wanted in ((False, True), (True, False)):
         if refused:
             monkeypatch.setenv("NO_COLOR", "1")
-        assert bool(colour.search(run(*asked).stdout)) is wanted
-        failed = run("inspect", "no-such-file.gguf", ok=False).stderr
+        assert bool(colour.search(run(*asked, alone=True).stdout)) is wanted
+        failed = run("inspect", "no-such-file.gguf", ok=False, alone=True).stderr
         assert bool(colour.search(failed)) is wanted
         assert not (refused and colour.search(run("--help").stdout))
 

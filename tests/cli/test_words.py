@@ -13,7 +13,7 @@ from hypothesis import given, settings  # noqa: E402  # after what another syste
 from hypothesis import strategies as st  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from longctx.cli.chat.words import MarkdownWords  # noqa: E402
+from longctx.cli.chat.markdown_words import MarkdownWords  # noqa: E402
 
 BLOCKS = (
     "# A heading",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sentence_transformers import CrossEncoder
 
 from longctx.documents import DocumentQA
 from longctx.documents.absence import MIN_RELEVANCE
@@ -110,6 +109,8 @@ def test_any_reranker_orders_what_was_found(kind):
 
 def test_a_cross_encoder_of_sentence_transformers(tmp_path):
     """Given as a model, and as its folder: the same order."""
+    from sentence_transformers import CrossEncoder
+
     write_cross_encoder(tmp_path)
     model = CrossEncoder(str(tmp_path), device="cpu")
     by_model = rooms(reranker=model).search("code of room 3", limit=40)

@@ -25,9 +25,8 @@ from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
 from tests.engine.test_scheduler import ROOMS, asked
 from tests.models import TINY
+from tests.support.rounding import BATCH_NATS, agree
 
-ROUNDING = 0.3
-"""Nats by which a batch's size moves the logprobs of the small model in f16; seen: 0.05."""
 PROSE = topics["while"][:600]
 QUOTING = {
     "prose": f"{PROSE}\n\n{PROSE[:60]}",
@@ -41,17 +40,6 @@ def llm() -> Iterator[LongContextLLM]:
     """The small trained model, which quotes."""
     with LongContextLLM(TINY, 4096, reserve_output=16, n_threads=1) as model:
         yield model
-
-
-def agree(one: Completion, other: Completion) -> None:
-    """The same tokens, as likely; or the first that differs was as good as the other."""
-    for a, b in zip(one.logprobs, other.logprobs, strict=False):
-        if a.id != b.id:
-            assert abs(a.top[0].logprob - a.top[1].logprob) < ROUNDING
-            return
-        assert a.logprob == pytest.approx(b.logprob, abs=ROUNDING)
-    assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
-    assert one.usage.completion_tokens == other.usage.completion_tokens
 
 
 def both(llm: LongContextLLM, prompt: str, **options: Any) -> tuple[Completion, Completion]:
@@ -83,7 +71,7 @@ def test_a_batch_keeps_the_logits_that_are_asked_for() -> None:
             context.decode(ids[:end], 0)
             alone.append(context.logits().copy())
             context.remove(0)
-    np.testing.assert_allclose(np.concatenate(seen), np.concatenate(alone), atol=ROUNDING)
+    np.testing.assert_allclose(np.concatenate(seen), np.concatenate(alone), atol=BATCH_NATS)
     with pytest.raises(BackendError, match="8 tokens a batch, not 9"):
         context.decode_parts([Part(one, 0, 0, 5), Part([*other, 13], 0, 1, 4)])
     context.close()
@@ -169,7 +157,7 @@ def test_the_likelihoods_are_those_of_their_own_rows(llm: LongContextLLM) -> Non
     answered = [token.id for token in answer.logprobs]
     ids = [llm.engine.model.bos, *llm.tokenize(prompt), *answered]
     scored = -llm.score(ids)[-len(answer.logprobs) :]
-    assert [t.logprob for t in answer.logprobs] == pytest.approx(scored.tolist(), abs=ROUNDING)
+    assert [t.logprob for t in answer.logprobs] == pytest.approx(scored.tolist(), abs=BATCH_NATS)
 
 
 def test_a_stream_shows_the_same_pieces(llm: LongContextLLM) -> None:

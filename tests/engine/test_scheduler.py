@@ -17,6 +17,8 @@ from longctx.types import Progress
 from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.rounding import agree, coarser
+from tests.support.thorough import thorough
 
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
 PROSE = topics["while"]
@@ -134,6 +136,7 @@ def test_a_prompt_that_can_never_fit_disturbs_nobody(llm: LongContextLLM) -> Non
         assert len(stream.result.text) > 400
 
 
+@thorough
 def test_a_thousand_requests_at_once(llm: LongContextLLM) -> None:
     """All are answered, in the end, in the order of asking; every third gives up at once."""
     streams = [llm.stream_chat(asked(room, ""), max_tokens=2) for room in ROOMS for _ in range(250)]
@@ -191,8 +194,8 @@ def test_random_sessions_while_others_are_written(tiny_gguf: TinyGguf, seed: int
     random = np.random.default_rng(seed)
     with opened(tiny_gguf("llama", n_ctx_train=1024), 2048) as llm:
         prompts = ["the cat sat", "a dog", "the king ran to the hill", "on", "it saw", "the queen"]
-        alone = [llm.generate(prompt, max_tokens=80).text for prompt in prompts]
-        streams = [llm.stream(prompt, max_tokens=80) for prompt in prompts]
+        alone = [llm.generate(prompt, max_tokens=80, top_logprobs=2) for prompt in prompts]
+        streams = [llm.stream(prompt, max_tokens=80, top_logprobs=2) for prompt in prompts]
         sessions = [llm.session() for _ in range(3)]
         held: list[list[int]] = [[] for _ in sessions]
         for _ in range(60):
@@ -212,14 +215,15 @@ def test_random_sessions_while_others_are_written(tiny_gguf: TinyGguf, seed: int
             elif held[i]:
                 assert np.isfinite(sessions[i].next_nll([9, 10])).all()
             assert [list(session.tokens) for session in sessions] == held
-        assert [stream.result.text for stream in streams] == alone
+        for stream, answer in zip(streams, alone, strict=True):
+            agree(stream.result, answer, 0.05 * coarser())
         control = llm.session()
         for session, tokens in zip(sessions, held, strict=True):
             if tokens:
                 control.truncate(0)
                 control.feed(tokens)
                 np.testing.assert_allclose(
-                    session.next_nll(IDS[:3]), control.next_nll(IDS[:3]), atol=0.05
+                    session.next_nll(IDS[:3]), control.next_nll(IDS[:3]), atol=0.05 * coarser()
                 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,13 @@ def test_pages_that_cannot_be_written(tmp_path: Path, runs: list[EvaluationRun])
         write_report(tmp_path / "nowhere" / "report.html", runs)
     with pytest.raises(RequestError, match="no measurements"):
         write_report(tmp_path / "report.html", [])
+
+
+def test_nothing_measured_is_lost_where_longctx_is_no_package(
+    runs: list[EvaluationRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout on PYTHONPATH has no metadata; a run of hours failed when it was written."""
+    monkeypatch.setattr(metadata.MetadataPathFinder, "find_distributions", lambda *_, **__: ())
+    again = EvaluationRun.of(runs[0].results)
+    assert again.environment["longctx-sdk"] == "not installed"
+    assert "not installed" in again.model_dump_json()

@@ -13,6 +13,7 @@ from longctx.grammar import json_grammar
 from tests.grammar.acceptor import accepts
 from tests.models import TINY
 from tests.support.schema_suites import Case, json_schema_test_suite, llama_cpp_schemas
+from tests.support.thorough import thorough
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,9 @@ def _cases(load: Callable[[], list[Case]]) -> list[Case]:
         pytest.skip(f"the source archive cannot be had: {error}")
 
 
+@thorough
 def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
-    """Of what makes a grammar, most valid ones are, and others only where a warning says so."""
+    """Of what makes a grammar, most valid ones are, and others only by a format that is unknown."""
     n_grammars = n_good = 0
     for case in _cases(json_schema_test_suite):
         if not isinstance(case.schema, dict):
@@ -44,11 +46,12 @@ def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
         for value, valid in case.instances:
             passes = accepts(tiny, grammar, json.dumps(value, ensure_ascii=False))
             n_good += passes and valid
-            assert valid or not passes or grammar.warnings, (case.name, value)
+            assert valid or not passes or "format" in case.name, (case.name, value)
     assert n_grammars >= 205
     assert n_good >= 450
 
 
+@thorough
 def test_what_llama_cpp_turns_into_grammars(tiny: Model) -> None:
     """All but those that are no schemas."""
     refused = []

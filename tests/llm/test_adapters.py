@@ -19,7 +19,7 @@ from longctx import (
     export_plan,
     plan_context,
 )
-from longctx._native import Context, ContextParams, LoraAdapter, Model, captured_log
+from longctx._native import Context, ContextParams, LoraAdapter, Model, ModelParams, captured_log
 from longctx.model_info import ModelInfo, read_adapter
 from longctx.planner import estimate_memory
 from tests.cache.test_session import IDS, opened
@@ -27,6 +27,7 @@ from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 from tests.planner.test_memory import logged
 from tests.support.lora import Pair, write_f32, write_lora
+from tests.support.rounding import coarser
 
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
 N_EMBD, N_FF = 160, 416
@@ -82,7 +83,9 @@ def test_an_adapter_is_what_merged_weights_are(
         TINY, tmp_path / "merged.gguf", {name: by * (b @ a) for name, (a, b) in pairs.items()}
     )
     expected = scores(merged)
-    np.testing.assert_allclose(scores(plain, adapters=[(adapter, scale)]), expected, atol=0.01)
+    np.testing.assert_allclose(
+        scores(plain, adapters=[(adapter, scale)]), expected, atol=0.01 * coarser()
+    )
     assert np.abs(scores(plain) - expected).max() > 0.2
 
 
@@ -98,7 +101,7 @@ def test_two_adapters_add_up(plain: Path, tmp_path: Path) -> None:
     }
     merged = write_f32(TINY, tmp_path / "merged.gguf", added)
     both = scores(plain, adapters=[(one, 0.5), (two, 0.25)])
-    np.testing.assert_allclose(both, scores(merged), atol=0.01)
+    np.testing.assert_allclose(both, scores(merged), atol=0.01 * coarser())
 
 
 @pytest.mark.parametrize("method", ["ntk-by-parts", "self-extend"])
@@ -112,7 +115,7 @@ def test_grown_windows_have_it_too(plain: Path, tmp_path: Path, method: str) -> 
         scores(path, 900, 1024, method=method, adapters=adapters)
         for path, adapters in ((plain, [adapter]), (merged, []))
     )
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    np.testing.assert_allclose(found, expected, atol=0.02 * coarser())
 
 
 # What is refused
@@ -221,7 +224,7 @@ def test_the_memory_is_what_llama_cpp_takes(tiny_gguf: TinyGguf, tmp_path: Path)
     file = write_lora(tmp_path / "lora.gguf", pairs)
     adapter = read_adapter(file, 1.0, ModelInfo.from_gguf(path))
     with captured_log() as lines:
-        model = Model(path)
+        model = Model(path, params=ModelParams(devices=()))
         lora = LoraAdapter(model, file, 1.0)
     assert adapter.n_bytes == pytest.approx(logged(lines, "LoRA"), abs=0.01 * 2**20)
     with captured_log() as lines:

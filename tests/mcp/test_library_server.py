@@ -1,4 +1,4 @@
-"""``longctx mcp`` with the official client, and ``longctx chat --mcp``."""
+"""``longctx mcp`` with the official client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from longctx.documents import DocumentQA
 from longctx.mcp_server import library_server
 from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
-from tests.mcp.serving import command, free_port, listening, reaches
+from tests.mcp.serving import free_port, listening, reaches
 from tests.models import TINY
 
 mcp = pytest.importorskip("mcp")
@@ -106,15 +106,6 @@ def test_a_client_that_gives_up_frees_the_model() -> None:
         with listening(app.streamable_http_app(), free_port()) as url:
             asyncio.run(talk(url))
         assert qa.ask("Which?", max_tokens=4).text is not None
-
-
-def test_chat_calls_a_server() -> None:
-    """Its tools stand in the prompt, and what is left out is said."""
-    options = ("chat", str(TINY), "--target-ctx", "1024", "--max-tokens", "8")
-    done = run(*options, "--mcp", command("hostile", "brief"), stdin="Hello.\n/context\n")
-    tools = next(line for line in done.stdout.splitlines() if line.startswith("tools"))
-    assert int(tools.split()[1].replace(",", "")) > 100
-    assert r"'two\nlines' is left out" in done.stderr
 
 
 def test_a_library_is_named() -> None:

@@ -1,6 +1,7 @@
 """The reference servers and the inspector, as PyPI and npm carry them: ``make test-mcp``.
 
-Each is found on the PATH, or on that of ``LONGCTX_MCP_COMMANDS``; else the test is skipped.
+Each is found beside Python, where the development tools are, on the PATH, or on that of
+``LONGCTX_MCP_COMMANDS``; else the test is skipped.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from tests.models import TINY
 pytest.importorskip("mcp")
 MAIN = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 ROOT = Path(__file__).parents[2]
-WHERE = os.environ.get("LONGCTX_MCP_COMMANDS") or os.environ["PATH"]
+WHERE = os.environ.get("LONGCTX_MCP_COMMANDS") or os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 
 
 def found(command: str) -> str:

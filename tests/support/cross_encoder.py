@@ -5,10 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
-
 
 def write_cross_encoder(folder: Path, *, n_labels: int = 1, longest: int = 128) -> Path:
     """Write one that reads numbers up to 1,499 and a few words.
@@ -18,6 +14,11 @@ def write_cross_encoder(folder: Path, *, n_labels: int = 1, longest: int = 128) 
         n_labels: scores for each pair; one that ranks has one.
         longest: tokens that it reads.
     """
+    # Seconds that every process of the tests would pay while it collects them.
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(1500)), "code", "room"]
     tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -36,6 +36,8 @@ class AnswerFormat:
         speaks: the head of what is said.
         in_header: with channels, how a call goes on from whom a header is for; None where calls
             are markup in a message.
+        headed: with channels, calls with their headers, as they are written where one must come;
+            None where ``calls`` has them.
         also: another form that they may come in: the family's own, where the model was asked for
             another because its template knows no tools.
     """
@@ -48,7 +50,14 @@ class AnswerFormat:
     resumes: str = ""
     speaks: str = ""
     in_header: CallFormat | None = None
+    headed: CallFormat | None = None
     also: CallFormat | None = None
+
+    @property
+    def with_one_call(self) -> AnswerFormat:
+        """The same with room for one call in an answer."""
+        headed = None if self.headed is None else replace(self.headed, many=False)
+        return replace(self, calls=replace(self.calls, many=False), headed=headed)
 
     def head(self, prompt: str) -> str:
         """The mark of reasoning, or of a call, that a prompt ends with; the answer follows it."""
@@ -200,6 +209,9 @@ class AnswerReader(Reader):
         if (yield from feed.stands(opening)):  # the prompt had it already
             yield from feed.accept(opening)
             yield from feed.skip_space()
+        for spoken in self._style.wrapping:  # the prompt opened a thought, and the model speaks
+            if (yield from feed.stands(spoken)):
+                return
         mark = yield from feed.until([closing, *begins], self._think, hold_space=True)
         if mark in begins:
             space, start = feed.held, feed.at

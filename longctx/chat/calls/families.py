@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from longctx.chat.calls.answer_reader import AnswerFormat
 from longctx.chat.calls.format import (
     HEADER,
     HERMES,
+    NAME,
     NUMBER,
     CallFormat,
     NamedBody,
@@ -28,6 +30,14 @@ _ATEM = CallFormat(
     closing="\n</atem:invoke>",
     section="<atem:function_calls>",
     section_end="\n</atem:function_calls>",
+)
+_ATEM_HEADED = replace(
+    _ATEM,
+    opening=f" to={NAME}<|message|>{_ATEM.section}{_ATEM.opening}",
+    closing=f"{_ATEM.closing}{_ATEM.section_end}",
+    between="<|eom|><|start|>assistant",
+    section="",
+    section_end="",
 )
 _DEEPSEEK = CallFormat(
     NamedBody("\n```json\n"),
@@ -77,6 +87,7 @@ FIRST: tuple[Family, ...] = (
             heads=(" to=",),
             resumes="<|start|>assistant",
             speaks=" to=user<|message|>",
+            headed=_ATEM_HEADED,
         ),
     ),
     # Functionary 3.2: every part says whom it is for, words are for "all".

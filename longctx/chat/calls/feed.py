@@ -11,7 +11,7 @@ Wait: TypeAlias = Generator[None, None, T]
 """Yields whenever it needs more text; its value comes with ``yield from``."""
 
 _SPACE = re.compile(r"\s*")
-_BREAKS = re.compile(r"\s+|(?<=[>\]])(?=\[)|(?<=>)(?=<)|(?<=\])(?=</)")
+_BREAKS = re.compile(r"\s+|(?<=[>\]])(?=\[)|(?<=>)(?=<)|(?<=\])(?=</|```)")
 
 
 def parts_of(mark: str) -> list[str]:
@@ -96,6 +96,10 @@ class Feed:
             if found:
                 # Of two at one place the longer: "[TOOL_CALLS][" before "[TOOL_CALLS]".
                 end, mark = min(found, key=lambda pair: (pair[0], -len(pair[1])))
+                if not self.has_ended and self._may_be_longer(end, mark, marks):
+                    self.at = self._tell(end, tell, hold_space)
+                    yield
+                    continue
                 self._tell(end, tell, hold_space)
                 self.at = end
                 return mark
@@ -105,6 +109,11 @@ class Feed:
                 return None
             self.at = self._tell(self._sure(marks), tell, hold_space)
             yield
+
+    def _may_be_longer(self, at: int, mark: str, marks: Sequence[str]) -> bool:
+        """Whether all that is written from a mark on may still become a longer one."""
+        rest = self.text[at:]
+        return any(len(other) > len(mark) and other.startswith(rest) for other in marks)
 
     def _sure(self, marks: Sequence[str]) -> int:
         """Where the first tail that a mark may begin with stands."""

@@ -7,7 +7,7 @@ some, so a reader looks for a mark without it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from longctx.chat.calls.feed import parts_of
@@ -83,7 +83,7 @@ class BracesBody:
 
 Body: TypeAlias = ObjectBody | NamedBody | ParametersBody | PythonBody | BracesBody
 
-NUMBER, CALL_ID, KEY, HEADER = "\ue000", "\ue001", "\ue002", "\ue003"
+NUMBER, CALL_ID, KEY, HEADER, NAME = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
 """Placeholders inside marks: characters of the private use area, which no template writes."""
 
 
@@ -93,7 +93,7 @@ class CallFormat:
 
     Attributes:
         body: the name and the arguments of one.
-        opening: before each call.
+        opening: before each call; :data:`NAME` in it stands for the tool's name (Muse).
         closing: behind each.
         between: between two of them, beside their own marks.
         section: before the first; "" where calls stand by themselves.
@@ -108,6 +108,15 @@ class CallFormat:
     section: str = ""
     section_end: str = ""
     many: bool = True
+
+    @property
+    def from_mark(self) -> CallFormat:
+        """The same without white space before the first mark; between calls it stays."""
+        if self.section.strip():
+            return replace(self, section=self.section.lstrip())
+        opening = self.opening.lstrip()
+        space = self.opening[: len(self.opening) - len(opening)]
+        return replace(self, section="", opening=opening, between=self.between + space)
 
     @property
     def begins(self) -> tuple[str, ...]:

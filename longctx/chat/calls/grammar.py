@@ -13,6 +13,7 @@ from longctx.chat.calls.format import (
     CALL_ID,
     HEADER,
     KEY,
+    NAME,
     NUMBER,
     BracesBody,
     CallFormat,
@@ -188,8 +189,8 @@ class _Builder:
                 inner = f'{_quoted(name + "{")} {self._listed(pairs)} "}}"'
         shape = self._format
         rule = f"call_{i}"
-        closing = self._text(shape.closing)
-        self._rules.append(f"{rule}: {self._text(shape.opening)} {inner} {closing}".rstrip())
+        opening, closing = shape.opening.replace(NAME, name), self._text(shape.closing)
+        self._rules.append(f"{rule}: {self._text(opening)} {inner} {closing}".rstrip())
         return rule
 
     def _object(self, body: ObjectBody, name: str, parameters: Any) -> str:

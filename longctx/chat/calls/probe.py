@@ -73,7 +73,7 @@ def probe_answers(render: Render, source: str, *, text_arguments: bool) -> Answe
         return family
     shown = "".join(_try(render, [_ASK, message], True) for message in _thoughtful())
     style = AnswerFormat(thinking=thinking_of(source + shown))
-    style = replace(style, wrapping=_wrapping(render, style))
+    style = replace(style, wrapping=(*_wrapping(render, style), *_tag_of(style.thinking)))
     for answer in rendered_calls(render, text_arguments, style.wrapping):
         for calls in _derived(*answer):
             found = replace(style, calls=calls)
@@ -112,6 +112,12 @@ def _wrapping(render: Render, style: AnswerFormat) -> tuple[str, ...]:
     # Kimi K3 ends its marks with one of their own, which stands behind other words, too.
     joint = ["<|sep|>"] if any(mark.endswith("<|sep|>") for mark in marks) else []
     return (*marks, *_MARK.findall(after), *joint)
+
+
+def _tag_of(thinking: tuple[str, str] | None) -> tuple[str, ...]:
+    """The tag that a mark of reasoning has a word behind (Gemma 4); some write it once more."""
+    found = re.match(r"<\|?\w+\|?>(?=\w+$)", thinking[0]) if thinking else None
+    return (found[0],) if found else ()
 
 
 _MARK = re.compile(r"<\|?[\w/:.-]+\|?>(?:\w+<\|\w+\|>)?|\[/?[A-Z_]{3,}\]")

@@ -26,6 +26,7 @@ COMMANDS = (
     ChatCommand("/retry", "ask the last question again, in place of its answer"),
     ChatCommand("/undo", "take back the last question and its answer"),
     ChatCommand("/clear", "begin a new conversation"),
+    ChatCommand("/prompt", "say a prompt of an MCP server; alone, list them", "NAME key=value"),
     ChatCommand("/save", "write the conversation (JSON, and its KV cache beside it)", "FILE"),
     ChatCommand("/load", "go on with a conversation from a file", "FILE"),
     ChatCommand("/help", "this"),
@@ -45,7 +46,7 @@ def help_text(*, keys: bool) -> str:
     Args:
         keys: name the keys of the prompt, too.
     """
-    rows = [f"{f'{each.name} {each.argument}':<13}{each.text}" for each in COMMANDS]
+    rows = [f"{f'{each.name} {each.argument}':<24}{each.text}" for each in COMMANDS]
     return "\n".join([*rows, _KEYS] if keys else rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from longctx.cli.chat.server_question import answer_server
 from longctx.cli.chat.words import Words
 from longctx.cli.output import Thoughts, out, show_cost
 from longctx.cli.streams import inert
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def show_run(events: Iterable[Event], words: Words, ask: Callable[[str], str | None]) -> None:
-    """Print a run as it comes, and what it cost; ask for the calls that somebody must allow.
+    """Print a run as it comes, and what it cost; ask for the calls that somebody must allow, and
+    what servers want to know.
 
     Args:
         events: of the run.
         words: shows the model's text.
-        ask: asks for a call; None is what nobody said.
+        ask: asks the user; None is what nobody said.
     """
     thoughts = Thoughts()
     try:
@@ -38,6 +40,7 @@ def _show(event: Event, words: Words, thoughts: Thoughts, ask: Callable[[str], s
         Done,
         ReasoningDelta,
         Recalled,
+        ServerAsks,
         ServerChanged,
         TextDelta,
         ToolCall,
@@ -62,6 +65,8 @@ def _show(event: Event, words: Words, thoughts: Thoughts, ask: Callable[[str], s
         _note(f"→ {event.name} {event.arguments}")
     elif isinstance(event, ConfirmCall):
         _confirm(event, ask)
+    elif isinstance(event, ServerAsks):
+        answer_server(event, ask)
     elif isinstance(event, ToolProgress):
         of = f" of {event.total:g}" if event.total else ""
         _note(f"… {event.name}: {event.done:g}{of} {event.message}")

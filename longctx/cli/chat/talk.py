@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from longctx.cli.chat.commands import EXITS, command_of, help_text
 from longctx.cli.chat.run_shown import show_run
+from longctx.cli.chat.server_prompts import filled_in, listed
 from longctx.cli.chat.words import PlainWords, Words
 from longctx.cli.output import closed_after, errors, out, prefill_bar, print_json_line
+from longctx.cli.streams import inert
 from longctx.errors import LongCtxError, RequestError
 
 if TYPE_CHECKING:
-    from longctx.agents import Agent, ToolLike
+    from longctx.agents import Agent, McpTools, ToolLike
     from longctx.agents.conversation import Conversation
     from longctx.cli.chat.lines import Lines
     from longctx.protocols import ChatModel
@@ -106,6 +108,10 @@ class Talk:
         elif name == "/load" and argument:
             self._load(_file(argument))
             self._say(f"{len(self._agent.transcript)} messages from {argument}")
+        elif name == "/prompt" and argument:
+            self._say_prompt(argument, lines)
+        elif name == "/prompt":
+            self._say(inert(listed(self._servers)))
         elif name == "/clear":
             self._agent = self._new_agent()
             self._say("a new conversation")
@@ -121,6 +127,22 @@ class Talk:
         else:
             said = f"{name} {argument} is no command:\n{help_text(keys=lines.has_keys)}"
             errors.print(said, markup=False)
+
+    def _say_prompt(self, typed: str, lines: Lines) -> None:
+        *before, asked = filled_in(self._servers, typed)
+        said = self._agent.conversation.without_unfinished()
+        for message in before:
+            said = said.added(message)
+        if before:
+            self._agent.go_on(said.finish())
+        self._aside.print(inert(asked.content), markup=False, style="dim", soft_wrap=True)
+        self._ask(asked.content, lines)
+
+    @property
+    def _servers(self) -> list[McpTools]:
+        from longctx.agents import McpTools
+
+        return [each for each in self._tools if isinstance(each, McpTools)]
 
     def _say(self, text: str) -> None:
         self._aside.print(text, markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,17 @@ def _environment() -> dict[str, str]:
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "Python": platform.python_version(),
-        "longctx-sdk": version("longctx-sdk"),
-        "llama-cpp-python": version("llama-cpp-python"),
+        "longctx-sdk": _version("longctx-sdk"),
+        "llama-cpp-python": _version("llama-cpp-python"),
     }
+
+
+def _version(package: str) -> str:
+    """Of what is installed; a checkout beside a path is not, and nothing measured is lost by it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 class EvaluationRun(Frozen):

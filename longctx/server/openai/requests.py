@@ -17,11 +17,11 @@ from longctx.server.requests import (
     Request,
     Strict,
     Text,
+    ThinkingRequest,
     Tolerant,
     answer_schema,
     called,
     check_choice,
-    effort_of,
     function_choice,
     function_tool,
     given,
@@ -214,7 +214,7 @@ else:
     _KnownOfTexts = create_model("_KnownOfTexts", __base__=_Completion, **undeclared("text"))
 
 
-class ChatRequest(_KnownOfChats):
+class ChatRequest(_KnownOfChats, ThinkingRequest):
     """``POST /v1/chat/completions``."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
@@ -248,9 +248,12 @@ class ChatRequest(_KnownOfChats):
         ]
         return Asked(
             tuple(message.to_message() for message in self.messages),
-            self.options() | options | template_options(self.chat_template_kwargs),
+            self.options()
+            | options
+            | self.budget_options()
+            | template_options(self.chat_template_kwargs),
             model=self.model,
-            effort=effort_of(self.reasoning_effort, self.chat_template_kwargs),
+            effort=self.effort(self.reasoning_effort, self.chat_template_kwargs),
             stream=bool(self.stream),
             ignored=(*self.ignored("chat"), *unknown),
         )

@@ -9,6 +9,9 @@ from tests.server.live_server import LiveServer, serving
 from tests.server.page.doing import add, exported, say
 from tests.server.page.test_file_store import pdf, word
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 BAD_NAME = "<img src=x onerror='window.ran=true'>.html"
 BAD_PAGE = "<p>Read me</p><script>window.ran = true</script><img src=x onerror='window.ran=true'>"

@@ -1,0 +1,184 @@
+"""Alternatives of which an answer must match one alone, and names that are held to a pattern."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from longctx import RequestError
+from longctx._native import Model
+from longctx.grammar import json_grammar
+from tests.grammar.acceptor import accepts
+from tests.models import TINY
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[Model]:
+    """The small model's vocabulary."""
+    model = Model(TINY, vocab_only=True)
+    yield model
+    model.close()
+
+
+def _object(*required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*required]}
+
+
+BOOLEAN = {"type": "boolean"}
+ALTERNATIVES: list[Any] = [
+    True,
+    {"type": "number", "minimum": 3},
+    {"minimum": 5, "maximum": 8},
+    {"type": "integer", "exclusiveMaximum": 4},
+    {"type": ["string", "null"], "minLength": 2},
+    {"maxLength": 2},
+    {"enum": ["a", "abc", 3, 3.0, None]},
+    {"const": 7.0},
+    {"enum": [7, "x"]},
+    {"type": "array", "items": {"type": "integer"}, "maxItems": 1},
+    {"minItems": 2},
+    _object("a", a=BOOLEAN),
+    _object("b", b=BOOLEAN, a={"type": "null"}),
+    _object(a=BOOLEAN, c={"type": "integer"}),
+    {**_object(b=BOOLEAN), "additionalProperties": False},
+    _object("kind", kind={"const": "x"}, a=BOOLEAN),
+    _object(kind={"enum": ["y", "z"]}, a=BOOLEAN),
+    {"required": ["a", "b"]},
+    {"allOf": [{"minProperties": 2}, {"type": "object"}]},
+    {"anyOf": [{"type": "null"}, {"type": "array"}]},
+]
+VALUES: list[Any] = [
+    None, True, -1, 0, 3, 3.5, 4, 5, 7, 8, 8.5, 9, "", "a", "x", "ab", "abc", [], [1], [1, 2],
+    ["a"], {}, {"a": True}, {"a": None}, {"b": True}, {"a": True, "b": True},
+    {"b": True, "a": None}, {"kind": "x"}, {"kind": "y"}, {"kind": "x", "a": True},
+    {"a": True, "c": 1}, {"c": 1},
+]  # fmt: skip
+TEXTS = [json.dumps(value) for value in VALUES]
+
+
+def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
+    """All pairs: what is taken as anyOf says so, and of the rest no value is let through twice."""
+    n_held = n_said = n_passed = 0
+    for pair in itertools.combinations(ALTERNATIVES, 2):
+        schema = {"oneOf": [*pair]}
+        try:
+            grammar = json_grammar(schema)
+        except RequestError:
+            continue
+        if grammar.warnings:
+            n_said += 1
+            continue
+        n_held += 1
+        validator = jsonschema_rs.validator_for(schema)
+        for value, text in zip(VALUES, TEXTS, strict=True):
+            if accepts(tiny, grammar, text):
+                n_passed += 1
+                assert validator.is_valid(value), (schema, text)
+    assert n_held >= 183, (n_held, n_said)
+    assert n_passed > 5 * n_held
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        (
+            {"oneOf": [_object("card", card=BOOLEAN), _object("iban", iban=BOOLEAN)]},
+            ['{"card": true}', '{"iban": true}'],
+            ["{}", '{"card": true, "iban": true}'],
+        ),
+        (
+            {**_object(a=BOOLEAN, b=BOOLEAN), "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            ['{"a": true}', '{"b": true}'],
+            ["{}", '{"a": true, "b": true}'],
+        ),
+        (
+            {"oneOf": [{"type": "integer"}, {"type": "string"}, {"const": 3}]},
+            ['"x"'],
+            ["3"],
+        ),
+        (
+            {
+                "$defs": {
+                    "add": _object("l", kind={"const": "+"}, l={"$ref": "#/$defs/e"}),
+                    "one": _object(kind={"const": "1"}),
+                    "e": {"oneOf": [{"$ref": "#/$defs/add"}, {"$ref": "#/$defs/one"}]},
+                },
+                "$ref": "#/$defs/e",
+            },
+            ['{"kind": "1"}', '{"kind": "+", "l": {"kind": "+", "l": {"kind": "1"}}}'],
+            ['{"kind": "+"}', '{"kind": "2"}', '{"kind": "+", "l": {"kind": "+"}}'],
+        ),
+        (
+            {"oneOf": [{"type": "integer", "maximum": 3}, {"type": "integer", "minimum": 2}]},
+            ["1", "4"],
+            ["2", "3"],
+        ),
+        ({"oneOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}]}, ['"a"', '"c"'], ['"b"']),
+        (
+            {"propertyNames": {"enum": ["a", "b.c"]}, "additionalProperties": BOOLEAN,
+             "type": "object"},
+            ["{}", '{"a": true}', '{"b.c": true}'],
+            ['{"c": true}', '{"bxc": true}', '{"a": 1}'],
+        ),
+        (
+            {"propertyNames": {"maxLength": 2, "minLength": 1}, "type": "object"},
+            ["{}", '{"a": true}', '{"\\n ": 1}'],
+            ['{"": true}', '{"abc": true}'],
+        ),
+        (
+            {
+                "$defs": {"k": {"pattern": "^x", "type": "string"}},
+                "propertyNames": {"$ref": "#/$defs/k"},
+                "type": "object",
+            },
+            ['{"xy": 1}'],
+            ['{"yx": 1}'],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_let_through(
+    tiny: Model, schema: dict[str, Any], good: list[str], bad: list[str]
+) -> None:
+    """Each alternative, and nothing that two of them hold."""
+    grammar = json_grammar(schema)
+    assert grammar.warnings == ()
+    validator = jsonschema_rs.validator_for(schema)
+    assert all(validator.is_valid(json.loads(text)) for text in good)
+    assert not any(validator.is_valid(json.loads(text)) for text in bad)
+    assert [text for text in good if not accepts(tiny, grammar, text)] == []
+    assert [text for text in bad if accepts(tiny, grammar, text)] == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        {"oneOf": [{"type": "string"}, {"type": "string", "format": "date"}]},
+        {"oneOf": [_object(bark=BOOLEAN), _object(hunts=BOOLEAN)]},
+        {"oneOf": [{"pattern": str(n), "type": "string"} for n in range(100)]},
+        {"$defs": {"x": {"oneOf": [{"allOf": [{"$ref": "#/$defs/x"}]}, {"minLength": 2}]}},
+         "oneOf": [{"$ref": "#/$defs/x"}, {"type": "string", "format": "date"}]},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_apart_is_said(schema: dict[str, Any]) -> None:
+    """It is taken as anyOf."""
+    try:
+        said = json_grammar(schema).warnings
+    except RequestError as error:
+        said = (str(error),)
+    assert said
+
+
+def test_malformed_alternatives_are_no_other_error() -> None:
+    """Names that are no text, bounds that are none, constants that are no JSON."""
+    for odd in ({"required": [["a"]]}, {"minLength": "2"}, {"type": [["x"]]}, 3, {"properties": 3}):
+        for other in ({"type": "object"}, {}, {"required": ["a"], "type": "object"}):
+            try:
+                json_grammar({"oneOf": [odd, other]})
+            except RequestError:
+                continue

@@ -1,0 +1,76 @@
+"""As servers asked before 2026: by requests of their own in the middle of a call; without the SDK.
+
+``twice``: it waits until two calls are under way.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+TRIP = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+REQUESTS = {
+    "book": ("elicitation/create", {"message": "Where to?", "requestedSchema": TRIP}),
+    "bad": ("elicitation/create", {"message": 7, "requestedSchema": []}),
+    "pay": (
+        "elicitation/create",
+        {"mode": "url", "message": "Pay.", "url": "https://x.example/pay", "elicitationId": "1"},
+    ),
+    "tools": (
+        "sampling/createMessage",
+        {
+            "messages": [{"role": "user", "content": {"type": "text", "text": "Hi"}}],
+            "maxTokens": 5,
+            "tools": [{"name": "t", "inputSchema": {"type": "object"}}],
+        },
+    ),
+}
+waiting: dict[str, int] = {}
+held: list[tuple[int, str]] = []
+
+
+def send(message: dict[str, Any]) -> None:
+    """Write one line."""
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
+
+
+def ask(number: int, name: str) -> None:
+    """Send the request that a tool needs."""
+    method, params = REQUESTS[name]
+    waiting[f"q{number}"] = number
+    send({"id": f"q{number}", "method": method, "params": params})
+
+
+def main() -> None:
+    """Answer until the end of the input."""
+    for line in sys.stdin:
+        message = json.loads(line)
+        number, method = message.get("id"), message.get("method")
+        if method is None:
+            said = message.get("result", message.get("error"))
+            result = {"content": [{"type": "text", "text": json.dumps(said)}]}
+            send({"id": waiting.pop(number), "result": result})
+        elif method == "initialize":
+            result = {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "older", "version": "1"},
+            }
+            send({"id": number, "result": result})
+        elif method == "tools/list":
+            schema = {"type": "object"}
+            tools = [{"name": name, "inputSchema": schema} for name in REQUESTS]
+            send({"id": number, "result": {"tools": tools}})
+        elif method == "tools/call":
+            held.append((number, message["params"]["name"]))
+            if "twice" not in sys.argv or len(held) == 2:
+                for each in held:
+                    ask(*each)
+                held.clear()
+        elif number is not None:
+            send({"id": number, "error": {"code": -32601, "message": "unknown"}})
+
+
+main()
