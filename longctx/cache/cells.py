@@ -146,6 +146,7 @@ class Cells:
             BackendError: llama.cpp refuses them; nothing was appended.
         """
         shared = pieces[0][0].shared
+        # Where each ends now: what to go back to if the batch fails.
         ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
         for cells, ids, _ in pieces:

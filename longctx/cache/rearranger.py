@@ -39,6 +39,13 @@ class Rearranger:
         """Why the cached keys cannot be moved to other positions; None if they can."""
         return self._rotator.obstacle(self._cells.rope, self._cells.rope, moves=True)
 
+    def attaching_obstacle(self, old_rope: RopeConfig) -> str | None:
+        """Why cells of another text cannot be put behind what is here; None if they can."""
+        reason = self._rotator.obstacle(old_rope, self._cells.rope, moves=True, relabels=True)
+        if reason is None and not self._cells.can_append:
+            reason = "its cache cannot hold a second sequence"
+        return reason
+
     def rearrange(
         self,
         kept: NDArray[np.intp],
@@ -67,6 +74,8 @@ class Rearranger:
         rope, n_ctx = rope or cells.rope, n_ctx or cells.n_ctx
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
+        # Two things may change: where a key is rotated to, and the position of its cell, which is
+        # its token's index. Dropping a token changes those of all cells behind it.
         moves = not np.array_equal(old_positions[kept], positions)
         relabels = len(kept) < len(old_positions)
         rotates = moves or rope != old_rope
@@ -166,11 +175,9 @@ class Rearranger:
             None; or why it cannot be done: then nothing was.
         """
         cells = self._cells
-        reason = self._rotator.obstacle(old_rope, cells.rope, moves=True, relabels=True)
+        reason = self.attaching_obstacle(old_rope)
         if reason is not None:
             return reason
-        if not cells.can_append:
-            return "its cache cannot hold a second sequence"
         first = cells.next_position
         positions = np.arange(first, first + len(tokens) - skip, dtype=np.int32)
         kept = np.arange(skip, len(tokens))

@@ -189,6 +189,8 @@ class KeyRotator:
             list(pool.map(rotate_layer, rotated))
 
     def _prove(self, old: RopeConfig, new: RopeConfig, moves: bool) -> str | None:
+        # A token alone attends to itself, whatever its position: all that two such states differ in
+        # is how their keys are rotated.
         positions = [_PROBE_POSITION, _PROBE_POSITION // 3 if moves else _PROBE_POSITION]
         rotated, wanted = self._lone_state(old, positions[0]), self._lone_state(new, positions[1])
         # Layers that slide have nothing to do with where the others' keys are moved to.

@@ -194,6 +194,7 @@ def _parse_cache(reader: _Reader, shape: StateShape) -> CacheLayout:
     cell_bytes = 4 * shape.cell_fields
     reader.skip(n_cells * cell_bytes, "cells")
     cells = _cells(reader.state, positions_offset, n_cells, shape)
+    # A state that was exported of one sequence names one with each cell, whoever shared it there.
     if not (cells[:, 1] == 1).all() or (cells[:, 0] < 0).any():
         raise reader.mismatch("a cell has no position or is not of one sequence")
     v_trans, n_layer = reader.take("<II", "layer count")

@@ -172,9 +172,18 @@ def _guide(
         return partial(AnswerGuide, style=style, forced=first, after=after, head=head, **thought)
     if not offered:
         return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
-    calls = call_grammar(style.in_header or style.calls, offered, template.partition)
+    held, also = (
+        None if form is None else call_grammar(form.from_mark, offered, template.partition)
+        for form in (style.in_header or style.calls, style.also)
+    )
     return partial(
-        AnswerGuide, style=style, calls=calls, names=tuple(offered), head=head, **thought
+        AnswerGuide,
+        style=style,
+        calls=held,
+        also=also,
+        names=tuple(offered),
+        head=head,
+        **thought,
     )
 
 

@@ -196,8 +196,8 @@ class _GenerationTag(Extension):
 
 class _Environment(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Lists that a template makes may grow (Kimi K2); each step of it counts."""
-        if attr == "append" and isinstance(obj, list):
+        """Lists that a template makes may grow, and be used up (Kimi K2); each step counts."""
+        if attr in ("append", "pop") and isinstance(obj, list):
             _not_in_a_turn()  # who else sees that list?
             return True
         return super().is_safe_attribute(obj, attr, value)

@@ -11,6 +11,7 @@ from longctx.cli.files import STDIN, Named, named_files, read_stdin
 from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
+    ThinkingBudgetOption,
     ThinkingOption,
     Thoughts,
     errors,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
+    from longctx.documents.sources import SourceOptions
 
 
 EncodingOption = Annotated[
@@ -65,6 +67,7 @@ def ask(
     ] = False,
     model: ModelOption = None,
     thinking: ThinkingOption = None,
+    thinking_budget: ThinkingBudgetOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
     ] = "auto",
@@ -91,6 +94,14 @@ def ask(
     max_tokens: MaxTokensOption = None,
     encoding: EncodingOption = None,
     password: PasswordOption = None,
+    compile_share: Annotated[
+        float | None,
+        typer.Option(
+            "--compile",
+            help="Keep this share of the documents' keys and values, such as 0.75; with "
+            "--cache-dir also for the next time.",
+        ),
+    ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
@@ -138,7 +149,10 @@ def ask(
             budget_tokens=budget,
             path=library,
         )
-        add_all(documents, list(named_files(files)), encoding=encoding, password=password)
+        add_all(
+            documents, list(named_files(files)),
+            encoding=encoding, password=password, compile_share=compile_share,
+        )  # fmt: skip
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -149,6 +163,7 @@ def ask(
                 on_search=searching,
                 history=history if follow_up else None,
                 thinking=thinking,
+                thinking_budget=thinking_budget,
                 **conversation_options(llm.sampling_defaults, sampling),
             )
             answers.append(stream.answer if as_json else _told(stream, question, len(questions)))
@@ -194,6 +209,7 @@ def add_all(
     *,
     encoding: str | None = None,
     password: str | None = None,
+    compile_share: float | None = None,
 ) -> None:
     """Take files in; one of several that cannot be read is left out, and said.
 
@@ -202,6 +218,7 @@ def add_all(
         files: and folders.
         encoding: of text files.
         password: of those that have one.
+        compile_share: of their keys and values, to keep; None is all.
     """
     from longctx.documents.reading.pdf_process import one_process
 
@@ -209,7 +226,8 @@ def add_all(
     with one_process():
         for named in files:
             try:
-                _add(documents, named, {"encoding": encoding, "password": password})
+                how: SourceOptions = {"encoding": encoding, "password": password}
+                _add(documents, named, {**how, "compile": compile_share})
             except (DocumentError, MissingExtraError) as error:
                 unread.append(error)
                 if len(unread) == len(files):
@@ -217,24 +235,25 @@ def add_all(
                 errors.print(f"skipped: {error}", markup=False)
 
 
-def _add(documents: DocumentQA, named: Named, how: dict[str, str | None]) -> None:
+def _add(documents: DocumentQA, named: Named, how: SourceOptions) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        added = (documents.update(read_stdin(how["encoding"]), doc_id=named.name or "stdin"),)
+        name = named.name or "stdin"
+        text = read_stdin(how.get("encoding"))
+        added = (documents.update(text, doc_id=name, compile=how.get("compile")),)
     elif named.is_folder:
-        loaded = documents.add_folder(named.path, **how)
+        loaded = documents.add_folder(
+            named.path,
+            encoding=how.get("encoding"),
+            password=how.get("password"),
+            compile=how.get("compile"),
+        )
         added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (
-            documents.update(
-                Path(named.path),
-                doc_id=named.name,
-                encoding=how["encoding"],
-                password=how["password"],
-            ),
-        )
+        options: SourceOptions = {**how, "doc_id": named.name}
+        added = (documents.update(Path(named.path), **options),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

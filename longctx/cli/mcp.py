@@ -10,7 +10,7 @@ import typer
 from longctx.cli.ask import EncodingOption, PasswordOption, add_all
 from longctx.cli.files import named_files
 from longctx.cli.opening import ModelOption, opens_model
-from longctx.cli.output import MaxTokensOption, ThinkingOption, errors
+from longctx.cli.output import MaxTokensOption, ThinkingBudgetOption, ThinkingOption, errors
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.listening import listening_on
 
@@ -26,6 +26,7 @@ def mcp(
     ] = None,
     model: ModelOption = None,
     thinking: ThinkingOption = None,
+    thinking_budget: ThinkingBudgetOption = None,
     strategy: Annotated[
         str, typer.Option(help="auto, whole, retrieve, map_reduce or refine.")
     ] = "auto",
@@ -75,7 +76,8 @@ def mcp(
             named = list(named_files(files or []))
             add_all(documents, named, encoding=encoding, password=password)
             options = conversation_options(llm.sampling_defaults, sampling)
-            options |= {"thinking": thinking, "max_tokens": max_tokens}
+            options |= {"thinking": thinking, "thinking_budget": thinking_budget}
+            options |= {"max_tokens": max_tokens}
             server = library_server(documents, options=options)
             n = len(documents.documents)
             if port is None:

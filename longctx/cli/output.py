@@ -35,6 +35,14 @@ ThinkingOption = Annotated[
         help="Whether the model thinks first. Default: as its chat template has it.",
     ),
 ]
+ThinkingBudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Tokens of reasoning, behind which the answer begins. Default: as many as the model "
+        "likes.",
+    ),
+]
 T = TypeVar("T")
 
 # What is said quotes paths and texts of the user's: :abc: in them is no emoji.

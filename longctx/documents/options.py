@@ -24,7 +24,8 @@ class AskOptions(SamplingOptions, total=False):
             that?") is understood by them, and searched for with the last two of them.
         instructions: how to answer, in plain words; by default those of the ``DocumentQA`` alone.
         response_schema: a JSON schema or pydantic model that the answer must satisfy.
-        thinking: as in :meth:`longctx.LongContextLLM.chat`; notes are thought over, too.
+        thinking, thinking_budget: as in :meth:`longctx.LongContextLLM.chat`; notes are thought
+            over, too.
         on_progress: called after each prefilled batch, with the tokens of all calls that are
             known to come.
         on_search: called while documents are embedded for a search, with their tokens.
@@ -37,6 +38,7 @@ class AskOptions(SamplingOptions, total=False):
     instructions: str | None
     response_schema: Any
     thinking: bool | str | None
+    thinking_budget: int | None
     on_progress: ProgressCallback | None
     on_search: ProgressCallback | None
 

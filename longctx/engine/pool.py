@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from longctx._native import CacheFullError
@@ -17,6 +17,7 @@ from longctx.engine.store import MIN_TOKENS, SnapshotStore
 from longctx.errors import BackendError, LongCtxError
 from longctx.files import touch
 from longctx.model_thread import ModelThread
+from longctx.prompt import CompressedSpan
 
 logger = logging.getLogger("longctx")
 
@@ -84,19 +85,28 @@ class SessionPool:
 
     # For answers
 
-    def pick(self, ids: Ids, n_more: int = 0, *, must: bool = False) -> Session | None:
+    def pick(
+        self,
+        ids: Ids,
+        n_more: int = 0,
+        *,
+        compressed: Sequence[CompressedSpan] = (),
+        must: bool = False,
+    ) -> Session | None:
         """Find or open the session in which a prompt needs the least prefill, and use it.
 
         Args:
             ids: the prompt.
             n_more: tokens of its answer to have cells for, besides.
+            compressed: its passages that shall stand compressed, and no others.
             must: open one even if memory must be taken that the plan did not foresee.
 
         Returns:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use  # nobody would ever end, and make way
-        session = self._saved_session(ids, n_more, must) or self._live_session(ids, n_more)
+        session = self._saved_session(ids, n_more, compressed, must)
+        session = session or self._live_session(ids, n_more, compressed)
         if session is None:
             if not self.make_place(len(ids) + n_more) and not must:
                 return None
@@ -104,7 +114,8 @@ class SessionPool:
         # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
         try:
-            if self._make_cells(session, session.shared(ids), len(ids) + n_more) or must:
+            shared = session.shared(ids, compressed)
+            if self._make_cells(session, shared, len(ids) + n_more) or must:
                 return session
         except BaseException:  # llama.cpp had no memory; it must not stay in use for that
             self.give_back(session)
@@ -201,16 +212,18 @@ class SessionPool:
         """Whether the plan's memory bears so much more, without anything making way for it."""
         return self._used_bytes() + n_bytes <= self._limit_bytes
 
-    def shared(self, ids: Ids) -> int:
+    def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] = ()) -> int:
         """Tokens of a prompt that some session has already."""
-        return max((session.shared(ids) for session in self._sessions), default=0)
+        return max((session.shared(ids, compressed) for session in self._sessions), default=0)
 
-    def _saved_session(self, ids: Ids, n_more: int, must: bool) -> Session | None:
+    def _saved_session(
+        self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan], must: bool
+    ) -> Session | None:
         """One from the folder that has much more of a prompt than any live one."""
         if self._store is None:
             return None
-        path, stored = self._store.best(ids)
-        if path is None or stored < self.shared(ids) + MIN_TOKENS:
+        path, stored = self._store.best(ids[: compressed[0].begin] if compressed else ids)
+        if path is None or stored < self.shared(ids, compressed) + MIN_TOKENS:
             return None
         if not self.make_place(len(ids) + n_more) and not must:
             return None
@@ -228,19 +241,21 @@ class SessionPool:
         self._saved[session] = session.n_tokens
         return session
 
-    def _live_session(self, ids: Ids, n_more: int) -> Session | None:
+    def _live_session(
+        self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan]
+    ) -> Session | None:
         """An idle session to go on in, or a copy of one that has more of a prompt in common; None
         where a new one would lose less."""
         idle = [session for session in self._sessions if session not in self._in_use]
-        own = max(idle, key=lambda s: s.shared(ids), default=None)
-        own_shared = own.shared(ids) if own is not None else 0
+        own = max(idle, key=lambda s: s.shared(ids, compressed), default=None)
+        own_shared = own.shared(ids, compressed) if own is not None else 0
         lost = own.n_tokens - own_shared if own is not None else 0
         source = max(
             (s for s in self._sessions if self._is_common(s)),
-            key=lambda s: s.shared(ids),
+            key=lambda s: s.shared(ids, compressed),
             default=None,
         )
-        shared = source.shared(ids) if source is not None else 0
+        shared = source.shared(ids, compressed) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()

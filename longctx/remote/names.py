@@ -82,12 +82,15 @@ see what it does not look up."""
 OWN_NAMES = Names("this server", thinking="own")
 UNKNOWN_NAMES = Names("this server")
 LLAMA_SERVER_NAMES = Names(
-    "llama-server", lacking=frozenset({"stop_on_repetition"}), thinking="template"
+    "llama-server",
+    renamed={"thinking_budget": "thinking_budget_tokens"},
+    lacking=frozenset({"stop_on_repetition"}),
+    thinking="template",
 )
 # It ignores unknown fields: https://docs.vllm.ai/en/latest/api/vllm/sampling_params.html
 VLLM_NAMES = Names(
     "vLLM",
-    renamed={"repeat_penalty": "repetition_penalty"},
+    renamed={"repeat_penalty": "repetition_penalty", "thinking_budget": "thinking_token_budget"},
     # The newer reads one and drops the other, the older the reverse (vLLM's issue 38488).
     reasoning=("reasoning", "reasoning_content"),
     lacking=frozenset(

@@ -14,6 +14,7 @@ from longctx.options import sampling_fields
 from longctx.sampling import MAX_BIAS, MAX_BREAKERS, RANGES, SAMPLING
 from longctx.types import ToolCall
 
+ThinkingBudget = Annotated[int, Field(ge=-1)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -128,6 +129,34 @@ class AnswerRequest(_Sampled):
             stop_on_repetition=self.stop_on_repetition,
             **{name: getattr(self, name) for name in SAMPLING},
         )
+
+
+class ThinkingRequest(Request):
+    """What says how long a model may think: the number by its several names."""
+
+    thinking_budget: ThinkingBudget | None = None
+    thinking_budget_tokens: ThinkingBudget | None = None
+    reasoning_budget: ThinkingBudget | None = None
+    reasoning_budget_tokens: ThinkingBudget | None = None
+
+    @property
+    def budget(self) -> int | None:
+        """The least that was said; None is no limit."""
+        said = (
+            self.thinking_budget,
+            self.thinking_budget_tokens,
+            self.reasoning_budget,
+            self.reasoning_budget_tokens,
+        )
+        return min((n for n in said if n is not None and n >= 0), default=None)
+
+    def budget_options(self) -> dict[str, Any]:
+        """The option; without any reasoning there is nothing to bound."""
+        return given(thinking_budget=self.budget or None)
+
+    def effort(self, effort: str | None, variables: dict[str, Any] | None) -> bool | str | None:
+        """As :func:`effort_of`, where the budget leaves anything."""
+        return False if self.budget == 0 else effort_of(effort, variables)
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class _Plain(ImmutableSandboxedEnvironment):
         raise ValueError(message)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        return attr == "append" or super().is_safe_attribute(obj, attr, value)
+        return attr in ("append", "pop") or super().is_safe_attribute(obj, attr, value)
 
 
 @pytest.fixture(scope="module")

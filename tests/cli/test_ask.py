@@ -51,6 +51,9 @@ def test_thoughts_are_apart_from_the_answer(tmp_path: Path) -> None:
     thought = json.loads(run(*asked, "--json").stdout)
     assert (thought["text"], bool(thought["reasoning"])) == ("", True)
     assert " ".join(thought["reasoning"].split())[:12] in " ".join(run(*asked).stderr.split())
+    brief = (*asked, "--json", "--thinking-budget", "2", "--max-tokens", "24")
+    both = json.loads(run(*brief).stdout)
+    assert bool(both["text"]) is bool(both["reasoning"]) is True
     said = json.loads(run(*asked, "--json", "--no-thinking").stdout)
     assert (bool(said["text"]), said["reasoning"]) == (True, "")
 

@@ -114,6 +114,9 @@ def test_thoughts_go_to_stderr(tmp_path: Path) -> None:
     assert words not in " ".join(shown.stdout.split())
     said = json.loads(run(*options, "--json", "--no-thinking", stdin="Hello.\n").stdout)
     assert (bool(said["text"]), said["reasoning"]) == (True, "")
+    brief = (*options, "--thinking-budget", "3", "--max-tokens", "24")
+    both = json.loads(run(*brief, "--json", stdin="Hello.\n").stdout)
+    assert bool(both["text"]) is bool(both["reasoning"]) is True
     refused = run(*OPTIONS, "--thinking", stdin="Hello.\n")
     assert "no switch" in refused.stderr
 
@@ -179,3 +182,15 @@ def test_a_wrong_option_of_sampling_is_said() -> None:
     """Status 1, and the range."""
     done = run("chat", MODEL, "--min-p", "7", stdin="Hello\n")
     assert "min_p is 7.0; use a number from 0 to 1" in done.stderr
+
+
+def test_the_capital_of_france() -> None:
+    """Without options of sampling the demo model stops; greedily it says "la France" for ever."""
+    question = "What is the capital of France?\n"
+    asked = ("chat", "--target-ctx", "2048", "--json", "--seed", "1")
+    said = json.loads(run(*asked, stdin=question).stdout)
+    assert said["stop_reason"] == "answer"
+    assert len(said["text"].split()) > 3
+    assert said["text"].count("la France") < 2
+    greedy = (*asked, "--temperature", "0", "--max-tokens", "48")
+    assert json.loads(run(*greedy, stdin=question).stdout)["text"].count("la France") > 5

@@ -79,13 +79,16 @@ def test_thinking_has_the_servers_names(
         "/v1/models": models(owner, max_model_len=64), "/v1/chat/completions": chat,
     }  # fmt: skip
     llm = served(routes, reserve_output=8)
-    names = {"chat_template_kwargs", "reasoning_effort", "parallel_tool_calls"}
+    budget = {"vllm": "thinking_token_budget", "llamacpp": "thinking_budget_tokens"}
+    names = {"chat_template_kwargs", "reasoning_effort", "parallel_tool_calls", *budget.values()}
+    names.add("thinking_budget")
     tools: Any = [{"type": "function", "function": {"name": "f"}}]
     options: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({}, {}),
         ({"thinking": None, "parallel_tool_calls": False}, {}),
         ({"thinking": False}, off),
         ({"thinking": "low"}, low),
+        ({"thinking_budget": 64}, {budget.get(owner, "thinking_budget"): 64}),
         ({"template_options": {"x": 1}}, {"chat_template_kwargs": {"x": 1}}),
         ({"tools": tools, "parallel_tool_calls": False}, {"parallel_tool_calls": False}),
     ]

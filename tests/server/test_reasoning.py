@@ -233,3 +233,47 @@ def test_the_prompt_is_counted_as_it_is_switched(thinker: LongContextLLM, thinki
     ]
     assert counts == [thinker.prompt(HI, thinking=on).n_tokens for on in (True, False)]
     assert counts[0] < counts[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "least", "most"),
+    [
+        ({"thinking_budget": 4}, 4, 12),
+        ({"reasoning_budget": 4}, 4, 12),
+        ({"thinking_budget_tokens": 4, "thinking_budget": 30}, 4, 12),
+        ({"thinking_budget": -1}, 40, 40),
+        ({"thinking_budget": 0}, 0, 0),
+    ],
+)
+@pytest.mark.parametrize("route", ["chat", "responses"])
+def test_a_budget_closes_the_thoughts(
+    route: str, fields: dict[str, int], least: int, most: int, thinking: OpenAI
+) -> None:
+    """By any of its names; the answer follows."""
+    if route == "chat":
+        asked = thinking.chat.completions.create(
+            model="tiny", messages=HI, max_tokens=40, extra_body=fields
+        )
+        said = asked.choices[0].message.content
+        assert asked.usage is not None
+        assert asked.usage.completion_tokens_details is not None
+        n = asked.usage.completion_tokens_details.reasoning_tokens
+    else:
+        answer = thinking.responses.create(
+            model="tiny", input="Is it?", max_output_tokens=40, extra_body=fields
+        )
+        said = answer.output_text
+        assert answer.usage is not None
+        n = answer.usage.output_tokens_details.reasoning_tokens
+    assert n is not None
+    assert least <= n <= most
+    assert bool(said) is (most < 40)
+
+
+@pytest.mark.parametrize("wrong", [-2, "4", 1.5])
+def test_a_budget_is_a_number_of_tokens(wrong: Any, thinking: OpenAI) -> None:
+    """Named in the refusal."""
+    with pytest.raises(BadRequestError, match="thinking_budget"):
+        thinking.chat.completions.create(
+            model="tiny", messages=HI, extra_body={"thinking_budget": wrong}
+        )

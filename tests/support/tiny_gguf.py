@@ -117,7 +117,9 @@ def write_tiny_gguf(path: Path, architecture: str = "llama", **changes: Any) -> 
     model = replace(model, metadata={**metadata, **model.metadata})
 
     writer = gguf.GGUFWriter(path, architecture)
-    n_vocab = add_vocabulary(writer, model.vocabulary, model.chat_template, model.n_vocab_at_least)
+    n_vocab = add_vocabulary(
+        writer, model.vocabulary, model.chat_template, model.n_vocab_at_least, model.control
+    )
     _add_metadata(writer, architecture, model, n_vocab)
     rng = np.random.default_rng(model.seed)
     for name, shape in _tensors(architecture, model, n_vocab).items():

@@ -16,6 +16,7 @@ class TinyModel:
     ``rope_scaling`` holds the keys below ``<arch>.rope.scaling.`` (``type``, ``factor``,
     ``original_context_length``, ``attn_factor``, …); ``metadata`` any other full keys;
     ``rope_freqs``, ``rope_short`` and ``rope_long`` are float32[n_rot/2] divisors.
+    ``control`` are control tokens beside those of ChatML.
     """
 
     n_layer: int = 3
@@ -34,6 +35,7 @@ class TinyModel:
     vocabulary: str = "bpe"
     chat_template: str | None = CHATML
     n_vocab_at_least: int = 0
+    control: Sequence[str] = ()
     name: str = "tiny"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0

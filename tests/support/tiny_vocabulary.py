@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gguf
 
 CHATML = (
@@ -18,11 +20,16 @@ _WORDS = (
 
 
 def add_vocabulary(
-    writer: gguf.GGUFWriter, kind: str, chat_template: str | None = CHATML, n_at_least: int = 0
+    writer: gguf.GGUFWriter,
+    kind: str,
+    chat_template: str | None = CHATML,
+    n_at_least: int = 0,
+    control: Sequence[str] = (),
 ) -> int:
     """Write a vocabulary (``"bpe"`` or ``"spm"``) and a chat template; return its size.
 
-    Tokens that no text has make it as large as asked for.
+    Tokens that no text has make it as large as asked for; ``control`` are control tokens beside
+    those of ChatML.
     """
     if kind == "bpe":
         tokens = _add_bpe(writer)
@@ -30,8 +37,9 @@ def add_vocabulary(
         tokens = _add_spm(writer)
     else:
         raise ValueError(f"vocabulary {kind!r} is neither 'bpe' nor 'spm'")
+    tokens += [token for token in control if token not in tokens]
     tokens = [*tokens, *(f"unused-{i}" for i in range(len(tokens), n_at_least))]
-    types = [_token_type(token) for token in tokens]
+    types = [gguf.TokenType.CONTROL if token in control else _token_type(token) for token in tokens]
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_bos_token_id(tokens.index("<|endoftext|>" if kind == "bpe" else "<s>"))

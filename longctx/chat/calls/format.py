@@ -7,7 +7,7 @@ some, so a reader looks for a mark without it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from longctx.chat.calls.feed import parts_of
@@ -108,6 +108,15 @@ class CallFormat:
     section: str = ""
     section_end: str = ""
     many: bool = True
+
+    @property
+    def from_mark(self) -> CallFormat:
+        """The same without white space before the first mark; between calls it stays."""
+        if self.section.strip():
+            return replace(self, section=self.section.lstrip())
+        opening = self.opening.lstrip()
+        space = self.opening[: len(self.opening) - len(opening)]
+        return replace(self, section="", opening=opening, between=self.between + space)
 
     @property
     def begins(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,9 @@ class AnswerGuide(Guide):
     Args:
         tokens: the model's.
         style: how it writes answers.
-        calls: the grammar of calls; None lets the rest of the answer be anything.
+        calls: the grammar of calls, from their mark on; None lets the rest of the answer be
+            anything.
+        also: the same of ``style.also``.
         forced: a grammar that the answer is held to once it has thought: calls that must come, or
             a schema; None waits for the mark of a call. It may have the mark of reasoning in it.
         after: the same without that mark, for what follows reasoning; None is ``forced``.
@@ -40,6 +43,7 @@ class AnswerGuide(Guide):
         style: AnswerFormat,
         *,
         calls: Grammar | None = None,
+        also: Grammar | None = None,
         forced: Grammar | None = None,
         after: Grammar | None = None,
         names: Sequence[str] = (),
@@ -56,7 +60,12 @@ class AnswerGuide(Guide):
         self._opening, self._closing = (
             (mark.strip() for mark in style.thinking) if style.thinking else ("", "")
         )
-        self._marks = _triggers(style) if calls is not None else ()
+        forms = [(style, calls)]
+        if style.also is not None:
+            forms.append((replace(style, calls=style.also, in_header=None), also))
+        self._marks = tuple(
+            (mark, held) for form, held in forms if held is not None for mark in _triggers(form)
+        )
         self._bare = _bare_call(style, names) if calls is not None else None
         self._matcher: GrammarMatcher | None = None
         self._text = ""
@@ -122,13 +131,13 @@ class AnswerGuide(Guide):
             found = self._bare.match(self._text, self._from)
             if found:
                 self._start(self._calls, found.start(1))
-            return
-        for mark in self._marks:
+                return
+        for mark, calls in self._marks:
             at = self._text.find(mark, self._from)
             if at < 0:
                 continue
             if self._may_begin(at):
-                self._start(self._calls, at)
+                self._start(calls, at)
                 if self._matcher is not None:
                     return
             self._move(at + len(mark))

@@ -14,6 +14,7 @@ from longctx.cli.chat.words import answer_words
 from longctx.cli.opening import ModelOrDemo, opens_model
 from longctx.cli.output import (
     MaxTokensOption,
+    ThinkingBudgetOption,
     ThinkingOption,
     errors,
     out,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def chat(
     model: ModelOrDemo = None,
     thinking: ThinkingOption = None,
+    thinking_budget: ThinkingBudgetOption = None,
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     tools: Annotated[
         list[Path] | None,
@@ -80,7 +82,8 @@ def chat(
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
         options = conversation_options(llm.sampling_defaults, sampling)
-        options |= {"thinking": thinking, "max_tokens": max_tokens}
+        options |= {"thinking": thinking, "thinking_budget": thinking_budget}
+        options |= {"max_tokens": max_tokens}
         words = answer_words(markdown=markdown)
         talk = Talk(llm, callable_, text_of(system or ""), options, words, as_json=as_json)
         with open_lines(lambda: talk.status, keeps_history=history) as lines:

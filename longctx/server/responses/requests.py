@@ -20,12 +20,11 @@ from longctx.server.asked import Asked
 from longctx.server.fields import ignored_of, undeclared
 from longctx.server.requests import (
     AnswerRequest,
-    Request,
     Strict,
     Text,
+    ThinkingRequest,
     answer_schema,
     check_choice,
-    effort_of,
     function_choice,
     function_tool,
     given,
@@ -82,7 +81,7 @@ class _Reasoning(Strict):
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class ConversationRequest(Request):
+class ConversationRequest(ThinkingRequest):
     """``POST /v1/responses/input_tokens``: what an answer would read."""
 
     input: Annotated[
@@ -117,10 +116,10 @@ class ConversationRequest(Request):
         system = [Message(role="system", content=self.instructions)] if self.instructions else []
         return Asked(
             (*system, *turns),
-            self.options() | template_options(self.chat_template_kwargs),
+            self.options() | self.budget_options() | template_options(self.chat_template_kwargs),
             model=self.model,
             stream=self.is_streamed,
-            effort=effort_of(
+            effort=self.effort(
                 self.reasoning.effort if self.reasoning else None, self.chat_template_kwargs
             ),
             ignored=self.ignored(),

@@ -68,6 +68,7 @@ class ChatLongCtx(_Sampled):
         stop_on_repetition: end an answer that says the same over and over (by default, True).
         thinking: whether the model thinks first, or how much (``"low"``), where its chat template
             has a switch for it. Thoughts are ``additional_kwargs["reasoning_content"]``.
+        thinking_budget: tokens of reasoning, behind which the answer begins; None is no limit.
         opened: a model that is open already, in place of ``model`` and what opens one.
 
     Raises:
@@ -98,6 +99,7 @@ class ChatLongCtx(_Sampled):
     stop: list[str] | None = None
     stop_on_repetition: bool | None = None
     thinking: bool | str | None = None
+    thinking_budget: int | None = None
     streaming: bool = False
     """Let ``invoke`` stream too, so that callbacks see each piece."""
 

@@ -111,6 +111,7 @@ def metadata_of(result: Completion, model_name: str) -> dict[str, Any]:
         "model_name": model_name,
         "model_provider": "longctx",
         "finish_reason": result.finish_reason,
+        "finish_detail": result.finish_detail,
         "window": result.window.model_dump(),
         "timings": result.timings.model_dump(),
     }

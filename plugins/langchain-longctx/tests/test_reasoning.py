@@ -110,10 +110,12 @@ def test_options_reach_the_model(scripted: Make) -> None:
     tool = {"name": "look_up", "description": "Look up.", "parameters": {"type": "object"}}
     chat.thinking = False
     chat.bind_tools([tool], parallel_tool_calls=False).invoke("Is it?")
+    chat.thinking_budget = 64
     chat.invoke("Is it?", thinking="low", template_options={"city": "Rome"})
     assert fake.calls[0].options["thinking"] is False
     assert fake.calls[0].options["parallel_tool_calls"] is False
     assert fake.calls[1].options["thinking"] == "low"
+    assert fake.calls[1].options["thinking_budget"] == 64
     with pytest.raises(RequestError, match="no switch"):  # the packaged model does not think
         ChatLongCtx(target_ctx=8192, max_tokens=16, reserve_output=64, thinking=True).invoke("Hi")
 

@@ -183,9 +183,10 @@ def test_thoughts_and_calls_in_pieces() -> None:
         assert [one.tool_name for one in found] in ([], ["weather"])
     assert json.loads(str(pieces[-1].message.blocks[-1].tool_kwargs)) == {"city": "Bremen"}
     assert whole.additional_kwargs["reasoning_tokens"] == 5
-    llm.chat([asked, whole.message, asked], thinking=False)
+    llm.chat([asked, whole.message, asked], thinking=False, thinking_budget=64)
     assert fake.calls[1].messages[1] == said
     assert fake.calls[1].options["thinking"] is False
+    assert fake.calls[1].options["thinking_budget"] == 64
     tool = FunctionTool.from_defaults(weather)
     llm.chat_with_tools([tool], "Does it rain?")
     assert fake.calls[2].options["parallel_tool_calls"] is False

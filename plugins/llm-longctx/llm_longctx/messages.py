@@ -94,6 +94,7 @@ def finish(response: llm.Response | llm.AsyncResponse, result: Completion) -> It
     )
     response.response_json = {
         "finish_reason": result.finish_reason,
+        "finish_detail": result.finish_detail,
         "window": result.window.model_dump(),
         "timings": result.timings.model_dump(),
     }

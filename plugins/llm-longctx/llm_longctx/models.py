@@ -76,7 +76,7 @@ class _Shared:
             "tools": tools or None,
             "tool_choice": choice,
             "response_schema": prompt.schema,
-            **options.given(ANSWER_OPTIONS | {"thinking"}),
+            **options.given(ANSWER_OPTIONS | {"thinking", "thinking_budget"}),
         }
 
 

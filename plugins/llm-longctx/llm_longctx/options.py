@@ -64,6 +64,9 @@ class DescribedOptions(llm.Options):
     thinking: bool | str | None = Field(
         default=None, description="true, false or how much (low): as the chat template has it"
     )
+    thinking_budget: int | None = Field(
+        default=None, gt=0, description="Tokens of reasoning, behind which the answer begins"
+    )
     dry_sequence_breakers: list[str] | None = Field(
         default=None, description="Texts behind which DRY begins anew, as a list in JSON"
     )

@@ -57,3 +57,4 @@ def test_on_the_command_line(run: Callable[..., Result], tiny: Path, tmp_path: P
     assert not thinking.stdout.strip()
     assert thinking.stderr.strip()
     assert run(*asked, "-o", "thinking", "false").stdout.strip()
+    assert run(*asked, "-o", "thinking_budget", "2", "-o", "max_tokens", "20").stdout.strip()

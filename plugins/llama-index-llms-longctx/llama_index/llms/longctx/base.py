@@ -62,6 +62,7 @@ class LongCtx(_Sampled):
         stop_on_repetition: end an answer that says the same over and over (by default, True).
         thinking: whether the model thinks first, or how much (``"low"``), where its chat template
             has a switch for it. Thoughts are a ``ThinkingBlock`` of the message.
+        thinking_budget: tokens of reasoning, behind which the answer begins; None is no limit.
         opened: a model that is open already, in place of ``model`` and what opens one.
 
     Raises:
@@ -91,6 +92,7 @@ class LongCtx(_Sampled):
     stop: list[str] | None = None
     stop_on_repetition: bool | None = None
     thinking: bool | str | None = None
+    thinking_budget: int | None = None
 
     opened: SkipValidation[LongContextLLM | None] = Field(default=None, exclude=True, repr=False)
 

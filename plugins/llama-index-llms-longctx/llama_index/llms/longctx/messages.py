@@ -94,6 +94,7 @@ def response_of(result: Completion, *, delta: str | None = None) -> ChatResponse
         raw={
             "usage": usage,
             "finish_reason": result.finish_reason,
+            "finish_detail": result.finish_detail,
             "window": result.window.model_dump(),
             "timings": result.timings.model_dump(),
         },
