@@ -231,7 +231,10 @@ def test_stages_stop_at_the_goal():
     """What is missed least goes first, and what need not go stays."""
     transcript = conversation(10)
     view = view_of(transcript, room=view_of(transcript).tokens - 1)
-    after = policies.default()(view)
+    make_room = policies.when_full(
+        policies.drop_superseded, policies.clear_results, policies.archive_oldest
+    )
+    after = make_room(view)
     assert [entry.policy for entry in after.log] == ["clear_results"]
     assert len(after.shown) == len(transcript)
 
