@@ -8,17 +8,19 @@ DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/agent_memory_frameworks.py benchmarks/soak%.py benchmarks/documents.py \
-  benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py benchmarks/pdf_tables.py,$(wildcard benchmarks/*.py))
+  benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py benchmarks/pdf_tables.py \
+  benchmarks/llama_server_tests.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx longctx-smollm2-32k
 
-.PHONY: help demo test test-all test-gpu test-ray test-mcp frameworks plugins lint docs format bench soak soak-server tiny-model \
+.PHONY: help demo test test-thorough test-all test-gpu test-ray test-mcp frameworks plugins lint docs format bench soak soak-server tiny-model \
   finetune-demo clean
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
-	@echo "make test      the tests; about fifteen minutes on two cores"
-	@echo "make test-all  the slow tests too"
+	@echo "make test      the quick tests; about five minutes on two cores"
+	@echo "make test-thorough  the tests that walk whole tables, which make test leaves out; as long again"
+	@echo "make test-all  all tests, the slow ones too"
 	@echo "make test-gpu  the tests of caches, engine and conversations with all layers on the GPU; 4 minutes on 16 cores"
 	@echo "make test-ray  install Ray, and test two replicas on it; under 3 minutes"
 	@echo "make test-mcp  install the reference servers of MCP and its inspector, and test with them"
@@ -44,7 +46,11 @@ WORKERS ?= 2
 
 # Options for pytest: make test ARGS="tests/rope -k yarn"
 test: $(DEV)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow and not thorough" $(ARGS)
+
+# What CI runs beside `make test`: every family of models, template, schema, command and page.
+test-thorough: $(DEV)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "thorough and not slow" $(ARGS)
 
 test-all: $(DEV)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)

@@ -35,7 +35,7 @@ from longctx.agents import Agent, Recalled, policies
 from longctx.agents.saved import SavedAgent
 from longctx.prompt import Prompt
 from longctx.stream import Stream
-from longctx.types import Completion, Messages
+from longctx.types import Messages
 
 TINY = Path(__file__).parents[1] / "tests" / "models" / "tiny-longctx.gguf"
 DISTANCES = (1, 20, 100, 400)
@@ -65,12 +65,12 @@ class Turn:
 
 
 class Metered:
-    """A model whose side texts (summaries) are counted, too."""
+    """A model that counts what it prefills, for summaries and between the turns, too."""
 
     def __init__(self, llm: LongContextLLM) -> None:
         self._llm = llm
         self.target_ctx, self.reserve_output = llm.target_ctx, llm.reserve_output
-        self.side_tokens = 0
+        self._streams: list[Stream] = []
 
     def count(self, text: str | Messages, tools: Any = None) -> int:
         """Of the model."""
@@ -80,15 +80,15 @@ class Metered:
         """Of the model."""
         return self._llm.prompt(messages, tools)
 
-    def chat(self, messages: Messages, **options: Any) -> Completion:
-        """Ask, beside the conversation."""
-        completion = self._llm.chat(messages, **options)
-        self.side_tokens += completion.usage.prefilled_tokens
-        return completion
-
     def stream_chat(self, messages: Messages, **options: Any) -> Stream:
-        """Of the model."""
-        return self._llm.stream_chat(messages, **options)
+        """Of the model; agents ask for nothing in another way."""
+        self._streams.append(self._llm.stream_chat(messages, **options))
+        return self._streams[-1]
+
+    def taken(self) -> int:
+        """Tokens that were prefilled since this was asked last."""
+        streams, self._streams = self._streams, []
+        return sum(stream.result.usage.prefilled_tokens for stream in streams)
 
 
 def script(n_turns: int, rng: random.Random, n_facts: int | None = None) -> list[Turn]:
@@ -141,13 +141,14 @@ def talk(
     counts: dict[str, Counter[int]] = {
         name: Counter() for name in ("known", "older", "in the prompt")
     }
-    by_turn, looked_up = [], 0
+    by_turn, looked_up, prefilled = [], 0, 0
     started = time.perf_counter()
     for turn in turns:
         result = agent.run(turn.text, **ACKNOWLEDGED)
         by_turn.append(result.usage.prefilled_tokens)
         if prepared:
             agent.prepare()
+        prefilled += model.taken()
         looked_up += sum(e.tokens for e in result.events if isinstance(e, Recalled))
         if not turn.distance:
             continue
@@ -164,6 +165,7 @@ def talk(
         )
         copy.take_up(state, "a copy")
         answer = copy.run(turn.text, max_tokens=24, response_schema=schema).text
+        model.taken()
         asked[turn.distance] += 1
         counts["known"][turn.distance] += turn.newest in answer
         counts["older"][turn.distance] += any(code in answer for code in turn.older)
@@ -172,8 +174,8 @@ def talk(
     return {
         "asked": dict(asked),
         **{name: dict(counter) for name, counter in counts.items()},
-        "prefilled_tokens": sum(by_turn) + model.side_tokens,
-        "side_tokens": model.side_tokens,
+        "prefilled_tokens": prefilled,
+        "side_tokens": prefilled - sum(by_turn),
         "looked_up_tokens": looked_up,
         "prefilled_by_turn": by_turn,
         "compactions": [c.policy for c in agent.context.compacted],

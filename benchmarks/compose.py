@@ -1,7 +1,8 @@
 """Documents prefilled alone and put side by side, against a prefill of both (docs/rag.md).
 
 Two documents with numbered facts are read jointly, and stitched by `Session.attach` with the
-first 0, 16 and 64 tokens of each prefilled in place. Scored: the text that follows the second
+first 0, 16 and 64 tokens of each prefilled in place, and with 16 and the rest compressed to a
+share of its cells. Scored: the text that follows the second
 document, and questions for one fact of each document at once (nats a digit; chance is 2.30).
 
     python benchmarks/compose.py [--tokens 1536] [--pairs 4] [--model FILE]
@@ -13,6 +14,7 @@ import argparse
 import random
 import time
 from math import exp
+from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import mean, median
 from typing import Any
@@ -22,7 +24,8 @@ from machine import save
 
 from longctx import LongContextLLM
 
-RECOMPUTED = (0, 16, 64)
+WAYS = ((None, 1.0), (0, 1.0), (16, 1.0), (64, 1.0), (16, 0.75), (16, 0.5))
+"""Tokens recomputed in place, None where both are prefilled together; share of the cells kept."""
 FACTS = 6  # of each document
 FOLLOWING = 256  # tokens
 NAMES = [f"{a} {n}" for a in ("amber", "brass", "coral") for n in ("falcon", "badger", "violin")]
@@ -58,6 +61,16 @@ def question_nats(
     return mean(nats)
 
 
+def compressed(session: Any, n_whole: int | None, keep: float) -> Any:
+    """A text as a passage, of whose cells a share is kept."""
+    if keep == 1:
+        return session.passage()
+    with session.fork() as twin:
+        twin.pin(n_whole)
+        twin.compress(keep)
+        return twin.passage()
+
+
 def measure(llm: LongContextLLM, options: argparse.Namespace) -> list[dict[str, Any]]:
     draw = random.Random(0)
     names = sorted(topics)
@@ -74,20 +87,25 @@ def measure(llm: LongContextLLM, options: argparse.Namespace) -> list[dict[str, 
             session = llm.session()
             session.feed(ids)
             alone.append(session)
-        for recompute in (None, *RECOMPUTED):
+        for recompute, keep in WAYS:
             session = llm.session(n_outputs=FOLLOWING)
+            passages = [compressed(other, recompute, keep) for other in alone]
             started = time.perf_counter()
             if recompute is None:
                 session.feed(first)
                 session.feed(second)
             else:
-                for other in alone:
-                    session.attach(other, recompute=recompute)
+                for passage in passages:
+                    session.attach(passage, recompute=recompute)
             took = time.perf_counter() - started
+            # A text that ends in compressed cells is read again for what follows: one token more.
+            session.feed(source[:1])
             nats = question_nats(session, llm, asked)
-            nll = session.nll(source[:FOLLOWING])
+            nll = session.nll(source[1:FOLLOWING])
             session.close()
-            row = {"pair": pair, "recompute": recompute, "seconds": took}
+            n_bytes = sum(passage.state.nbytes for passage in passages)
+            row = {"pair": pair, "recompute": recompute, "keep": keep, "seconds": took}
+            row["bytes"] = n_bytes
             rows.append({**row, "nll": float(np.mean(nll)), "question_nats": nats})
             print(rows[-1], flush=True)
         for session in alone:
@@ -108,14 +126,17 @@ def main() -> None:
         rows = measure(llm, options)
     print("| way | perplexity of what follows | two facts, nats a digit | took |")
     print("| --- | --- | --- | --- |")
-    for recompute in (None, *RECOMPUTED):
-        of_way = [row for row in rows if row["recompute"] == recompute]
-        name = "prefilled together" if recompute is None else f"stitched, {recompute} recomputed"
+    for way in WAYS:
+        of_way = [row for row in rows if (row["recompute"], row["keep"]) == way]
+        name = "prefilled together" if way[0] is None else f"stitched, {way[0]} recomputed"
+        name += f", {way[1]:.0%} kept" if way[1] < 1 else ""
         print(
             f"| {name} | {exp(mean(row['nll'] for row in of_way)):.2f} | "
             f"{mean(row['question_nats'] for row in of_way):.2f} | "
             f"{median(row['seconds'] for row in of_way):.2f} s |"
         )
+    if options.model:
+        options.model = Path(options.model).name
     print("raw figures:", save(options.save_as, {"options": vars(options), "rows": rows}))
 
 

@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from machine import save
 
 from longctx.documents import Document, load_document
 from longctx.documents.library import Library
@@ -27,7 +30,7 @@ def main() -> None:
     """Print a row for each kind of question."""
     data = json.loads((HERE / "not_found.json").read_text(encoding="utf-8"))
     asked = data["questions"]
-    counts: dict[str, list[bool]] = {}
+    rows: list[dict[str, Any]] = []
     for name in asked:
         document = (
             Document(doc_id=name, text=data["texts"][name])
@@ -46,12 +49,15 @@ def main() -> None:
             "about anything": data["anything"],
         }
         for kind, questions in kinds.items():
-            found = [
-                search.find(library.holdings().entries, question).is_there for question in questions
-            ]
-            counts.setdefault(kind, []).extend(found)
-    for kind, found in counts.items():
-        print(f"{kind:30} {len(found):4} asked, {found.count(False):4} called not there")
+            for question in questions:
+                found = search.find(library.holdings().entries, question)
+                row = {"document": name, "kind": kind, "question": question}
+                row |= {"relevance": found.relevance, "is_there": found.is_there}
+                rows.append(row)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        there = [row["is_there"] for row in rows if row["kind"] == kind]
+        print(f"{kind:30} {len(there):4} asked, {there.count(False):4} called not there")
+    print("raw figures:", save("not_found", {"rows": rows}))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ stand beside or below each other. Precision is the share of the found ones that 
 the share of the right ones that are found. `--prose FILES` are PDFs of text, in which a table is a
 false one if you see none there.
 
-    python benchmarks/pdf_tables.py FOLDER [--pdfplumber] [--prose FILE...]
+    python benchmarks/pdf_tables.py FOLDER [--readers longctx pdfplumber pdfplumber_text]
+        [--prose FILE...]
+
+What an earlier run found of other readers and files stays in the results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -21,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from machine import save
+from machine import RESULTS, describe, save
 
 from longctx.documents import load_document
 
@@ -66,13 +70,24 @@ def longctx(path: Path) -> Iterable[tuple[int, Rows]]:
         yield document.page_at(table.start) or 0, [line.split(" | ") for line in lines]
 
 
-def pdfplumber(path: Path) -> Iterable[tuple[int, Rows]]:
+def pdfplumber(path: Path, **settings: str) -> Iterable[tuple[int, Rows]]:
     import pdfplumber as library
 
     with library.open(path) as document:
         for number, page in enumerate(document.pages, start=1):
-            for table in page.extract_tables():
+            for table in page.extract_tables(settings):
                 yield number, [[cell or "" for cell in row] for row in table]
+
+
+def pdfplumber_text(path: Path) -> Iterable[tuple[int, Rows]]:
+    return pdfplumber(path, vertical_strategy="text", horizontal_strategy="text")
+
+
+READERS: dict[str, Callable[[Path], Iterable[tuple[int, Rows]]]] = {
+    "longctx": longctx,
+    "pdfplumber": pdfplumber,
+    "pdfplumber_text": pdfplumber_text,
+}
 
 
 def judged(read: Callable[[Path], Iterable[tuple[int, Rows]]], files: list[Path]) -> dict[str, Any]:
@@ -106,15 +121,17 @@ def judged(read: Callable[[Path], Iterable[tuple[int, Rows]]], files: list[Path]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pdfplumber", action="store_true")
+    parser.add_argument("--readers", nargs="*", default=["longctx"], choices=READERS)
     parser.add_argument("--prose", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     files = sorted(options.folder.rglob("*.pdf"))
-    readers = [longctx, pdfplumber] if options.pdfplumber else [longctx]
-    figures: dict[str, Any] = {"files": len(files)}
-    for read in readers:
-        figures[read.__name__] = row = judged(read, files)
-        print(read.__name__, {k: round(v, 3) for k, v in row.items()}, flush=True)
+    known = RESULTS / "pdf_tables.json"
+    kept = json.loads(known.read_text("utf-8"))["figures"] if known.exists() else {}
+    figures: dict[str, Any] = {**kept, "files": len(files)}
+    for name in options.readers:
+        row = judged(READERS[name], files)
+        figures[name] = {**row, "machine": describe()}
+        print(name, {k: round(v, 3) for k, v in row.items()}, flush=True)
     for file in options.prose:
         document = load_document(file)
         print(file.name, len(document.pages), "pages,", len(document.tables), "tables")

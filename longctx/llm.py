@@ -132,6 +132,7 @@ class LongContextLLM(Opened, Closing):
         *,
         thinking: bool | str | None = None,
         template_options: Mapping[str, Any] | None = None,
+        compress: Sequence[tuple[str, float]] = (),
     ) -> EncodedPrompt:
         """Render and count a conversation once; whatever takes messages takes the result.
 
@@ -141,6 +142,10 @@ class LongContextLLM(Opened, Closing):
             tools: OpenAI-style schemas that the model may call; None leaves a prompt its own.
             thinking: as in :meth:`chat`.
             template_options: as in :meth:`chat`.
+            compress: texts inside the messages, in their order, each with the share of its cells
+                to keep: :meth:`compose` lets them stand compressed, and :meth:`chat` of this
+                prompt, and no other, is answered from that. ``.compressed`` has those that can;
+                left out is what is short, longer than the trained window, or not found.
 
         Returns:
             ``.ids``, exactly what :meth:`chat` would have in its cache before it answers,
@@ -149,11 +154,13 @@ class LongContextLLM(Opened, Closing):
         Raises:
             TemplateError: the messages are no conversation.
             ToolError: a tool's definition is wrong.
-            RequestError: a prompt that was counted with other tools.
+            RequestError: a prompt that was counted with other tools, or a share that is none.
+            UnsupportedModelError: something shall be compressed, and this model's text cannot.
         """
-        return self._prompts.conversation(
+        prompt = self._prompts.conversation(
             messages, tools, thinking=thinking, template_options=template_options
         )
+        return self._sessions.compressible(prompt, compress) if compress else prompt
 
     def count(self, text: str | Messages, tools: Sequence[ToolSchema] | None = None) -> int:
         """Count tokens exactly.
@@ -298,7 +305,8 @@ class LongContextLLM(Opened, Closing):
         keeps it.
 
         Args:
-            messages: as in :meth:`chat`.
+            messages: as in :meth:`chat`. The passages that a :meth:`prompt` was told to compress
+                are placed as well; with ``cache_dir`` these are kept there.
             passages: texts inside them, in their order; one that is short, longer than the
                 trained window, or not found token by token is left to be prefilled.
             recompute: tokens at the front of each passage to prefill in place.

@@ -30,34 +30,34 @@ class SamplingOptions(TypedDict, total=False):
     :class:`longctx.sampling.Sampling`; docs/sampling.md has what they are good for.
 
     Attributes:
-        temperature: of sampling; 0, the default, is greedy.
+        temperature: randomness of the draw; 0, the default, is greedy.
         top_k: draw from so many of the most likely tokens; by default 0, all of them.
         top_p: nucleus sampling, above temperature 0; by default 1, which is off.
-        min_p: draw from tokens that are at least so likely as the likeliest, times this; by
+        min_p: draw from tokens at least this share as likely as the likeliest; by
             default 0, which is off.
         typical_p: locally typical sampling; by default 1, which is off.
-        repeat_penalty: divides the logits of tokens that stood in the text; by default 1, off.
+        repeat_penalty: divides the logits of tokens that the text already has; by default 1, off.
         repeat_last_n: tokens of prompt and answer that the penalties look at; by default 64, and
             -1 is all.
-        presence_penalty: subtracted once from a token that stood there; by default 0.
-        frequency_penalty: subtracted each time that a token stood there; by default 0.
-        dry_multiplier: strength of DRY, which makes it unlikely that a sequence goes on as it did
-            before; by default 0, off, and 0.8 is usual.
-        dry_base: by what DRY grows with each token of the repetition; by default 1.75.
-        dry_allowed_length: longest repetition in tokens that DRY lets pass; by default 2.
+        presence_penalty: subtracted from the logits of tokens that it already has; by default 0.
+        frequency_penalty: likewise, once for each time that it has the token; by default 0.
+        dry_multiplier: strength of DRY, a penalty on repeated sequences; by default 0, off, and 0.8
+            is usual.
+        dry_base: DRY grows by this factor with each repeated token; by default 1.75.
+        dry_allowed_length: repetitions up to so many tokens are free of DRY; by default 2.
         dry_penalty_last_n: tokens of prompt and answer that DRY looks at; by default 64, and -1
             is all.
         dry_sequence_breakers: texts behind which DRY begins anew; by default a line end, a colon,
             a quotation mark and an asterisk, and an empty list is none.
-        xtc_probability: how often all but the least likely of the likely tokens are left out; by
+        xtc_probability: how often XTC drops all likely tokens but the least likely of them; by
             default 0, never.
-        xtc_threshold: from what probability XTC calls a token likely; by default 0.1.
-        mirostat: 1 or 2, its simpler successor, aims at an even surprise, in place of what narrows
-            the choice; by default 0, off.
-        mirostat_tau: surprise that mirostat aims at, in bits; by default 5.
-        mirostat_eta: rate at which mirostat learns; by default 0.1.
+        xtc_threshold: probability from which XTC counts a token as likely; by default 0.1.
+        mirostat: version 1 or 2 of Mirostat, which holds perplexity at a target, instead of top_k,
+            top_p and the like; by default 0, off.
+        mirostat_tau: Mirostat's target, the surprise of a token in bits; by default 5.
+        mirostat_eta: Mirostat's learning rate; by default 0.1.
         logit_bias: added to the logits of tokens, named by id or by text, from -100 (never) to 100.
-        seed: of sampling; by default the model's, or a new one each call.
+        seed: of the random draws; by default the model's, or a new one each call.
     """
 
     temperature: float | None

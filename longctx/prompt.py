@@ -12,6 +12,17 @@ from longctx.types import Message, Messages, ToolSchema, as_messages
 
 
 @dataclass(frozen=True)
+class CompressedSpan:
+    """A passage of a prompt that may stand compressed: ``ids[begin:end]``, of whose cells a
+    ``share`` is kept. ``passage`` is its number among those that were asked for."""
+
+    begin: int
+    end: int
+    share: float
+    passage: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
 class Prompt(Sequence[Message]):
     """Messages with their count: whatever takes messages takes a prompt, and its tools with it.
 
@@ -23,12 +34,14 @@ class Prompt(Sequence[Message]):
         tools: what the model may call.
         n_tokens: what it prefills with an empty cache, template and tools included.
         counted_by: tells the model its own prompts from another's.
+        compressed: its passages that may stand compressed; no other prompt is answered from those.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSchema, ...]
     n_tokens: int
     counted_by: object = field(default=None, repr=False, compare=False)
+    compressed: tuple[CompressedSpan, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from longctx.options import ChatOptions
+from longctx.prompt import Prompt
 from longctx.stream import Stream
 from longctx.types import (
     Completion,
@@ -81,7 +82,16 @@ class BatchChatModel(Protocol):
 
 @runtime_checkable
 class ComposingModel(Protocol):
-    """A chat model that can put prompts together from passages cached alone."""
+    """A chat model that can put prompts together from passages cached alone, and compress them."""
+
+    def prompt(
+        self,
+        messages: Messages,
+        tools: Sequence[ToolSchema] | None = None,
+        *,
+        compress: Sequence[tuple[str, float]] = (),
+    ) -> Prompt:
+        """Count a conversation, of which passages may stand compressed, each to its share."""
 
     def compose(
         self,

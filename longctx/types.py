@@ -231,11 +231,12 @@ class Composed(Frozen):
     """What putting a prompt together from cached passages took, in tokens.
 
     ``prefilled_tokens`` were computed, here or alone; ``attached_tokens`` were placed from the
-    cache without a prefill of the prompt.
+    cache without a prefill of the prompt. ``loaded_tokens`` of these were read from the disk.
     """
 
     prefilled_tokens: int
     attached_tokens: int
+    loaded_tokens: int = 0
 
 
 class Usage(Frozen):

@@ -18,6 +18,8 @@ from longctx.agents import Agent
 from longctx.cache import Session
 from longctx.cli.app import app
 from longctx.documents import DocumentQA
+from tests.support.thorough import quick
+from tools import command_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,7 +28,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON_BLOCKS = [example for example in find_examples(*PAGES) if example.prefix == "python"]
 
 
-@pytest.mark.parametrize("example", PYTHON_BLOCKS, ids=str)
+FIRST = [each for each in PYTHON_BLOCKS if each.path.name in ("README.md", "tutorial.md")]
+
+
+@pytest.mark.parametrize("example", quick(PYTHON_BLOCKS, *FIRST), ids=str)
 def test_python_blocks_run(example: CodeExample, eval_example: EvalExample) -> None:
     """As printed, on the demo model."""
     eval_example.run(example)
@@ -48,6 +53,12 @@ def test_commands_in_the_docs_exist() -> None:
                     assert option in known, f"{page.name}: longctx {line}: {option}"
                 seen += 1
     assert seen >= 5
+
+
+def test_every_option_is_documented() -> None:
+    """The page of commands is the one that `--help` would make."""
+    written = command_reference.PAGE.read_text("utf-8")
+    assert written == command_reference.page(), "run python -m tools.command_reference"
 
 
 def test_calls_in_the_text_are_as_they_are_defined() -> None:

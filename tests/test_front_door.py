@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.thorough import thorough
 from tools import architecture
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,7 @@ def test_the_two_commands_come_first() -> None:
     assert all(a < b for a, b in pairwise(places))
 
 
+@thorough
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     """Its shell blocks, as printed and in order, in a folder of their own."""
     page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")

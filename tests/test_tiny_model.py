@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from longctx import LongContextLLM, ModelInfo
+from tests.support.thorough import quick as quick_rows
+from tests.support.thorough import thorough
 from tools.tiny_model import training
 from tools.tiny_model.corpus import held_out_lines
 from tools.tiny_model.export import write_gguf
 from tools.tiny_model.measure import MARGIN, MODEL, Meter
+from tools.tiny_model.model import GemmaShape, Shape
 from tools.tiny_model.training import Budget, Stage, Trainer, load_checkpoint
 
 WINDOW = 512
@@ -68,6 +71,7 @@ def test_ntk_holds_the_perplexity_that_explodes_without(inside: Meter) -> None:
         assert Meter(llm).perplexity(4 * WINDOW - MARGIN) < 1.25 * low
 
 
+@thorough
 def test_the_scale_factor_is_a_compromise(inside: Meter) -> None:
     """Too small an s leaves the end of the window bad; each s costs a little on short text."""
     short = [inside.perplexity(WINDOW - MARGIN)]
@@ -83,6 +87,7 @@ def test_the_scale_factor_is_a_compromise(inside: Meter) -> None:
     assert long[0] > long[1]
 
 
+@thorough
 def test_linear_scaling_costs_more_than_ntk(inside: Meter) -> None:
     """Position Interpolation blurs the neighbourhood, which only fine-tuning can mend."""
     with load(TWICE, "linear") as llm:
@@ -103,7 +108,7 @@ def test_facts_beyond_the_window_are_found_with_scaling_only(
     assert found.nats < 0.1 < 1.0 < lost.nats
 
 
-@pytest.mark.parametrize("method", ["ntk-by-parts", "yarn", "self-extend"])
+@pytest.mark.parametrize("method", quick_rows(["ntk-by-parts", "yarn", "self-extend"], "yarn"))
 def test_the_other_methods_find_them_as_well(method: str) -> None:
     """At the formula's own s."""
     with load(TWICE, method) as llm:
@@ -178,9 +183,11 @@ def test_training_goes_on_where_it_was_killed(
         torch.testing.assert_close(again.model.state_dict()[name], weight, msg=name)
 
 
-def test_the_file_computes_what_was_trained(tmp_path: Path, quick: None) -> None:
-    """A checkpoint's GGUF tokenizes as the trainer does, and scores as torch does."""
-    trainer = Trainer(tmp_path, Budget(tokens=3 * 128, minutes=60), seed=2)
+@pytest.mark.parametrize("shape", [Shape(), GemmaShape()])
+def test_the_file_computes_what_was_trained(tmp_path: Path, quick: None, shape: Shape) -> None:
+    """A checkpoint's GGUF tokenizes as the trainer does, and scores as torch does, layers that
+    slide too."""
+    trainer = Trainer(tmp_path, Budget(tokens=3 * 128, minutes=60), seed=2, shape=shape)
     trainer.run()
     path = tmp_path / "model.gguf"
     write_gguf(load_checkpoint(trainer.checkpoint), path)

@@ -64,7 +64,11 @@ class KeyRows:
     def rotate(
         self, state: NDArray[np.uint8], rotation: Rotation, *, head_dim: int, first: int = 0
     ) -> None:
-        """Rotate every row in place, a chunk at a time.
+        """Rotate rows in place, a chunk at a time.
+
+        Those before the first that turns, and behind the last, stay byte for byte as they are. When
+        Self-Extend moves a block that is most of the text; and a quantised row that is written
+        again is rounded again.
 
         Args:
             state: the bytes that hold the rows.
@@ -80,9 +84,10 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
-        step = max(1, _CHUNK_VALUES // self.row_values)
-        for begin in range(0, self.n_cells, step):
-            rows = slice(begin, begin + step)
+        step, turning = max(1, _CHUNK_VALUES // self.row_values), np.flatnonzero(rotation.turns)
+        first_row, end = (int(turning[0]), int(turning[-1]) + 1) if turning.size else (0, 0)
+        for begin in range(first_row, end, step):
+            rows = slice(begin, min(begin + step, end))
             heads = self.read_heads(state, head_dim, rows)
             rotated = heads[:, :, first:]
             rotation[rows].apply(rotated, out=rotated)

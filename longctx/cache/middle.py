@@ -24,6 +24,7 @@ class Middle:
     """
 
     def __init__(self, n_keep: int) -> None:
+        self._unpinned = n_keep
         self.n_keep = n_keep
         self.dropped = array("i")
         self.composite = Composite()
@@ -58,6 +59,8 @@ class Middle:
 
     def clear(self) -> None:
         """Be that of a text that stands whole."""
+        if self.composite.spans:  # what stood before the first of them was kept as sinks are
+            self.n_keep = self._unpinned
         self.put((), Composite())
 
     def whole_text(self, tokens: list[int]) -> list[int]:

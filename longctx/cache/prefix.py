@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from longctx.cache.cells import Ids
 from longctx.cache.window import Window
+from longctx.prompt import CompressedSpan
 
 _BLOCK = 256
 
@@ -25,8 +28,13 @@ def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
     return n
 
 
-def shared_prefix(window: Window, ids: Ids) -> int:
+def shared_prefix(
+    window: Window, ids: Ids, compressed: Sequence[CompressedSpan] | None = None
+) -> int:
     """Length of the prefix of ``ids`` that need not be prefilled.
+
+    With ``compressed``, passages must stand compressed here as they are asked for: else the prefix
+    ends where the first begins that does not.
 
     Of a window that has slid or is compressed, the text is the attention sinks, what slid out or
     stands in composite cells, and the rest. That middle counts as long as it is the same to its
@@ -34,6 +42,8 @@ def shared_prefix(window: Window, ids: Ids) -> int:
     the sinks can be used.
     """
     tokens, middle = window.cells.tokens, window.middle
+    if compressed is not None:
+        ids = ids[: _asked_alike(middle.composite.spans, compressed, len(ids))]
     if not middle:
         return common_prefix(tokens, ids)
     sinks, n_dropped = middle.n_keep, len(middle.dropped)
@@ -43,3 +53,13 @@ def shared_prefix(window: Window, ids: Ids) -> int:
     if shared < sinks + n_dropped:
         return min(shared, sinks)
     return shared + common_prefix(tokens[middle.end :], ids[shared:])
+
+
+def _asked_alike(
+    held: Sequence[CompressedSpan], wanted: Sequence[CompressedSpan], n_ids: int
+) -> int:
+    """Where the first passage begins that is compressed in one of two texts, and not in both."""
+    for one, other in zip_longest(held, wanted):
+        if one != other:
+            return min(span.begin for span in (one, other) if span is not None)
+    return n_ids

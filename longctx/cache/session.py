@@ -28,6 +28,7 @@ from longctx.cache.windowed import Windowed
 from longctx.closing import Closing
 from longctx.errors import BackendError, RequestError
 from longctx.model_thread import ModelThread, in_model_thread
+from longctx.prompt import CompressedSpan
 from longctx.types import ProgressCallback
 
 
@@ -147,21 +148,29 @@ class Session(Windowed, Closing):
         finally:
             self.truncate(n)
 
-    def shared(self, ids: Ids) -> int:
-        """Length of the prefix of ``ids`` that need not be prefilled; nothing changes."""
-        return shared_prefix(self._window, ids)
+    def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
+        """Length of the prefix of ``ids`` that need not be prefilled; nothing changes.
+
+        ``compressed`` as in :meth:`match`.
+        """
+        return shared_prefix(self._window, ids, compressed)
 
     @in_model_thread
-    def match(self, ids: Ids) -> int:
+    def match(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
         """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
 
         Tokens that slid out of the window, or do not stand whole, count as long as they are the
         same.
 
+        Args:
+            ids: a text.
+            compressed: the passages of it that shall stand compressed, and no others; None takes
+                what is here as it stands.
+
         Raises:
             RequestError: they are no token ids of the model; nothing was dropped.
         """
-        middle, shared = self._window.middle, self.shared(self._as_ids(ids))
+        middle, shared = self._window.middle, self.shared(self._as_ids(ids), compressed)
         self.truncate(shared - middle.n_missing if shared > self.n_keep else shared)
         return self.n_tokens + middle.n_missing
 
@@ -268,10 +277,10 @@ class Session(Windowed, Closing):
 
     @in_model_thread
     def passage(self) -> Passage:
-        """Copy the text with its keys and values, to be attached elsewhere.
+        """Copy the text with its keys and values, compressed if it is, to be attached elsewhere.
 
         Raises:
-            BackendError: the session has slid or is compressed.
+            BackendError: the session has slid, or blocks of Self-Extend share positions.
         """
         return passage_of(self._window)
 
@@ -286,11 +295,14 @@ class Session(Windowed, Closing):
         Args:
             other: a session of the same model that was fed one text, from its own beginning, or
                 the copy that its :meth:`passage` made.
-            recompute: tokens at its front to prefill in place (EPIC, Hu et al. 2025).
+            recompute: tokens at its front to prefill in place (EPIC, Hu et al. 2025); of a text
+                that was compressed at most those that stand whole there.
 
         Raises:
             ContextOverflowError: both do not fit the largest window; nothing changed.
-            BackendError: ``other`` has slid or is compressed.
+            BackendError: ``other`` has slid.
+            UnsupportedModelError: ``other`` is compressed, and keys cannot be moved; nothing
+                changed.
             RequestError: ``other`` is neither, or ``recompute`` no whole number from 0.
         """
         recompute = whole("recompute", recompute, least=0)

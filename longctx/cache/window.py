@@ -143,8 +143,10 @@ class Window:
         begin, n = 0, len(ids)
         meter = Meter(on_progress, n)
         while begin < n:
+            # For one token: the text is as long as it is, not as long as it will be.
             self.admit(1)
             end = min(n, begin + min(self.room, scored or n))
+            # Scored text has the logits of every token, so that none is decoded again for them.
             end -= self.comes_alone(n - begin, end - begin) and not scored
             outputs: Outputs = "all" if scored else "last" if end == n else "none"
             self.cells.decode(ids[begin:end], outputs)
@@ -209,6 +211,7 @@ class Window:
             return
         kept = middle.text_of(self.cells.tokens[:n])
         self.cells.cut(n)
+        # A cache that forgets was cut to less: and a part of the composite cells says nothing.
         if self.n_tokens < whole and middle.composite.n_cells:
             self.cells.cut(0)
             self.clear()
@@ -335,7 +338,7 @@ class Window:
                 available=n - n_keep,
                 n_ctx=self.cells.n_ctx,
             )
-        composite = middle.composite
+        composite = middle.composite  # a second prefill, where keys cannot move, would forget it
         gone = self.cells.tokens[n_keep + composite.n_cells : n_keep + n_discard]
         kept = np.r_[0:n_keep, n_keep + n_discard : n]
         self._arrange(kept, self.placing.groups_of(len(kept)))
@@ -348,6 +351,7 @@ class Window:
         n_thinned = (n - self.middle.n_keep - n_recent) // THINNED_SHARE
         if self._backend.plan.compresses and n_thinned > 0:
             compress_text(self, self._rearranger, n - n_thinned, n_recent=n_recent)
+        # Nothing is left to thin, or all of it is shielded; one token must find room all the same.
         if self.n_tokens == n:
             self.slide(max(1, (self.largest - self.middle.n_keep) // DISCARDED_SHARE))
 

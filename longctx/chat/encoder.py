@@ -13,7 +13,7 @@ from longctx import arguments
 from longctx.chat.chat_template import ChatTemplate, RenderedPrompt
 from longctx.chat.prompt import EncodedPrompt
 from longctx.errors import RequestError
-from longctx.prompt import tools_of
+from longctx.prompt import CompressedSpan, tools_of
 from longctx.tokens import ModelTokenizer
 from longctx.types import Message, Messages, ToolSchema, as_messages
 
@@ -100,6 +100,7 @@ class PromptEncoder:
             schemas,
             len(rendered.ids),
             self._template,
+            _still_compressed(messages, rendered.ids),
             rendered=rendered,
             template=template,
             pinned=pinned,
@@ -203,3 +204,12 @@ def _n_pinned(
     first = template.render([*system, Message(role="user", content="")], tools)
     pairs = zip(first.ids, rendered.ids, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _still_compressed(messages: Messages, ids: list[int]) -> tuple[CompressedSpan, ...]:
+    """The passages that may stand compressed, of a prompt that is rendered once more."""
+    if not isinstance(messages, EncodedPrompt):
+        return ()
+    pairs = zip(messages.ids, ids, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return tuple(span for span in messages.compressed if span.end <= same)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from longctx.documents import Answer, AnswerStream, Citation, Document, DocumentQA
+    from longctx.documents.sources import SourceOptions
 
 
 EncodingOption = Annotated[
@@ -93,6 +94,14 @@ def ask(
     max_tokens: MaxTokensOption = None,
     encoding: EncodingOption = None,
     password: PasswordOption = None,
+    compile_share: Annotated[
+        float | None,
+        typer.Option(
+            "--compile",
+            help="Keep this share of the documents' keys and values, such as 0.75; with "
+            "--cache-dir also for the next time.",
+        ),
+    ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
@@ -140,7 +149,10 @@ def ask(
             budget_tokens=budget,
             path=library,
         )
-        add_all(documents, list(named_files(files)), encoding=encoding, password=password)
+        add_all(
+            documents, list(named_files(files)),
+            encoding=encoding, password=password, compile_share=compile_share,
+        )  # fmt: skip
         answers: list[Answer] = []
         history: list[Message] = []
         for question in map(text_of, questions):
@@ -197,6 +209,7 @@ def add_all(
     *,
     encoding: str | None = None,
     password: str | None = None,
+    compile_share: float | None = None,
 ) -> None:
     """Take files in; one of several that cannot be read is left out, and said.
 
@@ -205,6 +218,7 @@ def add_all(
         files: and folders.
         encoding: of text files.
         password: of those that have one.
+        compile_share: of their keys and values, to keep; None is all.
     """
     from longctx.documents.reading.pdf_process import one_process
 
@@ -212,7 +226,8 @@ def add_all(
     with one_process():
         for named in files:
             try:
-                _add(documents, named, {"encoding": encoding, "password": password})
+                how: SourceOptions = {"encoding": encoding, "password": password}
+                _add(documents, named, {**how, "compile": compile_share})
             except (DocumentError, MissingExtraError) as error:
                 unread.append(error)
                 if len(unread) == len(files):
@@ -220,24 +235,25 @@ def add_all(
                 errors.print(f"skipped: {error}", markup=False)
 
 
-def _add(documents: DocumentQA, named: Named, how: dict[str, str | None]) -> None:
+def _add(documents: DocumentQA, named: Named, how: SourceOptions) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        added = (documents.update(read_stdin(how["encoding"]), doc_id=named.name or "stdin"),)
+        name = named.name or "stdin"
+        text = read_stdin(how.get("encoding"))
+        added = (documents.update(text, doc_id=name, compile=how.get("compile")),)
     elif named.is_folder:
-        loaded = documents.add_folder(named.path, **how)
+        loaded = documents.add_folder(
+            named.path,
+            encoding=how.get("encoding"),
+            password=how.get("password"),
+            compile=how.get("compile"),
+        )
         added = (*loaded.added, *loaded.replaced)
         for skipped in loaded.skipped:
             errors.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, style="dim")
     else:
-        added = (
-            documents.update(
-                Path(named.path),
-                doc_id=named.name,
-                encoding=how["encoding"],
-                password=how["password"],
-            ),
-        )
+        options: SourceOptions = {**how, "doc_id": named.name}
+        added = (documents.update(Path(named.path), **options),)
     for document in added:
         for note in document.notes:
             errors.print(f"{document.doc_id}: {note}", markup=False, style="dim")

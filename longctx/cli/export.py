@@ -29,7 +29,7 @@ def export(
     *,
     planning: dict[str, Any],
 ) -> None:
-    """Say a plan in the words of a serving engine, and what that engine cannot do.
+    """Print a plan as another engine's command, and what that engine cannot do.
 
     A calibration of the model is carried along. Example:
     `longctx export model.gguf --target-ctx 32768 --to llama-server`

@@ -34,7 +34,7 @@ def finetune(
     method: Annotated[
         str,
         typer.Option(
-            help="The map of positions to teach: self-extend (free on short texts), yarn or ntk."
+            help="The scaling to train for: self-extend (free on short texts), yarn or ntk."
         ),
     ] = "self-extend",
     tokens: Annotated[
@@ -52,44 +52,46 @@ def finetune(
     sequence_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Of a sequence. Default: the trained window, up to 1024, and to 8192 on a GPU.",
+            help="Tokens of a training sequence. Default: the trained window, up to 1024, and to "
+            "8192 on a GPU.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     step_tokens: Annotated[
         int | None,
         typer.Option(
-            help="After so many the weights move. Default: four sequences; 32768 on a GPU.",
+            help="Tokens of a training step. Default: four sequences; 32768 on a GPU.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(help="Of the LoRA matrices.", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Rank of the LoRA matrices.", rich_help_panel=_TRAINING)
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="At its peak. Default: 0.8 over the model's width.", rich_help_panel=_TRAINING
+            help="Peak learning rate. Default: 0.8 over the model's width.",
+            rich_help_panel=_TRAINING,
         ),
     ] = None,
     recall_share: Annotated[
         float | None,
         typer.Option(
-            help="Of sequences that ask for something stated before, 0 to 1.",
+            help="Share of sequences that ask for something stated before, 0 to 1.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     short_share: Annotated[
         float | None,
         typer.Option(
-            help="Of sequences that nothing moves, which keep short texts good, 0 to 1.",
+            help="Share of plain short sequences, which keep short texts good, 0 to 1.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     answer_weight: Annotated[
         float | None,
         typer.Option(
-            help="What a token of an answer counts, where one of prose counts 1. Default: 4.",
+            help="Weight of an answer's tokens in the loss, where prose has 1. Default: 4.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -105,25 +107,27 @@ def finetune(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of products: float32, bfloat16, or auto: bfloat16 on a GPU that has it.",
+            help="Of matrix products: float32, bfloat16, or auto: bfloat16 on a GPU that has it.",
             rich_help_panel=_TRAINING,
         ),
     ] = "auto",
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of transformers with the model in finer weights than the GGUF's.",
+            help="A transformers folder with the model's weights, more precise than the GGUF's.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="Of torch and llama.cpp.", min=1, rich_help_panel=_TRAINING),
+        typer.Option(help="Threads of torch and llama.cpp.", min=1, rich_help_panel=_TRAINING),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Its folder. Default: MODEL.longctx here.", rich_help_panel=_OUTPUT
+            "--out",
+            help="Folder for the results. Default: MODEL.longctx here.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     merge: Annotated[
@@ -134,7 +138,11 @@ def finetune(
     ] = False,
     measure: Annotated[
         bool,
-        typer.Option("--measure/--no-measure", help="Before and after.", rich_help_panel=_OUTPUT),
+        typer.Option(
+            "--measure/--no-measure",
+            help="Measure the model before and after.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = True,
     measure_only: Annotated[
         bool,
@@ -148,17 +156,16 @@ def finetune(
         bool, typer.Option("--json", help="Print the result.", rich_help_panel=_OUTPUT)
     ] = False,
 ) -> None:
-    """Teach a model a longer window, and show what it brought.
+    """Train a model for a longer window, and measure what it brought.
 
-    What a small model lacks far back is practice. This trains a LoRA adapter (some MB) on short
-    sequences that stand for long texts: most ask for something stated before, a quarter is short
-    text as it is, so that nothing is lost there. It needs the extra `finetune`, and no GPU
-    for a model of some million parameters; one of 135 million reads a million tokens on two cores
-    in a day or more. Where torch is on one machine and llama.cpp on another, train with
-    --no-measure, and measure with --measure-only what is in the folder.
+    Trains a LoRA adapter (some MB) on short sequences whose positions skip, as if they were long:
+    most ask for something stated before, and a quarter is plain short text, so that nothing is lost
+    there. It needs the extra `finetune`, and no GPU for a model of some million parameters; on two
+    cores, a million tokens take a model of 135 million a day or more. If torch and llama.cpp are on
+    different machines, train with --no-measure on one, and run --measure-only on the other.
 
-    The folder holds the adapter, a card with what was measured before and after, and a profile.
-    Stop it with Ctrl-C: the same command goes on.
+    The folder has the adapter, a card with the measurements before and after, and a profile. Stop
+    it with Ctrl-C; the same command resumes.
 
     `longctx finetune model.gguf --target-ctx 32768 --budget 2h`, then
     `longctx chat model.gguf --adapter model.longctx/model.longctx.lora.gguf`

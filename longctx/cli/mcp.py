@@ -56,7 +56,7 @@ def mcp(
 ) -> None:
     """Serve documents to an assistant over MCP: the tools ask, search and read.
 
-    Answers are the model's of this machine; nothing leaves it but what is answered.
+    A model on this machine answers; only its answers leave the machine.
     Example, in an assistant's settings: `{"command": "longctx", "args": ["mcp", "notes/"]}`
     """
     from longctx.documents import DocumentQA

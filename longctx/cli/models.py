@@ -22,7 +22,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models that Hugging Face, llama.cpp, Ollama, LM Studio and GPT4All have here.
+    """List the models on this machine: of Hugging Face, llama.cpp, Ollama, LM Studio and GPT4All.
 
     What stands first in a line is the name that every command takes; nothing is copied. The window
     is the largest that fits the memory, up to four times the trained one. Example:

@@ -100,16 +100,26 @@ class Repeat(Frozen):
     same_as: str
 
 
+class CompiledDocument(Frozen):
+    """A document that stood compressed in the window: each layer and head kept a ``share`` of the
+    cells of these ``tokens``, all but its first and last ones."""
+
+    doc_id: str
+    share: float
+    tokens: int
+
+
 class PackingReport(Frozen):
     """What was in the window for an answer, in tokens, and why.
 
     ``documents`` and ``passages`` (empty where documents stood whole) were read; ``left_out``
-    was not, and ``repeats`` had not to be. ``prompt_tokens`` is all that was in the window, in the
+    was not, and ``repeats`` had not to be; ``compiled`` are those documents of which not all was
+    in the cache. ``prompt_tokens`` is all that was in the window, in the
     fullest one if there were several ``calls`` of the model: documents and ``other_tokens``
     (system prompt, chat template, question). ``prompt_tokens + reserved_tokens + free_tokens`` is
     ``budget_tokens``, of ``target_ctx``; ``reserved_tokens`` was kept for the answer. ``notes``
     say what may have gone wrong in the search, such as documents in a language that the embedder
-    does not know.
+    does not know, and which documents were to be compiled and stood whole.
     """
 
     strategy: str
@@ -118,6 +128,7 @@ class PackingReport(Frozen):
     passages: tuple[Passage, ...] = ()
     left_out: tuple[DocumentTokens, ...] = ()
     repeats: tuple[Repeat, ...] = ()
+    compiled: tuple[CompiledDocument, ...] = ()
     calls: int = 1
     prompt_tokens: int
     other_tokens: int
@@ -148,6 +159,10 @@ class PackingReport(Frozen):
         if len(same) > _MOST_ROWS:
             same[_MOST_ROWS:] = [f"{len(same) - _MOST_ROWS:,} others are in there twice, too"]
         table += "".join(f"\n{line}, and stands once" for line in same)
+        table += "".join(
+            f"\n{c.doc_id} is compiled: {c.share:.0%} of the cells of {c.tokens:,} tokens"
+            for c in self.compiled
+        )
         notes = "".join(f"\nnote: {note}" for note in self.notes)
         return f"strategy {self.strategy}: {self.reason}{calls}\n{table}{notes}"
 

@@ -57,7 +57,8 @@ def _key(prompt: Prompt, options: ChatOptions) -> str | None:
         return None
     schema = options.get("response_schema")
     parts = [message.model_dump_json() for message in prompt.messages]
-    parts += [repr(drawn), repr(options.get("max_tokens")), repr(options.get("thinking"))]
+    parts += [repr(prompt.compressed), repr(drawn), repr(options.get("max_tokens"))]
+    parts += [repr(options.get("thinking"))]
     parts += [repr(budget)] if (budget := options.get("thinking_budget")) is not None else []
     parts += [json.dumps(arguments.json_schema(schema))] if schema is not None else []
     return hash_parts(part.encode("utf-8", "surrogatepass") + b"\n" for part in parts)

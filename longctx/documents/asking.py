@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from longctx.documents.answered import Answered
 from longctx.documents.layout import Block, window
-from longctx.errors import BackendError, ContextOverflowError
+from longctx.errors import BackendError, ContextOverflowError, UnsupportedModelError
 from longctx.options import ChatOptions, SamplingOptions
 from longctx.prompt import Prompt, prompt_of
 from longctx.protocols import BatchChatModel, ChatModel, ComposingModel
@@ -40,7 +41,8 @@ class Asking:
     ``puts_off_answer`` lets :meth:`chat` raise :class:`AnswerPutOffError` in place of an answer
     (notes are taken). ``answered`` keeps what was answered before, ``read`` has what stood in any
     window, ``largest_blocks`` what stood in the fullest one, and ``largest_prompt`` its tokens.
-    ``expected_tokens`` are the prompts that are known to come, for progress.
+    ``expected_tokens`` are the prompts that are known to come, for progress;
+    ``compressed_tokens`` were in the last window what did not stand whole.
     """
 
     llm: ChatModel
@@ -66,6 +68,7 @@ class Asking:
     read: list[Block] = field(default_factory=list)
     expected_tokens: int = 0
     _done_tokens: int = 0
+    compressed_tokens: int = 0
     _composed_tokens: int = 0
     _started: float = 0.0  # when the model was first called, behind the search
     _frames: dict[str, int] = field(default_factory=dict)
@@ -82,8 +85,15 @@ class Asking:
             self._frames[instruction] = self.llm.count(window([], self.question, instruction))
         return self._frames[instruction]
 
-    def prompt(self, messages: Messages) -> Prompt:
-        """Count a conversation once, exactly; :meth:`chat` takes the result."""
+    def prompt(self, messages: Messages, blocks: Sequence[Block] = ()) -> Prompt:
+        """Count a conversation once, exactly; :meth:`chat` takes the result.
+
+        Those of the ``blocks`` that are compiled documents may stand compressed.
+        """
+        compress = [(b.text, b.document.compile) for b in blocks if b.document.compile is not None]
+        if compress and isinstance(self.llm, ComposingModel):
+            with suppress(UnsupportedModelError):  # a library is asked by other models, too
+                return self.llm.prompt(messages, compress=compress)
         return prompt_of(self.llm, messages)
 
     def chat(
@@ -164,6 +174,7 @@ class Asking:
     def _taken(self, completion: Completion, tokens: int, blocks: Sequence[Block]) -> str:
         self._account(completion.usage, tokens, blocks)
         self.reasoning = completion.reasoning
+        self.compressed_tokens = completion.window.compressed_tokens if completion.window else 0
         return completion.text
 
     def chat_each(

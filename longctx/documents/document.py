@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from longctx import arguments
 from longctx.errors import DocumentError
 from longctx.types import Frozen
 
@@ -56,10 +57,12 @@ class Document(Frozen):
     ``notes`` say what its file has that ``text`` has not, such as pages that are only images, and
     what was guessed. ``metadata`` is what the file says about itself (YAML front matter, the
     headers of a mail, a document's properties), and what else is known of it, by name: questions
-    can be put to those documents alone that have a value there.
+    can be put to those documents alone that have a value there. ``compile`` is the share of its
+    keys and values to keep where it stands whole in a window; None keeps all (docs/rag.md).
 
     Raises:
         DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
+        RequestError: ``compile`` is no number above 0 and at most 1.
 
     Examples:
         >>> Document(doc_id="note", text="The seller bears the risk.").title is None
@@ -77,6 +80,7 @@ class Document(Frozen):
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = Field(default_factory=dict)
+    compile: float | None = None
 
     def page_at(self, offset: int) -> int | None:
         """The number of the page on which a character stands; None for a text without pages."""
@@ -116,6 +120,11 @@ class Document(Frozen):
         if not isinstance(value, str) or not value.strip():
             raise DocumentError(f"doc_id is {value!r}; citations need a name, such as 'contract'")
         return _encodable(value, "doc_id")
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _needs_share(cls, value: object) -> float | None:
+        return None if value is None else arguments.real("compile", value, above=0, most=1)
 
     @field_validator("text", mode="before")
     @classmethod

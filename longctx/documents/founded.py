@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from longctx.documents.figures import Figure, figures_of, scales_of
 from longctx.documents.languages import language_of
 from longctx.search.words import words_of
 
 _MARK = re.compile(r"\[[^\[\]]*\bD\d[^\[\]]*\]|\bD\d+(?:\.\d+)?\b")
-_FIGURE = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+| \d{3}(?!\d))*")
-_NOT_DIGITS = re.compile(r"\D")
-_DECIMAL_POINTS = ".,"
 # A capital inside a sentence; what begins one has a capital anyway.
 _NAME = re.compile(r"(?<=[a-z\u00df-\u00ff,;] )[A-Z\u00c0-\u00de][a-z\u00df-\u00ff]{2,}")
 # Where nouns, weekdays or all words are written so, a capital names nothing.
@@ -23,9 +21,9 @@ def unfounded(answer: str, question: str, texts: Iterable[str]) -> tuple[str, ..
     """The figures and names in an answer that are neither in the texts nor in the question.
 
     A figure that was worked out, such as a sum, is one of them. Figures are compared by their
-    value, however it is written: ``480,000`` and ``480.000,00``, ``7.5`` and ``7,50``. Dates are
-    compared as they are written: ``05.05.2024`` is not ``5 May 2024``. Names are looked for in
-    languages that write names alone with capitals.
+    value, however it is written: ``480,000`` and ``480.000,00``, ``7.5 million`` and
+    ``7,500,000``. Dates are compared as they are written: ``05.05.2024`` is not ``5 May 2024``.
+    Names are looked for in languages that write names alone with capitals.
 
     Args:
         answer: the model's words.
@@ -33,7 +31,11 @@ def unfounded(answer: str, question: str, texts: Iterable[str]) -> tuple[str, ..
         texts: what it was made from.
     """
     answer = _MARK.sub(" ", answer)
-    figures = [f for f in _FIGURE.findall(answer) if len(_digits(f)) >= _LEAST_DIGITS]
+    figures = [
+        figure
+        for figure in figures_of(answer)
+        if figure.n_digits >= _LEAST_DIGITS or (figure.powers and figure.is_sure)
+    ]
     texts = tuple(texts)
     names = _NAME.findall(answer)
     # An answer may be too short to tell its language by.
@@ -44,52 +46,42 @@ def unfounded(answer: str, question: str, texts: Iterable[str]) -> tuple[str, ..
         names = []
     if not figures and not names:
         return ()
-    known_figures: set[str] = set()
+    known = _Known()
     known_words: set[str] = set()
     for text in (question, *texts):
-        for figure in _FIGURE.findall(text):
-            # A space may group digits, or part two figures.
-            known_figures.update(*map(_readings, (figure, *figure.split(" "))))
+        known.read(text)
         known_words.update(words_of(text))
-    new = [
-        figure
-        for figure in figures
-        if known_figures.isdisjoint(_readings(figure))
-        and any(known_figures.isdisjoint(_readings(part)) for part in figure.split(" "))
-    ]
+    new = [figure.text for figure in figures if not known.has(figure)]
     new += [name for name in names if name.casefold() not in known_words]
     return tuple(dict.fromkeys(new))
 
 
-def _readings(figure: str) -> set[str]:
-    """The values that a figure may have, each written in one way: ``1,250`` is a thousand or one
-    and a quarter."""
-    groups, marks = _NOT_DIGITS.split(figure), _NOT_DIGITS.findall(figure)
-    readings = set()
-    if _is_grouped(groups, marks):
-        readings.add("".join(groups))
-    *whole, fraction = groups
-    is_decimal = marks and marks[-1] in _DECIMAL_POINTS and marks[-1] not in marks[:-1]
-    if is_decimal and _is_grouped(whole, marks[:-1]):
-        decimals = fraction.rstrip("0")
-        if decimals or not readings:  # 480,000 is no 480
-            readings.add("".join(whole) + ("." + decimals if decimals else ""))
-    return readings or {_digits(figure)}
+class _Known:
+    """The figures of some texts."""
 
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._bare: set[str] = set()
+        self._scales: set[int] = set()
 
-def _is_grouped(groups: list[str], marks: list[str]) -> bool:
-    """Whether they are the thousands of one number."""
-    if not marks:
-        return True
-    first, *others, last = groups
-    return (
-        len(set(marks)) == 1
-        and len(first) <= 3
-        and first[0] != "0"
-        and all(len(group) in (2, 3) for group in others)  # in India hundreds, above thousands
-        and len(last) == 3
-    )
+    def read(self, text: str) -> None:
+        """Take those of one more text in."""
+        self._scales |= scales_of(text)
+        for figure in figures_of(text):
+            # A space may group digits, or part two figures.
+            parts = [Figure(part, part) for part in figure.digits.split(" ")]
+            self._values |= figure.values.union(*(each.bare for each in parts[:-1]))
+            self._bare |= figure.bare.union(*(each.bare for each in parts))
+            if not figure.powers:
+                self._values |= parts[-1].bare
 
-
-def _digits(figure: str) -> str:
-    return _NOT_DIGITS.sub("", figure)
+    def has(self, figure: Figure) -> bool:
+        """Whether one of its values stands there, or what its parts come to, or, in a table "in
+        millions", its digits."""
+        if not self._values.isdisjoint(figure.values):
+            return True
+        if figure.powers and figure.is_sure:
+            is_scaled_there = not self._scales.isdisjoint(figure.powers)
+            return is_scaled_there and not self._bare.isdisjoint(figure.bare)
+        parts = [Figure(part, part) for part in figure.digits.split(" ")]
+        return all(not self._bare.isdisjoint(part.bare) for part in parts)

@@ -97,7 +97,7 @@ class Inquirer:
             searched = searched or self.search.find(entries, asking.query, self.on_search)
             ranked = [one.chunk for one in searched.found]
             blocks = best_at_edges(blocks, ranked)
-            everything = asking.prompt(window(blocks, asking.question))
+            everything = asking.prompt(window(blocks, asking.question), blocks)
         return inquiry(blocks, everything, compose=self.compose)
 
     def _searched(
@@ -120,7 +120,8 @@ class Inquirer:
         """The prompt with every document; None where it is not wanted, or surely too large."""
         alone = sum(entry.tokens - _SEAM_TOKENS for entry in entries)
         if self.strategy == "whole" or (self.strategy == "auto" and alone <= asking.room):
-            return asking.prompt(window([entry.block for entry in entries], asking.question))
+            blocks = [entry.block for entry in entries]
+            return asking.prompt(window(blocks, asking.question), blocks)
         return None
 
 

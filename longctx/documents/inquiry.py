@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from longctx.documents.answer import Answer, AnswerChunk, Passage, Repeat
 from longctx.documents.asking import AnswerPutOffError, Asking
 from longctx.documents.citations import find_citations
+from longctx.documents.compiled import COMPILED_FRONT, compiled_documents
 from longctx.documents.founded import unfounded
 from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block
@@ -88,8 +89,12 @@ class Inquiry:
 
     def _place(self, prompt: Prompt) -> None:
         """Bring what was prefilled alone to its place, where it is wanted so."""
-        if self.compose is not None and not self.asking.knows(prompt):
+        if self.asking.knows(prompt):
+            return
+        if self.compose is not None:
             self.asking.compose(prompt, self.blocks, recompute=self.compose)
+        elif prompt.compressed:
+            self.asking.compose(prompt, (), recompute=COMPILED_FRONT)
 
     def _answer(self, text: str, blocks: Sequence[Block]) -> Answer:
         citations = find_citations(text, blocks)
@@ -98,6 +103,7 @@ class Inquiry:
         grounded = all(c.verified for c in citations) if citations else None
         grounded = False if new else grounded
         notes = self.searched.notes if self.searched else ()
+        compiled, left_whole = compiled_documents(self.asking, self.prompt, blocks)
         return Answer(
             text=text,
             strategy=self.strategy,
@@ -108,8 +114,9 @@ class Inquiry:
                 self.reason,
                 self.holdings,
                 blocks,
-                notes,
+                (*notes, *left_whole),
                 self.repeats,
+                compiled,
             ),
             usage=self.asking.usage,
             reasoning=self.asking.reasoning,

@@ -40,7 +40,7 @@ from longctx.options import SAMPLING_OPTIONS, SamplingOptions, check_names
 from longctx.protocols import ChatModel, ComposingModel
 from longctx.sampling import Sampling
 from longctx.search.embedders import as_embedder
-from longctx.types import ProgressCallback
+from longctx.types import Message, ProgressCallback
 
 Order = Literal["document", "edges"]
 
@@ -162,7 +162,9 @@ class DocumentQA:
 
         Raises:
             DocumentError: it cannot be read, holds no text, or its name is already taken.
-            RequestError: an option is unknown, or its metadata cannot be kept on disk.
+            RequestError: an option is unknown, its metadata cannot be kept on disk, or the model
+                can compile nothing.
+            UnsupportedModelError: the text of this model cannot be compressed.
             MissingExtraError: it needs a package of the extra ``rag``.
         """
         return self._put(source, options, replace=False)
@@ -179,7 +181,12 @@ class DocumentQA:
         return self._put(source, options, replace=True)
 
     def add_folder(
-        self, path: str | Path, *, encoding: str | None = None, password: str | None = None
+        self,
+        path: str | Path,
+        *,
+        encoding: str | None = None,
+        password: str | None = None,
+        compile: float | None = None,
     ) -> AddedFolder:
         """Add every document below a folder, in the order of their paths, or none; those that
         are there already, and have changed, are updated.
@@ -190,6 +197,7 @@ class DocumentQA:
             path: of the folder.
             encoding: of its text files, see :func:`load_document`.
             password: of those of its files that have one.
+            compile: as of :meth:`add`.
 
         Returns:
             What was added, replaced, and unchanged, and what was skipped and why (see
@@ -197,9 +205,11 @@ class DocumentQA:
 
         Raises:
             DocumentError: it holds no document that can be read, or a name is already taken.
+            RequestError, UnsupportedModelError: they cannot be compiled.
         """
+        self._check_compile(compile)
         loaded = load_folder(path, encoding=encoding, password=password)
-        put = self._library.put(incoming_folder(Path(path), loaded), replace=True)
+        put = self._library.put(incoming_folder(Path(path), loaded, compile), replace=True)
         return AddedFolder(put.added, put.replaced, put.unchanged, loaded.skipped)
 
     def remove(self, *doc_ids: str) -> None:
@@ -227,8 +237,22 @@ class DocumentQA:
         self, source: str | Path | Document, options: SourceOptions, *, replace: bool
     ) -> Document:
         check_names(options, SOURCE_OPTIONS, "of a document")
+        self._check_compile(
+            source.compile if isinstance(source, Document) else options.get("compile")
+        )
         (document,) = self._library.put([incoming(source, **options)], replace=replace).documents
         return document
+
+    def _check_compile(self, share: float | None) -> None:
+        """Refuse now what would be refused at the first question."""
+        if share is None:
+            return
+        if not isinstance(self.llm, ComposingModel):
+            raise RequestError(
+                f"a {type(self.llm).__name__} cannot compile documents; leave compile at None, or "
+                "use a LongContextLLM over a local model"
+            )
+        self.llm.prompt([Message(role="user", content="Hello.")], compress=[("Hello.", share)])
 
     def ask(self, question: str, **options: Unpack[AskOptions]) -> Answer:
         """Answer a question; only what the window does not hold yet is prefilled.

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from longctx.documents.answer import DocumentTokens, PackingReport, Passage, Repeat
+from longctx.documents.answer import (
+    CompiledDocument,
+    DocumentTokens,
+    PackingReport,
+    Passage,
+    Repeat,
+)
 from longctx.documents.asking import Asking
 from longctx.documents.entry import Entry
 from longctx.documents.holdings import Holdings
@@ -39,6 +45,7 @@ def packing_report(
     blocks: Sequence[Block],
     notes: Sequence[str] = (),
     repeats: Sequence[Repeat] = (),
+    compiled: Sequence[CompiledDocument] = (),
 ) -> PackingReport:
     """Account for an answered question.
 
@@ -50,6 +57,7 @@ def packing_report(
         blocks: what of them was read.
         notes: on the search.
         repeats: what was asked, and is the same as something else that was.
+        compiled: what stood compressed.
     """
     sizes = {id(block): holdings.tokens(block) for block in blocks}
     read: dict[str, int] = {}
@@ -71,6 +79,7 @@ def packing_report(
         passages=passages_of(holdings, [block for block in blocks if block.is_passage]),
         left_out=tuple(left_out),
         repeats=tuple(repeats),
+        compiled=tuple(compiled),
         calls=asking.calls,
         prompt_tokens=asking.largest_prompt,
         other_tokens=asking.largest_prompt - in_window,

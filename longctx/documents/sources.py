@@ -25,12 +25,16 @@ class SourceOptions(TypedDict, total=False):
         metadata: what else is known of it, besides what its file says; ``where=`` asks for it.
         encoding: of a text file that does not say it, see :func:`load_document`.
         password: of a PDF or an Office document.
+        compile: the share of its keys and values to keep where it stands whole in a window, such
+            as 0.75; it is then read once, alone, compressed, and placed wherever a question needs
+            it (docs/rag.md). None keeps all.
     """
 
     doc_id: str | None
     metadata: Mapping[str, Any] | None
     encoding: str | None
     password: str | None
+    compile: float | None
 
 
 SOURCE_OPTIONS = frozenset(SourceOptions.__annotations__)
@@ -46,12 +50,15 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
     Raises:
         DocumentError: it cannot be read, or holds no text.
         MissingExtraError: it needs a package of the extra ``rag``.
+        RequestError: the share is none.
     """
     doc_id = options.get("doc_id")
     document = _document(source, doc_id, options.get("encoding"), options.get("password"))
     if (metadata := options.get("metadata")) is not None:
         known = {**document.metadata, **metadata}
         document = document.model_copy(update={"metadata": known})
+    if (share := options.get("compile")) is not None:
+        document = compiled(document, share)
     is_path = not isinstance(source, Document) and document.source is not None
     origin = _origin(document) if is_path else None
     if doc_id is not None or origin is None:
@@ -61,13 +68,18 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
     )
 
 
-def incoming_folder(folder: Path, loaded: LoadedFolder) -> list[Incoming]:
+def compiled(document: Document, share: float | None) -> Document:
+    """The document, of whose keys and values a share is kept."""
+    return Document(**{**dict(document), "compile": share})
+
+
+def incoming_folder(folder: Path, loaded: LoadedFolder, share: float | None) -> list[Incoming]:
     """The documents of a folder: their names are their paths from there, or, where another has
-    that, from the folder above."""
+    that, from the folder above. Of their keys and values a ``share`` is kept."""
     above = name_of(folder.resolve().name)
     return [
         Incoming(
-            document,
+            document if share is None else compiled(document, share),
             (document.doc_id, f"{above}/{document.doc_id}", origin),
             origin,
         )

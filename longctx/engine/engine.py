@@ -15,6 +15,7 @@ from longctx.cache.cells import Ids
 from longctx.cache.shared import OwnContexts
 from longctx.engine.common import CommonContexts
 from longctx.engine.compose import Composer
+from longctx.engine.passages import Passages
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
 from longctx.engine.staging import Staging
@@ -25,7 +26,8 @@ from longctx.files import cache_folder
 from longctx.grammar import TokenTable
 from longctx.model_info import ModelInfo
 from longctx.model_thread import ModelThread
-from longctx.planner import ContextPlan, estimate_memory
+from longctx.planner import ContextPlan, compression_obstacle, estimate_memory
+from longctx.prompt import CompressedSpan
 from longctx.types import Composed, ProgressCallback
 
 HAND_OUTPUTS = 16, 128
@@ -67,24 +69,24 @@ class Engine:
         self._common = CommonContexts(self._backend)
         spare_bytes = plan.memory.spare_bytes
         far = plan.self_extend
-        self._composer = Composer(
-            self._open_beside,
-            max_tokens=far.start if far else plan.first_window,
-            limit_bytes=spare_bytes // 4,
-        )
         store = None
         if cache_dir is not None:
             store = SnapshotStore(
                 cache_folder("sessions", cache_dir), snapshot_key(self._backend),
                 n_ctx=plan.n_ctx, takes_compressed=plan.compresses,
             )  # fmt: skip
+        self._composer = Composer(
+            self._open_beside,
+            Passages(spare_bytes // 4, store),
+            max_tokens=far.start if far else plan.first_window,
+        )
         self._pool = SessionPool(
             self._new_session,
             self._common,
             cost_bytes=self._context_bytes,
             limit_bytes=spare_bytes,
             store=store,
-            besides_bytes=lambda: self._composer.n_bytes + self._staging.n_bytes,
+            besides_bytes=lambda: self._composer.passages.n_bytes + self._staging.n_bytes,
         )
         self._staging = Staging(
             self._backend,
@@ -126,6 +128,11 @@ class Engine:
     def composer(self) -> Composer:
         """The passages that are cached alone."""
         return self._composer
+
+    @property
+    def compression_obstacle(self) -> str | None:
+        """Why no text of this model can be compressed; None if it can."""
+        return compression_obstacle(self._info, self._plan.kv_type_k)
 
     # Answers
 
@@ -205,13 +212,14 @@ class Engine:
         passages: Sequence[Ids],
         *,
         recompute: int,
+        compressed: Sequence[CompressedSpan] = (),
         on_progress: ProgressCallback | None = None,
     ) -> Composed:
         """Bring the cache to where all passages of a prompt are in it."""
         picked: list[Session] = []
 
         def pick() -> Session:
-            session = self._pool.pick(ids, must=True)
+            session = self._pool.pick(ids, compressed=compressed, must=True)
             assert session is not None  # it must
             picked.append(session)
             return session
@@ -221,8 +229,9 @@ class Engine:
                 ids,
                 passages,
                 pick,
-                n_cached=self._pool.shared(ids),
+                n_cached=self._pool.shared(ids, compressed),
                 recompute=recompute,
+                compressed=compressed,
                 on_progress=on_progress,
             )
         except CacheFullError:

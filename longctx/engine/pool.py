@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from longctx._native import CacheFullError
 from longctx.cache import Session
 from longctx.cache.cells import Ids
 from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
-from longctx.engine.store import MIN_TOKENS, SnapshotStore
-from longctx.errors import BackendError, LongCtxError
-from longctx.files import touch
+from longctx.engine.keeping import Keeping
+from longctx.engine.store import SnapshotStore
+from longctx.errors import BackendError
 from longctx.model_thread import ModelThread
-
-logger = logging.getLogger("longctx")
+from longctx.prompt import CompressedSpan
 
 MAX_COMMON_CONTEXTS = 2
 """Each has the whole window's memory: with more, what is kept for later would be many times what
@@ -63,15 +60,13 @@ class SessionPool:
         self._common = common
         self._cost_bytes = cost_bytes
         self._limit_bytes = limit_bytes
-        self._store = store
+        self._keeping = Keeping(store)
         self._besides_bytes = besides_bytes
         # Every session in use is among the sessions; one that was lent is not, until add().
         self._sessions: list[Session] = []
         self._in_use: set[Session] = set()
         # Whoever borrowed a session may forget it; that is no reason to hold its memory.
         self._lent: weakref.WeakSet[Session] = weakref.WeakSet()
-        # Tokens of a session that are in the folder: what is new since then is worth a file or not.
-        self._saved: dict[Session, int] = {}
         common.when_full(self._relieve)
 
     def __len__(self) -> int:
@@ -84,19 +79,28 @@ class SessionPool:
 
     # For answers
 
-    def pick(self, ids: Ids, n_more: int = 0, *, must: bool = False) -> Session | None:
+    def pick(
+        self,
+        ids: Ids,
+        n_more: int = 0,
+        *,
+        compressed: Sequence[CompressedSpan] = (),
+        must: bool = False,
+    ) -> Session | None:
         """Find or open the session in which a prompt needs the least prefill, and use it.
 
         Args:
             ids: the prompt.
             n_more: tokens of its answer to have cells for, besides.
+            compressed: its passages that shall stand compressed, and no others.
             must: open one even if memory must be taken that the plan did not foresee.
 
         Returns:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use  # nobody would ever end, and make way
-        session = self._saved_session(ids, n_more, must) or self._live_session(ids, n_more)
+        session = self._saved_session(ids, n_more, compressed, must)
+        session = session or self._live_session(ids, n_more, compressed)
         if session is None:
             if not self.make_place(len(ids) + n_more) and not must:
                 return None
@@ -104,7 +108,8 @@ class SessionPool:
         # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
         try:
-            if self._make_cells(session, session.shared(ids), len(ids) + n_more) or must:
+            shared = session.shared(ids, compressed)
+            if self._make_cells(session, shared, len(ids) + n_more) or must:
                 return session
         except BaseException:  # llama.cpp had no memory; it must not stay in use for that
             self.give_back(session)
@@ -124,7 +129,7 @@ class SessionPool:
             if session.is_open:
                 self._sessions.append(session)
             else:
-                self._saved.pop(session, None)
+                self._keeping.forget(session)
 
     def drop(self, session: Session) -> None:
         """Free a session in use, whose answer must begin again elsewhere."""
@@ -201,46 +206,38 @@ class SessionPool:
         """Whether the plan's memory bears so much more, without anything making way for it."""
         return self._used_bytes() + n_bytes <= self._limit_bytes
 
-    def shared(self, ids: Ids) -> int:
+    def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] = ()) -> int:
         """Tokens of a prompt that some session has already."""
-        return max((session.shared(ids) for session in self._sessions), default=0)
+        return max((session.shared(ids, compressed) for session in self._sessions), default=0)
 
-    def _saved_session(self, ids: Ids, n_more: int, must: bool) -> Session | None:
+    def _saved_session(
+        self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan], must: bool
+    ) -> Session | None:
         """One from the folder that has much more of a prompt than any live one."""
-        if self._store is None:
-            return None
-        path, stored = self._store.best(ids)
-        if path is None or stored < self.shared(ids) + MIN_TOKENS:
-            return None
-        if not self.make_place(len(ids) + n_more) and not must:
+        begin = ids[: compressed[0].begin] if compressed else ids
+        path = self._keeping.find(begin, lambda: self.shared(ids, compressed))
+        if path is None or not (self.make_place(len(ids) + n_more) or must):
             return None
         session = self._open()
         self._in_use.add(session)  # or it might make way for what it is filled with
-        try:
-            session.load(path, takes_compressed=self._store.takes_compressed)
-        except CacheFullError:
-            return session  # no fault of the file: it is tried again when there are cells
-        except LongCtxError as error:
-            logger.warning("a saved session is not used: %s", error)
-            self._store.refuse(path, error)
-            return session  # empty, and there was place for it: the prompt is prefilled in it
-        touch(path)
-        self._saved[session] = session.n_tokens
+        self._keeping.load(session, path)
         return session
 
-    def _live_session(self, ids: Ids, n_more: int) -> Session | None:
+    def _live_session(
+        self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan]
+    ) -> Session | None:
         """An idle session to go on in, or a copy of one that has more of a prompt in common; None
         where a new one would lose less."""
         idle = [session for session in self._sessions if session not in self._in_use]
-        own = max(idle, key=lambda s: s.shared(ids), default=None)
-        own_shared = own.shared(ids) if own is not None else 0
+        own = max(idle, key=lambda s: s.shared(ids, compressed), default=None)
+        own_shared = own.shared(ids, compressed) if own is not None else 0
         lost = own.n_tokens - own_shared if own is not None else 0
         source = max(
             (s for s in self._sessions if self._is_common(s)),
-            key=lambda s: s.shared(ids),
+            key=lambda s: s.shared(ids, compressed),
             default=None,
         )
-        shared = source.shared(ids) if source is not None else 0
+        shared = source.shared(ids, compressed) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()
@@ -339,13 +336,12 @@ class SessionPool:
 
     def keep(self, session: Session) -> None:
         """After an answer: save the session if it prefilled much that is not saved yet."""
-        if self._store and session.n_tokens >= self._saved.get(session, 0) + MIN_TOKENS:
-            self._save(session)
+        self._keeping.after_answer(session)
 
     def close(self, *, save: bool) -> None:
         """Free every cache, after saving what is worth it if that is wanted."""
         if not save:
-            self._store = None  # evicting, below, would write them
+            self._keeping.stop()  # evicting, below, would write them
         while self._sessions:
             self._evict(self._sessions[0])
         for session in list(self._lent):
@@ -371,26 +367,11 @@ class SessionPool:
         return False
 
     def _evict(self, session: Session) -> None:
-        if self._store and session.n_tokens >= max(MIN_TOKENS, self._saved.get(session, 0) + 1):
-            self._save(session)
+        self._keeping.before_end(session)
         self._sessions.remove(session)
-        self._saved.pop(session, None)
         session.close()
         # A common context outlives its sequences; the memory is only back when it goes as well.
         self._common.close_empty()
-
-    def _save(self, session: Session) -> None:
-        """Write it down, unless it was stitched: prompts in other processes expect a prefill."""
-        assert self._store is not None
-        if session.is_stitched:
-            return
-        try:
-            text = session.text_ids
-            path = session.save(self._store.path_for(text))
-            self._store.trim(text, path)
-        except LongCtxError as error:
-            logger.warning("the session is not kept on disk: %s", error)
-        self._saved[session] = session.n_tokens
 
 
 def _free(thread: ModelThread, release: Callable[[], None]) -> None:

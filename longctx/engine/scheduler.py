@@ -124,10 +124,12 @@ class Scheduler:
     def _admit(self) -> None:
         """Begin the answers that there is room for, in the order in which they were asked for."""
         for writing in tuple(self._waiting):
-            if self._is_being_prefilled(writing.ids):
+            if self._is_being_prefilled(writing):
                 continue  # it waits for a prefill, not for room: others may begin before it
             try:
-                session = self._pool.pick(writing.ids, writing.headroom)
+                session = self._pool.pick(
+                    writing.ids, writing.headroom, compressed=writing.compressed
+                )
             except Exception as error:  # no memory for a context, most likely
                 self._waiting.remove(writing)
                 writing.fail(error)
@@ -135,7 +137,7 @@ class Scheduler:
             if session is None:
                 return  # nobody overtakes who waits for room, or a long prompt would starve
             if not self._begin(writing, session):
-                return
+                return  # it waits for room now, as above
 
     def _begin(self, writing: Writing, session: Session) -> bool:
         """Let an answer go on in a session; whatever is wrong with it is told its reader.
@@ -163,11 +165,12 @@ class Scheduler:
             self._fail(writing, error)
         return True
 
-    def _is_being_prefilled(self, ids: Sequence[int]) -> bool:
-        """Whether an answer under way is just prefilling what this prompt begins with, too.
+    def _is_being_prefilled(self, waiting: Writing) -> bool:
+        """Whether an answer under way is just prefilling what this one's prompt begins with, too.
 
         Waiting for it costs less than prefilling the same a second time beside it.
         """
+        ids = waiting.ids
         longest = max(
             (
                 common_prefix(writing.ids, ids)
@@ -176,7 +179,8 @@ class Scheduler:
             ),
             default=0,
         )
-        return longest >= WORTH_WAITING and longest >= self._pool.shared(ids) + WORTH_WAITING
+        cached = self._pool.shared(ids, waiting.compressed)
+        return longest >= WORTH_WAITING and longest >= cached + WORTH_WAITING
 
     def _leave(self, writing: Writing) -> None:
         """Give the session of an answer that ended back; what it holds stays cached."""
@@ -198,12 +202,15 @@ class Scheduler:
             if session in prefilling or not self._staging.holds(session):
                 continue
             writing = next((w for w in self._active if w.session is session), None)
+            # One that is being answered brings room for its next tokens along; else it would be
+            # the first to make way where it comes to.
             try:
                 settled = self._pool.settle(session, writing.headroom if writing else 0)
             except BackendError as error:
                 settled = False
                 if writing is not None:
                     self._fail(writing, error)
+            # Nobody reads on in it, and the room here is for prompts.
             if not settled and (writing is None or writing not in self._active):
                 self._pool.drop(session)
 
@@ -215,10 +222,12 @@ class Scheduler:
         """
         self._staged_later = set()
         worth = [w for w in self._active if w.session and self._is_worth_staging(w, w.session)]
+        # The shortest are soon done; but if they always went first, the oldest might never go.
         for writing in sorted(worth, key=lambda w: (w is not worth[0], w.n_pending)):
             session = writing.session
             assert session is not None  # or it would not be worth it
             try:
+                # What becomes free is for the first that waits: no other may take it from under it.
                 enters = not self._staged_later and self._staging.enter(session, len(writing.ids))
             except BackendError:  # no memory for it, which is no reason to fail
                 logger.warning("prompts are prefilled in place", exc_info=True)
@@ -235,6 +244,7 @@ class Scheduler:
         """Give every answer in a context a token, and some prompts a slice of their prefill."""
         here = [writing for writing in self._active if _stands_in(writing, shared)]
         n_prefill = shared.context.n_batch  # nobody waits for a token: as fast as it goes
+        # Also those in other contexts wait, for the contexts take turns.
         if not all(writing.n_pending for writing in self._active):
             n_prefill = SLICE_TOKENS
         for writings in self._decoder.batches(here):

@@ -51,6 +51,11 @@ class SnapshotStore:
         digest = hash_parts([np.asarray(ids, dtype=np.int32).tobytes()])
         return self._own / f"{digest[:32]}{_SUFFIX}"
 
+    @property
+    def own_folder(self) -> Path:
+        """Where the files of this model lie."""
+        return self._own
+
     def best(self, ids: Ids) -> tuple[Path | None, int]:
         """Find the snapshot that shares the longest prefix with ``ids``, and its length."""
         best, longest = None, 0

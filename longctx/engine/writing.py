@@ -17,6 +17,7 @@ from longctx.engine.shown import Shown, sampled_token
 from longctx.engine.stops import StopWatcher
 from longctx.errors import RequestError
 from longctx.grammar import Guide, TokenTable
+from longctx.prompt import CompressedSpan
 from longctx.stream import Event
 from longctx.tokens import TextStream
 from longctx.types import (
@@ -77,6 +78,7 @@ class Writing:
         channel: who reads it.
         finish: makes the last chunk of the outcome.
         pinned: tokens at the front that a sliding window keeps.
+        compressed: passages of the prompt that shall stand compressed, and no others.
         hearing: tells what the text is, as it comes; None tells it as it is, without the text
             of control tokens.
 
@@ -92,6 +94,7 @@ class Writing:
         finish: Callable[[Outcome], Chunk],
         *,
         pinned: int = 0,
+        compressed: Sequence[CompressedSpan] = (),
         hearing: Hearing | None = None,
     ) -> None:
         if not prompt:
@@ -99,6 +102,7 @@ class Writing:
         self.settings = settings
         self.asked = time.monotonic()
         self.session: Session | None = None
+        self.compressed = compressed
         self._prompt = list(prompt)
         self._channel = channel
         self._finish = finish
@@ -156,7 +160,7 @@ class Writing:
         rescale_s, again = session.rescale_s, session.prefilled_again
         session.window.fallback = None  # the report is of this answer's changes alone
         # One token at least is decoded, for the logits that follow it.
-        matched = session.match(ids[:-1])
+        matched = session.match(ids[:-1], self.compressed)
         session.pin(self._pinned)
         # It grows when it must, and back when prompt and answer would do with less.
         session.shrink(session.n_tokens + len(ids) - matched + self.n_expected)

@@ -122,7 +122,10 @@ class AnswerGenerator:
         settings = settings_of(options, plan, prompt, self._seed, expected, vocabulary)
         hearing = None if expected.hear is None else expected.hear()
         finish = partial(_finish, prompt, hearing)
-        return Writing(prompt.ids, settings, channel, finish, pinned=prompt.pinned, hearing=hearing)
+        return Writing(
+            prompt.ids, settings, channel, finish,
+            pinned=prompt.pinned, compressed=prompt.compressed, hearing=hearing,
+        )  # fmt: skip
 
 
 def _expected(prompt: EncodedPrompt, options: ChatOptions) -> Expected:

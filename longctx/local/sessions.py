@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx import arguments
+from longctx.chat import EncodedPrompt
 from longctx.engine import Session
-from longctx.errors import RequestError
+from longctx.errors import RequestError, UnsupportedModelError
 from longctx.local.loading import LoadedModel
 from longctx.types import Composed, Messages, ProgressCallback, ToolSchema
 
@@ -64,6 +66,23 @@ class Sessions:
         self._prompts.recall(text)
         return len(text)
 
+    def compressible(
+        self, prompt: EncodedPrompt, compress: Sequence[tuple[str, float]]
+    ) -> EncodedPrompt:
+        """The prompt, some of whose passages may stand compressed."""
+        for text, share in compress:
+            arguments.plain_text("a text of compress", text)
+            arguments.real("a share of compress", share, above=0, most=1)
+        if (reason := self._engine.compression_obstacle) is not None:
+            raise UnsupportedModelError(
+                f"no passage can be compressed: {reason}. Leave compression out"
+            )
+        spans = self._engine.composer.compressible(
+            prompt.ids,
+            [(self._prompts.tokenize(text), share) for text, share in compress],
+        )
+        return replace(prompt, compressed=tuple(span for span in spans if span.share < 1))
+
     def compose(
         self,
         messages: Messages,
@@ -75,13 +94,15 @@ class Sessions:
         """Bring the cache to where the passages of a prompt are in it, each prefilled alone."""
         recompute = arguments.whole("recompute", recompute, least=0)
         texts = arguments.texts("passages", passages)
-        ids = self._prompts.conversation(messages).ids
+        prompt = self._prompts.conversation(messages)
+        ids = prompt.ids
         self._plan.check_fit(len(ids))
         return self._thread.call(
             self._engine.compose,
             ids,
             [self._prompts.tokenize(text) for text in texts],
             recompute=recompute,
+            compressed=prompt.compressed,
             on_progress=on_progress,
         )
 

@@ -96,6 +96,17 @@ class Rotation:
         """Dimensions of a head that are rotated."""
         return 2 * int(self.factors.shape[1])
 
+    @property
+    def inverse(self) -> Rotation:
+        """What undoes it, where it does not change a key's length."""
+        return Rotation(self.factors.conj(), self.rope_type)
+
+    @property
+    def turns(self) -> NDArray[np.bool_]:
+        """bool[n], whether a row is any other afterwards."""
+        turns: NDArray[np.bool_] = (self.factors != 1).any(axis=1)
+        return turns
+
     def __len__(self) -> int:
         return len(self.factors)
 

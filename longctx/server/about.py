@@ -22,6 +22,10 @@ def about_routes(service: Service) -> APIRouter:
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
-        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        headers = {
+            "Content-Type": CONTENT_TYPE_LATEST,
+            "Process-Start-Time-Unix": str(service.started),
+        }
+        return Response(service.metrics.text(), headers=headers)
 
     return router

@@ -110,7 +110,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origin_regex=origins_pattern(settings.cors),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
             allow_headers=["*"],
             expose_headers=[HEADER, "Retry-After"],
         )

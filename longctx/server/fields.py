@@ -68,6 +68,9 @@ FIELDS = (
            "`json_object`, with a `schema` where it has one"),
     Fields(("tools", "tool_choice", "parallel_tool_calls"), "honoured", "calls are held to their "
            "schemas; unknown members of a tool are ignored", CHAT),
+    Fields(("continue_final_message", "add_generation_prompt"), "honoured", "a last message of the "
+           "assistant's is continued in any case; both true is an error, as is one that asks for "
+           "what the messages do not have", CHAT),
     Fields(("reasoning_effort", "chat_template_kwargs"), "honoured", "as far as the chat template "
            "has a switch", CHAT),
     Fields(("thinking_budget", "thinking_budget_tokens", "reasoning_budget",
@@ -98,8 +101,10 @@ FIELDS = (
            "tells the progress in comments"),
     Fields(("return_progress",), "ignored", "a stream tells the progress in comments",
            RESPONSES + MESSAGES),
-    Fields(("timings_per_token", "return_tokens"), "ignored", "timings come with the end of an "
-           "answer", EVERY),
+    Fields(("timings_per_token",), "honoured", "each piece of a stream has the `timings` so far"),
+    Fields(("timings_per_token",), "ignored", "no event of these has a place for them",
+           RESPONSES + MESSAGES),
+    Fields(("return_tokens",), "ignored", "the ids of an answer are told by `/completion`", EVERY),
     Fields(("audio",), "refused", "only text is written here", CHAT),
     Fields(("web_search_options",), "refused", "nothing is searched here; give the model a tool "
            "that does", CHAT),
@@ -134,10 +139,10 @@ def ignored_of(request: BaseModel, route: Route) -> tuple[str, ...]:
 
 
 def _refusal(why: str) -> Callable[[Any], Any]:
-    def refuse(value: Any) -> Any:
-        if value is not None:
+    def refuse(value: Any) -> None:
+        # Clients of llama-server send every field, with what switches it off.
+        if value is not None and value is not False and value not in (0, "", []):
             raise ValueError(f"it is not supported: {why}")
-        return value
 
     return refuse
 

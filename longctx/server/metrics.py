@@ -13,6 +13,15 @@ from longctx.types import Completion
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
+_NATIVE = {
+    "prompt_tokens": "Tokens that were prefilled.",
+    "prompt_tokens_cached": "Tokens of prompts that were reused.",
+    "prompt_seconds": "Seconds of prefill.",
+    "tokens_predicted": "Tokens that were generated.",
+    "tokens_predicted_seconds": "Seconds of generating them.",
+}
+
+
 class Metrics:
     """Counters of one server; tokens and seconds.
 
@@ -74,6 +83,11 @@ class Metrics:
         )
         waiting = Gauge("longctx_jobs", "Answers under way and waiting.", registry=self._registry)
         waiting.set_function(n_jobs)
+        # What dashboards of llama-server show, of all models together.
+        self._native = {
+            name: Counter(f"llamacpp:{name}", text, registry=self._registry)
+            for name, text in _NATIVE.items()
+        }
 
     def answered(self, model: str, result: Completion) -> None:
         """Count an answer of a model."""
@@ -81,6 +95,18 @@ class Metrics:
         self._tokens.labels("cached", model).inc(usage.cached_tokens)
         self._tokens.labels("prefilled", model).inc(usage.prefilled_tokens)
         self._tokens.labels("generated", model).inc(usage.completion_tokens)
+        for name, n in zip(
+            _NATIVE,
+            (
+                usage.prefilled_tokens,
+                usage.cached_tokens,
+                timings.prefill_s,
+                usage.completion_tokens,
+                timings.decode_s,
+            ),
+            strict=True,
+        ):
+            self._native[name].inc(n)
         self._ttft.labels(model).observe(timings.waited_s + timings.ttft_s)
         self._window.labels(model).set(window.n_ctx)
         self._scale.labels(model).set(window.scale)

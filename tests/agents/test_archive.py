@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from longctx import LongContextLLM
 from longctx.agents import Agent, ConversationStore, Recalled, ToolResult, policies, tool
 from longctx.agents.archive import Archive, text_of
+from longctx.agents.background import with_background
 from longctx.agents.recall import NOTHING
 from longctx.agents.saved import SavedAgent
 from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import transcripts, view_of
+from tests.support.thorough import thorough
 
 EXAMPLES = int(os.environ.get("LONGCTX_EXAMPLES", "60"))
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -83,6 +85,33 @@ def test_whatever_is_no_longer_shown_is_found(said, room, goal):
             assert (passage.text.strip(), passage.turn) == (part, turn)
         # Nothing is told twice.
         assert not any(p.text in text for p in found for text in shown)
+
+
+@settings(max_examples=EXAMPLES // 2, deadline=None)
+@given(said=transcripts(), room=st.integers(60, 900))
+def test_what_stood_behind_the_words_is_found_by_itself(said, room):
+    """Paragraph by paragraph, verbatim; one that stood behind several turns once, of the last."""
+    users = [place for place, m in enumerate(said[0]) if m.role == "user"]
+    transcript = tuple(
+        m.model_copy(
+            update={"content": with_background(m.content, f"own b{place}x\n\nof every turn bxx")}
+        )
+        if place in users
+        else m
+        for place, m in enumerate(said[0])
+    )
+    view = replace(view_of(transcript, said[1], room), archive=Archive(), goal_tokens=room // 2)
+    shown = [m.content for m in policies.archive()(view).messages]
+    for turn, place in enumerate(users, 1):
+        found = view.archive.find(transcript, f"b{place}x", 5, shown=shown)
+        own = [(p.source, p.turn) for p in found if p.text == f"own b{place}x"]
+        stands = any(f"own b{place}x" in text for text in shown)
+        assert own == ([] if stands else [("background", turn)])
+    every = view.archive.find(transcript, "bxx", 9)
+    assert [(p.text, p.turn) for p in every][:1] == [("of every turn bxx", len(users))][
+        : len(users)
+    ]
+    assert len({p.text for p in every}) == len(every)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -225,6 +254,7 @@ def test_a_tool_of_ones_own_called_recall_is_used():
 OK: Any = {"response_schema": {"const": "OK"}, "max_tokens": 8}
 
 
+@thorough
 def test_twenty_facts_outlive_compaction_and_reload(tmp_path: Path):
     """18 of 20 at least are known; a tenth more is prefilled at most."""
     rng = random.Random(0)

@@ -246,7 +246,7 @@ def test_background_goes_behind_the_words_of_the_newest_turn():
 
 def test_context_names_sections_and_what_was_compacted():
     """The sections add up to the prompt, the results among them."""
-    agent, _ = reading(12, 2000)
+    agent, _ = reading(12, 2200)
     for i in range(12):
         agent.run(f"Read n{i}.")
     context = agent.context

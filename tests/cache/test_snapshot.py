@@ -24,6 +24,7 @@ from longctx.rope import RopeConfig
 from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
 from tests.support.rounding import coarser
+from tests.support.thorough import thorough
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "deepseek2", "mamba"])
@@ -207,6 +208,7 @@ def snapshot(seed: int) -> Snapshot:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to be quick")
+@thorough
 def test_killed_while_saving_fifty_times(tmp_path: Path) -> None:
     """kill -9 at any moment leaves a whole file, the old one or the new one, and little rubbish."""
     file = tmp_path / "a.session"

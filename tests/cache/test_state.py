@@ -77,17 +77,28 @@ def test_what_is_written_is_read_and_stays_in_place(tiny_gguf: TinyGguf, kv_type
     np.testing.assert_array_equal(context.get_state(), changed)
 
 
-def test_reading_and_writing_back_changes_nothing(tiny_gguf: TinyGguf) -> None:
-    """A rotation by nothing leaves every byte of a float16 state."""
-    state = filled(tiny_gguf).get_state()
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0", "q4_0"])
+def test_rows_that_do_not_turn_stay_as_they_are(tiny_gguf: TinyGguf, kv_type: str) -> None:
+    """To the byte, also of quantised rows, which would be rounded again."""
+    state = filled(tiny_gguf, kv_type_k=kv_type).get_state()
     rotated = state.copy()
-    cache = parse_state(rotated).caches[0]
+    keys = parse_state(rotated).caches[0].keys[1]
+    old = np.arange(100)
     rotation = Rotation.between(
-        cache.positions, PLAIN, cache.positions, PLAIN, n_rot=32, rope_type="norm"
+        old, PLAIN, old + 7 * ((old >= 20) & (old < 60)), PLAIN, n_rot=32, rope_type="norm"
     )
-    for keys in cache.keys:
-        keys.rotate(rotated, rotation, head_dim=32)
-    np.testing.assert_array_equal(rotated, state)
+    keys.rotate(rotated, rotation, head_dim=32)
+    changed = np.flatnonzero(rotated != state) - keys.offset
+    assert {int(row) for row in changed // keys.row_bytes} == set(range(20, 60))
+
+
+def test_reading_and_writing_back_changes_nothing(tiny_gguf: TinyGguf) -> None:
+    """Every byte of a float16 state stays."""
+    state = filled(tiny_gguf).get_state()
+    written = state.copy()
+    for keys in parse_state(written).caches[0].keys:
+        keys.write_heads(written, keys.read_heads(state, 32))
+    np.testing.assert_array_equal(written, state)
 
 
 def test_positions_can_be_rewritten(tiny_gguf: TinyGguf) -> None:

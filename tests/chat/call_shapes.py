@@ -69,6 +69,9 @@ CALL_SHAPES = {
         "{{ '}<tool_call|>' }}{% endfor %}"
     ),
 }  # fmt: skip
+SOME = ("an object in tags (Hermes, Qwen 2.5)", "keys and values in tags (GLM)")
+"""Those that `make test` tries."""
+
 THINKS = _template(
     _CALLS + "{{ '<tool_call>\\n' }}{{ {'name': f.name, 'arguments': f.arguments} | tojson }}"
     "{{ '\\n</tool_call>' }}{% endfor %}",

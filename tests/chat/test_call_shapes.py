@@ -18,9 +18,10 @@ from longctx.chat.calls.answer_reader import ReadAnswer, read_answer
 from longctx.chat.calls.probe import PROBE_TOOLS
 from longctx.grammar import TokenTable
 from longctx.tokens.special_tokens import SpecialTokens
-from tests.chat.call_shapes import CALL_SHAPES, THINKS
+from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.chat.families import Family, called, read
 from tests.models import TINY
+from tests.support.thorough import quick
 
 STYLES = {name: PromptTemplate(source).answers for name, source in CALL_SHAPES.items()}
 TOOLS = {
@@ -54,7 +55,7 @@ def rendered(name: str, arguments: dict[str, Any], words: str = "") -> str:
     return text.split("<|im_start|>assistant\n")[1].removesuffix("<|im_end|>\n")
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 def test_a_shape_is_found_by_rendering(name: str) -> None:
     """One call and two come back; where two are refused, one."""
     family = Written(CALL_SHAPES[name])
@@ -62,7 +63,7 @@ def test_a_shape_is_found_by_rendering(name: str) -> None:
     assert family.reads(2) in (True, None)
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 @settings(max_examples=40, deadline=None)
 @given(
     text=st.text(st.sampled_from("ab \n{}[]()\"'\\,:=é日<>/"), min_size=1, max_size=12),
@@ -88,7 +89,7 @@ def test_words_before_a_call_and_calls_in_code(name: str) -> None:
         assert (answer.text, answer.calls) == (text, ())
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 def test_a_call_that_breaks_off_is_no_call(name: str) -> None:
     """Cut anywhere before its arguments end, it is text, and none of it is lost."""
     call = rendered(name, {"text": "some words", "n": 3})
@@ -98,7 +99,7 @@ def test_a_call_that_breaks_off_is_no_call(name: str) -> None:
         assert (answer.text.strip(), answer.calls) == (call[:cut].strip(), ())
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 def test_a_model_is_held_to_the_shape(name: str) -> None:
     """What a small model writes under "required" is a call that the schema allows."""
     parameters = {
@@ -125,7 +126,7 @@ def test_a_model_is_held_to_the_shape(name: str) -> None:
             assert after.usage.cached_tokens >= answer.usage.prompt_tokens
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 def test_an_agent_runs_the_tool(name: str) -> None:
     """A loop over the small model, its first answer a call in the family's own format."""
     heard = []
@@ -155,7 +156,7 @@ def drive(guide: AnswerGuide, model: Model, text: str) -> bool:
     return guide.has_ended
 
 
-@pytest.mark.parametrize("name", CALL_SHAPES)
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
 def test_auto_holds_from_where_a_call_begins(name: str, demo: Model) -> None:
     """Words are free; the family's own call is what may be written, and is held to."""
     one, _ = Written(CALL_SHAPES[name]).rendered()

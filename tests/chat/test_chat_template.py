@@ -14,6 +14,7 @@ from longctx.errors import RequestError, TemplateError
 from longctx.tokens import ModelTokenizer
 from longctx.types import as_messages
 from tests.chat.conversations import HARMLESS, SYSTEM, TOOL, with_call
+from tests.support.thorough import quick
 from tests.support.vocabularies import Vocabularies
 
 # fmt: off
@@ -82,7 +83,7 @@ def render_plainly(
     return rendered[0]
 
 
-@pytest.mark.parametrize("name", ALL_VOCABULARIES)
+@pytest.mark.parametrize("name", quick(ALL_VOCABULARIES, "llama-bpe", "llama-spm", "qwen2"))
 def test_every_vocabulary(name: str, vocabulary: Vocabularies, llama_cpp_models: Path) -> None:
     """Tokens are those of the rendered text with special tokens parsed, in every vocabulary."""
     model = vocabulary(name)

@@ -12,6 +12,7 @@ import pytest
 from longctx.chat import CHATML, NAMED_TEMPLATES, PromptTemplate, find_template
 from longctx.errors import TemplateError
 from tests.chat import shapes
+from tests.support.thorough import thorough
 
 TALK = [
     {"role": "user", "content": "Hello there"},
@@ -80,11 +81,11 @@ def test_a_template_without_a_system_role(name: str) -> None:
 )
 def test_probing_a_template_that_does_not_end(source: str) -> None:
     """A hostile file does not hold up the opening of its model."""
-    started = time.monotonic()
+    started = time.thread_time()
     template = PromptTemplate(source)
     assert template.losses
     assert not template.traits.supports_tools
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("name", NAMED_TEMPLATES)
@@ -148,6 +149,7 @@ def test_a_file_that_holds_no_template(tmp_path: Path) -> None:
         find_template(path)
 
 
+@thorough
 def test_a_template_that_looks_through_everything_for_each_message() -> None:
     """The limit grows with the conversation: a thousand honest messages render."""
     source = (

@@ -26,6 +26,7 @@ from longctx.errors import TemplateError
 from longctx.tokens.fragment_memory import FragmentMemory
 from longctx.tokens.special_tokens import SpecialTokens
 from tests.chat.histories import WEATHER, growing
+from tests.support.thorough import thorough
 
 TOOLS: Any = [WEATHER]
 OPTIONS: Any = (None, {"enable_thinking": False}, {"enable_thinking": True})
@@ -86,6 +87,7 @@ def rendered(template: PromptTemplate, *args: Any, **options: Any) -> str:
         return f"refused: {error}"
 
 
+@thorough
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_template_goes_on_as_if_it_began(templates: dict[str, str], seed: int) -> None:
     """With tools, thoughts, several calls, late system messages; forked, cut and changed."""
@@ -100,6 +102,7 @@ def test_every_template_goes_on_as_if_it_began(templates: dict[str, str], seed: 
             assert rendered(kept, messages, tools, keep=True, **more) == expected, name
 
 
+@thorough
 def test_loops_that_end_early_write_what_jinja_writes(templates: dict[str, str]) -> None:
     """Every template, rewritten and not."""
     plain = _Plain()

@@ -15,6 +15,7 @@ from longctx.chat import ChatTemplate
 from longctx.errors import TemplateError
 from tests.chat import shapes
 from tests.chat.conversations import TOOL, with_call
+from tests.support.thorough import thorough
 
 
 def message(role: str, content: str) -> dict[str, Any]:
@@ -137,6 +138,7 @@ CONVERSATIONS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None
 }
 
 
+@thorough
 def test_every_template_of_llama_cpp(demo: Model, llama_cpp_models: Path) -> None:
     """Seventy real templates: no word of any conversation is lost, none is refused.
 

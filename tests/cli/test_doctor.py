@@ -14,8 +14,10 @@ from longctx.doctor import environment, examine, self_test
 from longctx.errors import MissingExtraError
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 
+@thorough
 def test_the_whole_of_it_in_a_process_of_its_own() -> None:
     """Every step of the self-test is done and timed; what is installed is named."""
     report = json.loads(run("doctor", "--json").stdout)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.models import TINY
+from tests.support.thorough import quick, thorough
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
 
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 STATUS = {"an error": 1, "wrong usage": 2}
 CLOSED = ("<&-", ">&-", "2>&-")
-each_command = pytest.mark.parametrize("name", COMMANDS)
+each_command = pytest.mark.parametrize("name", quick(COMMANDS, "plan --json", "an error"))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ def test_a_terminal_of_another_encoding(name: str, encoding: str, folder: Path) 
         assert "документ.txt" in text
 
 
+@thorough
 @pytest.mark.parametrize("name", ["ask", "ask --json", "an error"])
 def test_the_c_locale_without_utf8(name: str, folder: Path) -> None:
     """Python writes ASCII there and keeps the bytes of names."""
@@ -89,10 +91,16 @@ def test_the_c_locale_without_utf8(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "closed"),
-    [
-        *((name, "<&- >&- 2>&-") for name in COMMANDS),
-        *((name, closed) for name in ("chat", "plan --json", "an error") for closed in CLOSED),
-    ],
+    quick(
+        [
+            *((name, "<&- >&- 2>&-") for name in COMMANDS),
+            *((name, closed) for name in ("chat", "plan --json", "an error") for closed in CLOSED),
+        ],
+        ("ask", "<&- >&- 2>&-"),
+        ("chat", "<&-"),
+        ("plan --json", ">&-"),
+        ("an error", "2>&-"),
+    ),
 )
 def test_closed_streams(name: str, closed: str, folder: Path) -> None:
     """Nothing comes in, and what goes out is nobody's; the status is the same."""
@@ -111,6 +119,7 @@ def test_nobody_reads(name: str, folder: Path) -> None:
         assert done.stderr.count(b"\n") <= 1
 
 
+@thorough
 @pytest.mark.parametrize("line", ["COMMAND | head -n 1 >/dev/null", "COMMAND 2>&1 | true"])
 @pytest.mark.parametrize("name", ["help", "ask", "an error"])
 def test_nobody_reads_on(name: str, line: str, folder: Path) -> None:

@@ -271,6 +271,41 @@ def test_a_figure_is_the_same_however_it_is_written(same):
         assert [one for one in others if not unfounded(f"It is {one}.", "", [text])] == []
 
 
+MILLIONS = [
+    "7.5 million", "7,500,000", "7 500 000", "7,5 Mio", "7,5 Millionen", "7500 thousand",
+    "0.0075 billion", "7.5 mln", "7,5 млн", "750万", "7.5-million", "7,50\u00a0millions",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", MILLIONS)
+def test_millions_are_written_out_or_not(written):
+    """The same value in any words; the digits alone are another, and so is another word."""
+    text = f"The price is {written} euros."
+    assert [one for one in MILLIONS if unfounded(f"It is {one} euros.", "", [text])] == []
+    for other in ("75 million", "9 billion", "7 million", "750,000", "7.5 thousand", "76亿"):
+        assert unfounded(f"It is {other} euros.", "", [text]) == (other,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "new"),
+    [
+        ("It made 7.5 million.", "Sales, in millions\n2023 | 7.5", ()),
+        ("销售额为750万元", "单位 万元\n2023 | 750", ()),
+        ("It made 7.5 million.", "It is 7.5 km away.", ("7.5 million",)),
+        ("It made €7.5m.", "It made 7,500,000.", ()),
+        ("It is 12m long.", "It is 12 m long.", ()),
+        ("It made 480k.", "It made 480,000.", ()),
+        ("It is 3 million.", "There are 3 of them.", ("3 million",)),
+        ("Das sind 2 Billionen.", "2,000,000,000,000", ()),
+        ("It is clause 4b.", "Clause 5", ()),
+        ("50 millionaires came.", "50 rich people came.", ()),
+    ],
+)
+def test_words_that_scale_a_figure(answer, text, new):
+    """Units of a table count; a letter may be one or a unit; a longer word is none."""
+    assert unfounded(answer, "", [text]) == new
+
+
 @pytest.mark.parametrize("options", [{"not_found": "x"}, {"min_relevance": 2}])
 def test_nonsense(options):
     """At once."""

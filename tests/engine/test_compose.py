@@ -76,9 +76,9 @@ def test_old_passages_make_way(tiny_gguf: TinyGguf) -> None:
     """Memory has a limit; what went is prefilled again."""
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
         llm.compose(asking(TEXTS[0]), TEXTS[:1])
-        llm.engine.composer.limit_bytes = llm.engine.composer.n_bytes * 5 // 2
+        llm.engine.composer.passages.limit_bytes = llm.engine.composer.passages.n_bytes * 5 // 2
         llm.compose(asking(*TEXTS), TEXTS)
-        assert 0 < llm.engine.composer.n_bytes <= llm.engine.composer.limit_bytes
+        assert 0 < llm.engine.composer.passages.n_bytes <= llm.engine.composer.passages.limit_bytes
         lengths = [len(llm.tokenize(text)) - 2 * EDGE for text in TEXTS]
         kept = llm.compose(asking(TEXTS[3], TEXTS[2]), [TEXTS[3], TEXTS[2]])
         gone = llm.compose(asking("So. " + TEXTS[0]), [TEXTS[0]])
@@ -137,5 +137,5 @@ def test_spans() -> None:
     """In their order, each after the one before, less the edges."""
     prompt = [9, 1, 2, 3, 4, 5, 6, 9, 9, 1, 2, 3, 4, 5, 6, 7]
     part = [0, 1, 2, 3, 4, 5, 6, 8]
-    assert spans_of(prompt, [part, part, part]) == [(2, 6), (10, 14)]
+    assert spans_of(prompt, [part, part, part]) == [(0, 2, 6), (1, 10, 14)]
     assert spans_of(prompt, [[1, 2, 3], []]) == []

@@ -18,6 +18,7 @@ from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
 from tests.models import TINY
 from tests.support.rounding import agree, coarser
+from tests.support.thorough import thorough
 
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
 PROSE = topics["while"]
@@ -135,6 +136,7 @@ def test_a_prompt_that_can_never_fit_disturbs_nobody(llm: LongContextLLM) -> Non
         assert len(stream.result.text) > 400
 
 
+@thorough
 def test_a_thousand_requests_at_once(llm: LongContextLLM) -> None:
     """All are answered, in the end, in the order of asking; every third gives up at once."""
     streams = [llm.stream_chat(asked(room, ""), max_tokens=2) for room in ROOMS for _ in range(250)]

@@ -9,6 +9,9 @@ import pytest
 
 from longctx import LongContextLLM
 from longctx.evaluate import needle, passkey, perplexity, python_reference, recall, ruler
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 
 @pytest.fixture(scope="module")

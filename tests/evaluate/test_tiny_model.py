@@ -37,6 +37,7 @@ from longctx.evaluate.measures.compress import TextKind
 from longctx.evaluate.prompts.ruler import TASKS
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.thorough import quick
 
 Measure = Callable[..., EvaluationResult]
 
@@ -59,7 +60,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", quick(MEASURES, "perplexity", "recall"))
 def test_seeds_reproduce_results_and_progress_ends(
     llm: LongContextLLM, tmp_path: Path, name: str
 ) -> None:

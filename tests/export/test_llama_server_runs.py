@@ -18,6 +18,7 @@ from tests.conftest import TinyGguf
 from tests.export.test_llama_cpp import copy_of_file, no_profiles
 from tests.models import TINY
 from tests.support.llama_server import llama_server, running
+from tests.support.thorough import quick, thorough
 
 __all__ = ["no_profiles"]  # a fixture of this module, too
 
@@ -114,7 +115,9 @@ def planned(path: Path, target_ctx: int, **options: Any) -> ContextPlan:
     )
 
 
-@pytest.mark.parametrize("method", ["none", "linear", "ntk", "dynamic", "ntk-by-parts", "yarn"])
+@pytest.mark.parametrize(
+    "method", quick(["none", "linear", "ntk", "dynamic", "ntk-by-parts", "yarn"], "ntk", "yarn")
+)
 def test_the_command_runs_as_it_is(method: str, tmp_path: Path) -> None:
     """At three times the trained window, past which the server gives no slot by itself."""
     assert_same(planned(TINY, 1536, method=method), tmp_path / "log", 1200, within=1e-4)
@@ -128,6 +131,7 @@ def test_the_type_of_keys_and_values_goes_along(tmp_path: Path) -> None:
 
 
 # Windows whose YaRN comes to a token less in single precision, and one between two cells' ends.
+@thorough
 @pytest.mark.parametrize("target_ctx", [1792, 3328, 1500])
 @pytest.mark.parametrize("method", ["yarn", "ntk"])
 def test_no_token_of_the_window_is_capped(method: str, target_ctx: int, tmp_path: Path) -> None:
@@ -162,7 +166,7 @@ FILES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", quick(FILES, "sliding layers", "llama3 factors"))
 @pytest.mark.parametrize("method", ["none", "ntk", "yarn"])
 def test_what_files_bring_stays(
     tiny_gguf: TinyGguf, file: str, method: str, tmp_path: Path
@@ -173,7 +177,7 @@ def test_what_files_bring_stays(
     assert_same(planned(path, 1024, method=method), tmp_path / "log", 700)
 
 
-@pytest.mark.parametrize("method", ["none", "linear", "ntk", "yarn"])
+@pytest.mark.parametrize("method", quick(["none", "linear", "ntk", "yarn"], "yarn"))
 def test_what_ollama_would_start(method: str, tmp_path: Path) -> None:
     """The copy of the file and the variables, with the flag that Ollama adds: its num_ctx."""
     plan = planned(TINY, 1792, method=method)

@@ -14,6 +14,7 @@ from longctx.cli.seconds import seconds
 from longctx.errors import RequestError
 from tests.cli.test_commands import run
 from tests.finetune.small import MODEL, PROSE
+from tests.support.thorough import thorough
 
 FEW = ["--target-ctx", "1024", "--sequence-tokens", "64", "--no-measure", "--threads", "1"]
 
@@ -40,6 +41,7 @@ def test_an_adapter_is_made_and_used(tmp_path: Path, text: Path) -> None:
     assert "was trained for self-extend at 1,024 tokens" in " ".join(planned.stdout.split())
 
 
+@thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal that can be sent there")
 def test_ctrl_c_keeps_what_was_trained(tmp_path: Path, text: Path) -> None:
     """It is said how to go on, and there is a checkpoint: from the first step on, at any moment."""

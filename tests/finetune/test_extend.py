@@ -28,6 +28,7 @@ from longctx.finetune import FinetuneProgress, FinetuneResult, extend
 from longctx.planner import Profile
 from tests.finetune.small import FEW, MODEL, PROSE
 from tests.support.gguf_tensors import tensors_of
+from tests.support.thorough import thorough
 
 
 def run(out: Path, target_ctx: int = 1024, **changes: Any) -> FinetuneResult:
@@ -88,6 +89,7 @@ def stop_at(step: int) -> Callable[[FinetuneProgress], None]:
     return stop
 
 
+@thorough
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
     """The same command goes on, to the same weights."""
     unbroken = run(tmp_path / "unbroken")
@@ -135,6 +137,7 @@ def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
     assert "layers computed twice" in made.machine
 
 
+@thorough
 def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
     """By a call that need not repeat how it was trained, and trains nothing."""
     with pytest.raises(RequestError, match="nothing was trained"):
@@ -153,6 +156,7 @@ def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
     assert "| before | after |" in made.card.read_text()
 
 
+@thorough
 def test_bfloat16_trains_as_well(tmp_path: Path) -> None:
     """On a processor too; the file says in which type it was trained."""
     made = run(tmp_path, precision="bfloat16", tokens=8 * 256)

@@ -13,6 +13,7 @@ from longctx.grammar import json_grammar
 from tests.grammar.acceptor import accepts
 from tests.models import TINY
 from tests.support.schema_suites import Case, json_schema_test_suite, llama_cpp_schemas
+from tests.support.thorough import thorough
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def _cases(load: Callable[[], list[Case]]) -> list[Case]:
         pytest.skip(f"the source archive cannot be had: {error}")
 
 
+@thorough
 def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
     """Of what makes a grammar, most valid ones are, and others only by a format that is unknown."""
     n_grammars = n_good = 0
@@ -49,6 +51,7 @@ def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
     assert n_good >= 450
 
 
+@thorough
 def test_what_llama_cpp_turns_into_grammars(tiny: Model) -> None:
     """All but those that are no schemas."""
     refused = []

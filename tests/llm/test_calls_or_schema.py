@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from longctx import Completion, LongContextLLM
-from tests.chat.call_shapes import CALL_SHAPES, THINKS
+from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.models import TINY
+from tests.support.thorough import quick
 
 LOOK: Any = {
     "type": "function",
@@ -44,7 +45,7 @@ def kind(result: Completion) -> str:
     return "answer"
 
 
-@pytest.mark.parametrize("shape", [*CALL_SHAPES, "thoughts first"])
+@pytest.mark.parametrize("shape", quick([*CALL_SHAPES, "thoughts first"], *SOME, "thoughts first"))
 def test_it_is_one_or_the_other(shape: str) -> None:
     """Noise comes to both, by seed; never to anything else. Calls that must come do."""
     source = CALL_SHAPES.get(shape, THINKS)

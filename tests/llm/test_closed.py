@@ -20,6 +20,7 @@ from longctx.cache import Session
 from longctx.documents import DocumentQA
 from longctx.model_thread import ModelThread
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 ASK = [{"role": "user", "content": "hello"}]
 Call = Callable[[], Any]
@@ -261,6 +262,7 @@ for _ in range(12):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs SIGALRM")
 @pytest.mark.parametrize("seconds", [20, pytest.param(600, marks=pytest.mark.slow)])
 def test_interrupts_at_any_moment(seconds: int) -> None:

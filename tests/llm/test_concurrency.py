@@ -12,6 +12,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from longctx import LongContextLLM, Progress
+from tests.support.thorough import thorough
 
 
 def ask(name: str) -> list[dict[str, str]]:
@@ -33,6 +34,7 @@ def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:
     assert together == alone
 
 
+@thorough
 def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -> None:
     """A real interrupt in the middle; then the answer is that of an untouched model."""
     # A shell that starts us in the background has SIGINT ignored.

@@ -164,7 +164,7 @@ def small_header(tiny_gguf: TinyGguf) -> bytes:
 
 
 @settings(
-    max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_flipped_bytes_give_a_model_or_our_error(
@@ -179,9 +179,9 @@ def test_flipped_bytes_give_a_model_or_our_error(
         damaged[at] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged.gguf"
     path.write_bytes(damaged)
-    started = time.perf_counter()
+    started = time.thread_time()
     with suppress(LongCtxError):  # anything else fails the test
         info = ModelInfo.from_gguf(path)
         assert repr(info)
         assert plan_context(info, 2 * info.n_ctx_train, memory_limit="1TiB", reserve_output=0)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1

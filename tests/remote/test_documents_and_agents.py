@@ -15,6 +15,7 @@ from longctx.documents import DocumentQA
 from longctx.errors import RequestError
 from longctx.remote import RemoteLLM, connect
 from tests.server.live_server import LiveServer, serving
+from tests.support.thorough import thorough
 
 CONTRACT = """The seller is Nordwind AG of Bremen. The buyer is Kestrel Ltd of Leeds.
 Until delivery the seller bears the risk of loss. After delivery the buyer bears it.
@@ -75,6 +76,7 @@ def test_what_a_server_cannot_do_is_refused_at_once(there: RemoteLLM) -> None:
         DocumentQA(there, compose=16)
 
 
+@thorough
 def test_an_agent_runs_unchanged(here: LongContextLLM, there: RemoteLLM, tmp_path: Path) -> None:
     """The same call by grammar, the same answer; saved, it goes on with the model here."""
     results = []
@@ -94,6 +96,7 @@ def test_an_agent_runs_unchanged(here: LongContextLLM, there: RemoteLLM, tmp_pat
     assert loaded.transcript == agent.transcript
 
 
+@thorough
 def test_the_docs_run(live: LiveServer) -> None:
     """Each Python block of docs/remote.md, against this server."""
     blocks = re.findall(r"```py\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)

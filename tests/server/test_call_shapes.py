@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from longctx import LongContextLLM
-from tests.chat.call_shapes import CALL_SHAPES, THINKS
+from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.models import TINY
 from tests.server.live_server import serving
+from tests.support.thorough import quick
 
 LOOK: Any = {
     "type": "function",
@@ -28,7 +29,7 @@ CHOICE: Any = {"type": "function", "function": {"name": "look"}}
 ASK: list[Any] = [{"role": "user", "content": "What is the code of room seven?"}]
 
 
-@pytest.mark.parametrize("shape", [*CALL_SHAPES, "thoughts first"])
+@pytest.mark.parametrize("shape", quick([*CALL_SHAPES, "thoughts first"], *SOME, "thoughts first"))
 def test_a_call_its_result_and_the_answer(shape: str) -> None:
     """Whole and streamed the call is the same, and valid; with its result the talk goes on."""
     source = CALL_SHAPES.get(shape, THINKS)

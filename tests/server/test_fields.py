@@ -120,6 +120,40 @@ def test_what_is_refused_is_named(server: LiveServer, route: Any, name: str) -> 
     assert f"{name}: it is not supported: {named('refused', route)[name]}" in error["message"]
 
 
+@pytest.mark.parametrize("route", EVERY)
+def test_what_switches_a_refused_field_off_is_absence(server: LiveServer, route: Any) -> None:
+    """Clients of llama-server send every field."""
+    for off in (False, 0, "", []):
+        body = {**BODIES[route], **dict.fromkeys(named("refused", route), off)}
+        with server.http() as http:
+            reply = http.post(ROUTES[route], json=body)
+        assert reply.status_code == 200, (off, reply.text)
+
+
+@pytest.mark.parametrize(
+    ("last", "said", "status"),
+    [
+        ("assistant", {"continue_final_message": True, "add_generation_prompt": False}, 200),
+        ("assistant", {"continue_final_message": True}, 200),
+        ("user", {"add_generation_prompt": True, "continue_final_message": False}, 200),
+        ("user", {"continue_final_message": True}, 400),
+        ("user", {"add_generation_prompt": False}, 400),
+        ("assistant", {"add_generation_prompt": True}, 400),
+        ("assistant", {"continue_final_message": True, "add_generation_prompt": True}, 400),
+    ],
+)
+def test_an_answer_is_continued_as_vllm_is_asked(
+    server: LiveServer, last: str, said: dict[str, bool], status: int
+) -> None:
+    """Where the messages say otherwise, nothing is guessed."""
+    messages = [{"role": "user", "content": "Name a river."}]
+    if last == "assistant":
+        messages.append({"role": "assistant", "content": "It is"})
+    with server.http() as http:
+        reply = http.post(ROUTES["chat"], json={"messages": messages, "max_tokens": 2, **said})
+    assert reply.status_code == status, reply.text
+
+
 def test_an_object_is_held_to_its_schema(server: LiveServer) -> None:
     """``schema`` in ``json_object``, and ``json_schema`` beside it, as llama-server has them."""
     schema = {

@@ -14,6 +14,9 @@ import pytest
 
 from longctx import LongContextLLM
 from tests.server.live_server import LiveServer, serving
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
 

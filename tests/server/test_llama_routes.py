@@ -179,9 +179,17 @@ def test_tokens_are_told_with_their_probabilities(
     *pieces, _ = (json.loads(each[6:]) for each in lines.split("\n\n") if each[:1] == "d")
     streamed = [token for piece in pieces for token in piece["completion_probabilities"]]
     assert [token["id"] for token in streamed] == [token.id for token in own]
+    assert [i for piece in pieces for i in piece["tokens"]] == [token.id for token in own]
     assert ids.json()["tokens"] == [token.id for token in own]
     assert "completion_probabilities" not in ids.json()
     assert "Longctx-Warning" not in ids.headers
+
+
+ROUTES = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/completion": "prompt",
+}
 
 
 @pytest.mark.parametrize("route", ["/completion", "/v1/completions", "/v1/chat/completions"])
@@ -200,9 +208,72 @@ def test_timings_come_in_llama_servers_words(server: LiveServer, route: str) -> 
     assert '"predicted_per_second"' in streamed
 
 
+@pytest.mark.parametrize("logprobs", [False, True])
+@pytest.mark.parametrize("path", ROUTES)
+def test_timings_come_with_each_piece_where_they_are_asked_for(
+    server: LiveServer, path: str, logprobs: bool
+) -> None:
+    """They grow up to those of the end; likelihoods are told only where they were asked for."""
+    wishes: dict[str, Any] = {"stream": True, "max_tokens": 6}
+    if logprobs:
+        name = "n_probs" if path == "/completion" else "logprobs"
+        wishes[name] = True if "chat" in path else 1
+    said: Any = QUESTION if ROUTES[path] == "messages" else "Once upon a time"
+
+    def pieces(**more: Any) -> list[Any]:
+        with server.http() as http:
+            reply = http.post(path, json={ROUTES[path]: said, **wishes, **more})
+        assert "Longctx-Warning" not in reply.headers
+        lines = reply.text.splitlines()
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+
+    *told, last = pieces(timings_per_token=True, return_progress=True)
+    read = [piece for piece in told if "prompt_progress" in piece]
+    assert [piece["timings"]["predicted_n"] for piece in read] == [0] * len(read)
+    assert read[0]["timings"]["prompt_n"] == 0 < read[-1]["timings"]["prompt_n"]
+    told = [piece for piece in told if "prompt_progress" not in piece]
+    timings = [piece["timings"] for piece in told if "timings" in piece]
+    assert len(timings) >= 2
+    written = [each["predicted_n"] for each in timings]
+    assert written == sorted(written)
+    assert written[-1] == last["timings"]["predicted_n"]
+    for each in timings:
+        assert each.keys() == last["timings"].keys()
+        assert each["prompt_n"] == last["timings"]["prompt_n"]
+        assert each["cache_n"] == last["timings"]["cache_n"]
+    text = json.dumps(told)
+    assert ('"logprob":' in text or '"token_logprobs":' in text) == logprobs
+    assert [piece for piece in pieces()[:-1] if "timings" in piece] == []
+
+
+def test_metrics_have_llama_servers_names(server: LiveServer) -> None:
+    """Beside ours; they count what answers tell of themselves."""
+
+    def counted() -> dict[str, float]:
+        reply = http.get("/metrics")
+        assert int(reply.headers["Process-Start-Time-Unix"]) > 0
+        lines = (line.split(" ") for line in reply.text.splitlines() if line[:9] == "llamacpp:")
+        return {name: float(value) for name, value in lines}
+
+    names = {
+        "prompt_n": "prompt_tokens_total",
+        "cache_n": "prompt_tokens_cached_total",
+        "predicted_n": "tokens_predicted_total",
+    }
+    with server.http() as http:
+        before = counted()
+        asked = {"prompt": "Count what is read. " * 5, "n_predict": 3}
+        told = [http.post("/completion", json=asked).json()["timings"] for _ in range(2)]
+        after = counted()
+    for ours, name in names.items():
+        grown = after[f"llamacpp:{name}"] - before[f"llamacpp:{name}"]
+        assert grown == sum(each[ours] for each in told) > 0
+    assert after["llamacpp:prompt_seconds_total"] > before["llamacpp:prompt_seconds_total"]
+
+
 def test_a_bias_comes_in_pairs(server: LiveServer, tiny_llm: LongContextLLM) -> None:
     """As OpenAI's object has it; false is never."""
-    asked = {"prompt": "Once upon a time", "n_predict": 6, "temperature": 0}
+    asked = {"prompt": "A ship sails at noon", "n_predict": 6, "temperature": 0}
     with server.http() as http:
         plain = http.post("/completion", json={**asked, "return_tokens": True}).json()["tokens"]
 
@@ -228,13 +299,6 @@ def test_what_does_not_fit_is_told_as_llama_server_tells_it(server: LiveServer) 
     assert "exceeds the available context size" in error["message"]
 
 
-ROUTES = {
-    "/v1/chat/completions": "messages",
-    "/v1/completions": "prompt",
-    "/completion": "prompt",
-}
-
-
 @pytest.mark.parametrize("path", ROUTES)
 def test_progress_comes_in_chunks_where_it_is_asked_for(server: LiveServer, path: str) -> None:
     """From what was cached to the whole prompt; without the wish there are comments alone."""
@@ -250,8 +314,9 @@ def test_progress_comes_in_chunks_where_it_is_asked_for(server: LiveServer, path
     silent = asked(told_before * 3, stream=True)
     chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
     told = [chunk["prompt_progress"] for chunk in chunks if "prompt_progress" in chunk]
-    assert told
-    assert all(0 < each["cache"] < each["processed"] <= each["total"] for each in told)
+    assert len(told) >= 2
+    assert 0 < told[0]["cache"] == told[0]["processed"] < told[0]["total"]
+    assert all(0 < each["cache"] < each["processed"] <= each["total"] for each in told[1:])
     assert told[-1]["processed"] == told[-1]["total"]
     timings = chunks[-1]["timings"]
     assert told[-1]["total"] - told[-1]["cache"] == timings["prompt_n"]

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from longctx.cli.app import app
 from longctx.cli.served import Named
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 COMMAND = (sys.executable, "-c", CODE, "serve")
@@ -193,6 +194,7 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(tiny_gguf: TinyGguf
         assert "Traceback" not in done.stderr
 
 
+@thorough
 def test_an_embedder_that_cannot_be_loaded_stops_it_at_once(
     tiny_gguf: TinyGguf, tmp_path: Path
 ) -> None:

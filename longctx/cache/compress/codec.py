@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,18 @@ from longctx.errors import SnapshotMismatchError
 from longctx.model_info import ModelInfo
 from longctx.rope import RopeConfig, Rotation
 
-Choose = Callable[[int, int, NDArray[np.float32]], NDArray[np.intp]]
-"""The number of a layer among those with keys, one of its KV heads, and its un-rotated keys,
-float32[n, head_dim], to the tokens that it keeps: int[n_kept], ascending."""
+Choose = Callable[[int, slice, NDArray[np.float32]], NDArray[np.intp]]
+"""The number of a layer among those with keys, some of its KV heads, and their un-rotated keys,
+float32[n, n_heads, head_dim], to the tokens that each keeps: int[n_kept, n_heads], ascending."""
 
 WORKING_BYTES = 512 * 2**20
 """For the heads that threads work at, in float32: what is asked for because memory is short should
 not take much of it. One is always worked at."""
-_COPIES = 3  # of a head's keys: as they are read, their squares, their directions
+Number = TypeVar("Number", np.uint8, np.float32)
+_COPIES = 3  # of a head's keys: as they are stored, un-rotated, and those that are kept
+_TOGETHER_BYTES = 3 << 18
+"""Of un-rotated keys: so many heads of a layer are worked at together as stay in the cache of a
+core. Of short texts that is all of them, and numpy is called as much less often."""
 
 
 def thin_state(
@@ -75,92 +80,136 @@ def thin_state(
         )
     n_kept = len(new_positions)
     out, columns = _resized(state, cache, n_kept)
-    zeros = np.zeros_like(positions)
     n_rot, rope_type = info.n_rot, info.rope_type
+    zeros = np.zeros_like(positions)
     back = Rotation.between(positions, rope, zeros, rope, n_rot=n_rot, rope_type=rope_type)
-    forth = Rotation.between(
-        zeros[:n_kept], rope, new_positions, rope, n_rot=n_rot, rope_type=rope_type
-    )
+    forth = back[:n_kept].inverse
+    if not np.array_equal(positions[:n_kept], new_positions):
+        forth = Rotation.between(
+            zeros[:n_kept], rope, new_positions, rope, n_rot=n_rot, rope_type=rope_type
+        )
     moves = not np.array_equal(positions[:n_kept], new_positions) or n_kept < len(positions)
+    is_in_order = np.array_equal(order, np.arange(len(order)))
 
-    def thin(index: int, head: int) -> None:
-        layer = layers[index]
+    def thin(index: int, heads: slice) -> None:
+        thin_values(index, heads, thin_keys(index, heads))
 
-        def rows(raw: NDArray[np.uint8], column: CellItems) -> NDArray[np.void]:
-            return rows_of(raw, column, head, layer.n_head_kv)
-
-        stored = rows(state, cache.columns[1 + index])
-        # The rows of one head are those of a layer that has no other.
-        alone = replace(cache.keys[index], offset=0, row_bytes=stored.itemsize)
-        keys = alone.read_heads(stored[order].view(np.uint8), layer.key_length)
+    def thin_keys(index: int, heads: slice) -> NDArray[np.intp]:
+        layer, n_heads = layers[index], heads.stop - heads.start
+        held = rows_of(state, cache.columns[1 + index], heads, layer.n_head_kv)
+        kept = rows_of(out, columns[1 + index], heads, layer.n_head_kv)
+        stored = held if is_in_order else held[order]
+        # The rows of some heads are those of a layer that has no others.
+        alone = replace(cache.keys[index], offset=0, row_bytes=n_heads * held.shape[2])
+        keys = alone.read_heads(np.ascontiguousarray(stored).reshape(-1), layer.key_length)
         first = layer.key_length - n_rot if layer.rope_is_last else 0
         if layer.has_rope:
             rotated = keys[:, :, first:]
             back.apply(rotated, out=rotated)
-        chosen = choose(index, head, keys[:, 0])
-        kept = rows(out, columns[1 + index])
+        chosen = choose(index, heads, keys)
         if layer.has_rope and moves:
-            turned = keys[chosen]
+            turned = _picked(keys, chosen)
             rotated = turned[:, :, first:]
             forth.apply(rotated, out=rotated)
-            written = np.empty(n_kept * stored.itemsize, np.uint8)
-            replace(alone, n_cells=n_kept).write_heads(written, turned)
-            kept[...] = written.view(stored.dtype)
+            written = kept if kept.flags.c_contiguous else np.empty(kept.shape, np.uint8)
+            replace(alone, n_cells=n_kept).write_heads(written.reshape(-1), turned)
+            if written is not kept:
+                kept[...] = written
         else:
-            kept[...] = stored[order[chosen]]
-        values = 1 + len(layers) + index
-        rows(out, columns[values])[...] = rows(state, cache.columns[values])[..., order[chosen]]
+            _picked(stored, chosen, out=kept)
+        return chosen
 
-    heads = [(i, head) for i, layer in enumerate(layers) for head in range(layer.n_head_kv)]
+    def thin_values(index: int, heads: slice, chosen: NDArray[np.intp]) -> None:
+        values, of = 1 + len(layers) + index, layers[index].n_head_kv
+        column = cache.columns[values]
+        if column.n_outer == 1:
+            held = rows_of(state, column, heads, of)
+            _picked(held, order[chosen], out=rows_of(out, columns[values], heads, of))
+        else:
+            for i, head in enumerate(range(heads.start, heads.stop)):
+                numbers = numbers_of(state, column, head, of)
+                numbers_of(out, columns[values], head, of)[...] = numbers[:, order[chosen[:, i]]]
+
     largest = max(layer.key_length for layer in layers)
-    with ThreadPoolExecutor(n_workers(len(positions), largest, n_threads)) as pool:
-        list(pool.map(thin, *zip(*heads, strict=True)))
+    together = max(1, _TOGETHER_BYTES // max(1, 4 * len(positions) * largest))
+    parts = [
+        (i, slice(head, min(head + together, layer.n_head_kv)))
+        for i, layer in enumerate(layers)
+        for head in range(0, layer.n_head_kv, together)
+    ]
+    most = max(part.stop - part.start for _, part in parts)
+    with ThreadPoolExecutor(n_workers(len(positions), most * largest, n_threads)) as pool:
+        list(pool.map(thin, *zip(*parts, strict=True)))
     # A cell's position is its index: where its keys stand is in their rotation.
     parse_state(out).caches[0].write_positions(out, np.arange(n_kept))
     return out
 
 
-def n_workers(n_tokens: int, head_dim: int, n_threads: int) -> int:
-    """Heads that are worked at side by side: as many as there are threads, and memory for."""
-    of_a_head = _COPIES * 4 * n_tokens * head_dim
-    return max(1, min(n_threads, WORKING_BYTES // max(1, of_a_head)))
+def n_workers(n_tokens: int, row_values: int, n_threads: int) -> int:
+    """Parts that are worked at side by side: as many as there are threads, and memory for."""
+    of_a_part = _COPIES * 4 * n_tokens * row_values
+    return max(1, min(n_threads, WORKING_BYTES // max(1, of_a_part)))
 
 
-def rows_of(raw: NDArray[np.uint8], column: CellItems, head: int, n_heads: int) -> NDArray[np.void]:
-    """What cells hold of one head, byte for byte: a view.
+def rows_of(
+    raw: NDArray[np.uint8], column: CellItems, heads: slice, n_heads: int
+) -> NDArray[np.uint8]:
+    """What cells hold of some heads, byte for byte: a view, uint8[n_cells, n_heads, row_bytes].
 
     Args:
         raw: a state.
-        column: one layer's keys or values in it.
-        head: which.
+        column: one layer's keys or values in it, not transposed.
+        heads: which.
         n_heads: of how many.
-
-    Returns:
-        void[n_cells], a row each; of transposed values void[head_dim, n_cells], a number each.
     """
-    if column.n_outer == 1:
-        row = np.dtype((np.void, column.item_bytes // n_heads))
-        rows: NDArray[np.void] = column.of(raw).view(row).reshape(-1, n_heads)[:, head]
-        return rows
+    return column.of(raw).reshape(column.n_cells, n_heads, -1)[:, heads]
+
+
+def numbers_of(
+    raw: NDArray[np.uint8], column: CellItems, head: int, n_heads: int
+) -> NDArray[np.void]:
+    """What cells hold of one head's transposed values: a view, void[head_dim, n_cells]."""
     number = np.dtype((np.void, column.item_bytes))
     shape = n_heads, column.n_outer // n_heads, column.n_cells
     numbers: NDArray[np.void] = column.of(raw).view(number).reshape(shape)[head]
     return numbers
 
 
+def _picked(
+    rows: NDArray[Number], chosen: NDArray[np.intp], out: NDArray[Number] | None = None
+) -> NDArray[Number]:
+    """Of each head its own rows: [n, n_heads, row] by int[k, n_heads] to [k, n_heads, row]."""
+    n_heads, row = rows.shape[1:]
+    # As rows of one list, which numpy copies whole; a view of some heads is no such list.
+    indices = (chosen * n_heads + np.arange(n_heads)).reshape(-1)
+    flat = np.ascontiguousarray(rows).reshape(-1, row)
+    if out is not None and out.flags.c_contiguous:
+        flat.take(indices, axis=0, out=out.reshape(-1, row), mode="clip")
+        return out
+    picked: NDArray[Number] = flat.take(indices, axis=0, mode="clip").reshape(*chosen.shape, row)
+    if out is None:
+        return picked
+    out[...] = picked
+    return out
+
+
 def _resized(
     state: NDArray[np.uint8], cache: CacheLayout, n_kept: int
 ) -> tuple[NDArray[np.uint8], list[CellItems]]:
-    """A state of so many cells with all that stands between them, and where its columns are."""
-    columns, read, write = [], 0, 0
-    pieces = []
+    """A state of so many cells with all that stands between its columns, and where these are; what
+    is in them is yet to be written."""
+    columns, between, read, write = [], [], 0, 0
     for column in cache.columns:
-        pieces.append(state[read : column.offset])
+        between.append((write, state[read : column.offset]))
         write += column.offset - read
         columns.append(replace(column, offset=write, n_cells=n_kept))
-        pieces.append(column.of(state)[: columns[-1].n_bytes])
         write += columns[-1].n_bytes
         read = column.offset + column.n_bytes
-    out = np.concatenate(pieces)
+    out = np.empty(write, np.uint8)
+    for at, piece in between:
+        out[at : at + piece.size] = piece
+    # Of the cells themselves all but the positions stays as it is.
+    cells = cache.columns[0]
+    columns[0].of(out)[...] = cells.of(state)[: columns[0].n_bytes]
     out[COUNT_OFFSET : COUNT_OFFSET + 4] = np.frombuffer(struct.pack("<I", n_kept), np.uint8)
     return out, columns

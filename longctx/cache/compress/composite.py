@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from longctx.cache.compress.scores import SCORES
 from longctx.cache.compress.selection import select
+from longctx.prompt import CompressedSpan
 
 METHOD = "keydiff"
 VERSION = 1
@@ -36,16 +37,19 @@ class Composite:
             whole; what is before them slid out.
         shields: bool[n_cells, n_head_kv] of each layer, the tokens that every later compression
             keeps, too; empty where there are none.
+        spans: passages that were compressed alone and attached, by their places in the text; what
+            stands between them is counted with these cells, though it is whole.
     """
 
     n_cells: int = 0
     n_text: int = 0
     shields: Shields = ()
+    spans: tuple[CompressedSpan, ...] = ()
 
     def without_first(self, n: int) -> Composite:
         """Those that are left behind the first ``n``: chosen from the same text."""
         if n >= self.n_cells:
-            return Composite()
+            return Composite(spans=self.spans)
         return replace(
             self, n_cells=self.n_cells - n, shields=tuple(each[n:] for each in self.shields)
         )
@@ -101,17 +105,19 @@ class Choice:
         self._has_shields = bool(composite.shields) or bool(shielded.any())
         self._shields: dict[tuple[int, int], NDArray[np.bool_]] = {}
 
-    def __call__(self, layer: int, head: int, keys: NDArray[np.float32]) -> NDArray[np.intp]:
-        """What a head of a layer keeps: int[n_kept]."""
-        scores = self._score(keys[:, None])
+    def __call__(self, layer: int, heads: slice, keys: NDArray[np.float32]) -> NDArray[np.intp]:
+        """What some heads of a layer keep: int[n_kept, n_heads]."""
+        scores = self._score(keys)
         if not self._has_shields:
-            return select(scores, self._whole, self.n_kept)[:, 0]
-        shields = self._shielded.copy()
+            return select(scores, self._whole, self.n_kept)
+        shields = np.repeat(self._shielded[:, None], scores.shape[1], axis=1)
         if self._composite.shields:
             held = slice(self._first, self._first + self._composite.n_cells)
-            shields[held] |= self._composite.shields[layer][:, head]
-        chosen = select(scores, self._whole | shields, self.n_kept)[:, 0]
-        self._shields[layer, head] = shields[chosen]
+            shields[held] |= self._composite.shields[layer][:, heads]
+        chosen = select(scores, self._whole[:, None] | shields, self.n_kept)
+        kept = np.take_along_axis(shields, chosen, axis=0)
+        for i, head in enumerate(range(heads.start, heads.stop)):
+            self._shields[layer, head] = kept[:, i]
         return chosen
 
     def composite(self, n_cells: int, n_more: int) -> Composite:
@@ -123,4 +129,5 @@ class Choice:
         layers: dict[int, list[NDArray[np.bool_]]] = {}
         for layer, head in sorted(self._shields):
             layers.setdefault(layer, []).append(self._shields[layer, head][held])
-        return Composite(n_cells, n_text, tuple(np.stack(each, axis=1) for each in layers.values()))
+        shields = tuple(np.stack(each, axis=1) for each in layers.values())
+        return Composite(n_cells, n_text, shields, self._composite.spans)

@@ -27,11 +27,12 @@ def keydiff(keys: Keys) -> Scores:
     """
     if not len(keys):
         return np.zeros(keys.shape[:2], dtype=np.float32)
-    norms = np.linalg.norm(keys, axis=2, keepdims=True)
-    directions = keys / np.maximum(norms, np.finfo(np.float32).tiny)
-    anchor = directions.mean(axis=0)
-    anchor /= np.maximum(np.linalg.norm(anchor, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return pooled(-np.einsum("nhd,hd->nh", directions, anchor))
+    tiny = np.finfo(np.float32).tiny
+    # The directions are never written down: sums over them are sums over keys, divided by lengths.
+    shorter = 1 / np.maximum(np.sqrt(np.einsum("nhd,nhd->nh", keys, keys)), tiny)
+    anchor = np.einsum("nhd,nh->hd", keys, shorter)
+    anchor /= np.maximum(np.linalg.norm(anchor, axis=1, keepdims=True), tiny)
+    return pooled(-shorter * np.einsum("nhd,hd->nh", keys, anchor))
 
 
 def latest(keys: Keys) -> Scores:
@@ -61,8 +62,11 @@ def pooled(scores: Scores, n: int = POOLED) -> Scores:
     """The mean over ``n`` neighbours, fewer at the ends."""
     before = n // 2
     after = n - 1 - before
-    sums = np.cumsum(np.pad(scores.astype(np.float64), ((1, 0), (0, 0))), axis=0)
-    rows = np.arange(len(scores))
-    begin, end = np.maximum(rows - before, 0), np.minimum(rows + after + 1, len(scores))
-    means: NDArray[np.float64] = (sums[end] - sums[begin]) / (end - begin)[:, None]
-    return means.astype(np.float32)
+    sums, counts = scores.copy(), np.ones((len(scores), 1), dtype=np.float32)
+    for values, into in ((scores, sums), (np.ones_like(counts), counts)):
+        for k in range(1, before + 1):
+            into[k:] += values[:-k]
+        for k in range(1, after + 1):
+            into[:-k] += values[k:]
+    sums /= counts
+    return sums

@@ -22,9 +22,14 @@ def select(
     n = len(scores)
     if not 0 <= n_kept <= n:
         raise ValueError(f"{n_kept} of {n} tokens cannot be kept")
-    whole = np.broadcast_to(protected.reshape(n, -1), scores.shape)
-    ranked = np.where(whole, np.float32(np.inf), scores)
+    if not n_kept:
+        return np.empty((0, scores.shape[1]), np.intp)
+    ranked = np.where(protected.reshape(n, -1), np.float32(np.inf), scores).T.copy()
+    least = np.partition(ranked, n - n_kept, axis=1)[:, n - n_kept, None]
+    is_kept, is_least = ranked > least, ranked == least
     # The later of two that score the same: text repeats itself, and the end is asked about more.
-    order = np.argsort(-ranked[::-1], axis=0, kind="stable")
-    chosen: NDArray[np.intp] = np.sort((n - 1 - order)[:n_kept], axis=0)
+    left = n_kept - is_kept.sum(axis=1, keepdims=True)
+    from_the_end = np.cumsum(is_least[:, ::-1], axis=1)[:, ::-1]
+    is_kept |= is_least & (from_the_end <= left)
+    chosen: NDArray[np.intp] = np.nonzero(is_kept)[1].reshape(-1, n_kept).T
     return chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 
 from longctx.documents.reading.content import counted
@@ -56,6 +57,7 @@ _RARE = ("mac", "cp4", "cp7", "cp8", "cp10", "cp11", "cp0", "hp", "iso8859-3", "
          "iso8859-13", "iso8859-14", "iso8859-16", "kz")  # fmt: skip
 _UNSURE = 0.06
 _SAMPLE_BYTES = 1 << 20
+_LEAST_BYTES = 16  # of an alphabet that is told by its bytes
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _decode(data: bytes, name: object, encoding: str | None) -> Decoded:
             return Decoded(data.decode(declared), declared)
         except UnicodeDecodeError:
             pass  # a declaration can lie; UTF-8 does not look like UTF-8 by chance
-    if (hidden := _unmarked_utf16(data) or _escaped(data)) is not None:
+    hidden = _unmarked_utf16(data) or _utf16_of_a_script(data) or _escaped(data)
+    if hidden is not None:
         return hidden  # its bytes may all be ASCII, and so valid UTF-8
     try:
         return Decoded(data.decode("utf-8"), "utf-8")
@@ -202,6 +205,27 @@ def _unmarked_utf16(data: bytes) -> Decoded | None:
             return Decoded(data.decode(encoding), encoding, (_guessed(encoding),))
         except UnicodeDecodeError:
             continue
+    return None
+
+
+def _utf16_of_a_script(data: bytes) -> Decoded | None:
+    """Text in UTF-16 of an alphabet whose letters have a control character for a half of them, as
+    Cyrillic and Arabic do: hardly any other letters are between."""
+    sample = data[: (1 << 16) & ~1]
+    if len(data) % 2 or len(sample) < _LEAST_BYTES:
+        return None
+    for encoding, high in (("utf-16-le", 1), ("utf-16-be", 0)):
+        ((block, n_block),) = Counter(sample[high::2]).most_common(1)
+        if not 1 < block < 0x20 or n_block + sample[high::2].count(0) < 0.9 * len(sample) / 2:
+            continue
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        kinds = Counter(unicodedata.category(c)[0] for c in text)
+        are_words = any(map(str.isspace, text)) and kinds["L"] + kinds["M"] > len(text) / 2
+        if are_words and not _is_binary(text):
+            return Decoded(text, encoding, (_guessed(encoding),))
     return None
 
 

@@ -13,6 +13,7 @@ from longctx.documents.reading.attachments import Attachment, attach
 from longctx.documents.reading.content import LINE, Content, Source, TextBuilder
 from longctx.documents.reading.encoding import decode
 from longctx.documents.reading.malformed import malformed
+from longctx.documents.reading.sealed import seal, without_signature
 from longctx.errors import DocumentError
 
 _BLANK = b" \t\r\n\f\v\xc2\xa0"  # no-break spaces in UTF-8 as well
@@ -46,20 +47,34 @@ def put_together(
     body: Sequence[Content],
     attachments: Iterable[Attachment],
 ) -> Content:
-    """Headers a line each, then the body, then what is attached; what of that is not read is
-    named in a note."""
+    """Headers a line each, then the body, then what is attached; what of that is not read, or
+    signs or encrypts the mail, is told by a note."""
     builder = TextBuilder(source.name)
     for name, value in headers.items():
         if value:
             builder.block(f"{name}: {value}", gap=LINE)
     for content in body:
         builder.embed(content)
-    attach(builder, source, attachments)
+    others, sealed = _opened(attachments)
+    for note in sealed:
+        builder.note(note)
+    attach(builder, source, others)
     metadata = {name.lower(): value for name, value in headers.items() if value}
     return replace(
         builder.content(title=headers["Subject"] or None, metadata=metadata),
         encoding=next((content.encoding for content in body if content.encoding), None),
     )
+
+
+def _opened(attachments: Iterable[Attachment]) -> tuple[list[Attachment], list[str]]:
+    """Attachments that are some, and what the others are for."""
+    found, notes = [], dict[str, None]()
+    for one in attachments:
+        if (sealed := seal(one.media_type, one.data)) is None:
+            found.append(one)
+        else:
+            notes[sealed] = None
+    return found, list(notes)
 
 
 def _attachment(part: Message) -> Attachment:
@@ -142,7 +157,9 @@ def _text(part: Message, source: Source) -> Content | None:
         content = html.visible_text(decoded.text, source.name)
         notes = (*decoded.notes, *content.notes)
         return replace(content, encoding=decoded.encoding, notes=notes)
-    return Content(decoded.text.strip("\n"), encoding=decoded.encoding, notes=decoded.notes)
+    text, signed = without_signature(decoded.text)
+    notes = (*decoded.notes, *([signed] if signed else []))
+    return Content(text.strip("\n"), encoding=decoded.encoding, notes=notes)
 
 
 def _known(charset: str | None) -> str | None:

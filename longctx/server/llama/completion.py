@@ -20,7 +20,13 @@ from longctx.server.openai.requests import Ids, TextRequest, TopLogprobs
 from longctx.server.report import Report, report
 from longctx.server.requests import Strict, Text, given
 from longctx.server.service import Service, answers
-from longctx.server.timings import NativeTimings, native_timings, prompt_progress
+from longctx.server.timings import (
+    NativeTimings,
+    TimingsSoFar,
+    from_the_start,
+    native_timings,
+    prompt_progress,
+)
 from longctx.types import Chunk, Completion, Progress, SampledToken, TokenLogprob
 
 
@@ -45,6 +51,16 @@ class NativeRequest(TextRequest):
     return_tokens: bool | None = None
 
     @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return bool(self.n_probs)
+
+    @property
+    def tells_tokens(self) -> bool:
+        """Whether the ids are told: where they were asked for, and in streams."""
+        return bool(self.return_tokens or self.stream)
+
+    @property
     def is_list(self) -> bool:
         """Whether there are several prompts, and so a list of answers."""
         return isinstance(self.prompt, list) and not isinstance(self.prompt[0], int)
@@ -59,7 +75,7 @@ class NativeRequest(TextRequest):
 
     def options(self) -> dict[str, Any]:
         """What ``stream`` takes; the ids of tokens are told with their probabilities alone."""
-        n_probs = self.n_probs or (0 if self.return_tokens else None)
+        n_probs = self.n_probs or (0 if self.tells_tokens else None)
         return super().options() | given(top_logprobs=n_probs)
 
     def ignored(self, route: Route) -> tuple[str, ...]:
@@ -117,9 +133,11 @@ class NativeFormat:
     def __init__(self, model: str, body: NativeRequest) -> None:
         self._model = model
         self._is_list = body.is_list
-        self._has_tokens = bool(body.return_tokens)
+        self._has_tokens = body.tells_tokens
         self._has_probabilities = bool(body.n_probs)
         self._tells_progress = body.extras.progress
+        self._so_far = TimingsSoFar(len(body.prompts)) if body.extras.timings else None
+        self._is_unread = True
 
     def whole(self, results: Sequence[Completion]) -> Continued | list[Continued]:
         """All of them; one alone where one alone was asked for."""
@@ -135,15 +153,22 @@ class NativeFormat:
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a piece without text, or in a comment."""
+        for each in from_the_start(progress, is_first=self._is_unread):
+            told: dict[str, Any] = {"index": 0, "content": "", "stop": False, "tokens": []}
+            if self._so_far is not None:
+                self._so_far.read(each)
+                told["timings"] = self._so_far.before
+            if self._tells_progress:
+                yield frame({**told, "prompt_progress": prompt_progress(each)})
+        self._is_unread = False
         if not self._tells_progress:
             yield comment(progress)
-            return
-        told = {"index": 0, "content": "", "stop": False, "tokens": []}
-        yield frame({**told, "prompt_progress": prompt_progress(progress)})
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """What was written next."""
-        told = {"index": index, "content": chunk.text, "stop": False}
+        told: dict[str, Any] = {"index": index, "content": chunk.text, "stop": False}
+        if self._so_far is not None:
+            told["timings"] = self._so_far.wrote(index, chunk)
         yield frame({**told, **self._tokens(chunk.logprobs)})
 
     def ending(self, index: int, result: Completion) -> Iterator[str]:

@@ -27,7 +27,12 @@ from longctx.server.openai.documents import (
 from longctx.server.openai.errors import error_document
 from longctx.server.openai.logprobs import answer_token, columns
 from longctx.server.report import report
-from longctx.server.timings import native_timings, prompt_progress
+from longctx.server.timings import (
+    TimingsSoFar,
+    from_the_start,
+    native_timings,
+    prompt_progress,
+)
 from longctx.types import (
     Chunk,
     Completion,
@@ -50,10 +55,14 @@ class StreamExtras:
     Attributes:
         usage: a last chunk that counts the tokens.
         progress: chunks that tell of the prefill, in place of comments.
+        timings: those so far, with each piece.
+        logprobs: likelihoods of tokens; an answer that is not streamed has them, too.
     """
 
     usage: bool = False
     progress: bool = False
+    timings: bool = False
+    logprobs: bool = False
 
 
 class _Format:
@@ -61,22 +70,34 @@ class _Format:
 
     Args:
         head: what every document begins with.
-        asked: what is answered, once for each choice.
+        n_asked: answers in all.
         n_choices: answers that each prompt gets.
         extras: of a stream.
     """
 
-    def __init__(
-        self, head: Head, asked: Sequence[Asked], n_choices: int, extras: StreamExtras
-    ) -> None:
+    def __init__(self, head: Head, n_asked: int, n_choices: int, extras: StreamExtras) -> None:
         self._head = head
         self._n_choices = n_choices
-        self._has_logprobs = "top_logprobs" in asked[0].options
         self._extras = extras
+        self._so_far = TimingsSoFar(n_asked) if extras.timings else None
+        self._is_unread = True
 
     def failure(self, error: ApiError) -> Iterator[str]:
         """What went wrong."""
         yield frame(error_document(error))
+
+    def _told(self, progress: Progress) -> Iterator[Progress]:
+        """What is told of a prefill in chunks."""
+        for each in from_the_start(progress, is_first=self._is_unread):
+            if self._so_far is not None:
+                self._so_far.read(each)
+            if self._extras.progress:
+                yield each
+        self._is_unread = False
+
+    def _time(self, told: ChatChunk | TextCompletion) -> None:
+        if self._so_far is not None:
+            told["timings"] = self._so_far.before
 
     def _usage(self, results: Sequence[Completion]) -> UsageDocument:
         """Of all of them; a prompt with several answers counts once, as it was read."""
@@ -103,7 +124,7 @@ class ChatFormat(_Format):
     """
 
     def __init__(self, model: str, asked: Sequence[Asked], extras: StreamExtras) -> None:
-        super().__init__(_head("chatcmpl", model), asked, len(asked), extras)
+        super().__init__(_head("chatcmpl", model), len(asked), len(asked), extras)
 
     def whole(self, results: Sequence[Completion]) -> ChatCompletion:
         """Choices with their messages; the report is the first one's."""
@@ -131,12 +152,13 @@ class ChatFormat(_Format):
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a chunk without text, or in a comment."""
+        for each in self._told(progress):
+            told = self._chunk(0, {})
+            told["prompt_progress"] = prompt_progress(each)
+            self._time(told)
+            yield frame(told)
         if not self._extras.progress:
             yield comment(progress)
-            return
-        told = self._chunk(0, {})
-        told["prompt_progress"] = prompt_progress(progress)
-        yield frame(told)
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of what is thought, said or called."""
@@ -147,7 +169,10 @@ class ChatFormat(_Format):
             delta["tool_calls"] = [_call_delta(call) for call in chunk.tool_calls]
         if chunk.text or not delta:
             delta["content"] = chunk.text
-        yield frame(self._chunk(index, delta, self._logprobs(chunk.logprobs)))
+        told = self._chunk(index, delta, self._logprobs(chunk.logprobs))
+        if self._so_far is not None:
+            told["timings"] = self._so_far.wrote(index, chunk)
+        yield frame(told)
 
     def ending(self, index: int, result: Completion) -> Iterator[str]:
         """Why it ended, and the window."""
@@ -190,7 +215,7 @@ class ChatFormat(_Format):
         }
 
     def _logprobs(self, tokens: Sequence[SampledToken]) -> ChatLogprobs | None:
-        if not self._has_logprobs:
+        if not self._extras.logprobs:
             return None
         return {"content": [answer_token(token) for token in tokens], "refusal": None}
 
@@ -215,7 +240,7 @@ class TextFormat(_Format):
         *,
         echoes: Sequence[str] = (),
     ) -> None:
-        super().__init__(_head("cmpl", model), asked, n_choices, extras)
+        super().__init__(_head("cmpl", model), len(asked), n_choices, extras)
         self._echoes = echoes or [""] * len(asked)
 
     def whole(self, results: Sequence[Completion]) -> TextCompletion:
@@ -239,16 +264,20 @@ class TextFormat(_Format):
 
     def progress(self, progress: Progress) -> Iterator[str]:
         """In a chunk without text, or in a comment."""
+        for each in self._told(progress):
+            told = self._document(self._choice(0, ""))
+            told["prompt_progress"] = prompt_progress(each)
+            self._time(told)
+            yield frame(told)
         if not self._extras.progress:
             yield comment(progress)
-            return
-        told = self._document(self._choice(0, ""))
-        told["prompt_progress"] = prompt_progress(progress)
-        yield frame(told)
 
     def piece(self, index: int, chunk: Chunk) -> Iterator[str]:
         """Some of the text."""
-        yield frame(self._document(self._choice(index, chunk.text, chunk.logprobs)))
+        told = self._document(self._choice(index, chunk.text, chunk.logprobs))
+        if self._so_far is not None:
+            told["timings"] = self._so_far.wrote(index, chunk)
+        yield frame(told)
 
     def ending(self, index: int, result: Completion) -> Iterator[str]:
         """Why it ended, and the window."""
@@ -286,7 +315,7 @@ class TextFormat(_Format):
         return {
             "index": index,
             "text": text,
-            "logprobs": columns(tokens) if self._has_logprobs else None,
+            "logprobs": columns(tokens) if self._extras.logprobs else None,
             "finish_reason": finish_reason,
         }
 

@@ -164,6 +164,7 @@ class _Completion(AnswerRequest):
     json_schema: dict[str, Any] | None = None
     stream_options: StreamOptions | None = None
     return_progress: bool | None = None
+    timings_per_token: bool | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
 
     def options(self) -> dict[str, Any]:
@@ -174,8 +175,15 @@ class _Completion(AnswerRequest):
             max_tokens=self.n_predict if self.max_tokens is None else self.max_tokens,
             stop=[text for text in stops if text] or None,
             response_schema=schema,
+            # By their likelihoods tokens are counted as they come.
+            top_logprobs=0 if self.stream and self.timings_per_token else None,
         )
         return self.sampling() | found
+
+    @property
+    @abstractmethod
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
 
     @property
     def n_choices(self) -> int:
@@ -199,7 +207,9 @@ class _Completion(AnswerRequest):
     def extras(self) -> StreamExtras:
         """What a stream has besides the answer."""
         usage = self.stream_options is not None and self.stream_options.include_usage
-        return StreamExtras(usage, bool(self.return_progress))
+        return StreamExtras(
+            usage, bool(self.return_progress), bool(self.timings_per_token), self.tells_logprobs
+        )
 
 
 if TYPE_CHECKING:
@@ -223,11 +233,18 @@ class ChatRequest(_KnownOfChats, ThinkingRequest):
     parallel_tool_calls: bool | None = None
     reasoning_effort: Text | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     reasoning_format: Literal["auto", "deepseek"] | None = None
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return bool(self.logprobs)
 
     def asked(self) -> Asked:
         """Our form."""
@@ -261,6 +278,21 @@ class ChatRequest(_KnownOfChats, ThinkingRequest):
     @model_validator(mode="after")
     def _choice_has_tools(self) -> ChatRequest:
         check_choice(self.tool_choice not in (None, "auto", "none"), self.tools)
+        return self
+
+    @model_validator(mode="after")
+    def _ends_as_it_says(self) -> ChatRequest:
+        """As vLLM has it, where the last message decides here."""
+        continues = self.messages[-1].role == "assistant"
+        said = self.continue_final_message, self.add_generation_prompt
+        if said == (True, True):
+            raise ValueError("continue_final_message and add_generation_prompt exclude each other")
+        if said[0] not in (None, continues) or said[1] not in (None, not continues):
+            last = "is" if continues else "is not"
+            raise ValueError(
+                "continue_final_message goes with a last message of the assistant's, and "
+                f"add_generation_prompt with another's; the last one {last} the assistant's"
+            )
         return self
 
     @model_validator(mode="after")
@@ -306,6 +338,11 @@ class CompletionRequest(TextRequest):
     echo: bool | None = None
     best_of: Literal[1] | None = None
     logprobs: TopLogprobs | None = None
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether the likelihoods of tokens were asked for."""
+        return self.logprobs is not None
 
     @property
     def prompts(self) -> list[str | list[int]]:

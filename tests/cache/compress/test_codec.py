@@ -41,7 +41,7 @@ class Filled:
         }
         return thin_state(
             self.context.get_state(), self.info, ROPE, arguments["positions"],
-            arguments["new_positions"], lambda layer, head, _: chosen[layer][:, head],
+            arguments["new_positions"], lambda layer, heads, _: chosen[layer][:, heads],
         )  # fmt: skip
 
     def holds(self, state: NDArray[np.uint8]) -> None:

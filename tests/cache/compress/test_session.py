@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from longctx import (
-    BackendError,
     ContextOverflowError,
     ModelInfo,
     RequestError,
@@ -392,16 +391,6 @@ def test_a_snapshot_that_names_no_compressed_tokens_has_no_others(
         assert read_header(file)[0].n_compressed is None
         loaded = llm.load_session(file)
         assert (loaded.dropped_tokens, loaded.compressed_tokens) == (0, 346)
-
-
-def test_it_is_no_passage(tiny_gguf: TinyGguf) -> None:
-    """Text that is attached stands whole."""
-    with opened(tiny_gguf(**SHAPE)) as llm:
-        session = llm.session()
-        session.feed(IDS[:200])
-        session.compress(0.5)
-        with pytest.raises(BackendError, match="whole text"):
-            session.passage()
 
 
 # Files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 
+import numpy as np
 import pytest
 
 from longctx.documents.reading.encoding import decode
@@ -60,6 +61,41 @@ def test_others_are_what_they_are(text, encoding):
     decoded = decode(text.encode(encoding), "a.txt")
     assert decoded.text == text
     assert "guessed" in decoded.notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Продавец несёт риск до передачи товара: 480 000 рублей.\n",
+        "السعر هو أربعمائة وثمانون ألف يورو.\n",
+        "המוכר נושא בסיכון עד המסירה.\n",
+        "विक्रेता जोखिम वहन करता है।\n",
+        "ผู้ขายรับความเสี่ยงจนถึงการส่งมอบ\n",
+        "გამყიდველი ატარებს რისკს.\n",
+        "Ο πωλητής φέρει τον κίνδυνο.\n",
+        "판매자는 인도할 때까지 위험을 부담합니다.\n",
+        "卖方承担风险，直到货物交付为止。\n",
+    ],
+    ids=["ru", "ar", "he", "hi", "th", "ka", "el", "ko", "zh"],
+)
+def test_utf16_without_a_mark_in_any_alphabet(text, times, encoding):
+    """Also where half of its bytes are control characters, and all of them valid UTF-8."""
+    decoded = decode((text * times).encode(encoding), "a.txt")
+    assert (decoded.text, decoded.encoding) == (text * times, encoding)
+    assert "guessed" in decoded.notes[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbers_are_no_alphabet(seed):
+    """Binary data whose every other byte is the same is binary."""
+    random = np.random.default_rng(seed)
+    for high in (1, 2, 4, 6, 16):
+        data = random.integers(0, 256, (200, 2), dtype=np.uint8)
+        data[:, 1] = high
+        with pytest.raises(DocumentError):
+            decode(data.tobytes(), "a.bin")
 
 
 @pytest.mark.parametrize(

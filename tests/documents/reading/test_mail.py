@@ -251,3 +251,50 @@ def test_outlook_in_html_or_rtf(read):
     assert read("a.msg", outlook(property_of("0037", "b"), page)).text == "Subject: b\n\nGröße"
     notes = read("b.msg", outlook(property_of("0037", "b"))).notes
     assert notes == ("its body is in compressed RTF, which is not read",)
+
+
+# Signed and encrypted
+
+SIGNED = "it is signed, and the signature was not checked"
+ARMOUR = "-----BEGIN PGP {0}-----\r\n\r\niQEzBAEB\r\n=abcd\r\n-----END PGP {0}-----\r\n"
+CLEAR = (
+    "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nThe price is 7.\r\n- - a dash\r\n"
+    + ARMOUR.format("SIGNATURE")
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "note"),
+    [
+        (several("signed", PLAIN, part("application/pgp-signature; name=signature.asc",
+                 ARMOUR.format("SIGNATURE"))), "plain", SIGNED),
+        (several("signed", several("mixed", PLAIN, FILE), part("application/pkcs7-signature",
+                 "MIAGCSqGSIb3", "Content-Transfer-Encoding: base64\r\n")),
+         f"plain\n\n{READ}", SIGNED),
+        (several("mixed", PLAIN, part("application/octet-stream; name=a.asc",
+                 ARMOUR.format("SIGNATURE"))), "plain", SIGNED),
+        (part("text/plain", CLEAR), "The price is 7.\n- a dash", SIGNED),
+        (part("text/plain", f"Before.\r\n{CLEAR}After."),
+         "Before.\nThe price is 7.\n- a dash\n\nAfter.", SIGNED),
+        (several("mixed", PLAIN, part("application/pgp-keys; name=key.asc",
+                 ARMOUR.format("PUBLIC KEY BLOCK"))), "plain", "a key is attached"),
+        (several("encrypted", part("application/pgp-encrypted", "Version: 1"),
+                 part("application/octet-stream; name=encrypted.asc", ARMOUR.format("MESSAGE"))),
+         "", "encrypted; open it in your mail program"),
+        (part("application/pkcs7-mime; name=smime.p7m", "MIAGCSqGSIb3",
+              "Content-Transfer-Encoding: base64\r\n"), "", "wrapped in its signature"),
+    ],
+)  # fmt: skip
+def test_what_seals_a_mail_is_no_text(read, body, text, note):
+    """Signatures, keys and ciphers are told by one note, whatever they are called."""
+    document = read("a.eml", f"Subject: Hello\r\nMIME-Version: 1.0\r\n{body}".encode())
+    assert document.text.replace("\r\n", "\n") == "Subject: Hello" + (f"\n\n{text}" if text else "")
+    (said,) = document.notes
+    assert note in said
+
+
+def test_a_mail_about_signatures_is_read(read):
+    """What only names them, or breaks off, is text."""
+    broken = CLEAR[: CLEAR.index("=abcd")].replace("\r\n", "\n")
+    for body in ("It says -----BEGIN PGP SIGNATURE----- there.", broken.strip()):
+        assert body in read("a.eml", bytes(mail(plain=body))).text

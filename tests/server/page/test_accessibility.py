@@ -12,6 +12,9 @@ from tests.server.page.doing import add, say
 from tests.server.page.test_rendering import ANSWER
 from tests.server.scripted import THOUGHT, scripted
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 CONTROLS = (
     "button, input, textarea, select, summary, a, dialog, [role=meter], [role=alert], nav, main, "

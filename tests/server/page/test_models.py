@@ -12,6 +12,9 @@ from tests.conftest import TinyGguf
 from tests.server.live_server import serving
 from tests.server.page.doing import add, exported, say
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 
 def _sources(path: Path) -> list[ModelSource]:

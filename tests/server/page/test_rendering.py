@@ -12,6 +12,9 @@ from tests.server.page.doing import choose, exported, say
 from tests.server.page.test_markdown import MARKUP
 from tests.server.scripted import THOUGHT, scripted
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 CODE = 'def f(x: str) -> str:\n    return f"<b>{x}</b>"\n'
 ANSWER = f"## A heading\n\nSome **bold** words.\n\n```python\n{CODE}```\n\n- one\n- two\n"

@@ -9,6 +9,9 @@ from tests.server.live_server import LiveServer, serving
 from tests.server.page.doing import add, exported, say
 from tests.server.page.test_file_store import pdf, word
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 BAD_NAME = "<img src=x onerror='window.ran=true'>.html"
 BAD_PAGE = "<p>Read me</p><script>window.ran = true</script><img src=x onerror='window.ran=true'>"
@@ -53,6 +56,40 @@ def test_what_cannot_be_read_is_said(page: Page) -> None:
     expect(errors.nth(0)).to_contain_text("empty.txt: it is empty")
     expect(errors.nth(1)).to_contain_text("broken.docx")
     expect(errors.nth(2)).to_contain_text("large.txt: the request has 300,000 bytes")
+
+
+LINES = "".join(f"Line {i} of a long report says little. " for i in range(8_000))
+"""Some 300 KB."""
+DROP = """(text) => {
+    const given = new DataTransfer();
+    given.items.add(new File([text], "report.txt", { type: "text/plain" }));
+    for (const name of ["dragover", "drop"]) {
+        const event = new DragEvent(name, { dataTransfer: given, bubbles: true, cancelable: true });
+        document.getElementById("log").dispatchEvent(event);
+    }
+}"""
+
+
+def test_a_long_file_that_is_dropped_is_told_to_be_too_long(
+    browser: Browser, tiny_llm: LongContextLLM
+) -> None:
+    """Before it is sent and after, with its tokens; it stays where it was, and one goes on without
+    it."""
+    text = LINES[:300_000]
+    n = len(tiny_llm.tokenize(text.strip()))
+    with serving(tiny_llm, max_body_bytes=2**20) as live, Opened(browser, live.url) as page:
+        page.evaluate(DROP, text)
+        expect(page.locator("#files li")).to_contain_text(f"report.txt, {n:,} tokens")
+        count = page.locator("#count")
+        expect(count).to_contain_text(f"it does not fit {tiny_llm.target_ctx:,}")
+        page.locator("#text").fill("What does it say?")
+        page.locator("#text").press("Enter")
+        expect(page.locator("#log .error").last).to_contain_text("prompt is too long")
+        expect(page.locator("#text")).to_have_value("What does it say?")
+        page.get_by_label("Leave out report.txt").click()
+        expect(count).to_contain_text("tokens to send")
+        say(page, "Hello.")
+        expect(page.locator("#log > .error")).to_have_count(0)
 
 
 def test_an_error_outlives_what_is_told_later(browser: Browser, server: LiveServer) -> None:
