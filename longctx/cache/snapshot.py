@@ -91,6 +91,7 @@ class SnapshotHeader(Frozen):
     n_ctx: Count
     n_keep: Count
     groups: Groups
+    shift: Count = 0
     n_tokens: Count
     n_dropped: Count
     n_state: Count
@@ -130,6 +131,7 @@ class Snapshot:
         n_ctx: the window in tokens.
         n_keep: attention sinks in tokens.
         groups: of the compressed blocks of Self-Extend.
+        shift: how much larger than their indices the positions of cells behind the sinks are.
         tokens: int32[n], in the cache.
         positions: int32[n], where they stand.
         dropped: int32[m], tokens that slid out behind the sinks.
@@ -157,6 +159,7 @@ class Snapshot:
     spans: tuple[CompressedSpan, ...] = ()
     n_exact: int | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
+    shift: int = 0
 
 
 def snapshot_key(backend: Backend, compression: Compression | None = None) -> SnapshotKey:
@@ -190,6 +193,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_ctx=snapshot.n_ctx,
         n_keep=snapshot.n_keep,
         groups=snapshot.groups,
+        shift=snapshot.shift,
         n_tokens=len(snapshot.tokens),
         n_dropped=len(snapshot.dropped),
         n_state=len(snapshot.state),
@@ -276,7 +280,7 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
         n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
-        spans=header.spans, n_exact=header.n_exact, checkpoints=checkpoints,
+        spans=header.spans, n_exact=header.n_exact, checkpoints=checkpoints, shift=header.shift,
     )  # fmt: skip
 
 
