@@ -91,7 +91,7 @@ class SnapshotHeader(Frozen):
     n_ctx: Count
     n_keep: Count
     groups: Groups
-    shift: Count = 0
+    shift: int = Field(default=0, ge=0, lt=2**30)  # positions are int32
     n_tokens: Count
     n_dropped: Count
     n_state: Count

@@ -205,6 +205,7 @@ def test_a_flipped_byte_is_found_wherever_it_is(tiny_gguf: TinyGguf, tmp_path: P
         {"n_dropped": -1},
         {"n_state": 10**16},
         {"n_keep": -3},
+        {"shift": 2**31},
         {"n_composite": 7},
         {"n_compressed": 7},
         {"n_dropped": 30, "n_keep": 4, "n_composite": 30, "n_tokens": 30},
