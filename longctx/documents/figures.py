@@ -33,7 +33,8 @@ _UNSPACED = "|".join(name for name in _longest_first if name >= "\u3000")
 _NAMED = re.compile(rf"(?<!\w)(?:{_SPACED})(?!\w)|{_UNSPACED}", re.IGNORECASE)
 _FIGURE = re.compile(
     r"(?P<digits>\d+(?:[.,'\u2019\u00a0\u202f]\d+| \d{3}(?!\d))*)"
-    rf"(?:[ \u00a0\u202f-]?(?P<name>(?:{_SPACED})(?!\w)|{_UNSPACED})|(?P<letter>[kmb])(?!\w))?",
+    rf"(?:[ \u00a0\u202f-]?(?P<name>(?:{_SPACED})(?!\w)(?:[ \u00a0](?:{_SPACED})(?!\w))?"
+    rf"|{_UNSPACED})|(?P<letter>[kmb])(?!\w))?",
     re.IGNORECASE,
 )
 _NOT_DIGITS = re.compile(r"\D")
@@ -89,13 +90,20 @@ def figures_of(text: str) -> Iterator[Figure]:
     for match in _FIGURE.finditer(text):
         name, letter = match["name"], match["letter"]
         if name is not None:
-            powers = frozenset(_POWERS[name.lower()])
-            yield Figure(match[0], match["digits"], powers)
+            yield Figure(match[0], match["digits"], _powers(name))
         elif letter is not None:
             powers = frozenset([_LETTERS[letter.lower()]])
             yield Figure(match[0], match["digits"], powers, is_sure=False)
         else:
             yield Figure(match[0], match["digits"])
+
+
+def _powers(name: str) -> frozenset[int]:
+    """Of a word, or of two: *mil millones* is a thousand millions."""
+    first, *others = (_POWERS[word] for word in name.lower().split())
+    for second in others:
+        first = {one + other for one in first for other in second}
+    return frozenset(first)
 
 
 def scales_of(text: str) -> set[int]:
