@@ -79,7 +79,7 @@ def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
             if accepts(tiny, grammar, text):
                 n_passed += 1
                 assert validator.is_valid(value), (schema, text)
-    assert n_held >= 183, (n_held, n_said)
+    assert n_held >= 128, (n_held, n_said)
     assert n_passed > 5 * n_held
 
 
@@ -96,10 +96,17 @@ def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
             ['{"a": true}', '{"b": true}'],
             ["{}", '{"a": true, "b": true}'],
         ),
-        (
-            {"oneOf": [{"type": "integer"}, {"type": "string"}, {"const": 3}]},
-            ['"x"'],
-            ["3"],
+        (  # what another one holds all of can be left out
+            {"oneOf": [{"type": "null"}, _object("a", a=BOOLEAN),
+                       _object("a", "b", a={"const": True}, b=BOOLEAN)]},
+            ["null", '{"a": true}'],
+            ['{"a": true, "b": true}'],
+        ),
+        (  # of one that need not have what tells them apart, also what does not have it
+            {"oneOf": [_object("b", b={"type": "number"}), _object("c", b={"type": "string"},
+                                                                  c=BOOLEAN)]},
+            ['{"c": true}', '{"b": "x", "c": true}'],
+            ["{}"],
         ),
         (
             {
@@ -158,6 +165,7 @@ def test_what_is_let_through(
     "schema",
     [
         {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        {"oneOf": [{"type": "integer"}, {"type": "string"}, {"const": 3}]},
         {"oneOf": [{"type": "string"}, {"type": "string", "format": "date"}]},
         {"oneOf": [_object(bark=BOOLEAN), _object(hunts=BOOLEAN)]},
         {"oneOf": [{"pattern": str(n), "type": "string"} for n in range(100)]},
@@ -172,6 +180,43 @@ def test_what_cannot_be_told_apart_is_said(schema: dict[str, Any]) -> None:
     except RequestError as error:
         said = (str(error),)
     assert said
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "texts"),
+    [
+        (
+            [{"type": "string", "format": name} for name in ("date", "date-time")],
+            ['"2026-11-26"', '"2026-11-26T12:00:00Z"'],
+        ),
+        ([{"type": "string", "pattern": p} for p in ("^a", "^b")], ['"a1"', '"b1"']),
+        (
+            [{"type": "array", "items": {"type": t}} for t in ("integer", "string")],
+            ["[1, 2]", '["x"]'],
+        ),
+        ([{"type": "integer"}, {"type": "number"}], ["2.5"]),
+        ([{"type": ["string", "boolean"]}, {"type": "string", "pattern": "^x"}], ['"y"', "true"]),
+        ([{"anyOf": [{"type": "string"}, BOOLEAN]}, {"pattern": "^x"}], ['"y"', "true"]),
+        (  # one that holds nothing, beside others that are narrowed
+            [{**_object("z", a=BOOLEAN), "additionalProperties": False}, _object("a", a=BOOLEAN),
+             _object("b", b=BOOLEAN)],
+            ['{"a": true}', '{"b": true}'],
+        ),
+    ],
+)  # fmt: skip
+def test_no_alternative_is_lost_silently(
+    tiny: Model, alternatives: list[Any], texts: list[str]
+) -> None:
+    """Beside one that differs in its type: all can be written, and it is said."""
+    grammar = json_grammar({"oneOf": [{"type": "null"}, *alternatives]})
+    assert grammar.warnings
+    assert [text for text in ["null", *texts] if not accepts(tiny, grammar, text)] == []
+
+
+def test_an_object_of_any_names_stays_one(tiny: Model) -> None:
+    """What another requires is all that it does not have."""
+    grammar = json_grammar({"oneOf": [{"type": "object"}, _object("error", error=BOOLEAN)]})
+    assert accepts(tiny, grammar, '{"a": 1, "b": 2}')
 
 
 def test_malformed_alternatives_are_no_other_error() -> None:
