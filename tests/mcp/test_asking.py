@@ -167,6 +167,18 @@ def test_as_it_was_before_2026() -> None:
     assert "no tools" in json.loads(tools.text)["message"]
 
 
+@pytest.mark.parametrize("name", ["asking", "asking_older"])
+def test_a_server_s_time_stands_still_too(name: str) -> None:
+    """However its server asks, a call waits for who answers longer than it may take."""
+
+    def answer(_: ServerQuestion, __: object) -> Mapping[str, Any]:
+        threading.Event().wait(2.5)
+        return {"city": "Juist", "guests": 1}
+
+    with mcp(command(name), ask=answer, timeout_s=2) as server:
+        assert "Juist" in server.call("book", {})
+
+
 def test_nobody_is_asked_for_somebody_else() -> None:
     """A server that does not say in which of two calls it asks might mean the other one's user."""
     with mcp(command("asking_older", "twice"), ask=True) as server:
