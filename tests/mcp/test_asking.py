@@ -179,6 +179,14 @@ def test_a_server_s_time_stands_still_too(name: str) -> None:
         assert "Juist" in server.call("book", {})
 
 
+def test_a_field_may_have_any_name() -> None:
+    """Names are the server's."""
+    llm = ScriptedChatModel([call("odd"), "Done."])
+    with mcp(command("asking_older"), ask=True) as server:
+        (odd,) = result(Agent(llm, tools=[server]), {"self": "Ada"})
+    assert json.loads(odd.text) == {"action": "accept", "content": {"self": "Ada"}}
+
+
 def test_nobody_is_asked_for_somebody_else() -> None:
     """A server that does not say in which of two calls it asks might mean the other one's user."""
     with mcp(command("asking_older", "twice"), ask=True) as server:

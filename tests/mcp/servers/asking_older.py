@@ -12,6 +12,13 @@ from typing import Any
 TRIP = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 REQUESTS = {
     "book": ("elicitation/create", {"message": "Where to?", "requestedSchema": TRIP}),
+    "odd": (
+        "elicitation/create",
+        {
+            "message": "Who?",
+            "requestedSchema": {"type": "object", "properties": {"self": {"type": "string"}}},
+        },
+    ),
     "bad": ("elicitation/create", {"message": 7, "requestedSchema": []}),
     "pay": (
         "elicitation/create",
