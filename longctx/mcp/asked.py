@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,7 @@ def checked_roots(roots: Sequence[str | Path]) -> tuple[Path, ...]:
     Raises:
         RequestError: one is none.
     """
-    if isinstance(roots, str | Path):
+    if isinstance(roots, str | Path) or not isinstance(roots, Iterable):
         raise RequestError(f"roots is {roots!r}; pass a list of folders")
     folders = tuple(arguments.path("roots", root).expanduser().resolve() for root in roots)
     for folder in folders:

@@ -132,7 +132,12 @@ def test_what_is_not_offered_is_not_there() -> None:
 
 def test_arguments_are_checked(tmp_path: Path) -> None:
     """Before anything is started."""
-    for wrong in ({"roots": [tmp_path / "none"]}, {"roots": str(tmp_path)}, {"ask": "yes"}):
+    for wrong in (
+        {"roots": [tmp_path / "none"]},
+        {"roots": str(tmp_path)},
+        {"roots": 5},
+        {"ask": "yes"},
+    ):
         with pytest.raises(RequestError):
             mcp(command("asking"), **wrong)
 
@@ -177,6 +182,20 @@ def test_a_server_s_time_stands_still_too(name: str) -> None:
 
     with mcp(command(name), ask=answer, timeout_s=2) as server:
         assert "Juist" in server.call("book", {})
+
+
+def test_a_server_that_asks_for_ever_is_late() -> None:
+    """Time stands still for so many answers, and no longer."""
+    answers: list[ServerQuestion] = []
+
+    def answer(question: ServerQuestion, _: object) -> Mapping[str, Any]:
+        answers.append(question)
+        return {"city": "Juist"}
+
+    with mcp(command("asking_older", "again"), ask=answer, timeout_s=1) as server:
+        with pytest.raises(ToolError, match="did not answer within 1 s"):
+            server.call("book", {})
+        assert len(answers) > 32
 
 
 def test_a_field_may_have_any_name() -> None:
