@@ -11,7 +11,7 @@ from longctx.errors import RequestError
 from longctx.grammar.grammar import Grammar
 from longctx.grammar.one_of import OVERLAP
 from longctx.grammar.schema_rewrite import rewritten
-from longctx.grammar.schema_walk import check_patterns, check_size, levels
+from longctx.grammar.schema_walk import check_patterns, check_size, every, levels
 
 _OPTIONS = {
     # Blanks as json.dumps writes them: models know them well, and none can print them for ever.
@@ -48,8 +48,8 @@ def json_rule(schema: Mapping[str, Any]) -> JsonRule:
     try:
         rule = _rule(schema, tells_apart=True)
         # What a oneOf is narrowed to may hold nothing; llguidance refuses references to that.
-        if rule.text != (plain := _rule(schema, tells_apart=False)).text and not _compiles(rule):
-            return plain
+        if any("oneOf" in each for each in every(schema)) and not _compiles(rule):
+            return _rule(schema, tells_apart=False)
     except (TypeError, ValueError) as error:
         raise RequestError(
             f"the JSON schema cannot be turned into a grammar: it is no JSON ({error})"

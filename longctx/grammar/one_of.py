@@ -14,14 +14,15 @@ from longctx.grammar.schema_without import (
     constants,
     holds_all,
     parted,
+    reach,
     target,
     types,
     without,
 )
 
 _MAX_COPIES = 1_000
-_MAX_NARROWED = 16
-"""Alternatives that are compared with each other, property by property."""
+_MAX_COMPARED = 10_000
+"""Schemas that are compared, each with one in every other alternative: seconds."""
 
 
 OVERLAP = (
@@ -142,7 +143,7 @@ def _requiring(part: Any, whole: Mapping[str, Any], name: str) -> Any:
 
 def _narrowed(root: Schema, parts: Sequence[Any]) -> list[Any]:
     """Pieces of the alternatives, each held by one alone; none where one's are not known."""
-    if len(parts) > _MAX_NARROWED:
+    if sum(reach(root, part) for part in parts) * len(parts) > _MAX_COMPARED:
         return []
     out: list[Any] = []
     for i, part in enumerate(parts):

@@ -13,7 +13,7 @@ from math import ceil, floor, inf
 from operator import ge, gt, le, lt
 from typing import Any, TypeGuard
 
-from longctx.grammar.schema_walk import Schema, resolve
+from longctx.grammar.schema_walk import Schema, inner, resolve
 
 _MAX_HOPS = 64
 _MAX_DEPTH = 3
@@ -96,6 +96,22 @@ def without(root: Schema, schema: Any, other: Any, depth: int = 0) -> list[Any]:
             return [schema]
         pieces.append(piece)
     return pieces[:MAX_PIECES]
+
+
+def reach(root: Schema, schema: Any) -> int:
+    """How many schemas :func:`without` comes to in one, references followed."""
+    known: dict[tuple[int, int], int] = {}
+
+    def count(part: Any, depth: int) -> int:
+        part = target(root, part)
+        if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
+            return 1
+        place = id(part), depth
+        if place not in known:
+            known[place] = 1 + sum(count(each, depth + 1) for _, each in inner(part))
+        return known[place]
+
+    return count(schema, 0)
 
 
 def holds_all(root: Schema, schema: Any, other: Any, depth: int = 0) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from longctx import RequestError
 from longctx._native import Model
 from longctx.grammar import json_grammar
+from longctx.grammar.one_of import told_apart
 from tests.grammar.acceptor import accepts
 from tests.models import TINY
 
@@ -227,3 +228,13 @@ def test_malformed_alternatives_are_no_other_error() -> None:
                 json_grammar({"oneOf": [odd, other]})
             except RequestError:
                 continue
+
+
+def test_what_is_large_is_not_compared() -> None:
+    """References that lead to millions of properties, and alternatives by the dozen."""
+    levels = {
+        f"L{k}": _object(**{f"p{i}": {"$ref": f"#/$defs/L{k + 1}"} for i in range(60)})
+        for k in range(4)
+    }
+    alternatives = [_object(**{"x": {"$ref": "#/$defs/L0"}, f"k{i}": BOOLEAN}) for i in range(60)]
+    assert "oneOf" in told_apart({"$defs": {**levels, "L4": BOOLEAN}, "oneOf": alternatives})
