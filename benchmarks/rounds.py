@@ -5,13 +5,12 @@ this process: no server and no network. Each batch is timed until it is computed
 cells of its context and by whether it decodes (a token of each answer), prefills, or does both.
 What is left is everything else: sampling, text, templates, threads.
 
-    python benchmarks/rounds.py [--clients 16] [--tokens 48]
+    OMP_WAIT_POLICY=passive python benchmarks/rounds.py [--clients 16] [--tokens 48]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from collections import defaultdict
@@ -64,7 +63,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", type=int, default=16_384)
     options = parser.parse_args()
-    os.environ["OMP_WAIT_POLICY"] = "passive"
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
     parts = [text[i : i + CHARACTERS] for i in range(0, len(text), CHARACTERS)][: options.clients]
     totals: Totals = defaultdict(lambda: [0, 0, 0.0])

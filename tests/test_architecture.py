@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,23 @@ def test_importing_longctx_loads_no_llama_cpp() -> None:
 
 
 def test_openmp_waits_without_spinning() -> None:
-    """The policy is set before libllama loads, and a user's own choice stands."""
-    code = "import os, longctx._native; print(os.environ['OMP_WAIT_POLICY'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "passive"
+    """The policy is set when libllama loads, for OpenMP reads it then; a user's choice stands."""
+    code = """
+import os, sys
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "llama_cpp":
+            print(os.environ.get("OMP_WAIT_POLICY"))
+sys.meta_path.insert(0, Loading())
+import longctx._native
+"""
+    unset = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for chosen, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**unset, **chosen}, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == expected
 
 
 def test_the_commands_load_little_before_they_run() -> None:

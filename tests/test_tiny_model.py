@@ -16,6 +16,7 @@ from tools.tiny_model import training
 from tools.tiny_model.corpus import held_out_lines
 from tools.tiny_model.export import write_gguf
 from tools.tiny_model.measure import MARGIN, MODEL, Meter
+from tools.tiny_model.model import GemmaShape, Shape
 from tools.tiny_model.training import Budget, Stage, Trainer, load_checkpoint
 
 WINDOW = 512
@@ -182,9 +183,11 @@ def test_training_goes_on_where_it_was_killed(
         torch.testing.assert_close(again.model.state_dict()[name], weight, msg=name)
 
 
-def test_the_file_computes_what_was_trained(tmp_path: Path, quick: None) -> None:
-    """A checkpoint's GGUF tokenizes as the trainer does, and scores as torch does."""
-    trainer = Trainer(tmp_path, Budget(tokens=3 * 128, minutes=60), seed=2)
+@pytest.mark.parametrize("shape", [Shape(), GemmaShape()])
+def test_the_file_computes_what_was_trained(tmp_path: Path, quick: None, shape: Shape) -> None:
+    """A checkpoint's GGUF tokenizes as the trainer does, and scores as torch does, layers that
+    slide too."""
+    trainer = Trainer(tmp_path, Budget(tokens=3 * 128, minutes=60), seed=2, shape=shape)
     trainer.run()
     path = tmp_path / "model.gguf"
     write_gguf(load_checkpoint(trainer.checkpoint), path)

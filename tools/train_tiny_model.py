@@ -4,6 +4,10 @@ Two cores need under an hour. A run that was killed goes on from its last checkp
 minute) when it is started again; ``--export-only`` makes a GGUF of what there is by then.
 
     python -m tools.train_tiny_model --minutes 55
+
+With ``--sliding`` it is a Gemma 3, half of whose layers see the last 64 tokens only:
+
+    python -m tools.train_tiny_model --sliding --folder build/sliding --out build/tiny-sliding.gguf
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pathlib import Path
 import torch
 
 from tools.tiny_model.export import write_gguf
+from tools.tiny_model.model import GemmaShape, Shape
 from tools.tiny_model.training import Budget, Trainer, load_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +31,9 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     checkpoint = options.folder / "checkpoint.pt"
     if not options.export_only:
-        trainer = Trainer(options.folder, Budget(options.tokens, options.minutes), options.seed)
+        budget = Budget(options.tokens, options.minutes)
+        shape = GemmaShape() if options.sliding else Shape()
+        trainer = Trainer(options.folder, budget, options.seed, shape, device=options.device)
         print(f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters", flush=True)
         trainer.run()
     elif not checkpoint.exists():
@@ -46,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and sequences (0)")
     parser.add_argument("--threads", type=int, help="of torch; all cores by default")
+    parser.add_argument("--sliding", action="store_true", help="a Gemma 3 instead of a Llama")
+    parser.add_argument("--device", default="cpu", help="torch's: cpu, cuda, mps (cpu)")
     parser.add_argument(
         "--folder", type=Path, default=ROOT / "build" / "tiny_model", help="of the checkpoint"
     )

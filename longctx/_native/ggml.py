@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import llama_cpp
-
+# By way of library, never itself: that says how threads wait before llama.cpp loads.
+from longctx._native.library import lib
 from longctx.errors import BackendError
 
 # llama_cpp binds llama.h alone; these are of ggml-backend.h. A pointer is a pointer here.
@@ -47,7 +47,7 @@ def ggml_function(name: str, arguments: list[Any], result: Any) -> Any:
     Raises:
         BackendError: none has.
     """
-    folder = os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).parent / "lib"
+    folder = os.environ.get("LLAMA_CPP_LIB_PATH") or Path(lib.__file__).parent / "lib"
     libraries = [_library(Path(folder), library) for library in ("ggml", "ggml-base")]
     function = next((f for each in libraries if (f := getattr(each, name, None))), None)
     if function is None:

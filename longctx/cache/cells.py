@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
+from longctx.cache.cell_positions import CellPositions
 from longctx.cache.checkpoints import Checkpoints
 from longctx.cache.shared import Contexts, Lease, SharedContext
 from longctx.rope import RopeConfig
@@ -22,11 +23,12 @@ class Cells:
     """What stands in the cache, kept true through every change, failure and Ctrl-C.
 
     llama.cpp keeps no token ids and does not know that keys were moved, so this is the record of
-    both. A token's cell has its index for a position, which drives nothing but the causal mask and
-    the sliding windows; what a layer without such a window sees is where the key was rotated to.
-    After every method, and after every error in one, ``tokens`` is what the sequence holds,
-    ``positions`` where their keys stand (they never fall from one token to the next, several may
-    share one, and the last ones are indices), and ``rope`` is what they were rotated under.
+    both. A token's cell has its index for a position (``cell_positions`` says where another), which
+    drives nothing but the causal mask and the sliding windows; what a layer without such a window
+    sees is where the key was rotated to. After every method, and after every error in one,
+    ``tokens`` is what the sequence holds, ``positions`` where their keys stand (they never fall
+    from one token to the next, several may share one, and the last ones are those of their cells),
+    and ``rope`` is what they were rotated under.
 
     Args:
         backend: the model.
@@ -51,6 +53,7 @@ class Cells:
         self.rope = rope
         self.tokens: list[int] = []
         self.positions = np.empty(0, dtype=np.int32)
+        self.cell_positions = CellPositions()
         self.checkpoints = Checkpoints(backend.info)
         self._lease = lease or contexts.lease(n_ctx, rope)
 
@@ -92,7 +95,7 @@ class Cells:
     @property
     def next_position(self) -> int:
         """Where the next token will stand."""
-        return len(self.tokens)
+        return self.cell_positions.of(len(self.tokens))
 
     def close(self) -> None:
         """Free the sequence. Idempotent."""
@@ -201,11 +204,14 @@ class Cells:
             return
         self._lease.forget_logits()
         context, sequence = self._lease.context, self._lease.sequence
+        at = self.cell_positions
+        if at.shift and n <= at.n_sinks:
+            n = 0  # what would come behind the sinks alone stands nearer to them
         # Where layers forget, they are asked before, for a sliding cache that lost all its cells
         # has no first one to tell of.
-        reaches = n and self.checkpoints.reaches_back(context, sequence, n)
-        if not (reaches and context.remove(n, seq_id=sequence)):
-            n = self.checkpoints.restore(context, sequence, n)
+        reaches = n and self.checkpoints.reaches_back(context, sequence, at.of(n))
+        if not (reaches and context.remove(at.of(n), seq_id=sequence)):
+            n = self.checkpoints.restore(context, sequence, n, at)
         self._keep(n)
 
     # The record
@@ -231,6 +237,8 @@ class Cells:
         del self.tokens[n:]
         self.positions = self.positions[:n]
         self.checkpoints.keep(n)
+        if not n:
+            self.cell_positions = CellPositions()
         if self._lease.is_held:
             self._lease.keep_cells(n)
 
@@ -380,7 +388,7 @@ class Cells:
         lease = self._lease.fork()
         twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
         tokens, positions = list(self.tokens), self.positions.copy()
-        twin.checkpoints = self.checkpoints.copy()
+        twin.checkpoints, twin.cell_positions = self.checkpoints.copy(), self.cell_positions
         if lease is not None:
             twin.tokens, twin.positions = tokens, positions
         elif tokens:

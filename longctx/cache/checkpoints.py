@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longctx.backends import KVContext
+from longctx.cache.cell_positions import CellPositions
 from longctx.errors import BackendError
 from longctx.model_info import ModelInfo
 from longctx.planner import CHECKPOINTS, CHECKPOINTS_BYTES
@@ -70,14 +71,14 @@ class Checkpoints:
         if since and (begins_or_ends or since >= EVERY):
             self.add(n_tokens, context.get_state(sequence, partial=True))
 
-    def reaches_back(self, context: KVContext, sequence: int, n_tokens: int) -> bool:
-        """Whether sliding-window layers still hold what token ``n_tokens`` will look at."""
+    def reaches_back(self, context: KVContext, sequence: int, position: int) -> bool:
+        """Whether sliding-window layers still hold what a token at ``position`` will look at."""
         window = self._info.sliding_window
         # It looks at itself, too.
-        return window is None or context.first_position(sequence) <= max(0, n_tokens - window + 1)
+        return window is None or context.first_position(sequence) <= max(0, position - window + 1)
 
-    def restore(self, context: KVContext, sequence: int, n_tokens: int) -> int:
-        """Go back to the newest of the first ``n_tokens``.
+    def restore(self, context: KVContext, sequence: int, n_tokens: int, at: CellPositions) -> int:
+        """Go back to the newest of the first ``n_tokens``, whose cells have positions ``at``.
 
         Returns:
             How many tokens the sequence holds now; the caller has the others, and prefills them.
@@ -86,7 +87,7 @@ class Checkpoints:
         if checkpoint is not None:
             with suppress(BackendError):
                 context.set_state(checkpoint.state, sequence, partial=True)
-                if context.remove(checkpoint.n_tokens, seq_id=sequence):
+                if context.remove(at.of(checkpoint.n_tokens), seq_id=sequence):
                     return checkpoint.n_tokens
         context.remove(0, seq_id=sequence)
         return 0
@@ -118,8 +119,18 @@ class Checkpoints:
         """Drop those behind the first ``n_tokens``."""
         self._kept = [each for each in self._kept if each.n_tokens <= n_tokens]
 
+    def slid(self, n_sinks: int, n_discard: int) -> Checkpoints:
+        """Those that are left once tokens behind the sinks are gone, counted without them."""
+        twin, begin = self.copy(), n_sinks + n_discard
+        twin._kept = [
+            Checkpoint(each.n_tokens - n_discard, each.state)
+            for each in self._kept
+            if each.n_tokens > begin
+        ]
+        return twin
+
     def copy(self) -> Checkpoints:
-        """Another list of the same states."""
+        """The same states, of a text that goes on as this one would."""
         twin = Checkpoints(self._info)
-        twin._kept = list(self._kept)
+        twin._kept, twin._n_last_batch = list(self._kept), self._n_last_batch
         return twin

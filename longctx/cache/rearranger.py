@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from longctx.cache.cell_positions import FARTHEST
 from longctx.cache.cells import Cells
 from longctx.cache.compress import Choose
 from longctx.cache.rotation import KeyRotator
@@ -56,9 +57,13 @@ class Rearranger:
     ) -> str | None:
         """Drop tokens and move the others.
 
+        Layers that forget cannot drop single tokens. Of a text that slides they go on as they are,
+        and cells keep their positions; where too little is left for that, or those have become too
+        large, the keys are said not to be movable.
+
         Args:
             kept: indices of the tokens that stay, ascending.
-            positions: int32[len(kept)], where they shall stand.
+            positions: int32[len(kept)], where they shall stand, the last one at its index.
             n_ctx: cells of another context to move to.
             rope: another positional encoding to re-rotate the keys to.
 
@@ -75,27 +80,51 @@ class Rearranger:
         old_rope, old_positions = cells.rope, cells.positions
         tokens = [cells.tokens[i] for i in kept]
         # Two things may change: where a key is rotated to, and the position of its cell, which is
-        # its token's index. Dropping a token changes those of all cells behind it.
+        # its token's index. Dropping a token changes those of all cells behind it, unless layers
+        # that forget need theirs.
+        n_dropped = len(old_positions) - len(kept)
+        relabels = n_dropped > 0
+        stand, checkpoints = cells.cell_positions, cells.checkpoints.copy()
+        if slides := self._can_leave_cells(kept, n_dropped):
+            n_sinks = _n_leading(kept)
+            stand = stand.slid(n_sinks, n_dropped)
+            checkpoints = checkpoints.slid(n_sinks, n_dropped)
+            relabels = False
+        positions = positions + np.int32(stand.shift)
         moves = not np.array_equal(old_positions[kept], positions)
-        relabels = len(kept) < len(old_positions)
         rotates = moves or rope != old_rope
-        if not rotates and not relabels:
+        if not rotates and not n_dropped:
             shared = cells.shared
             if shared.is_common and n_ctx <= shared.context.n_ctx:
                 cells.n_ctx = n_ctx  # only a limit: the cells are there
                 return None
         reason = None
-        if tokens and (rotates or relabels):
-            reason = self._rotator.obstacle(old_rope, rope, moves=moves, relabels=relabels)
+        if tokens and (rotates or n_dropped):
+            reason = self._rotator.obstacle(
+                old_rope, rope, moves=moves, relabels=relabels, drops=slides
+            )
         state = cells.export() if tokens and reason is None else None
-        checkpoints = cells.checkpoints.copy()
         cells.enter(n_ctx, rope, state, n_tokens=len(tokens))
         if state is not None:
-            if not relabels:  # they are of layers whose keys stay as they are
-                cells.checkpoints = checkpoints
-            state = self._rotated(state, old_rope, old_positions, kept, positions)
+            first = 0 if relabels else None
+            state = self._rotated(state, old_rope, old_positions, kept, positions, first=first)
             cells.fill(state, tokens, positions)
+            if not relabels:  # checkpoints are of layers that stay as they are
+                cells.cell_positions, cells.checkpoints = stand, checkpoints
         return reason
+
+    def _can_leave_cells(self, kept: NDArray[np.intp], n_dropped: int) -> bool:
+        """Whether layers that forget go on as if nothing were dropped, and cells stay.
+
+        Not where nothing is left behind the sinks that they could go on from, nor for ever: their
+        positions only grow.
+        """
+        return (
+            self._rotator.forgets
+            and n_dropped > 0
+            and _n_leading(kept) < len(kept)
+            and self._cells.next_position <= max(FARTHEST, 2 * self._cells.n_ctx)
+        )
 
     def compress(
         self, choose: Choose, tokens: list[int], positions: NDArray[np.int32]
@@ -193,17 +222,24 @@ class Rearranger:
         kept: NDArray[np.intp],
         positions: NDArray[np.int32],
         *,
-        first: int = 0,
+        first: int | None = None,
     ) -> NDArray[np.uint8]:
         """Some of a state's tokens, rotated to where they shall stand under the RoPE here.
 
-        The cell of the first gets ``first`` for a position, and so on.
+        The cell of the first gets ``first`` for a position, and so on; with None all keep theirs.
         """
         rope, old_kept = self._cells.rope, old_positions[kept]
-        rotates = rope != old_rope or not np.array_equal(old_kept, positions)
+        moves = rope != old_rope or not np.array_equal(old_kept, positions)
+        rotates = moves and self._rotator.turns
         # A state that goes back as it was is not parsed: a recurrent one has a layout of its own.
-        if rotates or len(kept) < len(old_positions):
+        if self._rotator.has_keys and (rotates or len(kept) < len(old_positions)):
             state = select_tokens(state, kept, self._rotator.shape)
         if rotates:
             self._rotator.rotate(state, old_rope, rope, old_kept, positions, first=first)
         return state
+
+
+def _n_leading(kept: NDArray[np.intp]) -> int:
+    """How many of the first tokens are kept before the first that is not."""
+    moved = np.flatnonzero(kept != np.arange(len(kept)))
+    return int(moved[0]) if len(moved) else len(kept)

@@ -54,7 +54,13 @@ class KeyRotator:
         self._proved: dict[tuple[RopeConfig, RopeConfig, bool], str | None] = {}
 
     def obstacle(
-        self, old: RopeConfig, new: RopeConfig, *, moves: bool = False, relabels: bool = False
+        self,
+        old: RopeConfig,
+        new: RopeConfig,
+        *,
+        moves: bool = False,
+        relabels: bool = False,
+        drops: bool = False,
     ) -> str | None:
         """Why keys cannot be re-rotated from ``old`` to ``new``; None if they can.
 
@@ -66,10 +72,15 @@ class KeyRotator:
             new: the RoPE that will read them.
             moves: whether they shall stand at other positions, too.
             relabels: whether their cells shall, too, or some are dropped, before them or behind.
+            drops: whether some cells are dropped and the others stay, which no RoPE hinders.
         """
         reason = self._backend.info.turning_obstacle
-        if reason is None and relabels:
-            reason = self._relabelling_obstacle()
+        if drops and not self.turns:
+            reason = None
+            if not self.has_keys:
+                return None
+        if reason is None and relabels and self.forgets:
+            reason = "layers that slide or are recurrent hold what was dropped"
         if reason is not None:
             return reason
         if old == new and not moves:
@@ -78,12 +89,20 @@ class KeyRotator:
             self._proved[old, new, moves] = self._prove(old, new, moves)
         return self._proved[old, new, moves]
 
-    def _relabelling_obstacle(self) -> str | None:
-        if len(self._caches) > 1:
-            return "its sliding-window layers have a RoPE of their own"
-        if self.shape.is_recurrent:
-            return "its recurrent state holds what was dropped"
-        return None
+    @property
+    def forgets(self) -> bool:
+        """Whether some layers slide or are recurrent: what they hold cannot be moved."""
+        return len(self._caches) > 1 or self.shape.is_recurrent
+
+    @property
+    def turns(self) -> bool:
+        """Whether there is a key that is rotated."""
+        return any(layer.has_rope for layer in self._caches[0])
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there are cells of single tokens that can be dropped by themselves."""
+        return bool(self._caches[0])
 
     def rotate(
         self,
@@ -93,9 +112,9 @@ class KeyRotator:
         old_positions: NDArray[np.int32],
         new_positions: NDArray[np.int32],
         *,
-        first: int = 0,
+        first: int | None = None,
     ) -> None:
-        """Rewrite keys and the positions of cells in place.
+        """Rewrite keys of layers that see the whole window in place.
 
         Args:
             state: uint8[n], of :meth:`longctx._native.Context.get_state`.
@@ -103,7 +122,8 @@ class KeyRotator:
             new: the RoPE that will read them.
             old_positions: int32[n_tokens], where the tokens' keys stand.
             new_positions: int32[n_tokens], where they shall stand.
-            first: position of the first token's cell; the others follow one by one.
+            first: position that the first token's cell gets, and the others one by one; None
+                leaves all where they are.
 
         Raises:
             SnapshotMismatchError: the state does not hold these tokens of this model.
@@ -115,27 +135,26 @@ class KeyRotator:
             raise SnapshotMismatchError(
                 f"the state has {len(layout.caches)} caches, the model {len(self._caches)}"
             )
-        for cache, layers in zip(layout.caches, self._caches, strict=True):
-            n_cells = len(cache.positions)
-            # A sliding cache has only the last tokens.
-            if n_cells > n_tokens or (n_cells < n_tokens and cache is layout.caches[0]):
-                raise SnapshotMismatchError(
-                    f"the state holds {n_cells} tokens, the session {n_tokens}"
-                )
-            if not n_cells:
-                continue
-            if len(cache.keys) != len(layers):
-                raise SnapshotMismatchError(
-                    f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
-                )
-            # Cells stand in the order of their tokens among equal positions.
-            order = np.argsort(cache.positions, kind="stable")
-            before, after = np.empty_like(cache.positions), np.empty_like(cache.positions)
-            before[order] = old_positions[n_tokens - n_cells :]
-            after[order] = new_positions[n_tokens - n_cells :]
-            self._rotate_cache(state, cache, layers, (old, before), (new, after))
+        # Layers that slide have the cache behind, and mostly keep a RoPE of their own, whatever the
+        # window's; of a model whose do not, _prove finds it out.
+        cache, layers = layout.caches[0], self._caches[0]
+        n_cells = len(cache.positions)
+        if n_cells != n_tokens:
+            raise SnapshotMismatchError(f"the state holds {n_cells} tokens, the session {n_tokens}")
+        if not n_cells:
+            return
+        if len(cache.keys) != len(layers):
+            raise SnapshotMismatchError(
+                f"the state has keys of {len(cache.keys)} layers, the model of {len(layers)}"
+            )
+        # Cells stand in the order of their tokens among equal positions.
+        order = np.argsort(cache.positions, kind="stable")
+        before, after = np.empty_like(cache.positions), np.empty_like(cache.positions)
+        before[order], after[order] = old_positions, new_positions
+        self._rotate_cache(state, cache, layers, (old, before), (new, after))
+        if first is not None:
             labels = np.empty_like(cache.positions)
-            labels[order] = np.arange(first + n_tokens - n_cells, first + n_tokens)
+            labels[order] = np.arange(first, first + n_tokens)
             cache.write_positions(state, labels)
 
     def thin(
@@ -164,12 +183,8 @@ class KeyRotator:
         old: tuple[RopeConfig, NDArray[np.int32]],
         new: tuple[RopeConfig, NDArray[np.int32]],
     ) -> None:
-        # Sliding layers mostly keep a RoPE of their own, whatever the window's; of a model whose
-        # do not, _prove finds it out.
         rotated = [
-            (rows, layer)
-            for rows, layer in zip(cache.keys, layers, strict=True)
-            if layer.has_rope and layer.kind != "sliding"
+            (rows, layer) for rows, layer in zip(cache.keys, layers, strict=True) if layer.has_rope
         ]
         if not rotated:
             return

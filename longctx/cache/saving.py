@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from longctx.backends import Backend
+from longctx.cache.cell_positions import CellPositions
 from longctx.cache.compress import METHOD, VERSION, Composite
 from longctx.cache.rearranger import Rearranger
 from longctx.cache.snapshot import (
@@ -46,6 +47,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         n_compressed=composite.n_text,
         shields=composite.pack(),
         checkpoints=cells.checkpoints.kept,
+        shift=cells.cell_positions.shift,
     )
     return write_snapshot(path, snapshot)
 
@@ -82,12 +84,13 @@ def load_text(
         snapshot.tokens.tolist(),
         snapshot.rope,
         snapshot.positions,
-        window.placing.positions(n, groups),
+        window.placing.positions(n, groups) + np.int32(snapshot.shift),
     )
     if reason is not None:
         raise SnapshotMismatchError(
             f"{path} was saved at another scale, and {reason}; prefill the text again"
         )
+    window.cells.cell_positions = CellPositions(snapshot.n_keep, snapshot.shift)
     for checkpoint in snapshot.checkpoints:
         window.cells.checkpoints.add(checkpoint.n_tokens, checkpoint.state)
     window.groups, window.middle.n_keep = groups, snapshot.n_keep

@@ -88,6 +88,7 @@ class SnapshotHeader(Frozen):
     n_ctx: int
     n_keep: int
     groups: Groups
+    shift: int = Field(default=0, ge=0)
     n_tokens: int
     n_dropped: int
     n_state: int
@@ -108,6 +109,7 @@ class Snapshot:
         n_ctx: the window in tokens.
         n_keep: attention sinks in tokens.
         groups: of the compressed blocks of Self-Extend.
+        shift: how much larger than their indices the positions of cells behind the sinks are.
         tokens: int32[n], in the cache.
         positions: int32[n], where they stand.
         dropped: int32[m], tokens that slid out behind the sinks.
@@ -131,6 +133,7 @@ class Snapshot:
     n_compressed: int = 0
     shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     checkpoints: tuple[Checkpoint, ...] = ()
+    shift: int = 0
 
 
 def snapshot_key(backend: Backend, compression: Compression | None = None) -> SnapshotKey:
@@ -164,6 +167,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_ctx=snapshot.n_ctx,
         n_keep=snapshot.n_keep,
         groups=snapshot.groups,
+        shift=snapshot.shift,
         n_tokens=len(snapshot.tokens),
         n_dropped=len(snapshot.dropped),
         n_state=len(snapshot.state),
@@ -250,7 +254,7 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
         n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
-        checkpoints=checkpoints,
+        checkpoints=checkpoints, shift=header.shift,
     )  # fmt: skip
 
 

@@ -233,19 +233,16 @@ def select_tokens(
         state: uint8[n]; its bytes are used up.
         kept: indices of tokens, in the order of their positions (and of their cells where
             several share one), ascending.
-        shape: of the model's states; one without a recurrent state.
+        shape: of the model's states.
 
     Returns:
-        uint8[m], the state of these tokens in this order. A state of two caches (sliding-window
-        layers) is returned as it is.
+        uint8[m], the state of these tokens in this order. What follows the first cache stays as it
+        is: that of sliding-window layers, and a recurrent state.
 
     Raises:
         SnapshotMismatchError: the state is damaged, or has not these tokens and all are wanted.
     """
-    caches = parse_state(state, shape).caches
-    if len(caches) > 1:
-        return state
-    cache = caches[0]
+    cache = parse_state(state, shape).caches[0]
     n_cells = len(cache.positions)
     order = np.argsort(cache.positions, kind="stable")
     if len(kept) and kept[-1] >= n_cells:
@@ -265,7 +262,9 @@ def select_tokens(
         picked = items[:, chosen].reshape(-1)
         state[write : write + picked.size] = picked
         write += picked.size
-    return state[:write]
+    behind = state.size - read
+    state[write : write + behind] = state[read:]
+    return state[: write + behind]
 
 
 def _parse_rows(reader: _Reader, n_cells: int) -> KeyRows:

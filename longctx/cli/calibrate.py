@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from longctx.cli.opening import ModelOrDemo, model_path
+from longctx.cli.opening import ModelOrDemo, found_model, takes_adapters
 from longctx.cli.output import errors, out, prefill_bar, print_json
 from longctx.cli.seconds import seconds
 from longctx.errors import RequestError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from longctx.planner import Choice, Profile, TrialResult
 
 
+@takes_adapters
 def calibrate(
     model: ModelOrDemo = None,
     windows: Annotated[
@@ -30,6 +31,8 @@ def calibrate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws facts and the stretch of text.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the profile.")] = False,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """Measure which method and parameters serve a model best, and let `auto` use them.
 
@@ -45,7 +48,8 @@ def calibrate(
     from longctx.model_info import ModelInfo
     from longctx.planner import profile_path
 
-    path = model_path(model)
+    found = found_model(model)
+    path = found.path
     at = None if windows is None else [_number("--windows", part) for part in windows.split(",")]
     with prefill_bar("trial") as progress:
 
@@ -67,6 +71,7 @@ def calibrate(
                 text=load_document(file).text if file else None,
                 budget_s=seconds("--budget", budget),
                 seed=seed,
+                adapters=[*found.adapters, *adapting.get("adapters", ())],
                 on_trial=show,
                 on_progress=progress,
             )
@@ -88,7 +93,7 @@ def calibrate(
             "The time was not enough for all windows and stretches of text; the same command with "
             "a larger --budget goes on from here."
         )
-    stored = profile_path(info)
+    stored = profile_path(info, profile.measured_with)
     out.print(f"method='auto' uses it from now on: {stored}", soft_wrap=True)
 
 

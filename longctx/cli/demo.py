@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from longctx.cli.opening import ModelOption, model_path
+from longctx.cli.opening import ModelOption, found_model, takes_adapters
 from longctx.cli.output import out, prefill_bar, print_json, say, show_cost, show_plan
 from longctx.errors import DocumentError, RequestError
 
@@ -35,6 +35,7 @@ class _Reading:
     scored_tokens: int = 512
 
 
+@takes_adapters
 def demo(
     quick: Annotated[
         bool,
@@ -51,6 +52,8 @@ def demo(
     question: Annotated[str, typer.Option(help="What to ask about it.")] = QUESTION,
     model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """Read a document longer than the model was trained for: unscaled, scaled, and elastic.
 
@@ -61,16 +64,20 @@ def demo(
     `longctx demo --quick`
     """
     from longctx.llm import LongContextLLM
+    from longctx.models import ModelFile
     from longctx.packaged_model import tiny_model
     from longctx.planner import plan_context
 
     started = time.monotonic()
-    if quick and (model or file or question != QUESTION):
+    if quick and (model or file or question != QUESTION or adapting):
         raise RequestError("--quick has a model, a text and a question of its own: leave yours out")
     target_ctx = target_ctx or (2_048 if quick else 16_384)
-    path = tiny_model() if quick else model_path(model, target_ctx)
+    found = ModelFile(tiny_model()) if quick else found_model(model, target_ctx)
+    path, adapters = found.path, [*found.adapters, *adapting.get("adapters", ())]
     reading = _quick_reading() if quick else _reading(file, question)
-    plan = plan_context(path, target_ctx, method=method, reserve_output=ANSWER_TOKENS)
+    plan = plan_context(
+        path, target_ctx, method=method, reserve_output=ANSWER_TOKENS, adapters=adapters
+    )
     if not as_json:
         show_plan(plan)
     rows: list[dict[str, Any]] = []
@@ -81,8 +88,9 @@ def demo(
     )
     for label, tried, window in windows:
         with LongContextLLM(
-            path, target_ctx, method=tried, window=window, reserve_output=ANSWER_TOKENS
-        ) as llm:
+            path, target_ctx, method=tried, window=window, reserve_output=ANSWER_TOKENS,
+            adapters=adapters,
+        ) as llm:  # fmt: skip
             messages, ids = _prompt(llm, reading)
             row: dict[str, Any] = {"scaling": label, "window": window}
             row |= _score(llm, label, ids, reading.scored_tokens)

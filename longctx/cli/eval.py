@@ -25,7 +25,7 @@ from longctx.cli.measuring import (
     run_ways,
     text_of,
 )
-from longctx.cli.opening import ModelOrDemo, TemplateOption
+from longctx.cli.opening import ModelOrDemo, TemplateOption, takes_adapters
 from longctx.cli.output import errors
 from longctx.cli.seconds import seconds
 
@@ -44,6 +44,7 @@ evaluate = typer.Typer(
 
 
 @evaluate.command()
+@takes_adapters
 def perplexity(
     model: ModelOrDemo = None,
     length: Length = 16_384,
@@ -62,6 +63,8 @@ def perplexity(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """Perplexity by position: lower is better, and where it explodes the window ends.
 
@@ -83,10 +86,12 @@ def perplexity(
         )  # fmt: skip
 
     window = target_ctx or context or length
-    measure_each(PerplexityResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    shown = Shown(as_json, plot, html)
+    measure_each(PerplexityResult, run, model, methods, window, shown=shown, **adapting)
 
 
 @evaluate.command()
+@takes_adapters
 def recall(
     model: ModelOrDemo = None,
     length: Length = 16_384,
@@ -98,6 +103,8 @@ def recall(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """Facts in one prefill, each asked for at the end: nats a token, 2.30 is chance.
 
@@ -112,12 +119,12 @@ def recall(
     def run(llm: LongContextLLM, progress: ProgressCallback) -> RecallResult:
         return measure(llm, length, n_facts=facts, text=text, seed=seed, on_progress=progress)
 
-    measure_each(
-        RecallResult, run, model, methods, target_ctx or length, shown=Shown(as_json, plot, html)
-    )
+    shown = Shown(as_json, plot, html)
+    measure_each(RecallResult, run, model, methods, target_ctx or length, shown=shown, **adapting)
 
 
 @evaluate.command()
+@takes_adapters
 def passkey(
     model: ModelOrDemo = None,
     lengths: Lengths = "4096,8192",
@@ -129,6 +136,8 @@ def passkey(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """One number hidden in four sentences that repeat, as in the YaRN paper.
 
@@ -145,10 +154,12 @@ def passkey(
         return measure(llm, sizes, depths=at, trials=trials, seed=seed, on_progress=progress)
 
     window = target_ctx or max(sizes)
-    measure_each(PasskeyResult, run, model, methods, window, shown=Shown(as_json, plot, html))
+    shown = Shown(as_json, plot, html)
+    measure_each(PasskeyResult, run, model, methods, window, shown=shown, **adapting)
 
 
 @evaluate.command()
+@takes_adapters
 def needle(
     model: ModelOrDemo = None,
     lengths: Lengths = "4096,8192",
@@ -162,6 +173,8 @@ def needle(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """One sentence hidden in prose, asked in the chat template; --plot draws the heat map.
 
@@ -183,11 +196,13 @@ def needle(
     window = target_ctx or max(sizes)
     shown = Shown(as_json, plot, html)
     measure_each(
-        NeedleResult, run, model, methods, window, shown=shown, chat_template=chat_template
-    )
+        NeedleResult, run, model, methods, window, shown=shown, chat_template=chat_template,
+        **adapting,
+    )  # fmt: skip
 
 
 @evaluate.command()
+@takes_adapters
 def ruler(
     model: ModelOrDemo = None,
     lengths: Lengths = "2048,4096",
@@ -220,6 +235,8 @@ def ruler(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """RULER's thirteen tasks, and the effective window: how far the model really reads.
 
@@ -243,10 +260,14 @@ def ruler(
 
     window = target_ctx or max(sizes)
     shown = Shown(as_json, plot, html)
-    measure_each(RulerResult, run, model, methods, window, shown=shown, chat_template=chat_template)
+    measure_each(
+        RulerResult, run, model, methods, window, shown=shown, chat_template=chat_template,
+        **adapting,
+    )  # fmt: skip
 
 
 @evaluate.command()
+@takes_adapters
 def stream(
     model: ModelOrDemo = None,
     length: Length = 16_384,
@@ -260,6 +281,8 @@ def stream(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """Perplexity along a text longer than its window, by far: flat is good.
 
@@ -275,11 +298,12 @@ def stream(
 
     measure_each(
         StreamResult, run, model, methods, target_ctx, shown=Shown(as_json, plot, html),
-        overflow=overflow, n_keep=n_keep,
+        overflow=overflow, n_keep=n_keep, **adapting,
     )  # fmt: skip
 
 
 @evaluate.command()
+@takes_adapters
 def compress(
     model: ModelOrDemo = None,
     length: Annotated[int, typer.Option(help="Tokens of text to measure on.")] = 6000,
@@ -308,6 +332,8 @@ def compress(
     as_json: AsJson = False,
     plot: Plot = None,
     html: Html = None,
+    *,
+    adapting: dict[str, Any],
 ) -> None:
     """What is still known of a text when a share of its cache is left, against bytes.
 
@@ -324,7 +350,7 @@ def compress(
             on_progress=progress,
         )  # fmt: skip
 
-    opening = {"method": "none", "window": "fixed"}
+    opening = {"method": "none", "window": "fixed", **adapting}
     ways = {
         f"{kv_type}, {kind}": ({**opening, "kv_type": kv_type}, partial(run, kind))
         for kv_type in entries(kv_types)

@@ -17,6 +17,7 @@ from longctx.cli.taking import Command, option, taking
 
 if TYPE_CHECKING:
     from longctx.devices import DeviceOptions
+    from longctx.models import ModelFile
     from longctx.planner import ContextPlan
 
 _PANEL = "Model"
@@ -174,6 +175,11 @@ def opens_model(command: Command) -> Command:
     return taking(_on_devices(command, "opening"), "opening", {**OPENING, **DEVICES})
 
 
+def takes_adapters(command: Command) -> Command:
+    """Give a command the option of LoRA adapters; it gets them in ``adapting``, if there are."""
+    return taking(command, "adapting", {"adapters": PLANNING["adapters"]})
+
+
 def _on_devices(command: Command, collected: str) -> Command:
     """Give a command what its options say of devices as ``devices``, where they say something."""
 
@@ -206,20 +212,26 @@ def planned(model: str, planning: dict[str, Any]) -> ContextPlan:
     from longctx.planner import plan_context
 
     limit = planning.get("memory_limit")
-    found = find_model(model, planning["target_ctx"], memory_limit=limit, announce=_announce)
+    found = find_model(
+        model,
+        planning["target_ctx"],
+        memory_limit=limit,
+        devices=planning.get("devices"),
+        announce=_announce,
+    )
     adapters = [*found.adapters, *planning.get("adapters", ())]
     plan = plan_context(found.path, **{**planning, "adapters": adapters})
     return plan.because(*found.reasons)
 
 
-def model_path(model: str | None, target_ctx: int | None = None) -> Path:
+def found_model(model: str | None, target_ctx: int | None = None) -> ModelFile:
     """The file of a model by any of its names, or the demo model's fast copy."""
-    from longctx.models import find_model
+    from longctx.models import ModelFile, find_model
     from longctx.packaged_model import demo_model, fast_copy
 
     if model is None:
-        return fast_copy(demo_model(), announce=_announce)
-    return find_model(model, target_ctx, announce=_announce).path
+        return ModelFile(fast_copy(demo_model(), announce=_announce))
+    return find_model(model, target_ctx, announce=_announce)
 
 
 def _announce(line: str) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from longctx._native import CacheFullError
 from longctx.cache import Session
 from longctx.cache.cells import Ids
 from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
-from longctx.engine.store import MIN_TOKENS, SnapshotStore
-from longctx.errors import BackendError, LongCtxError
-from longctx.files import touch
+from longctx.engine.keeping import Keeping
+from longctx.engine.store import SnapshotStore
+from longctx.errors import BackendError
 from longctx.model_thread import ModelThread
 from longctx.prompt import CompressedSpan
-
-logger = logging.getLogger("longctx")
 
 MAX_COMMON_CONTEXTS = 2
 """Each has the whole window's memory: with more, what is kept for later would be many times what
@@ -64,15 +60,13 @@ class SessionPool:
         self._common = common
         self._cost_bytes = cost_bytes
         self._limit_bytes = limit_bytes
-        self._store = store
+        self._keeping = Keeping(store)
         self._besides_bytes = besides_bytes
         # Every session in use is among the sessions; one that was lent is not, until add().
         self._sessions: list[Session] = []
         self._in_use: set[Session] = set()
         # Whoever borrowed a session may forget it; that is no reason to hold its memory.
         self._lent: weakref.WeakSet[Session] = weakref.WeakSet()
-        # Tokens of a session that are in the folder: what is new since then is worth a file or not.
-        self._saved: dict[Session, int] = {}
         common.when_full(self._relieve)
 
     def __len__(self) -> int:
@@ -135,7 +129,7 @@ class SessionPool:
             if session.is_open:
                 self._sessions.append(session)
             else:
-                self._saved.pop(session, None)
+                self._keeping.forget(session)
 
     def drop(self, session: Session) -> None:
         """Free a session in use, whose answer must begin again elsewhere."""
@@ -220,25 +214,13 @@ class SessionPool:
         self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan], must: bool
     ) -> Session | None:
         """One from the folder that has much more of a prompt than any live one."""
-        if self._store is None:
-            return None
-        path, stored = self._store.best(ids[: compressed[0].begin] if compressed else ids)
-        if path is None or stored < self.shared(ids, compressed) + MIN_TOKENS:
-            return None
-        if not self.make_place(len(ids) + n_more) and not must:
+        begin = ids[: compressed[0].begin] if compressed else ids
+        path = self._keeping.find(begin, lambda: self.shared(ids, compressed))
+        if path is None or not (self.make_place(len(ids) + n_more) or must):
             return None
         session = self._open()
         self._in_use.add(session)  # or it might make way for what it is filled with
-        try:
-            session.load(path, takes_compressed=self._store.takes_compressed)
-        except CacheFullError:
-            return session  # no fault of the file: it is tried again when there are cells
-        except LongCtxError as error:
-            logger.warning("a saved session is not used: %s", error)
-            self._store.refuse(path, error)
-            return session  # empty, and there was place for it: the prompt is prefilled in it
-        touch(path)
-        self._saved[session] = session.n_tokens
+        self._keeping.load(session, path)
         return session
 
     def _live_session(
@@ -354,13 +336,12 @@ class SessionPool:
 
     def keep(self, session: Session) -> None:
         """After an answer: save the session if it prefilled much that is not saved yet."""
-        if self._store and session.n_tokens >= self._saved.get(session, 0) + MIN_TOKENS:
-            self._save(session)
+        self._keeping.after_answer(session)
 
     def close(self, *, save: bool) -> None:
         """Free every cache, after saving what is worth it if that is wanted."""
         if not save:
-            self._store = None  # evicting, below, would write them
+            self._keeping.stop()  # evicting, below, would write them
         while self._sessions:
             self._evict(self._sessions[0])
         for session in list(self._lent):
@@ -386,26 +367,11 @@ class SessionPool:
         return False
 
     def _evict(self, session: Session) -> None:
-        if self._store and session.n_tokens >= max(MIN_TOKENS, self._saved.get(session, 0) + 1):
-            self._save(session)
+        self._keeping.before_end(session)
         self._sessions.remove(session)
-        self._saved.pop(session, None)
         session.close()
         # A common context outlives its sequences; the memory is only back when it goes as well.
         self._common.close_empty()
-
-    def _save(self, session: Session) -> None:
-        """Write it down, unless it was stitched: prompts in other processes expect a prefill."""
-        assert self._store is not None
-        if session.is_stitched:
-            return
-        try:
-            text = session.text_ids
-            path = session.save(self._store.path_for(text))
-            self._store.trim(text, path)
-        except LongCtxError as error:
-            logger.warning("the session is not kept on disk: %s", error)
-        self._saved[session] = session.n_tokens
 
 
 def _free(thread: ModelThread, release: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from longctx import arguments
 from longctx.chat import ChatTemplate, PromptEncoder, PromptTemplate, find_template
+from longctx.devices import DeviceOptions
 from longctx.engine import Engine
 from longctx.errors import RequestError
 from longctx.model_info import ModelInfo
@@ -70,7 +71,10 @@ def load_model(
         ModelFile(_demo_copy(cache_dir))
         if model is None
         else find_model(
-            model, plan.n_ctx if plan else target_ctx, memory_limit=planning.get("memory_limit")
+            model,
+            plan.n_ctx if plan else target_ctx,
+            memory_limit=planning.get("memory_limit"),
+            devices=plan.devices if plan else _devices(planning),
         )
     )
     info = ModelInfo.from_gguf(found.path)
@@ -101,6 +105,10 @@ def load_model(
     prompts = PromptEncoder(tokenizer, template, check_open=thread.check_open, pins=plan.is_endless)
     # The engine's plan has what the backend warns of as well.
     return LoadedModel(info, engine.plan, thread, engine, prompts)
+
+
+def _devices(planning: PlanOptions) -> DeviceOptions:
+    return DeviceOptions.of(planning.get("devices"), planning.get("n_gpu_layers"))
 
 
 def log_to_stderr() -> None:

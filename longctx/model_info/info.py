@@ -173,6 +173,7 @@ class ModelInfo(Frozen):
             ("vocabulary", f"{self.n_vocab:,} tokens"),
             ("scaling reaches", _REACH[self.scaling_support]),
             ("a larger window", self._growth_row()),
+            ("a full window", self._slide_row()),
             *([("sampling", self.sampling_line)] if self.sampling else []),
             *(("note", note) for note in self.notes),
         ]
@@ -186,6 +187,13 @@ class ModelInfo(Frozen):
         if self.turning_obstacle is not None:
             return f"costs a second prefill: {self.turning_obstacle}"
         return "keeps the cached keys, which are re-rotated"
+
+    def _slide_row(self) -> str:
+        if self.turning_obstacle is not None and not (self.forgets and self.rope_type == "none"):
+            return f"slides by a second prefill: {self.turning_obstacle}"
+        if self.forgets:
+            return "slides where it is seen whole; the other layers go on as they are"
+        return "slides, the keys that are kept re-rotated"
 
     def _rope_row(self) -> str:
         if self.rope_type == "none":

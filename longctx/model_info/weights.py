@@ -28,6 +28,16 @@ class WeightsLayout(Frozen):
     output: int
     largest: int
 
+    def scaled(self, share: float) -> WeightsLayout:
+        """Of the same model in so many times the bytes, about: by another quantisation."""
+        return WeightsLayout(
+            layers=tuple(round(share * size) for size in self.layers),
+            experts=tuple(round(share * size) for size in self.experts),
+            inputs=round(share * self.inputs),
+            output=round(share * self.output),
+            largest=round(share * self.largest),
+        )
+
     @classmethod
     def of(cls, headers: Sequence[GgufHeader], *, n_layer: int, n_block: int) -> WeightsLayout:
         """Add up the tensors of a model's files.

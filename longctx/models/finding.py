@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from longctx import arguments
+from longctx.devices import DeviceOptions
 from longctx.models.choice import Room
 from longctx.models.names import HubName, OllamaName, parse_name
 from longctx.models.ollama import find_ollama
@@ -39,6 +40,7 @@ def find_model(
     target_ctx: int | None = None,
     *,
     memory_limit: int | str | None = None,
+    devices: DeviceOptions | None = None,
     announce: Callable[[str], None] = logger.warning,
 ) -> ModelFile:
     """Find a model's file by any of its names; what is not here yet is downloaded.
@@ -50,8 +52,9 @@ def find_model(
             taken as it is.
         target_ctx: the window in tokens that it is to fit, where a repository has several
             quantisations and none is named; None is 32,768.
-        memory_limit: what it is to fit: bytes, a text such as ``"6GiB"``, or None for what is
-            free now, less a margin.
+        memory_limit: of the host's memory: bytes, a text such as ``"6GiB"``, or None for what is
+            free now, less a margin. What GPUs have free counts besides.
+        devices: what goes to GPUs; None is as much as fits.
         announce: called with lines before a download.
 
     Raises:
@@ -64,7 +67,8 @@ def find_model(
     name = parse_name(model)
     if isinstance(name, HubName):
         n_ctx = DEFAULT_CTX if target_ctx is None else target_ctx
-        room = Room(arguments.whole("target_ctx", n_ctx, least=1), memory_limit)
+        n_ctx = arguments.whole("target_ctx", n_ctx, least=1)
+        room = Room(n_ctx, memory_limit, devices or DeviceOptions())
         fetched = fetch(name, room, announce)
         return ModelFile(fetched.path, reasons=fetched.reasons)
     if isinstance(name, OllamaName):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
 from longctx import arguments
+from longctx.devices import Device, DeviceOptions
 from longctx.errors import LongCtxError, ModelFileError
 from longctx.model_info import ModelInfo
 from longctx.model_info.shards import shard_of
@@ -16,7 +18,7 @@ from longctx.models.names import HubName, OllamaName
 from longctx.models.ollama import manifests, ollama_folders, read_manifest
 from longctx.models.places import gpt4all_folders, llama_cpp_folders, lm_studio_folders
 from longctx.models.variants import is_model_file, variants_of
-from longctx.planner import largest_window
+from longctx.planner import Fitting, largest_window, machines_devices
 from longctx.planner.memory_limit import resolve_memory_limit
 from longctx.types import Frozen
 
@@ -29,8 +31,8 @@ class FoundModel(Frozen):
 
     ``name`` opens it (:class:`longctx.LongContextLLM` and the commands take it); ``place`` is the
     program that it belongs to. ``n_ctx_train`` tokens it was trained on, ``largest_ctx`` fit the
-    memory of now with 16-bit keys and values, up to four times as many; None where not even 256
-    do. ``problem`` says why it cannot be opened, and the other fields are None then.
+    memory of now, GPUs' included, with 16-bit keys and values, up to four times as many; None where
+    not even 256 do. ``problem`` says why it cannot be opened, and the other fields are None then.
     """
 
     place: str
@@ -53,8 +55,8 @@ def list_models(
 
     Args:
         folders: others to look through.
-        memory_limit: what windows are to fit: bytes, a text such as ``"6GiB"``, or None for what
-            is free now, less a margin.
+        memory_limit: of the host's memory: bytes, a text such as ``"6GiB"``, or None for what is
+            free now, less a margin. What GPUs have free counts besides.
 
     Returns:
         By place, then by name.
@@ -64,6 +66,7 @@ def list_models(
         RequestError: a folder is no path.
     """
     limit, _ = resolve_memory_limit(memory_limit)
+    devices = machines_devices(DeviceOptions())
     own = [arguments.path("a folder", folder) for folder in folders]
     seen: set[tuple[str, Path]] = set()
     found = []
@@ -72,7 +75,7 @@ def list_models(
         key = (name if place == "Ollama" else "", Path(os.path.realpath(file)))
         if key not in seen:
             seen.add(key)
-            found.append(_describe(place, name, file, limit))
+            found.append(_describe(place, name, file, limit, devices))
     return tuple(found)
 
 
@@ -125,7 +128,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield Path(parent) / file
 
 
-def _describe(place: str, name: str, file: Path, limit: int) -> FoundModel:
+def _describe(
+    place: str, name: str, file: Path, limit: int, devices: tuple[Device, ...]
+) -> FoundModel:
     try:
         path = read_manifest(file).path if place == "Ollama" else file
         if not path.exists():
@@ -133,6 +138,7 @@ def _describe(place: str, name: str, file: Path, limit: int) -> FoundModel:
         info = ModelInfo.from_gguf(path)
     except (LongCtxError, OSError) as error:
         return FoundModel(place=place, name=name, path=file, problem=str(error))
+    fitting = Fitting(info, DeviceOptions(), devices, limit)
     return FoundModel(
         place=place,
         name=name,
@@ -141,5 +147,10 @@ def _describe(place: str, name: str, file: Path, limit: int) -> FoundModel:
         architecture=info.architecture,
         weights_type=info.weights_type,
         n_ctx_train=info.n_ctx_train,
-        largest_ctx=largest_window(info, _MOST_SCALE * info.n_ctx_train + 1, limit_bytes=limit),
+        largest_ctx=largest_window(
+            info,
+            _MOST_SCALE * info.n_ctx_train + 1,
+            limit_bytes=limit,
+            estimate=partial(fitting.estimate, kv_type="f16"),
+        ),
     )

@@ -115,6 +115,10 @@ class Fitting:
             placement=placement,
         )
 
+    def is_whole(self, n_ctx: int, kv_type: KvType) -> bool:
+        """Whether nothing but the token embeddings is left to the processor."""
+        return self.place(n_ctx, kv_type).is_whole
+
     def place(self, n_ctx: int, kv_type: KvType) -> Placement:
         """Choose the layers of each device for a window.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from longctx.errors import PlanError, UnsupportedModelError
-from longctx.model_info import ModelInfo
+from longctx.model_info import Adapter, ModelInfo
 from longctx.planner.context_plan import PlanMethod
 from longctx.planner.memory import CELL_PADDING, KvType
-from longctx.planner.profile import Profile, ProfileParameters, find_profile
+from longctx.planner.profile import Profile, ProfileParameters, adapter_keys, find_profile
 from longctx.planner.request import PlanRequest
 from longctx.planner.self_extend import self_extend_obstacle
 
@@ -29,9 +30,15 @@ class Scaling:
 
 
 def choose_method(
-    info: ModelInfo, request: PlanRequest, reasons: list[str], warnings: list[str]
+    info: ModelInfo,
+    request: PlanRequest,
+    adapters: Sequence[Adapter],
+    reasons: list[str],
+    warnings: list[str],
 ) -> Scaling:
     """Choose how positions are scaled; say why, and what to doubt.
+
+    A calibration with these adapters goes before one of the model alone.
 
     Raises:
         PlanError: nobody has shown so large a window.
@@ -65,7 +72,7 @@ def choose_method(
             f"{info.n_ctx_train:,}, or pass method='none' to go past it as it is."
         )
     if request.method == "longrope":
-        return _longrope(info, request, reasons)
+        return _longrope(info, request, adapters, reasons)
     if request.method is not None:
         parameters = request.parameters or ProfileParameters()
         reasons.append(
@@ -76,13 +83,16 @@ def choose_method(
             request.profile if request.profile and request.profile.adapter_sha256 else None
         )
         return Scaling(request.method, parameters, measured_so)
-    profile, warning = (request.profile, None) if request.profile else find_profile(info)
+    profile, warning = (request.profile, None) if request.profile else find_profile(info, adapters)
     if warning:
         warnings.append(warning)
     if profile is not None and profile.adapter_sha256 is not None:
         warnings.append(
             "The calibration is ignored, which was measured with an adapter: pass that as adapters."
         )
+        profile = None
+    if profile is not None and profile.measured_with not in ((), adapter_keys(adapters)):
+        warnings.append("The calibration is ignored, which was measured with other LoRA adapters.")
         profile = None
     choice = profile.choice(request.target_ctx) if profile else None
     if choice is not None and choice.method == "self-extend":
@@ -93,8 +103,9 @@ def choose_method(
     if profile is not None and choice is not None:
         measured = profile.measured(choice)
         reasons.append(
-            f"{choice.method}{choice.parameters}: a calibration chose it for this model at "
-            f"{choice.window:,} tokens{f' ({measured})' if measured else ''}."
+            f"{choice.method}{choice.parameters}: a calibration chose it for this model"
+            f"{_measured_with(profile, adapters)} at {choice.window:,} tokens"
+            f"{f' ({measured})' if measured else ''}."
         )
         if request.target_ctx > profile.window:
             warnings.append(
@@ -120,15 +131,23 @@ def choose_method(
     return Scaling(method)
 
 
+def _measured_with(profile: Profile, adapters: Sequence[Adapter]) -> str:
+    if not any(adapter.scale for adapter in adapters):
+        return ""
+    return " with its adapters" if profile.measured_with else " without its adapters"
+
+
 def elastic_method(info: ModelInfo, n_ctx: int) -> tuple[PlanMethod, str | None]:
     """What grows a window that nobody measured; and what is in the way of Self-Extend, if so."""
     obstacle = self_extend_obstacle(info, n_ctx)
     return ("self-extend" if obstacle is None else FALLBACK), obstacle
 
 
-def _longrope(info: ModelInfo, request: PlanRequest, reasons: list[str]) -> Scaling:
+def _longrope(
+    info: ModelInfo, request: PlanRequest, adapters: Sequence[Adapter], reasons: list[str]
+) -> Scaling:
     """Longrope by factors that were given, or found by a calibration; no formula gives them."""
-    profile = None if request.parameters else request.profile or find_profile(info)[0]
+    profile = None if request.parameters else request.profile or find_profile(info, adapters)[0]
     choice = profile.choice(request.target_ctx) if profile else None
     parameters = request.parameters or (choice.parameters if choice else None)
     if parameters is None or parameters.frequency_factors is None:

@@ -6,7 +6,7 @@ from os import PathLike
 
 from typing_extensions import Unpack
 
-from longctx.devices import Device
+from longctx.devices import Device, DeviceOptions
 from longctx.errors import PlanError, UnsupportedModelError
 from longctx.model_info import ModelInfo, format_bytes, read_adapter
 from longctx.planner.compression import compression_obstacle
@@ -39,8 +39,7 @@ def plan_context(
         ModelFileError: the file cannot be read.
     """
     request = check_request(target_ctx, options)
-    # Asking a GPU for its memory takes some of it, and a moment.
-    devices = _machines_devices() if request.devices.gpu_layers != 0 else ()
+    devices = machines_devices(request.devices)
     return _plan(model, request, devices, options.get("memory_limit"))
 
 
@@ -55,7 +54,11 @@ def plan_on(
     return _plan(model, request, machine, options.get("memory_limit"))
 
 
-def _machines_devices() -> tuple[Device, ...]:
+def machines_devices(options: DeviceOptions) -> tuple[Device, ...]:
+    """What llama.cpp finds on this machine; nothing where no layer is to go to a GPU."""
+    # Asking a GPU for its memory takes some of it, and a moment.
+    if options.gpu_layers == 0:
+        return ()
     # Where nothing is placed by it, nobody waits for llama.cpp's library to load.
     try:
         from longctx._native import list_devices
@@ -76,7 +79,7 @@ def _plan(
     reasons: list[str] = []
     warnings: list[str] = []
     request = as_trained(within_budget(info, request, reasons), info, adapters, reasons)
-    scaling = choose_method(info, request, reasons, warnings)
+    scaling = choose_method(info, request, adapters, reasons, warnings)
     chosen, parameters = scaling.method, scaling.parameters
     rope = rope_for_window(info, request.target_ctx, chosen, parameters)
     fitting = Fitting(

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 from statistics import geometric_mean, mean
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from longctx.errors import LongCtxError
-from longctx.files import data_folder, write_whole
-from longctx.model_info import ModelInfo
+from longctx.files import data_folder, hash_parts, write_whole
+from longctx.model_info import Adapter, ModelInfo
 from longctx.rope import Method, SelfExtendConfig
 from longctx.types import Frozen, first_problem
 
 PROFILE_VERSION: Literal[2] = 2
+AdapterKeys: TypeAlias = tuple[tuple[str, float], ...]
+"""Hashes and scales of LoRA adapters."""
 
 
 class ProfileParameters(Frozen):
@@ -120,8 +122,9 @@ class Profile(Frozen):
 
     ``choices`` are by window, smallest first; ``results`` has one row a trial; ``text_sha256``
     says on which text, ``adapter_sha256`` with which LoRA adapter of
-    :func:`longctx.finetune.extend`, without which it says nothing. A profile of version 1, which
-    had a choice for its largest window alone, is read as that choice.
+    :func:`longctx.finetune.extend`, without which it says nothing. ``measured_with`` are the hashes
+    and scales of other LoRA adapters that were on. A profile of version 1, which had a choice for
+    its largest window alone, is read as that choice.
     """
 
     version: Literal[2] = PROFILE_VERSION
@@ -130,6 +133,7 @@ class Profile(Frozen):
     results: tuple[TrialResult, ...] = ()
     text_sha256: str | None = None
     adapter_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    measured_with: AdapterKeys = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -244,12 +248,18 @@ def profiles_dir() -> Path:
     return data_folder("profiles")
 
 
-def profile_path(info: ModelInfo) -> Path:
-    """Where a model's profile lies.
+def adapter_keys(adapters: Sequence[Adapter]) -> AdapterKeys:
+    """Which adapters change anything, and how much: their hashes and scales."""
+    return tuple((adapter.sha256, adapter.scale) for adapter in adapters if adapter.scale)
+
+
+def profile_path(info: ModelInfo, adapters: AdapterKeys = ()) -> Path:
+    """Where a model's profile lies, or that of a model with adapters.
 
     The size comes first, so that a model of a size that nobody calibrated need not be hashed.
     """
-    return profiles_dir() / f"{info.file_bytes}-{info.sha256}.json"
+    with_them = f"-{hash_parts([repr(adapters).encode()])[:16]}" if adapters else ""
+    return profiles_dir() / f"{info.file_bytes}-{info.sha256}{with_them}.json"
 
 
 def shipped_profiles() -> Path:
@@ -257,8 +267,10 @@ def shipped_profiles() -> Path:
     return Path(__file__).parent / "profiles"
 
 
-def find_profile(info: ModelInfo) -> tuple[Profile | None, str | None]:
-    """Look a model's profile up.
+def find_profile(
+    info: ModelInfo, adapters: Sequence[Adapter] = ()
+) -> tuple[Profile | None, str | None]:
+    """Look a model's profile up: one that was measured with these adapters, else without any.
 
     Returns:
         The profile, or None; and a warning where there is one that cannot be used.
@@ -269,7 +281,11 @@ def find_profile(info: ModelInfo) -> tuple[Profile | None, str | None]:
         for folder in (own, shipped_profiles())
         if any(folder.glob(f"{info.file_bytes}-*.json"))
     ]
-    path = next((found for f in folders if (found := f / profile_path(info).name).exists()), None)
+    if not folders:
+        return None, None  # adapters need not be hashed, either
+    keys = adapter_keys(adapters)
+    names = (profile_path(info, keys).name, profile_path(info).name)
+    path = next((found for n in names for f in folders if (found := f / n).exists()), None)
     if path is None:
         return None, None
     try:
@@ -279,6 +295,11 @@ def find_profile(info: ModelInfo) -> tuple[Profile | None, str | None]:
         return None, (
             f"The calibration profile {path} is ignored: it cannot be read as version "
             f"{PROFILE_VERSION} ({why}). Calibrate again."
+        )
+    if profile.measured_with not in ((), keys):
+        return None, (
+            f"The calibration profile {path} is ignored: it was measured with other LoRA adapters. "
+            "Calibrate again."
         )
     if profile.model_sha256 != info.sha256:
         return None, (

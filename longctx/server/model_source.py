@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from longctx.devices import DeviceOptions
 from longctx.errors import RequestError
 from longctx.llm import LongContextLLM
 from longctx.models import DEFAULT_CTX, find_model
@@ -73,7 +74,8 @@ class ModelSource:
         planning = {k: opening.pop(k) for k in PlanOptions.__annotations__ if k in opening}
 
         def prepare(n_bytes: int) -> Prepared:
-            found = find_model(model, target_ctx, memory_limit=n_bytes)
+            devices = DeviceOptions.of(planning.get("devices"), planning.get("n_gpu_layers"))
+            found = find_model(model, target_ctx, memory_limit=n_bytes, devices=devices)
             wanted = {**planning, "memory_limit": n_bytes}
             if found.adapters:
                 wanted["adapters"] = [*found.adapters, *(planning.get("adapters") or ())]

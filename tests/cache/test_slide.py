@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -113,16 +115,92 @@ def test_system_prompt_and_tools_are_pinned(tiny_gguf: TinyGguf) -> None:
             llm.chat([long_system, talk[1]], max_tokens=8)
 
 
-def test_models_whose_keys_cannot_be_re_rotated_slide_by_a_second_prefill(
-    tiny_gguf: TinyGguf,
+FORGETS = ("gemma3", "gpt-oss", "olmo2", "lfm2", "granitehybrid", "qwen35", "mamba")
+"""Layers that slide, recurrent ones beside attention, and nothing but recurrent ones."""
+
+
+@pytest.mark.parametrize("architecture", FORGETS)
+def test_layers_that_forget_go_on_while_the_others_slide(
+    tiny_gguf: TinyGguf, architecture: str
 ) -> None:
-    """The right tokens in the window, and the reason in words."""
-    with opened(tiny_gguf("gemma3", n_ctx_train=1024), 512, overflow="slide") as llm:
+    """Nothing is prefilled again, and what follows is predicted as behind a cache from which the
+    same cells were taken."""
+    path = tiny_gguf(architecture, n_ctx_train=512)
+    with opened(path, 512, overflow="slide", n_keep=0, method="none") as llm:
+        session, other = llm.session(), llm.session()
+        session.feed(IDS[:600])
+        n_dropped = session.dropped_tokens
+        assert 0 < n_dropped < 400
+        assert (session.prefilled_again, session.fallback) == (0, None)
+        assert session.text_ids == IDS[:600]
+        assert session.tokens == tuple(IDS[n_dropped:600])
+        assert session.positions.tolist() == list(range(600 - n_dropped))
+        # By llama.cpp itself, before the batch that makes the window slide.
+        other.feed(IDS[:512])
+        native = other.shared_context.context
+        assert native.remove(0, n_dropped, seq_id=other.sequence)
+        native.decode(IDS[512:600], 512, seq_id=other.sequence, outputs="last")
+        np.testing.assert_allclose(session.next_logits()[0], native.logits(1)[0], atol=2e-2)
+
+
+@pytest.mark.parametrize("architecture", FORGETS)
+def test_a_window_that_slid_is_cut_back_forked_and_saved(
+    tiny_gguf: TinyGguf, architecture: str, tmp_path: Path
+) -> None:
+    """Checkpoints slide with the text; a file has where its cells stand."""
+    path = tiny_gguf(architecture, n_ctx_train=512)
+    with opened(path, 512, overflow="slide", n_keep=8, method="none") as llm:
+        session, straight = llm.session(), llm.session()
+        for begin in range(0, 825, 75):
+            session.feed(IDS[begin : begin + 75])
+        straight.feed([*IDS[:765], *IDS[1000:1020]])
+        assert session.dropped_tokens == straight.dropped_tokens > 300
+        assert list(session.tokens[:8]) == IDS[:8]
+        assert session.positions.tolist() == list(range(session.n_tokens))
+        twin = session.fork()
+        twin.save(tmp_path / "a.session")
+        loaded = llm.load_session(tmp_path / "a.session")
+        for each in (session, twin, loaded):
+            each.truncate(each.n_tokens - 60)
+            each.feed(IDS[1000:1020])
+            assert each.prefilled_again <= 75
+            assert each.text_ids == straight.text_ids
+            difference = np.abs(each.next_logits() - straight.next_logits()).max()
+            assert difference < 0.05
+        session.truncate(8)  # the sinks alone are nearer to what comes than they were computed
+        fresh = llm.session()
+        for each in (session, fresh):
+            each.feed(IDS[8:40] if each is session else IDS[:40])
+        np.testing.assert_allclose(session.next_logits(), fresh.next_logits(), atol=2e-2)
+
+
+@pytest.mark.parametrize("architecture", ["gemma3", "lfm2"])
+def test_self_extend_slides_where_layers_forget(tiny_gguf: TinyGguf, architecture: str) -> None:
+    """Blocks are laid out anew over what is kept, at the distances that they should have."""
+    path = tiny_gguf(architecture, n_ctx_train=256)
+    with opened(path, method="self-extend", overflow="slide", n_keep=8) as llm:
+        config = llm.plan.self_extend
+        assert config is not None
         session = llm.session()
-        session.feed(IDS[:700])
-        assert session.text_ids == IDS[:700]
-        assert session.prefilled_again > 0
-        assert "sliding-window layers" in str(session.fallback)
+        session.feed(IDS[:3000])
+        assert session.method == "self-extend"
+        assert list(session.tokens) == [*IDS[:8], *IDS[3000 - session.n_tokens + 8 : 3000]]
+        assert session.prefilled_again == 0
+        expected = config.positions(session.n_tokens, session.window.groups)
+        np.testing.assert_array_equal(session.positions, expected)
+        assert np.isfinite(session.next_nll(IDS[:3])).all()
+
+
+@pytest.mark.slow
+def test_positions_do_not_grow_for_ever(tiny_gguf: TinyGguf) -> None:
+    """Once in 65,536 tokens what is kept is read again, and begins at 0."""
+    with opened(tiny_gguf("gemma3", n_ctx_train=1024), 256, overflow="slide") as llm:
+        session = llm.session()
+        for _ in range(36):
+            session.feed(IDS[:1900])
+        assert session.window.cells.next_position < 36 * 1900 - 60_000
+        assert 100 < session.prefilled_again < 256
+        assert "slide or are recurrent" in str(session.fallback)
 
 
 def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:

@@ -12,6 +12,7 @@ import pytest
 from longctx.chat import CHATML, NAMED_TEMPLATES, PromptTemplate, find_template
 from longctx.errors import TemplateError
 from tests.chat import shapes
+from tests.support.thorough import thorough
 
 TALK = [
     {"role": "user", "content": "Hello there"},
@@ -148,6 +149,7 @@ def test_a_file_that_holds_no_template(tmp_path: Path) -> None:
         find_template(path)
 
 
+@thorough
 def test_a_template_that_looks_through_everything_for_each_message() -> None:
     """The limit grows with the conversation: a thousand honest messages render."""
     source = (

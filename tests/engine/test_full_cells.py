@@ -101,7 +101,7 @@ def test_a_saved_text_that_finds_no_cells_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no fault of the file's that others have them."""
-    for module in ("longctx.engine.pool", "longctx.engine.store"):
+    for module in ("longctx.engine.keeping", "longctx.engine.store"):
         monkeypatch.setattr(f"{module}.MIN_TOKENS", 100)
     bench, text = Bench(n_ctx=N_CTX, limit_bytes=N_CTX, cache_dir=tmp_path), ids(300, 1)
     assert bench.store is not None

@@ -31,7 +31,7 @@ def n_files(llm: LongContextLLM, folder: Path) -> int:
 @pytest.fixture
 def short_is_worth_keeping(monkeypatch: Any) -> None:
     """Texts of some hundred tokens count as long ones."""
-    for module in ("longctx.engine.pool", "longctx.engine.store"):
+    for module in ("longctx.engine.keeping", "longctx.engine.store"):
         monkeypatch.setattr(f"{module}.MIN_TOKENS", 100)
     monkeypatch.setattr("longctx.engine.pool.WORTH_KEEPING", 20)
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from longctx import DocumentError, LongContextLLM, ModelInfo, RequestError, UnsupportedModelError
-from longctx.evaluate import calibrate
+from longctx.evaluate import calibrate, perplexity
 from longctx.evaluate.calibration.search import (
     N_STRETCHES,
     Candidate,
@@ -28,6 +29,7 @@ from longctx.rope import TrainedRope
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 from tests.models import TINY
+from tests.support.lora import write_lora
 
 METHODS = ("ntk", "self-extend")
 TEXT = "the cat sat on the mat and the dog saw it run to the hill. " * 400
@@ -184,3 +186,61 @@ def test_what_an_earlier_run_tried_besides_is_not_chosen(tiny_gguf: TinyGguf) ->
     assert {choice.method for choice in other.choices} <= {"none", "linear"}
     later = calibrate(path, (1536,), ("yarn",), **options)
     assert [(choice.window, choice.method) for choice in later.choices] == [(1536, "yarn")]
+
+
+def test_a_model_with_its_adapter_is_calibrated_by_itself(
+    tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """Plans with the adapter take what was measured with it, others what was measured without;
+    and a command measures the model that an adapter makes."""
+    rng = np.random.default_rng(0)
+    model = ModelInfo.from_gguf(TINY)
+    pair = (
+        rng.standard_normal((1, model.n_embd), dtype=np.float32),
+        rng.standard_normal((256, 1), dtype=np.float32),
+    )
+    lora = write_lora(tmp_path / "lora.gguf", {"blk.0.attn_q.weight": pair})
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options: dict[str, Any] = {"text": TEXT, "n_threads": 1, "budget_s": 1e-3}
+    calibrate(TINY, (1024,), ("ntk",), **options)
+    run(
+        "calibrate", str(TINY), "--windows", "1024", "--methods", "linear", "--budget", "0.01s",
+        "--file", str(text), "--adapter", f"{lora}:0.8",
+    )  # fmt: skip
+
+    def planned(*adapters: Any) -> tuple[str, str]:
+        plan = plan_context(TINY, 1024, adapters=adapters)
+        return plan.method, " ".join(plan.reasons)
+
+    for adapters, method, said in [
+        ((), "ntk", "for this model at"),
+        (((lora, 0.8),), "linear", "with its adapters"),
+        (((lora, 0.5),), "ntk", "without its adapters"),
+        (((lora, 0),), "ntk", "for this model at"),
+    ]:
+        chosen, reasons = planned(*adapters)
+        assert chosen == method
+        assert said in reasons
+    with LongContextLLM(TINY, 512, adapters=[(lora, 0.8)], n_threads=1) as llm:
+        again = calibrate(llm, (1024,), ("linear",), **options)
+    assert len(again.results) == 1  # the command's trial is known
+    assert len(again.measured_with) == 1
+    other = plan_context(TINY, 1024, profile=again)
+    assert any("with other LoRA adapters" in warning for warning in other.warnings)
+    text.write_text(TEXT[:3000])
+    shown = run(
+        "demo", "--model", str(TINY), "--target-ctx", "2048", "--file", str(text), "--json",
+        "--adapter", str(lora),
+    )  # fmt: skip
+    demo = json.loads(shown.stdout)
+    assert [Path(each["path"]) for each in demo["plan"]["adapters"]] == [lora]
+    measured = run(
+        "eval", "perplexity", str(TINY), "--length", "600", "--methods", "none", "--marks", "600",
+        "--json", "--adapter", str(lora),
+    )  # fmt: skip
+    (result,) = json.loads(measured.stdout)["results"]
+    assert result["subject"]["model"].endswith(" + lora.gguf at 1")
+    with LongContextLLM(TINY, 600, method="none", reserve_output=1, n_threads=1) as llm:
+        plain = perplexity(llm, 600, marks=[600])
+    assert result["perplexity"] > 1.05 * plain.perplexity

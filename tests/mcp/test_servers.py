@@ -30,6 +30,7 @@ from longctx.errors import BackendError, RemoteError, RequestError, ToolError
 from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
 from tests.mcp.serving import appears, command, free_port, listening
+from tests.support.thorough import thorough
 
 pytest.importorskip("mcp")
 
@@ -203,14 +204,15 @@ def test_calls_that_need_a_yes() -> None:
 @pytest.mark.parametrize(
     ("confirm", "asked"),
     [
-        (False, set()),
-        (
+        pytest.param(False, set(), marks=thorough),
+        pytest.param(
             True,
             {"add", "much", "forget", "count", "wait", "list_resources", "read_resource"},
+            marks=thorough,
         ),
         ("changes", {"much", "forget", "count", "wait"}),
         (["forget", "read_resource"], {"forget", "read_resource"}),
-        ((), set()),
+        pytest.param((), set(), marks=thorough),
     ],
 )
 def test_which_calls_need_a_yes(tmp_path: Path, confirm: Any, asked: set[str]) -> None:

@@ -238,10 +238,11 @@ def test_the_prompt_is_counted_as_it_is_switched(thinker: LongContextLLM, thinki
 @pytest.mark.parametrize(
     ("fields", "least", "most"),
     [
-        ({"thinking_budget": 4}, 4, 12),
-        ({"reasoning_budget": 4}, 4, 12),
-        ({"thinking_budget_tokens": 4, "thinking_budget": 30}, 4, 12),
-        ({"thinking_budget": -1}, 40, 40),
+        ({"thinking_budget": 4}, 4, 13),
+        ({"reasoning_budget": 4}, 4, 13),
+        ({"thinking_budget_tokens": 4, "thinking_budget": 30}, 4, 13),
+        ({"reasoning_budget_tokens": 4}, 4, 13),
+        ({"thinking_budget": -1}, 5, 40),
         ({"thinking_budget": 0}, 0, 0),
     ],
 )
@@ -260,14 +261,14 @@ def test_a_budget_closes_the_thoughts(
         n = asked.usage.completion_tokens_details.reasoning_tokens
     else:
         answer = thinking.responses.create(
-            model="tiny", input="Is it?", max_output_tokens=40, extra_body=fields
+            model="tiny", input=HI[0]["content"], max_output_tokens=40, extra_body=fields
         )
         said = answer.output_text
         assert answer.usage is not None
         n = answer.usage.output_tokens_details.reasoning_tokens
     assert n is not None
     assert least <= n <= most
-    assert bool(said) is (most < 40)
+    assert bool(said) is (most < 40)  # noise does not end its thoughts by itself
 
 
 @pytest.mark.parametrize("wrong", [-2, "4", 1.5])

@@ -17,6 +17,7 @@ from longctx.tokens import SERVED_PRE_TOKENIZERS, FastTokenizer, ModelTokenizer
 from longctx.tokens.gguf_arrays import read_string_arrays
 from longctx.tokens.merge_check import lists_every_split, ranks_rise, reaches_every_token
 from longctx.tokens.stable_unicode import has_only_stable_characters
+from tests.support.thorough import thorough
 from tests.support.vocabularies import Vocabularies
 
 # The vocabulary that proves each pre-tokenizer; the demo model's own is the demo file.
@@ -71,6 +72,7 @@ def fast(vocabulary: Vocabularies, demo: Model) -> Fast:
     return build
 
 
+@thorough
 def test_every_served_pre_tokenizer_has_a_proof(fast: Fast) -> None:
     """No pre-tokenizer is claimed without a vocabulary here that names it."""
     named = {pre: fast(name)[0].metadata()["tokenizer.ggml.pre"] for pre, name in PROOFS.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from tools.tiny_model.model import Shape
+from tools.tiny_model.model import GemmaShape, Shape, shape_of
 from tools.tiny_model.vocabulary import BOS, CONTROL_TOKENS, IM_END, Vocabulary
 
 _CHATML = (
@@ -24,12 +24,12 @@ def write_gguf(saved: dict[str, Any], path: Path) -> None:
 
     Without ``output.weight`` llama.cpp takes the embedding for both.
     """
-    shape, vocabulary = Shape(**saved["shape"]), Vocabulary(saved["vocabulary"])
-    writer = gguf.GGUFWriter(path, "llama")
+    shape, vocabulary = shape_of(saved["shape"]), Vocabulary(saved["vocabulary"])
+    writer = gguf.GGUFWriter(path, shape.architecture)
     _add_shape(writer, shape)
     _add_vocabulary(writer, vocabulary)
     for name, tensor in saved["model"].items():
-        data = tensor.numpy()
+        data = tensor.cpu().numpy()
         writer.add_tensor(name, data.astype(np.float16) if data.ndim == 2 else data)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -38,7 +38,8 @@ def write_gguf(saved: dict[str, Any], path: Path) -> None:
 
 
 def _add_shape(writer: gguf.GGUFWriter, shape: Shape) -> None:
-    writer.add_name("longctx tiny")
+    slides = " sliding" if isinstance(shape, GemmaShape) else ""
+    writer.add_name(f"longctx tiny{slides}")
     writer.add_license("Apache-2.0")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(shape.n_vocab)
@@ -53,6 +54,10 @@ def _add_shape(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(shape.rope_freq_base)
     writer.add_layer_norm_rms_eps(shape.norm_eps)
+    if isinstance(shape, GemmaShape):
+        writer.add_sliding_window(shape.sliding_window)
+        writer.add_uint32("gemma3.attention.sliding_window_pattern", shape.sliding_pattern)
+        writer.add_float32("gemma3.rope.freq_base_swa", shape.rope_freq_base_swa)
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:

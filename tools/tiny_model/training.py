@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from longctx.files import replacing
 from tools.tiny_model.corpus import training_lines
-from tools.tiny_model.model import Llama, Shape
+from tools.tiny_model.model import Gemma, Llama, Shape, model_of, shape_of
 from tools.tiny_model.sequences import ANSWER_WEIGHT, SequenceMaker
 from tools.tiny_model.vocabulary import Vocabulary
 
@@ -67,9 +67,19 @@ class Trainer:
         folder: where the checkpoint lies; made if it is missing.
         budget: how long.
         seed: of the weights and of the sequences of each step.
+        shape: of the model, where it begins; None is the Llama's.
+        device: torch's name of what computes.
     """
 
-    def __init__(self, folder: Path, budget: Budget, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        budget: Budget,
+        seed: int,
+        shape: Shape | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = folder / "checkpoint.pt"
         self._budget, self._seed = budget, seed
@@ -78,7 +88,8 @@ class Trainer:
         saved = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
         self.vocabulary = Vocabulary(saved["vocabulary"]) if saved else Vocabulary.train(lines)
         self.maker = SequenceMaker(self.vocabulary, lines)
-        self.model = Llama(Shape(**saved["shape"]) if saved else Shape())
+        self._device = device
+        self.model = model_of(shape_of(saved["shape"]) if saved else shape or Shape()).to(device)
         self._optimizers = _optimizers(self.model)
         self._peaks = [optimizer.param_groups[0]["lr"] for optimizer in self._optimizers]
         self.step, self.tokens, self.seconds = 0, 0, 0.0
@@ -124,8 +135,8 @@ class Trainer:
         stage = next(stage for stage in STAGES if done < stage.until)
         rng = np.random.default_rng([self._seed, self.step])
         batch = self.maker.batch(rng, stage.batch, stage.n_ctx, stage.shares)
-        ids = torch.from_numpy(batch.ids)
-        weights = torch.from_numpy(batch.weights[:, 1:]).flatten()
+        ids = torch.from_numpy(batch.ids).to(self._device)
+        weights = torch.from_numpy(batch.weights[:, 1:]).flatten().to(self._device)
         for optimizer, peak in zip(self._optimizers, self._peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * _rate(self.step, done)
         logits = self.model(ids[:, :-1]).flatten(0, 1)
@@ -152,11 +163,11 @@ class Trainer:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return what :meth:`Trainer.save` wrote."""
-    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return saved
 
 
-def _optimizers(model: Llama) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Llama | Gemma) -> list[torch.optim.Optimizer]:
     """Muon (Jordan 2024) for the matrices learns twice as much a step as AdamW did here."""
     matrices = [weight for weight in model.blk.parameters() if weight.ndim == 2]
     others = [weight for weight in model.parameters() if all(weight is not m for m in matrices)]

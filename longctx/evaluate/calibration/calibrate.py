@@ -31,10 +31,15 @@ from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.models import find_model
 from longctx.planner import (
+    AdapterKeys,
+    AdapterOption,
     Choice,
+    ContextPlan,
     Profile,
     TrialResult,
+    adapter_keys,
     elastic_method,
+    plan_context,
     profile_path,
     self_extend_obstacle,
 )
@@ -64,6 +69,7 @@ def calibrate(
     budget_s: float = 600.0,
     seed: int = 0,
     n_threads: int | None = None,
+    adapters: Sequence[AdapterOption] | None = None,
     cache_dir: str | Path | None = None,
     on_trial: TrialCallback | None = None,
     on_progress: ProgressCallback | None = None,
@@ -87,6 +93,8 @@ def calibrate(
         budget_s: seconds; a trial that would not end in time is not begun, but the first.
         seed: draws facts and the stretch of text.
         n_threads: as :class:`longctx.LongContextLLM` takes it.
+        adapters: LoRA adapters to measure it with, as a plan takes them, beside those that an open
+            model has: plans with just these use what comes of it.
         cache_dir: where trials are kept; None is the user's cache folder.
         on_trial: called after each trial.
         on_progress: called after each prefilled batch.
@@ -99,24 +107,22 @@ def calibrate(
         DocumentError: the text is shorter than a window.
         UnsupportedModelError: the model cannot be scaled.
     """
-    path = (
-        llm_or_path.info.path
-        if isinstance(llm_or_path, LongContextLLM)
-        else find_model(llm_or_path).path
-    )
-    info = ModelInfo.from_gguf(path)
+    measured = _measured(llm_or_path, adapters or ())
+    info, path = measured.info, measured.info.path
     windows = _past_the_training(windows, info)
     budget_s = real("budget_s", budget_s, least=0)
     remaining = _runnable(methods, windows, info)
     prose_text = python_reference() if text is None else text
     prose = _tokenize(llm_or_path, path, prose_text)
     stretch(prose, windows[-1], seed)  # a text that is too short is refused before the first trial
-    journal = _Journal(cache_dir, info, prose_text, seed)
+    keys = adapter_keys(measured.adapters)
+    journal = _Journal(cache_dir, (info.sha256[:16], *_short(keys)), prose_text, seed)
 
     def measure(window: int, proposal: Proposal) -> TrialResult:
         chosen_on, checked_on, _ = split(prose, window)
         return run_trial(
             path,
+            measured.adapters,
             window,
             proposal,
             checked_on if proposal.is_check else chosen_on,
@@ -148,8 +154,9 @@ def calibrate(
         choices=tuple(choices) or (_unjudged(windows[0], journal),),
         results=tuple(journal.rows),
         text_sha256=_digest(prose_text),
+        measured_with=keys,
     )
-    profile.save(profile_path(info))
+    profile.save(profile_path(info, keys))
     return profile
 
 
@@ -233,6 +240,35 @@ def _unjudged(window: int, journal: _Journal) -> Choice:
     return Choice(window=window, method=best.method, parameters=best.parameters)
 
 
+def _measured(
+    llm_or_path: LongContextLLM | str | Path, adapters: Sequence[AdapterOption]
+) -> ContextPlan:
+    """A plan of the model with its adapters, which were held against it.
+
+    Raises:
+        RequestError: an adapter was trained for one map, so that nothing is to be chosen.
+    """
+    own: tuple[AdapterOption, ...]
+    if isinstance(llm_or_path, LongContextLLM):
+        path = llm_or_path.info.path
+        own = tuple((each.path, each.scale) for each in llm_or_path.plan.adapters)
+    else:
+        found = find_model(llm_or_path)
+        path, own = found.path, found.adapters
+    plan = plan_context(path, 256, adapters=[*own, *adapters], reserve_output=0)
+    for adapter in plan.adapters:
+        if adapter.trained_for is not None and adapter.scale:
+            raise RequestError(
+                f"{adapter.path.name} was trained for {adapter.trained_for}, and a plan with it "
+                "runs that: there is nothing to calibrate"
+            )
+    return plan
+
+
+def _short(adapters: AdapterKeys) -> list[str]:
+    return [f"{sha256[:8]}x{scale:g}" for sha256, scale in adapters]
+
+
 def _past_the_training(windows: Sequence[int] | None, info: ModelInfo) -> list[int]:
     """The windows to measure, smallest first; within the trained one nothing is scaled."""
     n_train = info.n_ctx_train
@@ -302,8 +338,10 @@ def _proposed(row: TrialResult) -> Proposal:
 class _Journal:
     """The trials so far, on disk after each."""
 
-    def __init__(self, cache_dir: str | Path | None, info: ModelInfo, text: str, seed: int) -> None:
-        name = f"{info.sha256[:16]}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
+    def __init__(
+        self, cache_dir: str | Path | None, measured: Sequence[str], text: str, seed: int
+    ) -> None:
+        name = f"{'-'.join(measured)}-{_digest(text)[:8]}-{seed}-{TRIAL_VERSION}.json"
         self._path = cache_folder("calibrations", cache_dir) / name
         self.rows: list[TrialResult] = []
         self.methods: tuple[CalibratedMethod, ...] = METHODS

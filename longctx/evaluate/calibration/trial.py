@@ -14,6 +14,7 @@ from longctx.evaluate.calibration.search import N_STRETCHES, Proposal
 from longctx.evaluate.measures.progress import feed_along
 from longctx.evaluate.prompts.recall import RecallText, build_facts, build_recall_text
 from longctx.llm import LongContextLLM
+from longctx.model_info import Adapter
 from longctx.planner import TrialResult, plan_context
 from longctx.progress import Meter
 from longctx.types import ProgressCallback
@@ -27,6 +28,7 @@ TRIAL_VERSION = 3
 
 def run_trial(
     path: Path,
+    adapters: Sequence[Adapter],
     window: int,
     proposal: Proposal,
     prose: Sequence[int],
@@ -39,6 +41,7 @@ def run_trial(
 
     Args:
         path: the model.
+        adapters: that are on.
         window: in tokens.
         proposal: method and parameters, and on which stretch of the prose.
         prose: token ids, at least ``window`` of them.
@@ -56,6 +59,7 @@ def run_trial(
         window,
         method=candidate.method,
         parameters=candidate.parameters,
+        adapters=[(adapter.path, adapter.scale) for adapter in adapters],
         reserve_output=0,
     )
     with LongContextLLM(path, plan=plan, n_threads=n_threads) as llm, llm.session() as session:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Subject(Frozen):
-    """The model and the window that were measured. Lengths in tokens."""
+    """The model, with its LoRA adapters, and the window that were measured. Lengths in tokens."""
 
     model: str
     n_ctx_train: int
@@ -38,8 +38,9 @@ class Subject(Frozen):
     def of(cls, llm: LongContextLLM) -> Subject:
         """Describe an open model."""
         plan = llm.plan
+        adapters = (f"{each.path.name} at {each.scale:g}" for each in plan.adapters)
         return cls(
-            model=llm.info.name,
+            model=" + ".join([llm.info.name, *adapters]),
             n_ctx_train=plan.n_ctx_train,
             n_ctx=plan.n_ctx,
             method=plan.method,

@@ -14,7 +14,7 @@ from llm_longctx.errors import in_llms_words
 from llm_longctx.messages import finish, schemas_of, thought, to_longctx
 from llm_longctx.named_models import plugin_dir
 from llm_longctx.options import DescribedOptions, LongCtxOptions
-from longctx.options import ANSWER_OPTIONS
+from longctx.options import ANSWER_OPTIONS, RUN_OPTIONS
 
 if TYPE_CHECKING:
     from longctx import LongContextLLM
@@ -76,7 +76,7 @@ class _Shared:
             "tools": tools or None,
             "tool_choice": choice,
             "response_schema": prompt.schema,
-            **options.given(ANSWER_OPTIONS | {"thinking", "thinking_budget"}),
+            **options.given(RUN_OPTIONS - {"tool_choice"}),
         }
 
 

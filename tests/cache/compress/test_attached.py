@@ -164,7 +164,7 @@ def test_what_was_protected_stays_protected(tiny_gguf: TinyGguf) -> None:
         )
         nearest = np.abs(kept[:, None] - wanted[None, 30:40]).min(axis=0)
         assert (nearest < 1e-3 * wanted[30:40]).all()
-        assert session.window.composite.shields[0].sum(axis=0).tolist() == [10, 10]
+        assert session.window.middle.composite.shields[0].sum(axis=0).tolist() == [10, 10]
 
 
 def test_where_it_cannot_be(tiny_gguf: TinyGguf) -> None:
