@@ -138,6 +138,22 @@ def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
             ["{}", '{"a": true}', '{"\\n ": 1}'],
             ['{"": true}', '{"abc": true}'],
         ),
+        (  # JSON's names are all texts
+            {"propertyNames": {"enum": [1, "a"]}, "type": "object"},
+            ['{"a": 1}'],
+            ['{"1": 1}'],
+        ),
+        (
+            {"propertyNames": {"maxLength": 2.0}, "type": "object"},
+            ['{"ab": 1}'],
+            ['{"abc": 1}'],
+        ),
+        (  # of every record of zod's
+            {"propertyNames": {"type": "string"}, "additionalProperties": BOOLEAN,
+             "type": "object"},
+            ["{}", '{"abc": true}'],
+            ['{"abc": 1}'],
+        ),
         (
             {
                 "$defs": {"k": {"pattern": "^x", "type": "string"}},
