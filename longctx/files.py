@@ -226,6 +226,12 @@ def touch(path: Path) -> None:
         os.utime(path)
 
 
+def discard(path: Path) -> None:
+    """Drop a file that is of no use, where that can be done."""
+    with suppress(OSError):  # the folder may be read-only, or, on Windows, somebody reads the file
+        path.unlink()
+
+
 def trim_folder(folder: Path, suffix: str, max_bytes: int, *, keep: Path | None = None) -> None:
     """Drop the files that were not of use for longest, until the others fit.
 
@@ -244,7 +250,7 @@ def trim_folder(folder: Path, suffix: str, max_bytes: int, *, keep: Path | None 
     for _, size, path in sorted(found, reverse=True):
         total += size
         if total > max_bytes and path != keep:
-            path.unlink(missing_ok=True)
+            discard(path)
     for inside in {folder, *(path.parent for _, _, path in found)}:
         for part in _parts(inside):
             _remove_abandoned(part)

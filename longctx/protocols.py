@@ -89,6 +89,7 @@ class ComposingModel(Protocol):
         messages: Messages,
         tools: Sequence[ToolSchema] | None = None,
         *,
+        thinking: bool | str | None = None,
         compress: Sequence[tuple[str, float]] = (),
     ) -> Prompt:
         """Count a conversation, of which passages may stand compressed, each to its share."""

@@ -264,9 +264,9 @@ class Cells:
 
     @property
     def can_append(self) -> bool:
-        """Whether :meth:`append` has a way: cells that two sequences share, and a free one."""
-        shared = self._lease.shared
-        return shared.context.is_unified and bool(shared.n_free_sequences)
+        """Whether :meth:`append` has a way: cells that two sequences share."""
+        context = self._lease.context
+        return context.is_unified and context.n_sequences > 1
 
     def append(
         self, state: NDArray[np.uint8], tokens: list[int], positions: NDArray[np.int32]
@@ -277,12 +277,21 @@ class Cells:
         sequence beside, whose cells this one then takes as well; none is copied.
 
         Raises:
-            CacheFullError: others have filled the cells; nothing was appended.
+            CacheFullError: others have filled the cells, or have all sequences; nothing was
+                appended.
             BackendError: llama.cpp refuses it; nothing was appended.
         """
         full, n = self._lease.shared, len(tokens)
-        self._find_cells(len(self.tokens) + n, lambda: full.has_free_cells(n))
+        self._find_cells(
+            len(self.tokens) + n,
+            lambda: full.n_free_sequences > 0 and full.has_free_cells(n),
+        )
         lease = self._lease
+        if not lease.shared.n_free_sequences:  # it moved to where it took the last one
+            raise CacheFullError(
+                f"{lease.shared.context.n_sequences} texts stand in this cache, and one more must "
+                "for a moment; try again when one has ended"
+            )
         beside = lease.shared.lease()
         try:
             lease.context.set_state(state, beside.sequence)

@@ -63,11 +63,11 @@ class Checkpoints:
         That is where text that is read begins, behind an answer; where it ends, and an answer
         begins that may be asked for again; and now and then in a long one.
         """
-        if not n_tokens or not self._info.forgets:
+        if not self._info.forgets:
             return
         begins_or_ends = (n_batch > 1) != (self._n_last_batch > 1)
         self._n_last_batch = n_batch
-        since = n_tokens - self.last
+        since = n_tokens - self.last  # 0 where nothing stands yet
         if since and (begins_or_ends or since >= EVERY):
             self.add(n_tokens, context.get_state(sequence, partial=True))
 

@@ -21,22 +21,22 @@ class Passage:
     """Token ids, the exported state of their keys and values, and under what those were made.
 
     ``positions`` is int32[n_cells]; ``state`` is uint8, in llama.cpp's format of one sequence.
-    Where the text was compressed, to ``share`` of its cells, ``composite`` stands behind its first
-    ``n_keep`` tokens.
+    Where the text was compressed, or shall count as if it was, to ``share`` of its cells,
+    ``composite`` stands behind its first ``n_keep`` tokens: all of them, where none had to go.
     """
 
     ids: tuple[int, ...]
     rope: RopeConfig
     positions: NDArray[np.int32]
     state: NDArray[np.uint8]
+    n_keep: int
     composite: Composite = field(default_factory=Composite)
-    n_keep: int = 0
     share: float = 1.0
 
     @property
     def is_whole(self) -> bool:
-        """Whether each token has a cell of its own."""
-        return not self.composite.n_cells
+        """Whether each token has a cell of its own, and nobody asked for fewer."""
+        return self.share == 1
 
     @property
     def n_cells(self) -> int:
@@ -62,9 +62,9 @@ def passage_of(window: Window) -> Passage:
         rope=cells.rope,
         positions=cells.positions.copy(),
         state=cells.export(),
+        n_keep=middle.n_keep if middle else len(ids),
         composite=middle.composite,
-        n_keep=middle.n_keep if middle else 0,
-        share=window.n_tokens / max(1, len(ids)),
+        share=window.n_tokens / len(ids) if ids else 1.0,
     )
 
 
@@ -87,7 +87,7 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
     window.check_fits(window.n_tokens + passage.n_cells)
     if not passage.is_whole:
         _must_attach(rearranger.attaching_obstacle(passage.rope))
-    skip = min(n_recomputed, len(ids) if passage.is_whole else passage.n_keep)
+    skip = min(n_recomputed, passage.n_keep)
     begin = window.n_tokens + window.middle.n_missing
     window.feed(ids[:skip])
     if skip == len(ids):

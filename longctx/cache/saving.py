@@ -30,7 +30,7 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
     """
     cells = window.cells
     composite, compression = window.middle.composite, None
-    if composite.n_cells:
+    if composite.n_text:
         share = composite.n_cells / composite.n_text
         compression = Compression(method=METHOD, version=VERSION, share=share)
     snapshot = Snapshot(
@@ -46,6 +46,8 @@ def save_text(path: Path, backend: Backend, window: Window) -> Path:
         n_composite=composite.n_cells,
         n_compressed=composite.n_text,
         shields=composite.pack(),
+        spans=composite.spans,
+        n_exact=window.n_exact,
         checkpoints=cells.checkpoints.kept,
         shift=cells.cell_positions.shift,
     )
@@ -96,6 +98,7 @@ def load_text(
     window.groups, window.middle.n_keep = groups, snapshot.n_keep
     heads = [layer.n_head_kv for layer in backend.info.layers if layer.key_elements]
     composite = Composite.unpack(
-        snapshot.n_composite, snapshot.n_compressed, snapshot.shields, heads
+        snapshot.n_composite, snapshot.n_compressed, snapshot.shields, heads, snapshot.spans
     )
+    window.n_exact = snapshot.n_exact
     window.middle.put(snapshot.dropped.tolist(), composite)

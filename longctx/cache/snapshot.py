@@ -13,16 +13,17 @@ Little endian::
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Annotated, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from longctx._native import build_id
 from longctx.backends import Backend
@@ -31,11 +32,13 @@ from longctx.cache.compress import METHOD, VERSION
 from longctx.errors import BackendError, SnapshotMismatchError
 from longctx.files import must_be_file, write_whole
 from longctx.planner import CHECKPOINTS
+from longctx.prompt import CompressedSpan
 from longctx.rope import Groups, RopeConfig
 from longctx.types import Frozen
 
 MAGIC = b"longctx1"
 _CRC_CHUNK = 1 << 22
+Count = Annotated[int, Field(ge=0)]
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -73,30 +76,49 @@ class CheckpointSize(Frozen):
     """How many tokens a checkpoint is of, and how many bytes its state has."""
 
     n_tokens: int = Field(gt=0)
-    n_bytes: int = Field(ge=0)
+    n_bytes: Count
 
 
 class SnapshotHeader(Frozen):
     """What is known of a snapshot without reading its keys. Lengths in tokens and bytes.
 
     Where ``n_compressed`` is None, composite cells were chosen from all tokens that do not stand
-    whole. Files of before there were ``checkpoints`` in them have none.
+    whole. Files of before there were ``checkpoints``, ``spans`` or ``n_exact`` in them have none.
     """
 
     key: SnapshotKey
     rope: RopeConfig
-    n_ctx: int
-    n_keep: int
+    n_ctx: Count
+    n_keep: Count
     groups: Groups
-    shift: int = Field(default=0, ge=0)
-    n_tokens: int
-    n_dropped: int
-    n_state: int
-    n_composite: int = 0
-    n_compressed: int | None = None
-    n_shields: int = 0
+    shift: int = Field(default=0, ge=0, lt=2**30)  # positions are int32
+    n_tokens: Count
+    n_dropped: Count
+    n_state: Count
+    n_composite: Count = 0
+    n_compressed: Count | None = None
+    n_shields: Count = 0
+    spans: tuple[CompressedSpan, ...] = ()
+    n_exact: Count | None = None
     checkpoints: tuple[CheckpointSize, ...] = Field(default=(), max_length=CHECKPOINTS)
     crc32: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of what follows the header."""
+        numbers = 4 * (2 * self.n_tokens + self.n_dropped)
+        return numbers + self.n_state + self.n_shields + sum(c.n_bytes for c in self.checkpoints)
+
+    @model_validator(mode="after")
+    def _counts_the_same_text(self) -> SnapshotHeader:
+        if self.n_dropped and self.n_keep + self.n_composite > self.n_tokens:
+            raise ValueError("it has fewer cells than it says what stands in")
+        if max(self.n_composite, self.n_compressed or 0) > self.n_dropped:
+            raise ValueError("more is compressed than does not stand whole")
+        ends = [each.n_tokens for each in self.checkpoints]
+        if ends != sorted(ends) or (ends and ends[-1] > self.n_tokens):
+            raise ValueError("its checkpoints are not of its text")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +139,8 @@ class Snapshot:
         n_composite: cells behind the sinks in which each head has tokens of its own.
         n_compressed: tokens that those were chosen from, the last of ``dropped``.
         shields: uint8[j], which of those are kept for ever (:meth:`Composite.pack`).
+        spans: passages that were compressed alone and attached.
+        n_exact: tokens at the front that are as a prefill makes them; None is all.
         checkpoints: states on the way, of layers that cannot go back to one by themselves.
     """
 
@@ -132,6 +156,8 @@ class Snapshot:
     n_composite: int = 0
     n_compressed: int = 0
     shields: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    spans: tuple[CompressedSpan, ...] = ()
+    n_exact: int | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
     shift: int = 0
 
@@ -174,6 +200,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> Path:
         n_composite=snapshot.n_composite,
         n_compressed=snapshot.n_compressed,
         n_shields=len(snapshot.shields),
+        spans=snapshot.spans,
+        n_exact=snapshot.n_exact,
         checkpoints=tuple(
             CheckpointSize(n_tokens=each.n_tokens, n_bytes=len(each.state))
             for each in snapshot.checkpoints
@@ -240,8 +268,6 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
                 Checkpoint(each.n_tokens, _read_array(file, path, np.uint8, each.n_bytes))
                 for each in header.checkpoints
             )
-            if file.read(1):
-                raise _damaged(path, "it is longer than its header says")
     except OSError as error:
         raise _unreadable(path, str(error)) from error
     payload = [part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]
@@ -254,7 +280,7 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
         n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
-        checkpoints=checkpoints, shift=header.shift,
+        spans=header.spans, n_exact=header.n_exact, checkpoints=checkpoints, shift=header.shift,
     )  # fmt: skip
 
 
@@ -267,9 +293,16 @@ def _read_header(file: BinaryIO, path: Path) -> SnapshotHeader:
     if file.read(4) != struct.pack("<I", zlib.crc32(text)):
         raise _damaged(path, "its header is damaged")
     try:
-        return SnapshotHeader.model_validate_json(text)
+        header = SnapshotHeader.model_validate_json(text)
     except ValidationError as error:
         raise _unreadable(path, f"its header has other fields: {error.errors()[0]}") from error
+    # Before memory is taken for what it says.
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if left < header.n_bytes:
+        raise _damaged(path, "it ends too early")
+    if left > header.n_bytes:
+        raise _damaged(path, "it is longer than its header says")
+    return header
 
 
 def _read_array(file: BinaryIO, path: Path, dtype: type[Number], n: int) -> NDArray[Number]:

@@ -82,7 +82,8 @@ class Asking:
     def frame(self, instruction: str = "") -> int:
         """Tokens of a window that holds the question alone."""
         if instruction not in self._frames:
-            self._frames[instruction] = self.llm.count(window([], self.question, instruction))
+            alone = self.prompt(window([], self.question, instruction))
+            self._frames[instruction] = alone.n_tokens
         return self._frames[instruction]
 
     def prompt(self, messages: Messages, blocks: Sequence[Block] = ()) -> Prompt:
@@ -90,11 +91,15 @@ class Asking:
 
         Those of the ``blocks`` that are compiled documents may stand compressed.
         """
+        if not isinstance(self.llm, ComposingModel):
+            return prompt_of(self.llm, messages)
         compress = [(b.text, b.document.compile) for b in blocks if b.document.compile is not None]
-        if compress and isinstance(self.llm, ComposingModel):
+        # A template may say at its front how much to think: what is placed stands behind that.
+        switches: dict[str, Any] = {} if self.thinking is None else {"thinking": self.thinking}
+        if compress:
             with suppress(UnsupportedModelError):  # a library is asked by other models, too
-                return self.llm.prompt(messages, compress=compress)
-        return prompt_of(self.llm, messages)
+                return self.llm.prompt(messages, compress=compress, **switches)
+        return self.llm.prompt(messages, **switches)
 
     def chat(
         self,
@@ -237,14 +242,18 @@ class Asking:
         if tokens > self.largest_prompt:
             self.largest_prompt, self.largest_blocks = tokens, blocks
 
-    def compose(self, messages: Messages, blocks: Sequence[Block], *, recompute: int) -> None:
-        """Let the model place the blocks from its cache; what it had to prefill counts."""
+    def compose(
+        self, messages: Messages, blocks: Sequence[Block], *, recompute: int | None = None
+    ) -> None:
+        """Let the model place the blocks from its cache, and what of the prompt may be compressed;
+        what it had to prefill counts. ``recompute`` is None where the model knows best."""
         assert isinstance(self.llm, ComposingModel)
+        in_place = {} if recompute is None else {"recompute": recompute}
         done = self.llm.compose(
             messages,
             [block.text for block in blocks],
-            recompute=recompute,
             on_progress=self.on_progress,
+            **in_place,
         )
         self._composed_tokens += done.prefilled_tokens
 

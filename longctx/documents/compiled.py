@@ -10,9 +10,6 @@ from longctx.documents.layout import Block
 from longctx.prompt import Prompt
 from longctx.protocols import ComposingModel
 
-COMPILED_FRONT = 16
-"""Tokens at the front of each that are prefilled in place (docs/rag.md has why)."""
-
 
 def compiled_documents(
     asking: Asking, prompt: Prompt | None, blocks: Sequence[Block]

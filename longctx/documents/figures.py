@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from unicodedata import decimal
 
 _SCALES: dict[int, str] = {
-    3: "thousand tausend tsd mille mila mil tusen tuhat tuhatta tys tysiące tysięcy duizend"
-    " тыс тысяча тысячи тысяч 千 천",
+    3: "thousand thousands tausend tsd mille milliers mila migliaia mil milhares tusen tuhat"
+    " tuhatta tys tysiące tysięcy duizend тыс тысяча тысячи тысяч 千 천",
     4: "万 萬 만",
     6: "million millions millionen mio mln millón millones milhão milhões milione milioni miljoen"
     " miljoner miljon miljoonaa milion miliony milionów млн миллион миллиона миллионов 百万 百萬"
@@ -32,7 +33,8 @@ _UNSPACED = "|".join(name for name in _longest_first if name >= "\u3000")
 _NAMED = re.compile(rf"(?<!\w)(?:{_SPACED})(?!\w)|{_UNSPACED}", re.IGNORECASE)
 _FIGURE = re.compile(
     r"(?P<digits>\d+(?:[.,'\u2019\u00a0\u202f]\d+| \d{3}(?!\d))*)"
-    rf"(?:[ \u00a0\u202f-]?(?P<name>(?:{_SPACED})(?!\w)|{_UNSPACED})|(?P<letter>[kmb])(?!\w))?",
+    rf"(?:[ \u00a0\u202f-]?(?P<name>(?:{_SPACED})(?!\w)(?:[ \u00a0](?:{_SPACED})(?!\w))?"
+    rf"|{_UNSPACED})|(?P<letter>[kmb])(?!\w))?",
     re.IGNORECASE,
 )
 _NOT_DIGITS = re.compile(r"\D")
@@ -70,12 +72,12 @@ class Figure:
         """The values that it may have, its word counted."""
         if not self.powers:
             return self.bare
-        scaled = {
-            format((Decimal(value) * 10**power).normalize(), "f")
-            for value in self.bare
-            for power in self.powers
-        }
+        scaled = {_scaled(value, power) for value in self.bare for power in self.powers}
         return scaled if self.is_sure else scaled | self.bare
+
+    def in_units_of(self, power: int) -> set[str]:
+        """Its values as a table in thousands, or millions, has them: of a power of ten."""
+        return {_scaled(value, -power) for value in self.values}
 
 
 def figures_of(text: str) -> Iterator[Figure]:
@@ -88,8 +90,7 @@ def figures_of(text: str) -> Iterator[Figure]:
     for match in _FIGURE.finditer(text):
         name, letter = match["name"], match["letter"]
         if name is not None:
-            powers = frozenset(_POWERS[name.lower()])
-            yield Figure(match[0], match["digits"], powers)
+            yield Figure(match[0], match["digits"], _powers(name))
         elif letter is not None:
             powers = frozenset([_LETTERS[letter.lower()]])
             yield Figure(match[0], match["digits"], powers, is_sure=False)
@@ -97,14 +98,27 @@ def figures_of(text: str) -> Iterator[Figure]:
             yield Figure(match[0], match["digits"])
 
 
+def _powers(name: str) -> frozenset[int]:
+    """Of a word, or of two: *mil millones* is a thousand millions."""
+    first, *others = (_POWERS[word] for word in name.lower().split())
+    for second in others:
+        first = {one + other for one in first for other in second}
+    return frozenset(first)
+
+
 def scales_of(text: str) -> set[int]:
     """The powers of ten that a text names, such as "in millions" above a table."""
     return {power for name in _NAMED.findall(text) for power in _POWERS[name.lower()]}
 
 
+def _scaled(value: str, power: int) -> str:
+    return format(Decimal(value).scaleb(power).normalize(), "f")
+
+
 def _readings(figure: str) -> set[str]:
     """The values that a figure may have, each written in one way: ``1,250`` is a thousand or one
     and a quarter."""
+    figure = "".join(str(decimal(c, c)) for c in figure)  # of any alphabet
     groups, marks = _NOT_DIGITS.split(figure), _NOT_DIGITS.findall(figure)
     readings = set()
     if _is_grouped(groups, marks):

@@ -76,12 +76,13 @@ class _Known:
                 self._values |= parts[-1].bare
 
     def has(self, figure: Figure) -> bool:
-        """Whether one of its values stands there, or what its parts come to, or, in a table "in
-        millions", its digits."""
+        """Whether one of its values stands there, or what its parts come to, or, as in a table "in
+        millions", what a word that is there makes one."""
         if not self._values.isdisjoint(figure.values):
             return True
+        if any(not self._bare.isdisjoint(figure.in_units_of(power)) for power in self._scales):
+            return True
         if figure.powers and figure.is_sure:
-            is_scaled_there = not self._scales.isdisjoint(figure.powers)
-            return is_scaled_there and not self._bare.isdisjoint(figure.bare)
+            return False
         parts = [Figure(part, part) for part in figure.digits.split(" ")]
         return all(not self._bare.isdisjoint(part.bare) for part in parts)

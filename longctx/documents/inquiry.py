@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from longctx.documents.answer import Answer, AnswerChunk, Passage, Repeat
 from longctx.documents.asking import AnswerPutOffError, Asking
 from longctx.documents.citations import find_citations
-from longctx.documents.compiled import COMPILED_FRONT, compiled_documents
+from longctx.documents.compiled import compiled_documents
 from longctx.documents.founded import unfounded
 from longctx.documents.holdings import Holdings
 from longctx.documents.layout import Block
@@ -94,7 +94,7 @@ class Inquiry:
         if self.compose is not None:
             self.asking.compose(prompt, self.blocks, recompute=self.compose)
         elif prompt.compressed:
-            self.asking.compose(prompt, (), recompute=COMPILED_FRONT)
+            self.asking.compose(prompt, ())
 
     def _answer(self, text: str, blocks: Sequence[Block]) -> Answer:
         citations = find_citations(text, blocks)

@@ -237,10 +237,9 @@ class DocumentQA:
         self, source: str | Path | Document, options: SourceOptions, *, replace: bool
     ) -> Document:
         check_names(options, SOURCE_OPTIONS, "of a document")
-        self._check_compile(
-            source.compile if isinstance(source, Document) else options.get("compile")
-        )
-        (document,) = self._library.put([incoming(source, **options)], replace=replace).documents
+        one = incoming(source, **options)
+        self._check_compile(one.document.compile)
+        (document,) = self._library.put([one], replace=replace).documents
         return document
 
     def _check_compile(self, share: float | None) -> None:

@@ -14,7 +14,7 @@ from longctx.cache.session import Session
 from longctx.cache.snapshot import DamagedSnapshotError
 from longctx.engine.store import SnapshotStore
 from longctx.errors import LongCtxError
-from longctx.files import hash_parts, touch, trim_folder
+from longctx.files import discard, hash_parts, touch, trim_folder
 
 logger = logging.getLogger("longctx")
 
@@ -75,7 +75,7 @@ class Passages:
         except LongCtxError as error:
             logger.warning("a saved passage is not used: %s", error)
             if isinstance(error, DamagedSnapshotError):
-                path.unlink(missing_ok=True)
+                discard(path)
             return None
         touch(path)
         return passage if passage.ids == wanted.ids else None

@@ -9,7 +9,7 @@ import numpy as np
 from longctx.cache.cells import Ids
 from longctx.cache.snapshot import DamagedSnapshotError, SnapshotKey, read_header
 from longctx.errors import LongCtxError, SnapshotMismatchError
-from longctx.files import hash_parts, trim_folder
+from longctx.files import discard, hash_parts, trim_folder
 
 MIN_TOKENS = 1024
 """Shorter texts prefill faster than anybody would notice."""
@@ -84,7 +84,7 @@ class SnapshotStore:
         """Note that a snapshot could not be loaded; only a broken one is dropped."""
         self._unusable.add(path)
         if isinstance(error, DamagedSnapshotError):
-            path.unlink(missing_ok=True)
+            discard(path)
 
     def trim(self, ids: Ids, saved: Path) -> None:
         """After saving ``ids``: drop what they continue, and the least recently used beyond size.
@@ -101,7 +101,7 @@ class SnapshotStore:
                     self.refuse(path, error)
                     continue
                 if len(held) <= len(whole) and np.array_equal(held, whole[: len(held)]):
-                    path.unlink(missing_ok=True)
+                    discard(path)
         trim_folder(self.folder, _SUFFIX, self._max_bytes or MAX_BYTES, keep=saved)
 
     def _files(self) -> list[Path]:

@@ -229,6 +229,29 @@ def test_a_chat_whose_last_turn_changes(tiny_gguf: TinyGguf, architecture: str) 
         assert llm.engine.sessions[-1].tokens[: alone.n_tokens] == alone.tokens
 
 
+@pytest.mark.parametrize("architecture", ["gemma3", "lfm2", "mamba"])
+def test_a_short_prompt_is_asked_again(tiny_gguf: TinyGguf, architecture: str) -> None:
+    """Also one that came in a single batch, to an empty cache or a fork's; the window may grow
+    between the prompt and its answer."""
+    path = tiny_gguf(architecture, n_ctx_train=256)
+    method = {"method": "none"} if architecture == "mamba" else {}
+    with opened(path, 1024, **method) as llm:
+        for n in (100, 256, 257):
+            session = llm.session()
+            session.feed(IDS[:n])
+            twin = session.fork()
+            for each in (session, twin):
+                assert each.window.cells.checkpoints.last == n - 1
+                for token in IDS[n : n + 5]:
+                    each.advance(token)
+                before = each.prefilled_again
+                each.truncate(n - 1)
+                assert each.prefilled_again == before
+                each.close()
+        assert llm.generate(IDS[:100], max_tokens=4).usage.cached_tokens == 0
+        assert llm.generate(IDS[:100], max_tokens=4).usage.cached_tokens == 99
+
+
 def test_checkpoints_are_dense_at_the_end_and_bounded(tiny_gguf: TinyGguf) -> None:
     """However long the text, a cut near its end reads little again, and one far back not all."""
     with opened(tiny_gguf("lfm2", n_ctx_train=8192), 8192) as llm:

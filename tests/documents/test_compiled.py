@@ -13,6 +13,7 @@ from longctx.documents import Document, DocumentQA
 from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.support.read_only import refused
 
 TREES = {
     name: f"The {name} has {n} thousand leaves and a brown bark. " * 10
@@ -79,7 +80,9 @@ def test_who_did_not_ask_for_it_gets_the_whole(tiny_gguf: TinyGguf) -> None:
         assert report.notes == ()
 
 
-def test_the_disk_has_less_of_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+def test_the_disk_has_less_of_it(
+    tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next process reads the files; the smaller the share, the smaller they are."""
     sizes, texts = {}, []
     for share in (0.75, 0.5):
@@ -98,8 +101,44 @@ def test_the_disk_has_less_of_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     assert sizes[0.5] < 0.75 * sizes[0.75]
     for file in (tmp_path / "0.5").rglob("*.passage"):  # damaged: it is read again
         file.write_bytes(file.read_bytes()[:-9])
+    monkeypatch.setattr(Path, "unlink", refused)  # though it cannot be removed
     with opened(tiny_gguf, cache_dir=tmp_path / "0.5") as llm:
         assert library(llm, 0.5).ask("How many?", max_tokens=4).text == texts[-1]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.99])
+@pytest.mark.parametrize("options", [{}, {"overflow": "slide", "n_keep": 100}])
+def test_whatever_is_left_of_a_short_one(tiny_gguf: TinyGguf, share: float, options: Any) -> None:
+    """Its first and last tokens alone, or all of it: it is read once, and so are the others."""
+    with opened(tiny_gguf, **options) as llm:
+        qa = DocumentQA(llm)
+        for name, text in TREES.items():
+            qa.add(text[:60], doc_id=name, compile=share)
+        assert len(qa.ask("Which?", max_tokens=2).report.compiled) == 3
+        again = qa.ask("Why?", max_tokens=2)
+        assert (len(again.report.compiled), again.report.notes) == (3, ())
+        assert again.usage.prefilled_tokens < 40
+
+
+THINKS_AT_ITS_FRONT = (
+    "{% if enable_thinking %}Think, step by step, and answer in a few words.\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("compose", [None, 16])
+def test_a_template_that_switches_thinking_at_its_front(
+    tiny_gguf: TinyGguf, compose: int | None
+) -> None:
+    """What is placed stands behind that."""
+    with opened(tiny_gguf, chat_template=THINKS_AT_ITS_FRONT) as llm:
+        qa = library(llm, 0.75 if compose is None else None, compose=compose)
+        for thinking in (None, True):
+            answer = qa.ask("Which?", max_tokens=2, thinking=thinking)
+            assert len(answer.report.compiled) == (3 if compose is None else 0)
+        assert answer.usage.prefilled_tokens < 0.5 * answer.usage.prompt_tokens
+        assert answer.usage.prompt_tokens == answer.report.prompt_tokens
 
 
 def test_a_library_remembers_it(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
@@ -169,6 +208,7 @@ def test_models_that_cannot(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
         for add in (
             lambda: qa.add("Text.", doc_id="a", compile=0.5),
             lambda: qa.add(Document(doc_id="a", text="Text.", compile=0.5)),
+            lambda: qa.add(Document(doc_id="a", text="Text."), compile=0.5),
             lambda: qa.add_folder(tmp_path, compile=0.5),
         ):
             with pytest.raises(UnsupportedModelError, match="sliding-window"):

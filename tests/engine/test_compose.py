@@ -112,6 +112,26 @@ def test_while_answers_have_the_cells_nothing_is_composed(
         assert llm.chat(asking(*TEXTS), max_tokens=4).text == alone
 
 
+@pytest.mark.parametrize("n_contexts", [1, 2])
+@pytest.mark.parametrize("n_others", [2, 3, 4, 6, 7, 8])
+def test_while_others_have_the_sequences(
+    tiny_gguf: TinyGguf, monkeypatch: Any, n_others: int, n_contexts: int
+) -> None:
+    """Attaching takes one more for a moment: another text makes way for it, or this one moves."""
+    monkeypatch.setattr("longctx.engine.common.N_SEQUENCES", 4)
+    monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", n_contexts)
+    with opened(tiny_gguf("llama", n_ctx_train=4096), 4096) as llm:
+        for i in range(n_others):
+            llm.generate([20 + i + 7 * j % 150 for j in range(100)], max_tokens=1)
+        prompt = llm.prompt(asking(*TEXTS), compress=[(text, 0.5) for text in TEXTS[:2]])
+        done = llm.compose(prompt, TEXTS[2:])
+        assert done.attached_tokens > 0.5 * prompt.n_tokens
+        answer = llm.chat(prompt, max_tokens=2)
+        assert answer.usage.prefilled_tokens < 0.5 * prompt.n_tokens
+        assert answer.window is not None
+        assert answer.window.compressed_tokens > 0
+
+
 def test_a_passage_longer_than_the_trained_window_is_left(tiny_gguf: TinyGguf) -> None:
     """Alone it would be scaled, and its keys no longer its own."""
     with opened(tiny_gguf("llama", n_ctx_train=512), 2048, method="self-extend") as llm:

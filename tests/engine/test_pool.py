@@ -16,6 +16,7 @@ from longctx.engine.common import CommonContexts
 from longctx.engine.pool import SessionPool
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
+from tests.support.read_only import refused
 
 CAT = "the cat sat on the mat and the dog saw it. "
 N = 22
@@ -106,15 +107,19 @@ def test_a_snapshot_that_cannot_be_used_is_asked_for_once(
 
 @pytest.mark.usefixtures("short_is_worth_keeping")
 def test_a_damaged_snapshot_is_prefilled_again(
-    tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any
+    tiny_gguf: TinyGguf, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same answer, a warning, and the damaged file gone."""
+    """The same answer, a warning, and the damaged file gone, where it can be removed."""
     path = tiny_gguf("llama", n_ctx_train=1024)
     with opened(path, cache_dir=tmp_path) as llm:
         expected = llm.generate(CAT * 10, max_tokens=8).text
     (file,) = tmp_path.rglob("*.session")
     damaged = bytearray(file.read_bytes())
     damaged[-5] ^= 4
+    file.write_bytes(damaged)
+    with opened(path, cache_dir=tmp_path) as llm, monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", refused)
+        assert llm.generate(CAT * 10, max_tokens=8).text == expected
     file.write_bytes(damaged)
     with opened(path, cache_dir=tmp_path) as llm:
         result = llm.generate(CAT * 10, max_tokens=8)

@@ -56,7 +56,7 @@ def thin_state(
         rope: what the keys were rotated under.
         positions: int32[n], where the tokens stand, in their order.
         new_positions: int32[n_kept], where those that are kept shall stand.
-        choose: called once for each head of each layer, from several threads.
+        choose: called for some heads of a layer at a time, each once, from several threads.
         n_threads: how many, at most: fewer where the heads are so large that together they took
             more than :data:`WORKING_BYTES`.
 

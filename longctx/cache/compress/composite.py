@@ -62,15 +62,20 @@ class Composite:
 
     @classmethod
     def unpack(
-        cls, n_cells: int, n_text: int, packed: NDArray[np.uint8], heads: Sequence[int]
+        cls,
+        n_cells: int,
+        n_text: int,
+        packed: NDArray[np.uint8],
+        heads: Sequence[int],
+        spans: tuple[CompressedSpan, ...] = (),
     ) -> Composite:
         """Read what :meth:`pack` wrote, of layers with so many heads."""
         if not packed.size:
-            return cls(n_cells, n_text)
+            return cls(n_cells, n_text, spans=spans)
         bits = np.unpackbits(packed, count=n_cells * sum(heads)).astype(np.bool_)
         ends = np.cumsum([n_cells * n for n in heads])[:-1]
         parts = zip(np.split(bits, ends), heads, strict=True)
-        return cls(n_cells, n_text, tuple(part.reshape(n_cells, n) for part, n in parts))
+        return cls(n_cells, n_text, tuple(part.reshape(n_cells, n) for part, n in parts), spans)
 
 
 class Choice:

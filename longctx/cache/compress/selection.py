@@ -12,7 +12,7 @@ def select(
     """Choose tokens for each head.
 
     Args:
-        scores: float32[n, n_heads].
+        scores: float32[n, n_heads]; what has none (NaN: a key ran over) matters least.
         protected: bool[n], or bool[n, n_heads]: kept whatever they score.
         n_kept: how many, at least as many as are protected.
 
@@ -24,6 +24,7 @@ def select(
         raise ValueError(f"{n_kept} of {n} tokens cannot be kept")
     if not n_kept:
         return np.empty((0, scores.shape[1]), np.intp)
+    scores = np.fmax(scores, np.float32(-np.inf))
     ranked = np.where(protected.reshape(n, -1), np.float32(np.inf), scores).T.copy()
     least = np.partition(ranked, n - n_kept, axis=1)[:, n - n_kept, None]
     is_kept, is_least = ranked > least, ranked == least

@@ -27,9 +27,12 @@ _BY_BEGINNING = {
     b"-----BEGIN PGP MESSAGE-----": _ENCRYPTED,
     b"-----BEGIN PGP PUBLIC KEY BLOCK-----": _KEY,
 }
+# What is signed has no line that begins with a dash: it was escaped. So the first that does is the
+# end, and a mail of nothing but beginnings is read through once.
 _CLEAR_SIGNED = re.compile(
-    r"^-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:\w[\w-]*: .*\r?\n)*\r?\n(?P<text>(?:.*\n)*?)"
-    r"-----BEGIN PGP SIGNATURE-----\r?\n(?:.*\n)*?-----END PGP SIGNATURE-----[ \t]*$",
+    r"^-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:\w[\w-]*: .*\r?\n)*\r?\n"
+    r"(?P<text>(?:(?!-----).*\n)*)"
+    r"-----BEGIN PGP SIGNATURE-----\r?\n(?:(?!-----).*\n)*-----END PGP SIGNATURE-----[ \t]*$",
     re.MULTILINE,
 )
 _ESCAPED = re.compile(r"^- ", re.MULTILINE)

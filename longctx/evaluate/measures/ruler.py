@@ -113,7 +113,9 @@ class RulerResult(EvaluationResult):
                 rows.append(
                     (*where, "mean", *_percent(result.mean(length), *result.interval(length)))
                 )
-        n_samples = len(first.scores[0].samples)
+        # Where time was up, some lengths have fewer than others.
+        counts = sorted({len(score.samples) for result in results for score in result.scores})
+        n_samples = " to ".join(f"{n}" for n in dict.fromkeys((counts[0], counts[-1])))
         return Table(
             f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
             ("window", "tokens", "task", "score", "95 % sure"),

@@ -67,6 +67,29 @@ def test_it_is_what_it_was_alone(tiny_gguf: TinyGguf, kv_type: str, method: str)
         assert np.abs(turned - first).max() > 0.1
 
 
+@pytest.mark.parametrize(("share", "n_cells"), [(0.01, 5), (0.04, 7), (0.999, 160)])
+def test_as_few_cells_as_are_left_and_as_many(
+    tiny_gguf: TinyGguf, tmp_path: Path, share: float, n_cells: int
+) -> None:
+    """Sinks and the latest tokens alone, or all of them; copied as they are, or from a file."""
+    with opened(tiny_gguf(**SHAPE, n_ctx_train=1024)) as llm:
+        alone = compressed(llm, SECOND, share)
+        saved = llm.session()
+        saved.load(alone.save(tmp_path / "alone"))
+        for each in (alone, saved):
+            assert each.n_tokens == n_cells
+            assert each.dropped_tokens == 0
+            behind = llm.session()
+            behind.feed(FIRST)
+            behind.attach(each, recompute=10)
+            assert behind.n_tokens == 100 + n_cells
+            assert behind.text_ids == [*FIRST, *SECOND]
+            behind.feed(REST)
+            assert np.isfinite(behind.next_nll(REST)).all()
+            behind.truncate(100 + n_cells // 2)
+            assert behind.text_ids == [*FIRST, *SECOND][: 100 + n_cells // 2]
+
+
 def test_what_is_said_of_it(tiny_gguf: TinyGguf) -> None:
     """One stretch of composite cells, from the first passage to the last; text whole."""
     with opened(tiny_gguf(**SHAPE, n_ctx_train=1024)) as llm:
@@ -135,7 +158,8 @@ def test_it_goes_on_as_any_compressed_text(tiny_gguf: TinyGguf, tmp_path: Path) 
         for each in (fork, loaded):
             assert each.text_ids == TEXT
             np.testing.assert_allclose(each.next_nll(REST), want, atol=0.05)
-        assert fork.shared(TEXT, AT_REST) == len(TEXT)
+            assert each.is_stitched
+            assert (each.shared(TEXT, AT_REST), each.shared(TEXT, ())) == (len(TEXT), 100)
         n = session.n_tokens
         session.compress(0.5)
         assert session.n_tokens < n
@@ -165,6 +189,18 @@ def test_what_was_protected_stays_protected(tiny_gguf: TinyGguf) -> None:
         nearest = np.abs(kept[:, None] - wanted[None, 30:40]).min(axis=0)
         assert (nearest < 1e-3 * wanted[30:40]).all()
         assert session.window.middle.composite.shields[0].sum(axis=0).tolist() == [10, 10]
+
+
+def test_forks_that_have_all_sequences_are_left(tiny_gguf: TinyGguf) -> None:
+    """Attaching takes one more for a moment; the text moves to a cache of its own."""
+    with opened(tiny_gguf(**SHAPE, n_ctx_train=1024)) as llm:
+        session = llm.session()
+        session.feed(FIRST)
+        forks = [session.fork() for _ in range(session.shared_context.n_free_sequences)]
+        session.attach(compressed(llm, SECOND))
+        assert session.text_ids == [*FIRST, *SECOND]
+        assert session.n_tokens == 180
+        assert {fork.tokens for fork in forks} == {tuple(FIRST)}
 
 
 def test_where_it_cannot_be(tiny_gguf: TinyGguf) -> None:

@@ -298,3 +298,10 @@ def test_a_mail_about_signatures_is_read(read):
     broken = CLEAR[: CLEAR.index("=abcd")].replace("\r\n", "\n")
     for body in ("It says -----BEGIN PGP SIGNATURE----- there.", broken.strip()):
         assert body in read("a.eml", bytes(mail(plain=body))).text
+
+
+def test_a_mail_of_nothing_but_beginnings_is_read_through_once(read):
+    """A search from each of them to the end would take hours."""
+    begun = CLEAR[: CLEAR.index("iQEz")].replace("\r\n", "\n").replace("- - a dash\n", "")
+    data = f"Subject: Hello\n\n{begun * 5_000}".encode()
+    assert read("a.eml", data).text.count("BEGIN PGP SIGNED") == 5_000
