@@ -98,7 +98,7 @@ class ServerAsks(Frozen):
     question: ServerQuestion
     _values: dict[str, Any] | None = PrivateAttr(default=None)
 
-    def answer(self, **values: Any) -> None:
+    def answer(self, /, **values: Any) -> None:
         """Tell it what it asks for, by the fields' names; of a ``url`` nothing, once it was opened.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from longctx.agents.archive import Passage, is_told, turns_of
-from longctx.agents.background import own_words
+from longctx.agents.background import background_of, own_words
 from longctx.agents.clipping import clip
 from longctx.agents.events import Recalled
 from longctx.agents.names import RECALL
@@ -78,7 +78,13 @@ def _asked_about(view: View, words: str) -> list[Passage]:
     asked = set(words_of(query))
     # Without the newest message, or the words that it asks with would be known ones.
     said, shown = view.transcript[: view.shown[-1].index], [m.content for m in view.messages]
-    told = [set(words_of(m.content)) for m in view.messages[:-1] if is_told(m.role, m.content)]
+    # A question is one also where something stands behind it.
+    told = [
+        set(words_of(text))
+        for m in view.messages[:-1]
+        for text in (own_words(m.content), background_of(m.content))
+        if text and is_told(m.role, text)
+    ]
     found: list[Passage] = []
     best_first = view.archive.find(said, query, LOOKED_AT, shown=shown)
     for passage in best_first:
@@ -170,7 +176,7 @@ def _lines(view: View) -> Iterator[tuple[int, str]]:
 
 def _about(gone: list[Message]) -> str:
     if gone[0].role == "user":
-        words = " ".join(gone[0].content.split())
+        words = " ".join(own_words(gone[0].content).split())
         return f": {words if len(words) <= LINE_CHARACTERS else words[: LINE_CHARACTERS - 1] + '…'}"
     names = dict.fromkeys(call.name for message in gone for call in message.tool_calls)
     return f", earlier steps: {', '.join(names)}"

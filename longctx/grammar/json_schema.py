@@ -9,8 +9,9 @@ from typing import Any
 
 from longctx.errors import RequestError
 from longctx.grammar.grammar import Grammar
+from longctx.grammar.one_of import OVERLAP
 from longctx.grammar.schema_rewrite import rewritten
-from longctx.grammar.schema_walk import check_patterns, check_size, levels
+from longctx.grammar.schema_walk import check_patterns, check_size, every, levels
 
 _OPTIONS = {
     # Blanks as json.dumps writes them: models know them well, and none can print them for ever.
@@ -45,13 +46,33 @@ def json_rule(schema: Mapping[str, Any]) -> JsonRule:
     check_size(schema)
     check_patterns(schema)
     try:
-        ready, warnings = rewritten(schema)
-        text = json.dumps({**ready, "x-guidance": _OPTIONS}, allow_nan=False)
+        rule = _rule(schema, tells_apart=True)
+        # What a oneOf is narrowed to may hold nothing; llguidance refuses references to that.
+        if any("oneOf" in each for each in every(schema)) and not _compiles(rule):
+            return _rule(schema, tells_apart=False)
     except (TypeError, ValueError) as error:
         raise RequestError(
             f"the JSON schema cannot be turned into a grammar: it is no JSON ({error})"
         ) from error
+    return rule
+
+
+def _rule(schema: Mapping[str, Any], *, tells_apart: bool) -> JsonRule:
+    ready, warnings = rewritten(schema, tells_apart=tells_apart)
+    text = json.dumps({**ready, "x-guidance": _OPTIONS}, allow_nan=False)
     return JsonRule("%json " + text, levels(ready), warnings)
+
+
+def _compiles(rule: JsonRule) -> bool:
+    try:
+        _grammar(rule).check()
+    except RequestError:
+        return False
+    return True
+
+
+def _grammar(rule: JsonRule) -> Grammar:
+    return Grammar(f"start: {rule.text}\n", levels=rule.levels)
 
 
 def json_grammar(schema: Mapping[str, Any]) -> Grammar:
@@ -71,14 +92,15 @@ def json_grammar(schema: Mapping[str, Any]) -> Grammar:
             no grammar can hold an answer to; the message names the keyword.
     """
     rule = json_rule(schema)
-    grammar = Grammar(f"start: {rule.text}\n", levels=rule.levels)
+    grammar = _grammar(rule)
     try:
         said = grammar.check()
     except RequestError as error:
         raise RequestError(
             f"the JSON schema cannot be turned into a grammar: {_in_words(str(error))}"
         ) from error
-    return Grammar(grammar.lark, rule.levels, (*rule.warnings, *map(_warning, said)))
+    warnings = dict.fromkeys([*rule.warnings, *map(_warning, said)])
+    return Grammar(grammar.lark, rule.levels, tuple(warnings))
 
 
 def _in_words(refusal: str) -> str:
@@ -94,8 +116,5 @@ def _in_words(refusal: str) -> str:
 
 def _warning(said: str) -> str:
     if said.startswith("oneOf not fully supported"):
-        return (
-            "a oneOf whose alternatives overlap is taken as anyOf: an answer may match several of "
-            "them; give each a property with a const of its own"
-        )
+        return OVERLAP
     return f"of the JSON schema, this holds no answer: {said}"

@@ -8,11 +8,27 @@ from typing import Any
 
 from longctx.errors import RequestError
 from longctx.grammar.schema_walk import Schema, rewrite
-from longctx.grammar.schema_without import MAX_PIECES, as_json, constants, target, types, without
+from longctx.grammar.schema_without import (
+    MAX_PIECES,
+    as_json,
+    constants,
+    holds_all,
+    parted,
+    reach,
+    target,
+    types,
+    without,
+)
 
 _MAX_COPIES = 1_000
-_MAX_NARROWED = 16
-"""Alternatives that are compared with each other, property by property."""
+_MAX_COMPARED = 10_000
+"""Schemas that are compared, each with one in every other alternative: seconds."""
+
+
+OVERLAP = (
+    "a oneOf whose alternatives overlap is taken as anyOf: an answer may match several of them; "
+    "give each a property with a const of its own"
+)
 
 
 def told_apart(root: Schema) -> Schema:
@@ -21,7 +37,8 @@ def told_apart(root: Schema) -> Schema:
     Where all differ in their type, or in a property that each gives other constants (pydantic's
     discriminator, which is then required), they stay as they are. Else each is narrowed until no
     other one holds a value of it: it does not have what another requires, or is below another's
-    bound. That may leave out values that are valid. Where it leaves out all, the ``oneOf`` stays.
+    bound. That may leave out values that are valid. Where it would leave out all of an alternative
+    that another is not known to hold, the ``oneOf`` stays.
 
     Alternatives that are changed stand under ``$defs``, each once: they may contain themselves.
 
@@ -80,6 +97,17 @@ def _apart(root: Schema, schema: Schema) -> list[Any] | None:
     return changed or None
 
 
+def may_overlap(root: Schema, schema: Mapping[str, Any]) -> bool:
+    """Whether objects may match several alternatives of a ``oneOf`` that stayed.
+
+    llguidance does not see it once they are closed: without other properties they differ.
+    """
+    parts = schema.get("oneOf")
+    targets = [target(root, part) for part in parts] if isinstance(parts, list) else []
+    objects = [each for each in targets if "object" in types(each)]
+    return len(objects) > 1 and _discriminator(objects) is None
+
+
 def _differ(kinds: Sequence[frozenset[str]]) -> bool:
     return sum(map(len, kinds)) == len(frozenset().union(*kinds))
 
@@ -114,14 +142,20 @@ def _requiring(part: Any, whole: Mapping[str, Any], name: str) -> Any:
 
 
 def _narrowed(root: Schema, parts: Sequence[Any]) -> list[Any]:
-    """Pieces of the alternatives, each held by one alone; none where none is known."""
-    if len(parts) > _MAX_NARROWED:
+    """Pieces of the alternatives, each held by one alone; none where one's are not known."""
+    if sum(reach(root, part) for part in parts) * len(parts) > _MAX_COMPARED:
         return []
     out: list[Any] = []
     for i, part in enumerate(parts):
-        pieces = [part]
-        for other in (*parts[:i], *parts[i + 1 :]):
-            found = [each for piece in pieces for each in without(root, piece, other)]
-            pieces = found[:MAX_PIECES]
-        out += pieces
+        others = (*parts[:i], *parts[i + 1 :])
+        kept: list[Any] = []
+        for each in (kinds := parted(root, part)):
+            pieces = [each]
+            for other in others:
+                found = [left for piece in pieces for left in without(root, piece, other)]
+                pieces = found[:MAX_PIECES]
+            if not pieces and not any(holds_all(root, other, each) for other in others):
+                return []  # an answer could never be that
+            kept += pieces
+        out += [part] if kept == kinds else kept
     return out

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from longctx.grammar.schema_walk import Schema
-from longctx.grammar.schema_without import target
+from longctx.grammar.schema_without import SAYS_NOTHING, target
 
 _KNOWN = frozenset(
     {"const", "description", "enum", "maxLength", "minLength", "pattern", "title", "type"}
 )
+
+_LONGEST = 100_000
+"""Characters; regular expressions count no further."""
 
 
 def with_named_patterns(root: Schema, schema: Schema) -> Schema:
@@ -24,12 +28,14 @@ def with_named_patterns(root: Schema, schema: Schema) -> Schema:
         schema: with its inner schemas already changed.
     """
     names = target(root, schema.get("propertyNames"))
-    if not isinstance(names, Mapping) or schema.keys() & {"properties", "patternProperties"}:
-        return schema
-    pattern = _pattern(names)
-    if pattern is None:
+    if not isinstance(names, Mapping):
         return schema
     rest = {key: value for key, value in schema.items() if key != "propertyNames"}
+    if names.keys() <= SAYS_NOTHING | {"type"} and names.get("type", "string") == "string":
+        return rest  # as zod says of every record
+    pattern = _pattern(names)
+    if pattern is None or schema.keys() & {"properties", "patternProperties"}:
+        return schema
     values = rest.get("additionalProperties", True)
     return {**rest, "patternProperties": {pattern: values}, "additionalProperties": False}
 
@@ -39,12 +45,21 @@ def _pattern(names: Mapping[str, Any]) -> str | None:
     if names.keys() - _KNOWN or names.get("type", "string") != "string":
         return None
     values = [names["const"]] if "const" in names else names.get("enum")
-    lengths = names.get("minLength", 0), names.get("maxLength", "")
-    has_lengths = lengths != (0, "")
+    has_lengths = bool(names.keys() & {"minLength", "maxLength"})
     if isinstance(values, list) and not has_lengths and "pattern" not in names:
-        return "^(?:" + "|".join(re.escape(str(value)) for value in values) + ")$"
+        texts = [re.escape(one) for one in values if isinstance(one, str)]
+        return "^(?:" + "|".join(texts) + ")$" if texts else None
     if values is not None or ("pattern" in names and has_lengths):
         return None
     if "pattern" in names:
         return str(names["pattern"])
-    return rf"^[\s\S]{{{lengths[0]},{lengths[1]}}}$" if has_lengths else None
+    least, most = names.get("minLength", 0), names.get("maxLength", inf)
+    if not all(_is_size(size) for size in (least, most)):
+        return None
+    return rf"^[\s\S]{{{int(least)},{'' if most == inf else int(most)}}}$"
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value == inf or (0 <= value <= _LONGEST and value == int(value))

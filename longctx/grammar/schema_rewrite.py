@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
-from longctx.grammar.one_of import told_apart
+from longctx.grammar.one_of import OVERLAP, may_overlap, told_apart
 from longctx.grammar.patterns import without_lookahead
 from longctx.grammar.property_names import with_named_patterns
 from longctx.grammar.schema_walk import Schema, every, rewrite
@@ -70,15 +70,22 @@ _OF_OBJECTS = frozenset(
 )
 
 
-def rewritten(schema: Mapping[str, Any]) -> tuple[Schema, tuple[str, ...]]:
-    """A schema as llguidance takes it, and what of it does not hold the answer, in sentences."""
+def rewritten(schema: Mapping[str, Any], *, tells_apart: bool) -> tuple[Schema, tuple[str, ...]]:
+    """A schema as llguidance takes it, and what of it does not hold the answer, in sentences.
+
+    Args:
+        schema: of any draft.
+        tells_apart: narrow the alternatives of a ``oneOf`` until they have nothing in common.
+    """
     warnings: dict[str, None] = {}
     references = [s["$ref"] for s in every(schema) if isinstance(s.get("$ref"), str)]
     ready = rewrite(schema, dict)
-    if not any("/oneOf/" in reference for reference in references):
+    if tells_apart and not any("/oneOf/" in reference for reference in references):
         ready = told_apart(ready)
     ready = rewrite(ready, partial(with_named_patterns, ready))
     ready = rewrite(ready, partial(_plain, warnings=warnings))
+    if any(may_overlap(ready, s) for s in every(ready)):
+        warnings[OVERLAP] = None
     if not any(_is_joined(s) for s in every(ready)):
         ready = rewrite(ready, _closed)
     if not (isinstance(ready.get("$schema", ""), str) and _DRAFTS in ready.get("$schema", "")):
@@ -160,7 +167,7 @@ def _closed(schema: Schema) -> Schema:
     fewest = schema.get("minProperties", 0)
     if (
         isinstance(listed, Mapping)
-        and listed
+        and any(part is not False for part in listed.values())
         and schema.get("type", "object") == "object"
         and not schema.keys() & (_OF_OBJECTS - {"properties"})
         and isinstance(required, list)

@@ -13,7 +13,7 @@ from math import ceil, floor, inf
 from operator import ge, gt, le, lt
 from typing import Any, TypeGuard
 
-from longctx.grammar.schema_walk import Schema, resolve
+from longctx.grammar.schema_walk import Schema, inner, resolve
 
 _MAX_HOPS = 64
 _MAX_DEPTH = 3
@@ -40,6 +40,21 @@ _BOUNDS: tuple[tuple[str, str, Callable[[Any, Any], bool], str, int], ...] = (
 )
 """A keyword, the type that it is about, what it refuses, and the keyword that holds just that, with
 what is added to its bound."""
+
+
+_ABOUT = {
+    **{row[0]: row[1] for row in _BOUNDS},
+    **dict.fromkeys(("pattern", "format"), "string"),
+    **dict.fromkeys(("items", "prefixItems"), "array"),
+    **dict.fromkeys(("additionalProperties", "patternProperties", "properties"), "object"),
+    **dict.fromkeys(("propertyNames", "required"), "object"),
+    "multipleOf": "number",
+}
+"""Keywords that assert nothing of values of other types."""
+_BY_THEMSELVES = frozenset(
+    {"allOf", "anyOf", "const", "enum", "format", "pattern", "type", *(row[0] for row in _BOUNDS)}
+)
+"""Keywords whose meaning hangs on no other one."""
 
 
 def target(root: Schema, part: Any) -> Any:
@@ -83,6 +98,88 @@ def without(root: Schema, schema: Any, other: Any, depth: int = 0) -> list[Any]:
     return pieces[:MAX_PIECES]
 
 
+def reach(root: Schema, schema: Any) -> int:
+    """How many schemas :func:`without` comes to in one, references followed."""
+    known: dict[tuple[int, int], int] = {}
+
+    def count(part: Any, depth: int) -> int:
+        part = target(root, part)
+        if not isinstance(part, Mapping) or depth > _MAX_DEPTH:
+            return 1
+        place = id(part), depth
+        if place not in known:
+            known[place] = 1 + sum(count(each, depth + 1) for _, each in inner(part))
+        return known[place]
+
+    return count(schema, 0)
+
+
+def holds_all(root: Schema, schema: Any, other: Any, depth: int = 0) -> bool:
+    """Whether a schema is known to hold every value of another.
+
+    Args:
+        root: the whole schema, for references.
+        schema: the one that may hold all.
+        other: the one that may be a part of it.
+        depth: how many properties of properties were gone into.
+    """
+    schema, other = target(root, schema), target(root, other)
+    if schema is True or other is False or schema == other:
+        return True
+    if not (isinstance(schema, Mapping) and isinstance(other, Mapping)) or depth > _MAX_DEPTH:
+        return False
+    return all(
+        key in SAYS_NOTHING or _implied(root, key, value, schema, other, depth)
+        for key, value in schema.items()
+    )
+
+
+def _implied(
+    root: Schema,
+    key: str,
+    value: Any,
+    schema: Mapping[str, Any],
+    other: Mapping[str, Any],
+    depth: int,
+) -> bool:
+    """Whether what one keyword of a schema asserts is asserted by another, too."""
+    if key in _ABOUT and _ABOUT[key] not in types(other):
+        return True
+    if key in other and other[key] == value and key in _BY_THEMSELVES:
+        return True
+    if key == "type":
+        return "integer" not in [value, *_list(value)] and types(other) <= types({key: value})
+    if key in ("const", "enum"):
+        all_of, some = (set(map(as_json, constants(each) or [])) for each in (schema, other))
+        return bool(some) and some <= all_of
+    listed = _map(other.get("properties"))
+    if key == "required":
+        return all(name in _list(other.get(key)) for name in _list(value))
+    if key == "properties":
+        return all(
+            name in listed and holds_all(root, part, listed[name], depth + 1)
+            for name, part in _map(value).items()
+        )
+    if key == "additionalProperties":  # is about what neither lists
+        same = all(schema.get(k) == other.get(k) for k in (key, "patternProperties"))
+        return same and listed.keys() == _map(schema.get("properties")).keys()
+    return False
+
+
+def parted(root: Schema, schema: Any) -> list[Any]:
+    """A schema by the types of its values and its own ``anyOf``; together they hold the same."""
+    schema = target(root, schema)
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, Mapping) or constants(schema) is not None:
+        return [schema]
+    if schema.keys() - SAYS_NOTHING == {"anyOf"}:
+        return [target(root, part) for part in _list(schema["anyOf"])]
+    named = schema.get("type")
+    names = _TYPES if named is None and "$ref" not in schema else _list(named)
+    return [{**schema, "type": name} for name in names] if len(names) > 1 else [schema]
+
+
 def _pieces(
     root: Schema, schema: Mapping[str, Any], other: Mapping[str, Any], depth: int
 ) -> Iterator[Any]:
@@ -117,10 +214,10 @@ def _objects(
     apart: list[Schema] = []
     for name in filter(theirs.__contains__, listed):
         pieces = without(root, listed[name], theirs[name], depth + 1)
-        apart += [_having(schema, name, piece) for piece in pieces]
-        if pieces == [target(root, listed[name])]:  # a discriminator: nothing else is needed
+        if pieces == [target(root, listed[name])]:  # a discriminator
             yield _having(schema, name, listed[name])
-            return
+        else:
+            apart += [_having(schema, name, piece) for piece in pieces]
     for name in _list(other.get("required")):
         if is_closed and name not in listed:
             yield schema

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +18,7 @@ from pydantic import Field
 
 from longctx import arguments
 from longctx.errors import LongCtxError, RequestError
+from longctx.mcp.call_times import CallTimes
 from longctx.mcp.remote import plain, plain_tree, words_of
 from longctx.options import ChatOptions
 from longctx.protocols import ChatModel
@@ -66,12 +67,14 @@ class Answers:
         roots: folders that it is told of.
         sampling: writes texts for it.
         ask: asks the user.
+        times: of calls; they stand still while an answer is sought.
     """
 
     server: str
     roots: tuple[Path, ...] = ()
     sampling: ChatModel | None = None
     ask: Ask | None = None
+    times: CallTimes = field(default_factory=CallTimes)
 
     @property
     def callbacks(self) -> dict[str, Any]:
@@ -107,7 +110,9 @@ class Answers:
         if asked.stop_sequences:
             options["stop"] = asked.stop_sequences
         try:
-            written = await _written(self.sampling, said if said[0].content else said[1:], options)
+            with self.times.standing_still():
+                told = said if said[0].content else said[1:]
+                written = await _written(self.sampling, told, options)
         except LongCtxError as error:
             return types.ErrorData(code=types.INTERNAL_ERROR, message=str(error))
         stopped = written.stop_sequence is not None
@@ -130,7 +135,8 @@ class Answers:
         try:
             question = _question(self.server, asked)
             # Whoever is asked may take his time; a call that is given up does not wait for him.
-            said = await to_thread.run_sync(lambda: ask(question, call), abandon_on_cancel=True)
+            with self.times.standing_still():
+                said = await to_thread.run_sync(lambda: ask(question, call), abandon_on_cancel=True)
             if said is None:
                 return types.ElicitResult(action="decline")
             content = None if question.url else dict(said)
@@ -149,7 +155,7 @@ def checked_roots(roots: Sequence[str | Path]) -> tuple[Path, ...]:
     Raises:
         RequestError: one is none.
     """
-    if isinstance(roots, str | Path):
+    if isinstance(roots, str | Path) or not isinstance(roots, Iterable):
         raise RequestError(f"roots is {roots!r}; pass a list of folders")
     folders = tuple(arguments.path("roots", root).expanduser().resolve() for root in roots)
     for folder in folders:

@@ -176,11 +176,12 @@ class Connection(Closing):
         if isinstance(error, ValidationError):
             wrong = _short(first_problem(error, "it"))
             return ToolError(f"{self._name} sent what is no answer ({wrong})")
-        if not isinstance(error, MCPError):
-            return ToolError(f"the request to {self._name} failed ({_short(error)})")
-        if error.code == REQUEST_TIMEOUT:
+        is_late = isinstance(error, MCPError) and error.code == REQUEST_TIMEOUT
+        if is_late or isinstance(error, TimeoutError):
             self._late = True
             return ToolError(f"{self._name} did not answer within {self._timeout_s:g} s")
+        if not isinstance(error, MCPError):
+            return ToolError(f"the request to {self._name} failed ({_short(error)})")
         if error.message == _UNKNOWN_SESSION:
             return _UnknownSessionError(f"{self._name} does not know this session")
         return ToolError(f"{self._name} refused: {_short(error.message)}")

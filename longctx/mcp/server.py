@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from longctx import arguments
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, RequestError, ToolError
 from longctx.mcp.asked import IN_CALL, Answers, Ask, checked_roots
+from longctx.mcp.call_times import CallTimes
 from longctx.mcp.changes import Changes, Followed, ServerList
 from longctx.mcp.connection import Connection
 from longctx.mcp.remote import (
@@ -75,7 +77,8 @@ class McpServer(Closing):
         env: variables for the command, beside ``PATH``, ``HOME`` and the like.
         cwd: the command's folder.
         headers: of every HTTP request, such as ``{"Authorization": "Bearer …"}``.
-        timeout_s: of one request; it is cancelled then.
+        timeout_s: of one request; it is cancelled then. While the server waits for an answer of
+            ours, no time passes.
         connect_timeout_s: of opening it; ``npx`` may download first.
         max_result_bytes: a result that is longer is an error.
         follow: see what changes of its lists; False keeps its tools as they were when they were
@@ -117,6 +120,7 @@ class McpServer(Closing):
         )
         self.name = _checked_name(name) if name is not None else _name_of(self.address)
         self.timeout_s = arguments.seconds("timeout_s", timeout_s)
+        self._times = CallTimes()
         self.max_result_bytes = arguments.whole("max_result_bytes", max_result_bytes, least=1)
         follow = arguments.flag("follow", follow)
         self._refused: dict[ServerList, tuple[Refused, ...]] = {}
@@ -130,7 +134,7 @@ class McpServer(Closing):
             connect_timeout_s=arguments.seconds("connect_timeout_s", connect_timeout_s),
             max_bytes=2 * self.max_result_bytes,  # JSON has more than its text
             changes=self._changes if follow else None,
-            answers=Answers(self.name, checked_roots(roots), sampling, ask),
+            answers=Answers(self.name, checked_roots(roots), sampling, ask, self._times),
         )
 
     @property
@@ -185,7 +189,10 @@ class McpServer(Closing):
 
         async def ask(client: Client) -> Any:
             IN_CALL.set(caller)
-            return await client.call_tool(name, dict(arguments), progress_callback=told)
+            with self._times.within(self.timeout_s):
+                return await client.call_tool(
+                    name, dict(arguments), read_timeout_seconds=inf, progress_callback=told
+                )
 
         result = self._connection.request(ask, on_begin)
         text = result_text(result)

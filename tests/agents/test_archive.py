@@ -194,6 +194,21 @@ def test_background_is_not_asked_about():
     assert said.index("Recalled:") < said.rindex("My badge number?") < said.rindex("<background>")
 
 
+def test_a_question_with_background_is_no_answer():
+    """One that was asked before, and is still shown, does not stand for what was told."""
+    fact, question = "My badge number is 4821.", "Is 4822 my badge number?"
+    llm = ScriptedChatModel(["Yes."] * 99, target_ctx=500)
+    agent = Agent(llm, background=lambda _: "Boats sail.")
+    for text in (fact, *(f"{i} {FILLER}" for i in range(5)), question):
+        agent.run(text)
+    while any(m.content.startswith(fact) for m in agent.shown):
+        agent.run(FILLER)
+    assert any(m.content.startswith(question) for m in agent.shown)
+    (event,) = recalled(agent, "My badge number?")
+    assert event.turns == (1,)
+    assert "<background>" not in agent.shown[0].content  # the lines about what is gone
+
+
 def test_words_that_fill_the_window_stay_alone():
     """What is looked up never makes a turn fail that would have fitted."""
     agent, llm = talked(["My badge number is 4821."])

@@ -46,7 +46,8 @@ def test_no_invalid_instance_is_let_through_unsaid(tiny: Model) -> None:
         for value, valid in case.instances:
             passes = accepts(tiny, grammar, json.dumps(value, ensure_ascii=False))
             n_good += passes and valid
-            assert valid or not passes or "format" in case.name, (case.name, value)
+            is_said = bool(grammar.warnings) or "format" in case.name
+            assert valid or not passes or is_said, (case.name, value)
     assert n_grammars >= 205
     assert n_good >= 450
 

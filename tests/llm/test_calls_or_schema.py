@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from longctx import Completion, LongContextLLM
 from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.models import TINY
+from tests.support.llama_cpp_models import models_folder
+from tests.support.played import FAMILIES
 from tests.support.thorough import quick
 
 LOOK: Any = {
@@ -70,3 +73,23 @@ def test_after_thoughts() -> None:
         )
     assert result.reasoning
     assert kind(result) in ("call", "answer")
+
+
+@pytest.mark.parametrize("name", ["harmony (gpt-oss)", "messages to a tool (Muse)"])
+def test_with_headers_before_everything(name: str, tmp_path: Path) -> None:
+    """Where thoughts and answers have headers: a schema alone, beside tools, and calls."""
+    try:
+        models_folder()
+    except Exception as error:
+        pytest.skip(f"the source archive cannot be had: {error}")
+    family = FAMILIES[name].write(tmp_path / "family.gguf")
+    with LongContextLLM(family, 4096, n_threads=1) as llm:
+        options: Any = {"max_tokens": 240, "thinking_budget": 4, "temperature": 1.0, "seed": 3}
+        assert kind(llm.chat(ASK, response_schema=ANSWER, **options)) == "answer"
+        options["tools"] = [LOOK]
+        assert (
+            kind(llm.chat(ASK, tool_choice="none", response_schema=ANSWER, **options)) == "answer"
+        )
+        assert kind(llm.chat(ASK, response_schema=ANSWER, **options)) in ("answer", "call")
+        assert kind(llm.chat(ASK, tool_choice="required", **options)) == "call"
+        assert not llm.chat(ASK, tool_choice="none", **options | {"max_tokens": 9}).tool_calls

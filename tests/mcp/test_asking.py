@@ -132,7 +132,12 @@ def test_what_is_not_offered_is_not_there() -> None:
 
 def test_arguments_are_checked(tmp_path: Path) -> None:
     """Before anything is started."""
-    for wrong in ({"roots": [tmp_path / "none"]}, {"roots": str(tmp_path)}, {"ask": "yes"}):
+    for wrong in (
+        {"roots": [tmp_path / "none"]},
+        {"roots": str(tmp_path)},
+        {"roots": 5},
+        {"ask": "yes"},
+    ):
         with pytest.raises(RequestError):
             mcp(command("asking"), **wrong)
 
@@ -165,6 +170,40 @@ def test_as_it_was_before_2026() -> None:
     assert json.loads(paid.text) == {"action": "accept"}
     assert "code" in json.loads(bad.text)
     assert "no tools" in json.loads(tools.text)["message"]
+
+
+@pytest.mark.parametrize("name", ["asking", "asking_older"])
+def test_a_server_s_time_stands_still_too(name: str) -> None:
+    """However its server asks, a call waits for who answers longer than it may take."""
+
+    def answer(_: ServerQuestion, __: object) -> Mapping[str, Any]:
+        threading.Event().wait(2.5)
+        return {"city": "Juist", "guests": 1}
+
+    with mcp(command(name), ask=answer, timeout_s=2) as server:
+        assert "Juist" in server.call("book", {})
+
+
+def test_a_server_that_asks_for_ever_is_late() -> None:
+    """Time stands still for so many answers, and no longer."""
+    answers: list[ServerQuestion] = []
+
+    def answer(question: ServerQuestion, _: object) -> Mapping[str, Any]:
+        answers.append(question)
+        return {"city": "Juist"}
+
+    with mcp(command("asking_older", "again"), ask=answer, timeout_s=1) as server:
+        with pytest.raises(ToolError, match="did not answer within 1 s"):
+            server.call("book", {})
+        assert len(answers) > 32
+
+
+def test_a_field_may_have_any_name() -> None:
+    """Names are the server's."""
+    llm = ScriptedChatModel([call("odd"), "Done."])
+    with mcp(command("asking_older"), ask=True) as server:
+        (odd,) = result(Agent(llm, tools=[server]), {"self": "Ada"})
+    assert json.loads(odd.text) == {"action": "accept", "content": {"self": "Ada"}}
 
 
 def test_nobody_is_asked_for_somebody_else() -> None:

@@ -80,7 +80,10 @@ def or_mark(
     before += literal(speaks, partition)
     if not (other or before):
         return grammar
-    lark = grammar.lark.replace("start:", f"start: {before} answer{other}\nanswer:", 1)
+    name = "answer"
+    while f"\n{name}:" in grammar.lark:  # it has a beginning already
+        name += "_"
+    lark = grammar.lark.replace("start:", f"start: {before} {name}{other}\n{name}:", 1)
     return replace(grammar, lark=lark)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from longctx.cli.output import out
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from longctx.agents import ServerAsks
 
 Ask = Callable[[str], str | None]
+_TRUTH = {
+    **dict.fromkeys(("y", "yes", "true", "1"), True),
+    **dict.fromkeys(("n", "no", "false", "0"), False),
+}
 
 
 def answer_server(event: ServerAsks, ask: Ask) -> None:
@@ -54,8 +59,9 @@ def _asked(ask: Ask, words: str) -> str | None:
 def _hint(field: Mapping[str, Any]) -> str:
     """What may be answered."""
     parts = [str(field.get("description") or "")]
-    if isinstance(choices := field.get("enum"), list):
-        parts.append("one of " + ", ".join(map(str, choices)))
+    if choices := _choices(field):
+        several = "some" if field.get("type") == "array" else "one"
+        parts.append(f"{several} of {', '.join(choices)}")
     elif field.get("type") not in (None, "string"):
         parts.append(str(field["type"]))
     if "default" in field:
@@ -64,11 +70,25 @@ def _hint(field: Mapping[str, Any]) -> str:
     return f" ({said})" if said else ""
 
 
+def _choices(field: Mapping[str, Any]) -> list[str]:
+    """What may be chosen, as MCP has it: plain, or each with a title; several are an array's."""
+    items = field.get("items")
+    holder = items if isinstance(items, Mapping) else field
+    if isinstance(plain := holder.get("enum"), list):
+        return [str(one) for one in plain]
+    titled = holder.get("oneOf", holder.get("anyOf"))
+    return [
+        f"{one['const']} = {one['title']}" if one.get("title") else str(one["const"])
+        for one in (titled if isinstance(titled, list) else ())
+        if isinstance(one, Mapping) and "const" in one
+    ]
+
+
 def _value(said: str, field: Mapping[str, Any]) -> Any:
     """As the field's type wants it; what is none is for the server to refuse."""
     kind = field.get("type")
     if kind == "boolean":
-        return said.lower() in ("y", "yes", "true", "1")
+        return _TRUTH.get(said.lower(), said)
     if kind == "array":
         return [part.strip() for part in said.split(",")]
     if kind in ("number", "integer"):
@@ -76,7 +96,8 @@ def _value(said: str, field: Mapping[str, Any]) -> Any:
             number = json.loads(said)
         except ValueError:
             return said
-        return number if isinstance(number, int | float) else said
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        return number if is_number and isfinite(number) else said
     return said
 
 

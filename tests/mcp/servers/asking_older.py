@@ -1,6 +1,6 @@
 """As servers asked before 2026: by requests of their own in the middle of a call; without the SDK.
 
-``twice``: it waits until two calls are under way.
+``twice``: it waits until two calls are under way. ``again``: it asks for ever.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from typing import Any
 TRIP = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 REQUESTS = {
     "book": ("elicitation/create", {"message": "Where to?", "requestedSchema": TRIP}),
+    "odd": (
+        "elicitation/create",
+        {
+            "message": "Who?",
+            "requestedSchema": {"type": "object", "properties": {"self": {"type": "string"}}},
+        },
+    ),
     "bad": ("elicitation/create", {"message": 7, "requestedSchema": []}),
     "pay": (
         "elicitation/create",
@@ -48,7 +55,9 @@ def main() -> None:
     for line in sys.stdin:
         message = json.loads(line)
         number, method = message.get("id"), message.get("method")
-        if method is None:
+        if method is None and "again" in sys.argv:
+            ask(waiting.pop(number), "book")
+        elif method is None:
             said = message.get("result", message.get("error"))
             result = {"content": [{"type": "text", "text": json.dumps(said)}]}
             send({"id": waiting.pop(number), "result": result})
