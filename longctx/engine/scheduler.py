@@ -85,6 +85,8 @@ class Scheduler:
         # and who came to one that had it already waits for the next.
         done: list[SharedContext] = []
         for writing in tuple(self._active):
+            if writing not in self._active:
+                continue  # it ended in a step before, and its session may be another's by now
             shared = self._context_of(writing)
             if shared is not None and shared not in done:
                 done.append(shared)

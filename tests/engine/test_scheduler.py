@@ -245,3 +245,26 @@ def test_close_while_a_session_by_hand_is_fed(tiny_gguf: TinyGguf) -> None:
     llm.close()
     thread.join(20)
     assert [type(error) for error in failed] == [BackendError]
+
+
+def test_nobody_looks_for_the_cache_of_an_answer_that_ended(caplog: Any) -> None:
+    """One whose reader left in this round's first batch, and whose session made way in the second.
+
+    Its end was told a second time, as a fault of ours. Sixteen readers who leave, in a window that
+    holds few of them, for three seconds; it took one or two to be seen.
+    """
+    ends = time.monotonic() + 3
+
+    def read(seed: int) -> None:
+        draw = np.random.default_rng(seed)
+        while time.monotonic() < ends:
+            words = draw.choice(["cat", "dog", "hill", "king", "saw", "ran"], draw.integers(5, 120))
+            with llm.stream(" ".join(words), max_tokens=int(draw.integers(2, 40))) as stream:
+                for _ in stream:
+                    if draw.random() < 0.2:
+                        break
+
+    settings: Any = {"reserve_output": 16, "n_threads": 1, "memory_limit": "64MiB"}
+    with LongContextLLM(TINY, 512, **settings) as llm, ThreadPoolExecutor(16) as readers:
+        assert len(list(readers.map(read, range(16)))) == 16
+    assert "lost its cache" not in caplog.text
