@@ -22,6 +22,7 @@ from longctx.planner import plan_context
 from longctx.rope import Rotation
 from tests.cache.test_session import IDS, exported, opened
 from tests.conftest import TinyGguf
+from tests.support.rounding import coarser
 from tests.support.thorough import quick
 
 SLIDING = ("gemma3", "gpt-oss", "olmo2")
@@ -88,9 +89,10 @@ def check_keys(path: Path, method: str, n_tokens: int, n_ctx: int) -> None:
     )  # fmt: skip
     expected = turn.apply(unmoved)
     apart = np.abs(got - expected).max(axis=(1, 2)) > 8e-3 * np.abs(expected).max()
-    # A rounding may give a token the other of two experts that were almost equally good. Then its
-    # keys are another token's; those of one who was turned wrongly are everyone's.
-    assert apart.sum() <= (n_tokens // 200 if info.n_expert_used else 0), np.flatnonzero(apart)
+    # A GPU's rounding may give a token the other of two experts that were almost equally good. Then
+    # its keys are another token's; those that are turned wrongly are everyone's.
+    other_expert = n_tokens // 200 if info.n_expert_used and coarser() > 1 else 0
+    assert apart.sum() <= other_expert, np.flatnonzero(apart)
     assert np.abs(unmoved - expected).max() > 0.1 * np.abs(expected).max()
 
 

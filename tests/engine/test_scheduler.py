@@ -217,6 +217,7 @@ def test_random_sessions_while_others_are_written(tiny_gguf: TinyGguf, seed: int
             assert [list(session.tokens) for session in sessions] == held
         for stream, answer in zip(streams, alone, strict=True):
             agree(stream.result, answer, 0.05 * coarser())
+            assert stream.result.text == answer.text or coarser() > 1
         control = llm.session()
         for session, tokens in zip(sessions, held, strict=True):
             if tokens:

@@ -180,7 +180,7 @@ def test_states_of_other_tokens_and_models_are_refused(tiny_gguf: TinyGguf) -> N
 
 @pytest.mark.parametrize(
     ("n_threads", "working_bytes", "n_heads"),
-    [(1, WORKING_BYTES, 7), (3, WORKING_BYTES, 18), (8, 0, 7)],
+    [(1, WORKING_BYTES, 7), (3, WORKING_BYTES, 16), (8, 0, 7)],
 )
 def test_it_takes_little_memory_besides(
     tiny_gguf: TinyGguf, monkeypatch: pytest.MonkeyPatch, n_threads: int, working_bytes: int,
