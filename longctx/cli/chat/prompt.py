@@ -13,12 +13,11 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.history import InMemoryHistory
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.styles import Style
 
 from longctx.cli.chat.commands import COMMANDS
 from longctx.cli.chat.history import KeptHistory
-from longctx.cli.output import errors
 from longctx.cli.streams import text_of
 from longctx.files import state_folder
 
@@ -36,6 +35,7 @@ class Prompt:
     def __init__(self, status: Callable[[], str], *, keeps_history: bool) -> None:
         path = state_folder() / "chat_history"
         self._status = status
+        self._hint = ""
         self._session: PromptSession[str] = PromptSession(
             "> ",
             multiline=True,
@@ -44,7 +44,7 @@ class Prompt:
             completer=CommandCompleter(),
             # Room for the menu is kept only where there can be one.
             complete_while_typing=Condition(lambda: get_app().current_buffer.text.startswith("/")),
-            key_bindings=_keys(),
+            key_bindings=merge_key_bindings([_keys(), self._interrupts()]),
             enable_open_in_editor=True,
             enable_suspend=True,
             style=Style.from_dict({"bottom-toolbar": "noreverse dim"}),
@@ -57,18 +57,28 @@ class Prompt:
 
     def read(self) -> str | None:
         """The next message; Ctrl-C begins it anew, Ctrl-D is the end."""
-        status = self._status()  # once, and not for each key
-        while True:
-            try:
-                return text_of(self._session.prompt(bottom_toolbar=status))
-            except KeyboardInterrupt:
-                errors.print("(Ctrl-D ends)", style="dim")
-            except EOFError:
-                return None
+        status, self._hint = self._status(), ""  # once, and not for each key
+        try:
+            return text_of(self._session.prompt(bottom_toolbar=lambda: status + self._hint))
+        except EOFError:
+            return None
 
     def ask(self, question: str) -> str:
         """What is answered to a question."""
         return text_of(self._questions.prompt(question))
+
+    def _interrupts(self) -> KeyBindings:
+        """Ctrl-C empties the prompt, which stays: keys typed between one prompt and the next, as a
+        Ctrl-D just after, are the terminal's own and would be lost."""
+        keys = KeyBindings()
+
+        @keys.add("c-c", filter=has_focus(DEFAULT_BUFFER))
+        @keys.add("<sigint>")
+        def _ctrl_c(event: KeyPressEvent) -> None:
+            event.current_buffer.reset()
+            self._hint = " · Ctrl-D ends"
+
+        return keys
 
 
 @contextmanager
