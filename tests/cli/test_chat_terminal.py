@@ -115,7 +115,8 @@ def test_what_is_answered(columns: int) -> None:
         terminal.type(f"List them.{ENTER}")
         terminal.wait_for("item 20")
         terminal.type("ahead")  # is not mixed into the answer
-        terminal.wait_for(lambda: "1 turn" in terminal.bottom)
+        # The prompt is drawn first, and then read.
+        terminal.wait_for(lambda: "1 turn" in terminal.bottom and "> ahead" in terminal.screen)
         lines = [line.strip() for line in terminal.lines]
         for number in range(40):
             assert lines.count(f"• item {number}") == 1

@@ -136,13 +136,18 @@ def test_colours_respect_no_color(demo_gguf: Path, monkeypatch: pytest.MonkeyPat
     """https://no-color.org: on a terminal too, and in errors."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     asked = ("plan", str(demo_gguf), "--method", "none", "--memory", "8GiB")
+    failed = (
+        "import contextlib; from longctx.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['inspect', 'no-such-file.gguf'])\n"
+    )
     colour = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7]|38;)")
     for refused, wanted in ((False, True), (True, False)):
         if refused:
             monkeypatch.setenv("NO_COLOR", "1")
-        assert bool(colour.search(run(*asked, alone=True).stdout)) is wanted
-        failed = run("inspect", "no-such-file.gguf", ok=False, alone=True).stderr
-        assert bool(colour.search(failed)) is wanted
+        done = run(*asked, before=failed)
+        assert "no-such-file.gguf" in done.stderr
+        assert bool(colour.search(done.stdout)) is wanted
+        assert bool(colour.search(done.stderr)) is wanted
         assert not (refused and colour.search(run("--help").stdout))
 
 

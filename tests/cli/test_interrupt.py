@@ -35,7 +35,7 @@ def test_in_a_prefill_it_ends_the_program_with_130() -> None:
 
 def test_in_a_chat_it_ends_the_answer_only() -> None:
     """The program goes on: the next question is answered."""
-    process = start("chat", "--target-ctx", "16384", "--max-tokens", "150")
+    process = start("chat", "--target-ctx", "16384", "--max-tokens", "600")
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("Write a very long story about a king and his three daughters.\n")

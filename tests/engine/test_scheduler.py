@@ -233,16 +233,17 @@ def test_close_while_a_session_by_hand_is_fed(tiny_gguf: TinyGguf) -> None:
     llm = opened(tiny_gguf("llama", n_ctx_train=8192), 8192)
     session = llm.session()
     failed: list[BaseException] = []
+    begun = threading.Event()
 
     def feed() -> None:
         try:
-            session.feed((IDS * 2)[:8000])
+            session.feed((IDS * 2)[:8000], on_progress=lambda _: begun.set())
         except BaseException as error:
             failed.append(error)
 
     thread = threading.Thread(target=feed)
     thread.start()
-    time.sleep(0.05)
+    assert begun.wait(20)
     llm.close()
     thread.join(20)
     assert [type(error) for error in failed] == [BackendError]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,13 @@ def test_all_files_of_a_split_model_come(hub: SmallHub, split: Path) -> None:
 PART = 2**20
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever would wait before it tries again does not."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_download_that_breaks_off_goes_on(hub: SmallHub) -> None:
     """Within a call, where something comes each time: only what is missing is sent again."""
     hub.cut_after = PART
@@ -127,20 +135,13 @@ def test_a_download_that_breaks_off_goes_on(hub: SmallHub) -> None:
 def test_what_came_before_a_process_was_killed_is_kept(hub: SmallHub, ranges: bool) -> None:
     """The next process asks for the rest alone; a server may send all of it nevertheless."""
     code = """
-import os, threading, time
-from pathlib import Path
+import os, time
 from longctx import find_model
 
-def watch():
-    cache = Path(os.environ["HF_HUB_CACHE"])
-    while not any(part.stat().st_size >= 2**20 for part in cache.rglob("*.partial")):
-        time.sleep(0.01)
-    os._exit(9)
-
-threading.Thread(target=watch, daemon=True).start()
+time.sleep = lambda _: os._exit(9)  # it waits when a download breaks off
 find_model("hf:me/tiny-GGUF:F16")
 """
-    hub.cut_after = PART  # then it waits for a second
+    hub.cut_after = PART
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "FORCE_COLOR": "1"}, capture_output=True, text=True, check=False,
@@ -156,6 +157,7 @@ find_model("hf:me/tiny-GGUF:F16")
     assert hub.sent["tiny-F16.gguf"] == TINY.stat().st_size - (PART if ranges else 0)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_part_that_is_not_of_the_file_is_found_out(hub: SmallHub, tmp_path: Path) -> None:
     """By the hash of the whole; the next call begins anew."""
     hub.cut_after = 0

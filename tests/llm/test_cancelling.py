@@ -264,18 +264,25 @@ def test_a_stream_that_was_closed_has_no_result(llm: LongContextLLM) -> None:
 def test_a_stream_that_another_thread_closes_is_at_its_end(llm: LongContextLLM, loop: bool) -> None:
     """Its reader comes to an end, and the model is free."""
     stream = llm.stream_chat(ASK, **ENDLESS)
-    assert next(stream).text is not None
-    closer = threading.Timer(0.05, stream.close)
-    closer.start()
+    closer = threading.Thread(target=stream.close)
+    n = 0
 
-    async def read() -> int:
-        n = 0
+    async def read() -> None:
         while await stream.receive() is not None:
-            n += 1
-        return n
+            count()
 
-    n = asyncio.run(read()) if loop else sum(1 for _ in stream)
-    assert 0 < n < 1200
+    def count() -> None:
+        nonlocal n
+        n += 1
+        if n == 3:
+            closer.start()
+
+    if loop:
+        asyncio.run(read())
+    else:
+        for _ in stream:
+            count()
+    assert 3 <= n < 1200
     with pytest.raises(BackendError, match="closed before its end"):
         _ = stream.result
     wait_until_idle(llm)

@@ -36,6 +36,7 @@ def listening(app: Any, port: int) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the server stopped before it started"
         time.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{port}/mcp"

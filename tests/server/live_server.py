@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -48,6 +49,22 @@ class LiveServer:
         while (jobs := httpx.get(f"{self.url}/health").json()["jobs"]) != n:
             assert time.monotonic() < ends, f"{jobs} answers are still under way, not {n}"
             time.sleep(0.02)
+
+    def leave(self, path: str, asked: Any, when: Callable[[], bool]) -> None:
+        """Ask, and hang up once something holds; fail after 20 s."""
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(base_url=self.url, timeout=60) as client:
+                answer = asyncio.ensure_future(client.post(path, json=asked))
+                ends = time.monotonic() + 20
+                while not when():
+                    assert time.monotonic() < ends, "nobody is to hang up yet"
+                    await asyncio.sleep(0.01)
+                assert not answer.done()
+                answer.cancel()
+                await asyncio.wait((answer,))
+
+        asyncio.run(ask())
 
 
 @contextmanager

@@ -26,13 +26,17 @@ from tests.support.thorough import thorough
 CODE = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 COMMAND = (sys.executable, "-c", CODE, "serve")
 OPTIONS = ("--target-ctx", "2048", "--max-tokens", "16", "--port", "0")
-LIST = {"type": "array", "items": {"enum": ["yes", "no"]}, "minItems": 200}
-LONG: Any = {
-    "messages": [{"role": "user", "content": "Talk."}],
-    "response_format": {"type": "json_schema", "json_schema": {"schema": LIST}},
-    "max_tokens": 1900,
-    "stream": True,
-}
+
+
+def _long(n_items: int) -> dict[str, Any]:
+    """What asks for a list of so many items at least."""
+    schema = {"type": "array", "items": {"enum": ["yes", "no"]}, "minItems": n_items}
+    return {
+        "messages": [{"role": "user", "content": "Talk."}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+        "max_tokens": 1900,
+        "stream": True,
+    }
 
 
 @contextmanager
@@ -62,7 +66,8 @@ def _events(lines: Iterator[str]) -> Iterator[Any]:
 def test_sigterm_lets_the_answer_under_way_finish(tiny_gguf: TinyGguf) -> None:
     """To its last event; then the process ends with 0, and no traceback."""
     with _served(tiny_gguf()) as (process, url):
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=LONG, timeout=60) as reply:
+        asked: Any = {"json": _long(200), "timeout": 60}
+        with httpx.stream("POST", f"{url}/v1/chat/completions", **asked) as reply:
             lines = reply.iter_lines()
             next(line for line in lines if "content" in line and '""' not in line)
             process.send_signal(signal.SIGTERM)
@@ -78,7 +83,8 @@ def test_sigterm_lets_the_answer_under_way_finish(tiny_gguf: TinyGguf) -> None:
 def test_without_grace_the_answer_ends_with_an_error(tiny_gguf: TinyGguf) -> None:
     """The client learns that it is not whole; the process ends with 0."""
     with _served(tiny_gguf(), "--grace", "0") as (process, url):
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=LONG, timeout=60) as reply:
+        asked: Any = {"json": _long(600), "timeout": 60}
+        with httpx.stream("POST", f"{url}/v1/chat/completions", **asked) as reply:
             lines = reply.iter_lines()
             next(line for line in lines if "content" in line and '""' not in line)
             process.send_signal(signal.SIGTERM)
