@@ -61,6 +61,7 @@ def test_it_is_small() -> None:
     assert info.scaling_support == "full"
 
 
+@thorough
 def test_ntk_holds_the_perplexity_that_explodes_without(inside: Meter) -> None:
     """At four times the window it doubles unscaled; with NTK it stays where it was inside."""
     low = inside.perplexity(WINDOW - MARGIN)
@@ -94,7 +95,9 @@ def test_linear_scaling_costs_more_than_ntk(inside: Meter) -> None:
         assert Meter(llm).perplexity(TWICE - MARGIN) > 2 * inside.perplexity(WINDOW - MARGIN)
 
 
-@pytest.mark.parametrize(("kind", "n_facts"), [("passkey", 1), ("room", 3)])
+@pytest.mark.parametrize(
+    ("kind", "n_facts"), quick_rows([("passkey", 1), ("room", 3)], ("room", 3))
+)
 def test_facts_beyond_the_window_are_found_with_scaling_only(
     inside: Meter, unscaled: Meter, scaled: Meter, kind: str, n_facts: int
 ) -> None:

@@ -27,7 +27,7 @@ from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
 from tests.agents.transcripts import transcripts, view_of
-from tests.support.thorough import thorough
+from tests.support.thorough import quick, thorough
 
 EXAMPLES = int(os.environ.get("LONGCTX_EXAMPLES", "60"))
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -331,7 +331,7 @@ with ConversationStore(sys.argv[1]) as store:
 """
 
 
-@pytest.mark.parametrize("after", [3, 40])
+@pytest.mark.parametrize("after", quick([3, 40], 40))
 def test_a_killed_process_finds_it_all(tmp_path: Path, after: int):
     """SIGKILL at any moment, in a look-up too: what was on disk is found, in the next process."""
     path = tmp_path / "chats.sqlite"

@@ -17,10 +17,12 @@ from tests.support.played import (
     FAMILIES,
     QUESTIONS,
     ROOMS,
+    SOME,
     WORDS,
     playing,
     result_of,
 )
+from tests.support.thorough import quick
 
 
 @tool
@@ -29,7 +31,7 @@ def look(room: str) -> str:
     return result_of({"room": room})
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", quick(FAMILIES, *SOME))
 def test_two_turns(name: str, llama_cpp_models: Path, tmp_path: Path) -> None:
     """The tool runs with what was called, and no mark of the family's reaches the user."""
     family = FAMILIES[name]

@@ -22,6 +22,7 @@ from longctx.agents import (
 )
 from longctx.agents.events import StepEvent
 from tests.models import TINY
+from tests.support.thorough import quick
 
 TRAINED, TARGET = 512, 1024
 FACT = "The pass key is 48213. Remember it. 48213 is the pass key."
@@ -160,7 +161,7 @@ def test_saving_without_the_cache(llm, tmp_path):
     assert knows(loaded)
 
 
-@pytest.mark.parametrize("overflow", ["slide", "compress"])
+@pytest.mark.parametrize("overflow", quick(["slide", "compress"], "compress"))
 def test_endless(tmp_path, overflow):
     """The window slides or compresses, system and tools stay, the transcript is whole on disk."""
 

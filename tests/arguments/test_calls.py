@@ -10,6 +10,7 @@ import pytest
 from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx._native import supports_gpu_offload
 from tests.arguments.conftest import TINY
+from tests.support.thorough import quick
 
 LONG = "A caller gets what it asked for, and is told. " * 40
 CONSTRUCTOR: tuple[dict[str, Any], ...] = (
@@ -129,7 +130,7 @@ def test_layers_for_a_gpu_that_is_not_there(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("reserved", [1, 16, 100])
+@pytest.mark.parametrize("reserved", quick([1, 16, 100], 16))
 def test_an_answer_goes_to_the_end_of_the_window(reserved: int) -> None:
     """What is reserved must be free, or it is refused; it is no limit, and -1 is no number."""
     with LongContextLLM(TINY, 512, reserve_output=reserved, n_threads=1) as llm:

@@ -209,7 +209,7 @@ def test_everything_behind_the_sinks_slides_out(tiny_gguf: TinyGguf, architectur
             assert np.abs(session.next_logits() - fresh.next_logits()).max() < 0.1
 
 
-@pytest.mark.parametrize("architecture", ["gemma3", "lfm2", "mamba"])
+@pytest.mark.parametrize("architecture", quick(["gemma3", "lfm2", "mamba"], "lfm2"))
 def test_a_chat_whose_last_turn_changes(tiny_gguf: TinyGguf, architecture: str) -> None:
     """What stands before the turn stays cached, though the layers themselves have forgotten it."""
     path = tiny_gguf(architecture, n_ctx_train=4096)

@@ -82,7 +82,12 @@ def model(request: pytest.FixtureRequest) -> Iterator[tuple[LongContextLLM, Fres
 
 
 @pytest.mark.parametrize(
-    "way", [in_pieces, token_by_token, scored, cut_from_a_longer_one, cut_and_fed_again]
+    "way",
+    quick(
+        [in_pieces, token_by_token, scored, cut_from_a_longer_one, cut_and_fed_again],
+        token_by_token,
+        cut_and_fed_again,
+    ),
 )
 def test_logits_are_those_of_a_fresh_text(model: tuple[LongContextLLM, Fresh], way: Way) -> None:
     """Positions and scale too, whatever the session has been through."""
@@ -114,7 +119,7 @@ def test_asking_again_gives_the_same_answer(method: str) -> None:
                 assert len(first) == len(again)
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", quick([1, 2], 2))
 def test_the_same_calls_give_the_same_bits(n_threads: int) -> None:
     """With a thread count of one's own, another model answers exactly so."""
     runs = []

@@ -11,6 +11,7 @@ from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx.cache.state import parse_state
 from tests.cache.test_session import IDS, exported, keys, opened
 from tests.conftest import TinyGguf
+from tests.support.thorough import quick
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "stablelm", "smollm3"])
@@ -174,7 +175,7 @@ def test_a_window_that_slid_is_cut_back_forked_and_saved(
         np.testing.assert_allclose(session.next_logits(), fresh.next_logits(), atol=2e-2)
 
 
-@pytest.mark.parametrize("architecture", ["gemma3", "lfm2"])
+@pytest.mark.parametrize("architecture", quick(["gemma3", "lfm2"], "lfm2"))
 def test_self_extend_slides_where_layers_forget(tiny_gguf: TinyGguf, architecture: str) -> None:
     """Blocks are laid out anew over what is kept, at the distances that they should have."""
     path = tiny_gguf(architecture, n_ctx_train=256)

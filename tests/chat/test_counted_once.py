@@ -16,6 +16,7 @@ from tests.chat.conversations import HARMLESS, SYSTEM
 from tests.chat.test_chat_template import OWN_TEMPLATES, template_text
 from tests.chat.test_fragment_memory import one_by_one
 from tests.support.counting import CountingVocabulary
+from tests.support.thorough import quick
 from tests.support.vocabularies import Vocabularies
 
 LONG = "The seller bears the risk until delivery. " * 200
@@ -53,7 +54,9 @@ def test_an_unchanged_message_is_encoded_once(demo: Model) -> None:
     assert 0 < sum(map(len, vocabulary.encoded)) < new + 100
 
 
-@pytest.mark.parametrize("name", ["demo", *OWN_TEMPLATES])
+@pytest.mark.parametrize(
+    "name", quick(["demo", *OWN_TEMPLATES], "demo", "llama-bpe", "llama-spm", "qwen2")
+)
 def test_ids_are_those_of_a_template_that_remembers_nothing(
     name: str, demo: Model, vocabulary: Vocabularies, llama_cpp_models: Path
 ) -> None:

@@ -12,6 +12,7 @@ from longctx.tokens.special_tokens import SpecialTokens
 from tests.chat.families import Family, counted, may_write
 from tests.support.llama_cpp_chat_cases import read_cases
 from tests.support.llama_cpp_models import CHAT_CASES
+from tests.support.thorough import quick
 from tests.support.vocabularies import Vocabularies
 
 
@@ -21,7 +22,7 @@ def families(llama_cpp_models: Path) -> dict[str, Family]:
     return {path.name: Family(path) for path in sorted(llama_cpp_models.glob("*.jinja"))}
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", quick([1, 2], 2))
 def test_own_calls_are_read(n: int, families: dict[str, Family]) -> None:
     """What a template writes of a call, and of two, is read as that."""
     results = {name: family.reads(n) for name, family in families.items()}
@@ -29,7 +30,7 @@ def test_own_calls_are_read(n: int, families: dict[str, Family]) -> None:
     assert counted(list(results.values()))[True] >= (58 if n == 1 else 52)
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", quick([1, 2], 1))
 def test_own_calls_may_be_written(
     n: int, families: dict[str, Family], vocabulary: Vocabularies
 ) -> None:

@@ -13,6 +13,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from longctx.chat import PromptTemplate
 from longctx.errors import TemplateError
 from tests.chat.histories import WEATHER, growing
+from tests.support.thorough import thorough
 
 BOS, EOS = "<BOS>", "<EOS>"
 REFUSED_THERE = {
@@ -62,6 +63,7 @@ def conversations(template: PromptTemplate) -> Iterator[tuple[Any, Any, bool]]:
         yield messages, None, True
 
 
+@thorough
 def test_every_template_is_rendered_as_by_transformers(llama_cpp_models: Path) -> None:
     """To the same text, and refused where it is refused there."""
     n_same, refused = 0, set()

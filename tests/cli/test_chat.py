@@ -14,6 +14,7 @@ import pytest
 from longctx import LongContextLLM
 from tests.cli.test_commands import run
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 MODEL = str(TINY)
 OPTIONS = ("chat", MODEL, "--target-ctx", "1024", "--max-tokens", "12", "--temperature", "0")
@@ -184,6 +185,7 @@ def test_a_wrong_option_of_sampling_is_said() -> None:
     assert "min_p is 7.0; use a number from 0 to 1" in done.stderr
 
 
+@thorough
 def test_the_capital_of_france() -> None:
     """Without options of sampling the demo model stops; greedily it says "la France" for ever."""
     question = "What is the capital of France?\n"

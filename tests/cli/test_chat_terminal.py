@@ -19,6 +19,7 @@ from tests.support.terminal import (
     UP,
     Terminal,
 )
+from tests.support.thorough import quick
 
 LONGCTX = "import sys; from longctx.cli import main; main(sys.argv[1:])"
 OPTIONS = ("chat", str(TINY), "--target-ctx", "1024", "--max-tokens", "12", "--temperature", "0")
@@ -105,7 +106,7 @@ def test_what_is_typed(tmp_path: Path) -> None:
         assert terminal.end() == 0
 
 
-@pytest.mark.parametrize("columns", [72, 34])
+@pytest.mark.parametrize("columns", quick([72, 34], 34))
 def test_what_is_answered(columns: int) -> None:
     """Each line stands once in what can be scrolled back to, though there were more than the
     terminal has; a call is asked for; Ctrl-C stops the answer and not the program."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,15 +22,19 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_all_trials_see_the_same_tokens_and_nothing_is_read_twice(
-    tiny_gguf: TinyGguf, text_file: Path
-) -> None:
-    """The question of each trial comes out of the cache that the scoring left."""
+@pytest.fixture(scope="module")
+def shown(tiny_gguf: TinyGguf, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What it says of that text, as JSON."""
+    path = tmp_path_factory.mktemp("demo") / "text.txt"
+    path.write_text(python_reference()[:6000])
     done = run(
-        "demo", "--model", str(tiny_gguf()), "--target-ctx", "8192", "--file", str(text_file),
-        "--json",
-    )  # fmt: skip
-    shown = json.loads(done.stdout)
+        "demo", "--model", str(tiny_gguf()), "--target-ctx", "8192", "--file", str(path), "--json"
+    )
+    return json.loads(done.stdout)
+
+
+def test_all_trials_see_the_same_tokens_and_nothing_is_read_twice(shown: Any) -> None:
+    """The question of each trial comes out of the cache that the scoring left."""
     none, ntk, elastic = shown["trials"]
     assert (none["method"], ntk["method"]) == ("none", "ntk")
     assert (elastic["window"], elastic["answer"]["window"]["method"]) == (
@@ -58,13 +63,10 @@ def test_the_tables_survive_brackets(tiny_gguf: TinyGguf, text_file: Path) -> No
 
 
 def test_what_leaves_no_room_for_an_answer_is_refused_before_the_first_prefill(
-    tiny_gguf: TinyGguf, text_file: Path
+    tiny_gguf: TinyGguf, text_file: Path, shown: Any
 ) -> None:
     """A text that fits without its question and answer would otherwise fail after both passes."""
-    n_tokens = json.loads(
-        run("demo", "--model", str(tiny_gguf()), "--target-ctx", "8192", "--file", str(text_file),
-            "--json").stdout
-    )["trials"][0]["tokens"]  # fmt: skip
+    n_tokens = shown["trials"][0]["tokens"]
     target = str(-(-n_tokens // 256) * 256)
     text_file.write_text(text_file.read_text() + "x" * (int(target) - n_tokens))
     done = run(

@@ -13,6 +13,7 @@ from longctx.evaluate import CompressResult, RecallResult, recall
 from longctx.types import ProgressCallback
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 KINDS = ("perplexity", "recall", "passkey", "needle", "ruler", "stream", "compress")
 
@@ -53,6 +54,7 @@ def test_json_is_the_result(tiny_gguf: TinyGguf) -> None:
     assert (result.seed, result.length, len(result.facts)) == (3, 900, 4)
 
 
+@thorough
 def test_caches_of_several_types_and_texts_in_one_run(tiny_gguf: TinyGguf) -> None:
     """Whole and compressed, on one axis of bytes."""
     done = run(

@@ -32,7 +32,7 @@ COMMANDS = {
 }
 STATUS = {"an error": 1, "wrong usage": 2}
 CLOSED = ("<&-", ">&-", "2>&-")
-each_command = pytest.mark.parametrize("name", quick(COMMANDS, "plan --json", "an error"))
+each_command = pytest.mark.parametrize("name", quick(COMMANDS, "plan --json"))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def shell(
 
 
 @each_command
-@pytest.mark.parametrize("encoding", ["cp1252", "koi8-r"])
+@pytest.mark.parametrize("encoding", quick(["cp1252", "koi8-r"], "cp1252"))
 def test_a_terminal_of_another_encoding(name: str, encoding: str, folder: Path) -> None:
     """What it lacks is escaped; JSON stays JSON, and says the same."""
     done = shell(name, folder, PYTHONIOENCODING=encoding)
@@ -148,10 +148,10 @@ def test_what_is_opened_does_not_take_the_place_of_a_closed_stream(
     assert json.loads(saved.read_text("utf-8"))["messages"]
 
 
-def test_bytes_that_are_no_text(folder: Path) -> None:
+@pytest.mark.parametrize("encoding", quick(["utf-8", "cp1252", "ascii"], "utf-8"))
+def test_bytes_that_are_no_text(encoding: str, folder: Path) -> None:
     """A line of them is read as what it can be; the conversation goes on."""
     line = "printf '\\xff\\xfe hello\\nHi\\n' | COMMAND"
-    for encoding in ("utf-8", "cp1252", "ascii"):
-        done = shell("chat --json", folder, line, PYTHONIOENCODING=encoding)
-        assert done.returncode == 0
-        assert done.stdout.count(b"\n") == 2
+    done = shell("chat --json", folder, line, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0
+    assert done.stdout.count(b"\n") == 2

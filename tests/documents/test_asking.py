@@ -16,6 +16,7 @@ from longctx.errors import BackendError, ContextOverflowError, RequestError, Tem
 from longctx.testing import ScriptedChatModel
 from longctx.types import Progress
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 CONTRACT = "Until delivery the seller bears the risk. The price is 480,000 euros."
 ROOMS = "\n\n".join(
@@ -229,6 +230,7 @@ def test_chance_is_drawn_anew():
     assert len(llm.calls) == 6
 
 
+@thorough
 def test_notes_are_the_same_too(tiny):
     """All of a question that reads everything, also where notes are taken side by side."""
     qa = DocumentQA(tiny, strategy="map_reduce", budget_tokens=800)

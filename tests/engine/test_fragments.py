@@ -73,7 +73,7 @@ def test_a_compressed_text_is_cut_and_goes_on(alone: bool, keep: int, new: Open)
     np.testing.assert_allclose(session.next_nll(probe), control.next_nll(probe), atol=0.1)
 
 
-@pytest.mark.parametrize("seed", quick(range(6), 0, 1))
+@pytest.mark.parametrize("seed", quick(range(6), 0))
 def test_every_text_is_what_it_is_alone(seed: int, new: Open) -> None:
     """Tokens that share a position are told apart by their cells' order, pieces or none."""
     rng = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ import pytest
 from longctx._native import CacheFullError
 from longctx.cache import Session
 from tests.engine.test_staging import Bench, ids
+from tests.support.thorough import quick
 
 N_CTX = 1024
 BEGINNING = ids(500, 1)
@@ -24,7 +25,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", quick(range(2), 0))
 def test_no_text_takes_a_context_that_nobody_planned(bench: Bench, seed: int) -> None:
     """Conversations branch off one beginning, all at once; as each of them grows, its tokens move
     closer together, out of the cells that it shared. Who finds no others waits."""

@@ -18,7 +18,7 @@ from tests.cache.test_session import IDS, opened
 from tests.conftest import TinyGguf
 from tests.models import TINY
 from tests.support.rounding import agree, coarser
-from tests.support.thorough import thorough
+from tests.support.thorough import quick, thorough
 
 ROOMS = {7: 4821, 12: 9035, 31: 2764, 58: 6180}
 PROSE = topics["while"]
@@ -110,7 +110,8 @@ def test_who_finds_no_room_waits_and_is_answered(llm: LongContextLLM) -> None:
 
 
 @pytest.mark.parametrize(
-    "penalties", [{}, {"logit_bias": {1: 5}, "frequency_penalty": 0.1, "repeat_last_n": -1}]
+    "penalties",
+    quick([{}, {"logit_bias": {1: 5}, "frequency_penalty": 0.1, "repeat_last_n": -1}], {}),
 )
 def test_an_answer_that_must_make_way_goes_on_later(
     llm: LongContextLLM, penalties: dict[str, Any]
@@ -249,6 +250,7 @@ def test_close_while_a_session_by_hand_is_fed(tiny_gguf: TinyGguf) -> None:
     assert [type(error) for error in failed] == [BackendError]
 
 
+@thorough
 def test_nobody_looks_for_the_cache_of_an_answer_that_ended(caplog: Any) -> None:
     """One whose reader left in this round's first batch, and whose session made way in the second.
 

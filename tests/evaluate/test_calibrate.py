@@ -30,6 +30,7 @@ from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
 from tests.models import TINY
 from tests.support.lora import write_lora
+from tests.support.thorough import thorough
 
 METHODS = ("ntk", "self-extend")
 TEXT = "the cat sat on the mat and the dog saw it run to the hill. " * 400
@@ -42,6 +43,7 @@ def own_folders(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@thorough
 def test_the_planner_uses_what_was_measured(tiny_gguf: TinyGguf) -> None:
     """The profile is stored by the model's hash, named in the reasons, and may be passed."""
     path = tiny_gguf("llama", n_ctx_train=512)
@@ -143,6 +145,7 @@ def test_the_factors_are_searched_on_a_real_model() -> None:
     assert profile.parameters == rows[0].parameters, "the formula's, as nothing was checked"
 
 
+@thorough
 def test_a_budget_of_a_second_is_an_honest_partial_result(tiny_gguf: TinyGguf) -> None:
     """One trial was made and is said to be one; a window that was not judged decides nothing."""
     path, windows = tiny_gguf("llama", n_ctx_train=512), (768, 1024)

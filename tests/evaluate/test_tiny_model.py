@@ -37,7 +37,7 @@ from longctx.evaluate.measures.compress import TextKind
 from longctx.evaluate.prompts.ruler import TASKS
 from tests.conftest import TinyGguf
 from tests.models import TINY
-from tests.support.thorough import quick
+from tests.support.thorough import quick, thorough
 
 Measure = Callable[..., EvaluationResult]
 
@@ -60,7 +60,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-@pytest.mark.parametrize("name", quick(MEASURES, "perplexity", "recall"))
+@pytest.mark.parametrize("name", quick(MEASURES, "perplexity"))
 def test_seeds_reproduce_results_and_progress_ends(
     llm: LongContextLLM, tmp_path: Path, name: str
 ) -> None:
@@ -153,6 +153,7 @@ def test_prompts_fill_their_lengths_and_depths(llm: LongContextLLM) -> None:
         assert len(expected) == 2
 
 
+@thorough
 def test_every_task_of_ruler_fills_its_length(llm: LongContextLLM) -> None:
     """To within one unit of the task: a line of noise or of a needle, a document, a word."""
     units = {"vt": 100, "niah_single_1": 100, "niah_multikey_2": 80, "niah_multikey_3": 160}
@@ -231,7 +232,7 @@ def test_a_stream_slides_past_its_window(tiny_gguf: TinyGguf, tmp_path: Path) ->
             stream(llm, stride=1)
 
 
-@pytest.mark.parametrize("kind", ["dense", "code"])
+@pytest.mark.parametrize("kind", quick(["dense", "code"], "dense"))
 def test_a_compressed_cache_beside_the_whole_one(kind: TextKind) -> None:
     """One text, some shares of it, and what each head's own choice is worth."""
     length = 480 if kind == "dense" else 1200

@@ -167,7 +167,7 @@ FILES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("file", quick(FILES, "sliding layers", "llama3 factors"))
-@pytest.mark.parametrize("method", ["none", "ntk", "yarn"])
+@pytest.mark.parametrize("method", quick(["none", "ntk", "yarn"], "ntk"))
 def test_what_files_bring_stays(
     tiny_gguf: TinyGguf, file: str, method: str, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from longctx import LongContextLLM, export_plan, plan_context
 from tests.export.test_llama_cpp import no_profiles
 from tests.models import TINY
+from tests.support.thorough import quick
 
 __all__ = ["no_profiles"]  # a fixture of this module, too
 
@@ -45,7 +46,9 @@ def likelihoods(script: str, ids: list[int]) -> list[NDArray[np.float64]]:
     return list(torch.softmax(logits.double(), -1).numpy())
 
 
-@pytest.mark.parametrize("method", ["none", "linear", "ntk", "ntk-by-parts", "yarn"])
+@pytest.mark.parametrize(
+    "method", quick(["none", "linear", "ntk", "ntk-by-parts", "yarn"], "ntk", "yarn")
+)
 def test_the_script_says_what_we_say(method: Any, repository: Path) -> None:
     """At three times the trained window, along our greedy tokens: the same five are likeliest.
 

@@ -25,6 +25,7 @@ from longctx.finetune.steps import steps_from
 from longctx.finetune.torch_model import TorchModel
 from longctx.tokens import ModelTokenizer
 from tests.finetune.small import MODEL, PROSE
+from tests.support.thorough import quick
 
 N = 128
 
@@ -101,7 +102,7 @@ def test_bfloat16_is_the_same_to_its_rounding(plan: ContextPlan, mixture: Mixtur
     assert float(torch.cosine_similarity(one, other, dim=0)) > 0.995
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", quick([torch.float32, torch.bfloat16], torch.float32))
 def test_layers_that_are_computed_twice(
     plan: ContextPlan, mixture: Mixture, dtype: torch.dtype
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_run_that_is_done_trains_no_more(tmp_path: Path) -> None:
     assert first.adapter.exists()
 
 
+@thorough
 def test_another_recipe_in_the_same_folder(tmp_path: Path) -> None:
     """Is refused, with what differs; so is a text."""
     run(tmp_path)
@@ -203,6 +204,7 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+@thorough
 def test_a_damaged_checkpoint(tmp_path: Path) -> None:
     """Is named, and may be removed."""
     run(tmp_path)
@@ -270,8 +272,8 @@ def test_what_cannot_be(
     ("changes", "error"),
     [
         ({"text": "Too short."}, DocumentError),
-        ({"budget_s": 1, "tokens": 10**9}, RequestError),
-        ({"learning_rate": 1e30}, RequestError),
+        pytest.param({"budget_s": 1, "tokens": 10**9}, RequestError, marks=thorough),
+        pytest.param({"learning_rate": 1e30}, RequestError, marks=thorough),
     ],
 )
 def test_what_was_refused_may_be_tried_again_there(

@@ -17,6 +17,7 @@ from longctx.chat.calls.grammar import call_grammar
 from longctx.grammar import Grammar, GrammarMatcher, TokenTable, json_grammar
 from longctx.grammar.numbers import MAX_DIGITS, Place
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 FOR_EVER: Any = {str(digit): 100 for digit in range(10)}
 
@@ -78,14 +79,16 @@ def _sha256(number: random.Random) -> str:
 @pytest.mark.parametrize(
     ("schema", "make"),
     [
-        (
+        pytest.param(
             {"type": "string", "format": "uuid"},
             lambda number: str(uuid.UUID(int=number.getrandbits(128))),
+            marks=thorough,
         ),
         ({"type": "string", "pattern": "^[0-9a-f]{64}$"}, _sha256),
-        (
+        pytest.param(
             {"type": "string", "pattern": "^[0-9.e]{60}x?$"},
             lambda number: "".join(number.choices("0123456789.e", k=60)),
+            marks=thorough,
         ),
         (
             {"type": "string", "pattern": "^\\\\[0-9]{45,60}[ ,:x]$"},

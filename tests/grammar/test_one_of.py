@@ -16,6 +16,7 @@ from longctx.grammar import json_grammar
 from longctx.grammar.one_of import told_apart
 from tests.grammar.acceptor import accepts
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ VALUES: list[Any] = [
 TEXTS = [json.dumps(value) for value in VALUES]
 
 
+@thorough
 def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
     """All pairs: what is taken as anyOf says so, and of the rest no value is let through twice."""
     n_held = n_said = n_passed = 0

@@ -18,6 +18,7 @@ from longctx import BackendError, LongContextLLM, Progress
 from longctx.channel import Channel
 from longctx.stream import Stream
 from tests.models import TINY
+from tests.support.thorough import quick
 
 ASK = [{"role": "user", "content": "hello"}]
 # An answer that the model cannot end early.
@@ -372,12 +373,20 @@ raise SystemExit(0)
 }
 
 
-@pytest.mark.parametrize("code", SHUTDOWNS.values(), ids=SHUTDOWNS.keys())
-def test_the_interpreter_ends_in_the_middle(code: str) -> None:
+@pytest.mark.parametrize(
+    "how",
+    quick(
+        SHUTDOWNS,
+        "the main coroutine returns in the middle of a stream",
+        "a thread of a pool is left reading",
+    ),
+)
+def test_the_interpreter_ends_in_the_middle(how: str) -> None:
     """Nothing is closed by hand: exit status 0, no word of ours on stderr, and soon.
 
     A daemon thread of the test's own may still be told while Python tears its modules down.
     """
+    code = SHUTDOWNS[how]
     head = (
         "import asyncio, contextlib, sys, threading, time\n"
         "from longctx import BackendError, LongContextLLM\n"

@@ -18,6 +18,7 @@ from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
 from tests.mcp.serving import command, free_port, listening
 from tests.models import TINY
+from tests.support.thorough import quick
 
 pytest.importorskip("mcp")
 
@@ -172,7 +173,7 @@ def test_as_it_was_before_2026() -> None:
     assert "no tools" in json.loads(tools.text)["message"]
 
 
-@pytest.mark.parametrize("name", ["asking", "asking_older"])
+@pytest.mark.parametrize("name", quick(["asking", "asking_older"], "asking_older"))
 def test_a_server_s_time_stands_still_too(name: str) -> None:
     """However its server asks, a call waits for who answers longer than it may take."""
 

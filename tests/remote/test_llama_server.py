@@ -17,6 +17,7 @@ from longctx.remote import RemoteLLM, connect
 from tests.remote.test_documents_and_agents import ask
 from tests.remote.test_our_server import QUESTION, WEATHER
 from tests.support.llama_server import llama_server, running
+from tests.support.thorough import thorough
 
 TEMPLATE = Path(__file__).parents[1] / "support" / "hermes.jinja"
 N_CTX = 16_384
@@ -116,6 +117,7 @@ def test_hanging_up_frees_the_slot(url: str, there: RemoteLLM) -> None:
     assert there.chat(QUESTION, max_tokens=4).usage.completion_tokens == 4
 
 
+@thorough
 def test_documents(here: LongContextLLM, there: RemoteLLM) -> None:
     """The same answer, citations, counts and report as with the model in this process."""
     own, remote = ask(here, "retrieve"), ask(there, "retrieve")
@@ -124,6 +126,7 @@ def test_documents(here: LongContextLLM, there: RemoteLLM) -> None:
     assert remote.usage.prompt_tokens == own.usage.prompt_tokens
 
 
+@thorough
 def test_an_agent(there: RemoteLLM) -> None:
     """The server reads the call out of the answer, the tool runs, its result goes back."""
     agent = Agent(there, tools=[weather], max_steps=2)
@@ -161,6 +164,7 @@ def test_words_in_place_of_a_call_are_an_error(there: RemoteLLM, choice: Any) ->
         there.chat(asked, tools=[WEATHER, clock], tool_choice=choice, max_tokens=24)
 
 
+@thorough
 def test_a_template_without_tools_is_an_error(here: LongContextLLM, tmp_path: Path) -> None:
     """The server would leave them out of the prompt without a word."""
     command = export_plan(here.plan, "llama-server").command

@@ -20,6 +20,7 @@ from tests.rope.native_keys import (
     native_params,
     open_model,
 )
+from tests.support.thorough import quick
 
 METHODS = tuple(m for m in get_args(Method) if m != "longrope")  # needs factors: test_longrope
 # architecture: (pairs, n_rot, head_dim)
@@ -72,7 +73,7 @@ def test_tiny(tiny_gguf: TinyGguf, architecture: str, method: Method, scale: flo
     check_method(path, architecture, rope, rope_type=rope_type, n_rot=n_rot, head_dim=head_dim)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", quick(METHODS, "ntk", "yarn"))
 def test_real_model(demo_gguf: Path, method: Method) -> None:
     """SmolLM2, all thirty layers, at four times its window."""
     rope = rope_config(method, scale=4.0, n_rot=64, base=100_000.0, original_ctx=8192)

@@ -16,10 +16,12 @@ from tests.support.played import (
     LOOK,
     QUESTIONS,
     ROOMS,
+    SOME,
     WORDS,
     playing,
     result_of,
 )
+from tests.support.thorough import quick
 
 TOOLS: Any = [{"type": "function", "function": LOOK}]
 
@@ -46,7 +48,7 @@ def asked(client: OpenAI, messages: list[Any], *, stream: bool) -> dict[str, Any
     return {**said, **({"tool_calls": list(calls.values())} if calls else {})}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", quick(FAMILIES, *SOME))
 def test_two_turns(name: str, llama_cpp_models: Path, tmp_path: Path) -> None:
     """The first whole and the second streamed: calls come as calls, thoughts as
     ``reasoning_content``, and words as they are."""

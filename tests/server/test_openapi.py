@@ -69,7 +69,7 @@ NOT_CHECKED = [schemathesis.checks.positive_data_acceptance]
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(
     ("path", "method"),
-    quick(ROUTES, ("/page/files", "POST"), ("/slots", "GET"), ("/v1/chat/completions", "POST")),
+    quick(ROUTES, ("/slots", "GET"), ("/v1/chat/completions", "POST")),
 )
 def test_no_request_makes_it_fail(
     description: BaseSchema, path: str, method: str, mode: GenerationMode

@@ -173,6 +173,14 @@ FAMILIES: dict[str, PlayedFamily] = {
         words=False,
     ),
 }  # fmt: skip
+SOME = (
+    "Hermes' objects, thoughts (Qwen 3)",
+    "parameters in tags (Qwen 3 Coder)",
+    "harmony (gpt-oss)",
+    "brackets (Ministral 3)",
+    "a bare object (Llama 3.1)",
+)
+"""Those that every run of the tests plays."""
 
 
 @dataclass

@@ -18,6 +18,7 @@ from longctx.model_info import ModelInfo
 from longctx.rope import RopeConfig
 from tests.cache.compress.full_attention import FullAttention
 from tests.conftest import TinyGguf
+from tests.support.thorough import quick, thorough
 
 N, KEPT, HEADS, DIM = 120, 50, 2, 64
 IDS = [int(i) for i in np.random.default_rng(3).integers(5, 200, N + 20)]
@@ -71,11 +72,11 @@ def random_choice(n_layer: int = 3, seed: int = 0) -> list[NDArray[np.intp]]:
     ]
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("architecture", quick(["llama", "qwen2"], "llama"))
 @pytest.mark.parametrize(
     ("params", "tolerance"),
     [
-        ({"kv_type_k": "f32", "kv_type_v": "f32"}, 0.01),
+        pytest.param({"kv_type_k": "f32", "kv_type_v": "f32"}, 0.01, marks=thorough),
         ({}, 0.02),
         ({"flash_attention": "off"}, 0.02),
         ({"kv_type_k": "q8_0", "kv_type_v": "q8_0"}, 0.15),

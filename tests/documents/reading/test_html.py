@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from longctx.documents.reading.html import visible_text
+from tests.support.thorough import thorough
 
 PAGE = """<!DOCTYPE html><html><head><title> The
  Contract </title><style>p {color: red}</style><script>var x = "<p>no</p>"</script></head>
@@ -210,6 +211,7 @@ def test_a_table_that_arranges_a_page_is_no_table():
     assert page.text.split() == ["T", "x", "y"]
 
 
+@thorough
 def test_five_megabytes_take_little_memory():
     """What the parser needs grows with the page, and twenty times is enough."""
     program = (

@@ -13,6 +13,9 @@ from longctx.testing import ScriptedChatModel
 from tests.server.page.doing import add, choose, exported, say
 from tests.server.scripted import scripted
 from tests.support.browser import Opened
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 
 @pytest.fixture
