@@ -18,7 +18,7 @@ PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx longctx-smollm
 
 help:
 	@echo "make demo      a model trained on 8,192 tokens reads 12,000, with and without scaling"
-	@echo "make test      the quick tests; six minutes on two cores"
+	@echo "make test      the quick tests; under five minutes on two cores"
 	@echo "make test-thorough  the tests that walk whole tables, which make test leaves out; as long again"
 	@echo "make test-all  all tests, the slow ones too"
 	@echo "make test-gpu  the tests of caches, engine and conversations with all layers on the GPU; 4 minutes on 16 cores"

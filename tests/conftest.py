@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -66,6 +67,14 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> TinyGguf:
         return made[key]
 
     return make
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as it is heard at a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

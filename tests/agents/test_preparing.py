@@ -208,6 +208,7 @@ def test_a_run_that_needs_the_room_waits_for_it():
     assert llm.n_asked == 1
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("end", ["cancel", "budget", "Ctrl-C"])
 @pytest.mark.parametrize("where", ["in the run", "beside a tool"])
 def test_a_summary_is_given_up(end: str, where: str):

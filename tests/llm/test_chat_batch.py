@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import json
-import signal
 from collections.abc import Iterator
 from pydoc_data.topics import topics
 from typing import Any
@@ -124,20 +123,17 @@ def test_answers_of_different_lengths(llm: LongContextLLM) -> None:
     assert lengths[1] > max(lengths[0], lengths[2])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_the_model_usable(llm: LongContextLLM) -> None:
     """Interrupted between two prompts; then the answers are those of an untouched model."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     conversations = [asked(room) for room in ROOMS]
 
     def interrupt(progress: Progress) -> None:
         if progress.done_tokens > progress.total_tokens // 2:
             _thread.interrupt_main()
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            llm.chat_batch(conversations, on_progress=interrupt)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        llm.chat_batch(conversations, on_progress=interrupt)
     for room, result in zip(ROOMS, llm.chat_batch(conversations), strict=True):
         assert str(ROOMS[room]) in result.text
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import asyncio
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pydoc_data.topics import topics
@@ -35,10 +34,9 @@ def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:
 
 
 @thorough
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -> None:
     """A real interrupt in the middle; then the answer is that of an untouched model."""
-    # A shell that starts us in the background has SIGINT ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     document = "".join(topics[key] for key in sorted(topics))[:16_000]
     question = [{"role": "user", "content": document + "\nSummarise."}]
     expected = demo_llm.chat(ask("France")).text
@@ -48,11 +46,8 @@ def test_ctrl_c_in_a_prefill_leaves_the_model_usable(demo_llm: LongContextLLM) -
             _thread.interrupt_main()
 
     assert threading.current_thread() is threading.main_thread()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            demo_llm.chat(question, on_progress=interrupt)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        demo_llm.chat(question, on_progress=interrupt)
     assert demo_llm.chat(ask("France")).text == expected
     held = max(demo_llm.engine.sessions, key=lambda session: session.n_tokens)
     assert 1024 <= held.n_tokens < demo_llm.count(question)
