@@ -17,6 +17,7 @@ from longctx.cli.app import app
 from longctx.options import ChatOptions
 from longctx.planner import PlanOptions
 from tests.support.llama_server import llama_server
+from tests.support.thorough import thorough
 
 PAGE = (Path(__file__).parents[1] / "docs" / "migrate.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## From (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -60,6 +61,7 @@ def test_arguments_of_llama_cpp_python_exist() -> None:
             assert hasattr(Llama, method), theirs
 
 
+@thorough
 def test_settings_of_the_langchain_model_exist() -> None:
     """Where the plugin is installed."""
     fields = pytest.importorskip("langchain_longctx").ChatLongCtx.model_fields

@@ -12,6 +12,7 @@ from longctx.cli.demo import PASS_KEY, QUESTION
 from longctx.evaluate import python_reference
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_all_trials_see_the_same_tokens_and_nothing_is_read_twice(shown: Any) ->
     assert shown["question"] == QUESTION
 
 
+@thorough
 def test_the_tables_survive_brackets(tiny_gguf: TinyGguf, text_file: Path) -> None:
     """A question and a model name that look like markup are printed as they are."""
     model = tiny_gguf(metadata={"general.name": "tiny [/bold]"})

@@ -191,6 +191,7 @@ def test_what_an_earlier_run_tried_besides_is_not_chosen(tiny_gguf: TinyGguf) ->
     assert [(choice.window, choice.method) for choice in later.choices] == [(1536, "yarn")]
 
 
+@thorough
 def test_a_model_with_its_adapter_is_calibrated_by_itself(
     tiny_gguf: TinyGguf, tmp_path: Path
 ) -> None:

@@ -224,6 +224,7 @@ def full_disk(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@thorough
 def test_a_full_disk(tmp_path: Path) -> None:
     """Of the checkpoint, then of the adapter; what was trained is kept, and goes on."""
     with full_disk(20_000), pytest.raises(LongCtxError, match="checkpoint cannot be written"):

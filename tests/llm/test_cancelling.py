@@ -395,7 +395,11 @@ def test_the_interpreter_ends_in_the_middle(how: str) -> None:
         f"endless = {ENDLESS}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", head + code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", head + code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" or "daemon=True" in code, done.stderr
@@ -426,7 +430,7 @@ def test_a_forked_process_is_told(llm: LongContextLLM) -> None:
         "llm.close()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -9,6 +9,7 @@ import pytest
 
 from longctx import LongContextLLM, RequestError
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 
 def chain(n: int) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def llm(tiny_gguf: TinyGguf) -> Iterator[LongContextLLM]:
         (nested(3000), "deep"),
         (itself(), "deep"),
         (doubled(50), "values"),
-        (chain(20_000), "deep"),
+        pytest.param(chain(20_000), "deep", marks=thorough),
         ({"allOf": [chain(3)] * 2 + [{"anyOf": [{"const": i} for i in range(99)]}] * 9}, "."),
         ({"type": "string", "minLength": 1.5}, "minLength"),
         ({"properties": {"a": {"enum": {1, 2}}}}, "no JSON"),

@@ -197,7 +197,7 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(
     env = {**os.environ, **({"LONGCTX_API_KEY": key} if key else {})}
     command = [*COMMAND, str(tiny_gguf()), *OPTIONS, "--host", "203.0.113.1"]
     # An address that no machine has: it says what it would do, and cannot.
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert ("no --api-key" in done.stderr) is warns
     assert "cannot listen on 203.0.113.1" in " ".join(done.stderr.split())
@@ -211,7 +211,7 @@ def test_an_embedder_that_cannot_be_loaded_stops_it_at_once(
 ) -> None:
     """Not at the first request; exit status 1 and what to do."""
     command = [*COMMAND, str(tiny_gguf()), *OPTIONS, "--embedder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
