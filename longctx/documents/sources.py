@@ -48,7 +48,7 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
         options: what is said about it.
 
     Raises:
-        DocumentError: it cannot be read, or holds no text.
+        DocumentError: it cannot be read, holds no text, or its metadata have no names.
         MissingExtraError: it needs a package of the extra ``rag``.
         RequestError: the share is none.
     """
@@ -56,7 +56,7 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
     document = _document(source, doc_id, options.get("encoding"), options.get("password"))
     if (metadata := options.get("metadata")) is not None:
         known = {**document.metadata, **metadata}
-        document = document.model_copy(update={"metadata": known})
+        document = Document(**{**dict(document), "metadata": known})
     if (share := options.get("compile")) is not None:
         document = compiled(document, share)
     is_path = not isinstance(source, Document) and document.source is not None
