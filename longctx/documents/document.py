@@ -135,7 +135,9 @@ class Document(Frozen):
                 f"metadata is a {type(value).__name__}; pass a dict, such as {{'year': 2024}}"
             )
         if odd := [name for name in value if not isinstance(name, str)]:
-            raise DocumentError(f"metadata has the name {odd[0]!r}; names are texts: {str(odd[0])!r}")
+            raise DocumentError(
+                f"metadata has the name {odd[0]!r}; names are texts: {str(odd[0])!r}"
+            )
         # As it comes back from a library on disk, or the same document would be another one.
         return {name: _with_lists(one) for name, one in value.items()}
 

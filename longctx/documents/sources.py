@@ -55,8 +55,9 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
     doc_id = options.get("doc_id")
     document = _document(source, doc_id, options.get("encoding"), options.get("password"))
     if (metadata := options.get("metadata")) is not None:
-        known = {**document.metadata, **metadata}
-        document = Document(**{**dict(document), "metadata": known})
+        if isinstance(metadata, Mapping):
+            metadata = {**document.metadata, **metadata}
+        document = Document(**{**dict(document), "metadata": metadata})
     if (share := options.get("compile")) is not None:
         document = compiled(document, share)
     is_path = not isinstance(source, Document) and document.source is not None

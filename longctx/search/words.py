@@ -42,6 +42,8 @@ ASKING = frozenset({
     "long", "there", "must", "will", "they", "them", "been", "being", "into", "some", "than",
     "then", "would", "could", "should", "about", "does",
 })  # fmt: skip
+# As do these characters, and what Japanese inflects with.
+_ASKING_CHARACTER = regex.compile(r"[\p{Hiragana}什么甚麼多少几幾谁誰哪怎吗嗎呢吧何请請]")
 
 
 def words_of(text: str) -> list[str]:
@@ -49,8 +51,8 @@ def words_of(text: str) -> list[str]:
     pairs of letters, where none are parted.
 
     Examples:
-        >>> words_of("The re\\u0301sume\\u0301 of ＡＢＣ１２")
-        ['the', 'résumé', 'of', 'abc12']
+        >>> words_of("The re\\u0301sume\\u0301 of 2026")
+        ['the', 'résumé', 'of', '2026']
     """
     plain = _plain(text)
     return list(_words(plain)) if _OTHERS.search(plain) else _LATIN_WORD.findall(plain)
@@ -83,4 +85,4 @@ def n_words(text: str) -> float:
 def asks_little(word: str) -> bool:
     """Whether a word of a question is most often one of asking ("what", "the", "ist")."""
     is_short = len(word) < LONG and word.isalpha() and not _CHARACTER.match(word)
-    return is_short or word in ASKING
+    return is_short or word in ASKING or bool(_ASKING_CHARACTER.fullmatch(word))

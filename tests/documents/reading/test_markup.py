@@ -121,6 +121,10 @@ def test_notebooks(read):
     )
     assert (document.title, len(document.sections)) == ("Ships", 1)
     assert document.notes == ("1 picture in outputs not read",)
+    half = json.dumps(NOTEBOOK).replace("# Ships", r"# S\ud83dhips")
+    document = read("a.ipynb", half)
+    assert document.title == document.sections[0].title == "S\ufffdhips"
+    assert "1 character of which half is missing" in document.notes
     for damaged in ('{"cells": 3}', "[]", "{", '{"cells": [{}]}'):
         with pytest.raises(DocumentError, match="malformed notebook"):
             read("b.ipynb", damaged)

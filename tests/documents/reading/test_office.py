@@ -338,3 +338,28 @@ def test_rtf(read):
     assert document.notes == ("1 picture not read",)
     with pytest.raises(DocumentError, match="no text"):
         read("b.rtf", rb"{\rtf1 }")
+
+
+@pytest.mark.parametrize(
+    ("rtf", "text"),
+    [
+        (rb"The seller{\footnote \pard\chftn  Not the \{buyer\}.\par} bears it.",
+         "The seller[footnote: Not the {buyer}.] bears it."),
+        (rb"A claim{\*\atnid B}{\*\atnauthor Bo}\chatn{\*\annotation{\*\atnref 1}Really?}.",
+         "A claim[comment: Really?]."),
+        # A section each for the first page and the others.
+        (rb"{\header Lease\par}{\headerf Lease\par}{\footer Page {\field{\fldrslt 1}}}\pard Text.",
+         "[header: Lease]\n[footer: Page 1]\nText."),
+        # A drawn box, and the same for older programs.
+        (rb"Text {\shp{\*\shpinst{\sp{\sn x}}{\shptxt Box 7}}{\shprslt{\*\do{\dptxbxtext Box 7}}}}",
+         "Text\n[text box: Box 7]"),
+        (rb"{\*\do\dptxbx{\dptxbxtext Old box}}Text", "[text box: Old box]\nText"),
+        (rb"{\pict\bin3 }{}A{\footnote }B\\{\footnote a\}b}", "AB\\[footnote: a}b]"),
+        (rb"A{\footnote \u26481?\u-10179?\u-8704?}\u-10179?\u-8704?", "A[footnote: 東😀]😀"),
+        (rb"A{\shp{\*\shpinst nothing said}}{\footnote unended", "A[footnote: unended]"),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_the_text_of_rtf(read, rtf, text):
+    """Footnotes, comments, running heads and text boxes, each once, in brackets."""
+    document = read("a.rtf", rb"{\rtf1\ansi " + rtf + b"}")
+    assert re.sub(r"\n+", "\n", document.text) == text
