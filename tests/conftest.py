@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +27,17 @@ settings.load_profile("longctx")
 TinyGguf = Callable[..., Path]
 
 
-def pytest_sessionstart() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Collecting imports torch, transformers and much else, and none of it becomes garbage: looking
-    for some in a million objects, again and again, took a quarter of the time."""
+    for some in a million objects, again and again, took a quarter of the time. It all stays to the
+    end, so the collector need not look at it after the tests either."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """What is there now stays to the end, so the collector need not look at it after each test."""
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
