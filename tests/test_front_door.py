@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mcp.serving import free_port
 from tests.support.thorough import thorough
 from tools import architecture
 
@@ -75,26 +76,55 @@ def test_the_two_commands_come_first() -> None:
     assert all(a < b for a, b in pairwise(places))
 
 
-@thorough
-def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
-    """Its shell blocks, as printed and in order, in a folder of their own."""
-    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    named = {f"longctx {name}" for name in ("plan", "eval", "export")}
-    assert all(any(name in block for block in blocks) for name in named)
-    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+LONGCTX = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+
+
+def _bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run what the tutorial prints, with this Python and this checkout."""
     ours = (
-        f"python() {{ '{sys.executable}' \"$@\"; }}\nlongctx() {{ python -c '{code}' \"$@\"; }}\n"
+        f"python() {{ '{sys.executable}' \"$@\"; }}\n"
+        f"longctx() {{ python -c '{LONGCTX}' \"$@\"; }}\n"
     )
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", ours + "\n".join(blocks)],
-        cwd=tmp_path,
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ours + script],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@thorough
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    """Its shell blocks, as printed and in order, in a folder of their own."""
+    blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
+    named = {f"longctx {name}" for name in ("plan", "eval", "export")}
+    assert all(any(name in block for block in blocks) for name in named)
+    done = _bash("\n".join(blocks), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "The pass key is 48213." in done.stdout
     assert "llama-server" in done.stdout
     assert (tmp_path / "served").is_dir()
+
+
+@thorough
+def test_the_tutorials_server_answers_as_it_says(tmp_path: Path) -> None:
+    """Its first step, its server and its client, but for the port."""
+    first = re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)[0]
+    (serve,) = re.findall(r"^longctx serve .*$", TUTORIAL, re.MULTILINE)
+    (client,) = re.findall(r"```py\n(.*?)```", TUTORIAL, re.DOTALL)
+    port = free_port()
+    (tmp_path / "client.py").write_text(client.replace(":8000/", f":{port}/"))
+    script = f"""{first}
+{serve} --port {port} 2> log & server=$!
+trap "kill $server" EXIT
+until grep -q "Uvicorn running" log; do kill -0 $server; sleep 0.2; done
+python client.py
+"""
+    done = _bash(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    fresh, again = done.stdout.splitlines()[-2:]
+    assert fresh == "first The pass key is 48213. (0 tokens were cached)"
+    assert re.fullmatch(r"second The pass key is 48213. \(1,?6\d\d tokens were cached\)", again)

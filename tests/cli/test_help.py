@@ -74,9 +74,10 @@ def test_usage_is_as_manuals_have_it() -> None:
 
 
 def glossary() -> str:
-    """The left column."""
-    section = CONCEPTS.read_text("utf-8").split("## Glossary")[1]
-    return "\n".join(row.split("|")[1] for row in section.splitlines() if row.startswith("|"))
+    """The words in its left column, and those that the right one sets apart."""
+    rows = CONCEPTS.read_text("utf-8").split("## Glossary")[1].splitlines()
+    left = [row.split("|")[1] for row in rows if row.startswith("|")]
+    return "\n".join([*left, *re.findall(r"[`*]([a-z-]+)[`*]", "\n".join(rows))])
 
 
 def test_technical_words_of_the_help_are_explained() -> None:
