@@ -19,7 +19,7 @@ from longctx import LongContextLLM
 from longctx.server import Server, ServerSettings
 
 ROOT = Path(__file__).parent.parent
-LONG_TEXTS = ("rag.md", "concepts.md")
+LONG_TEXTS = ("evaluation.md", "concepts.md")
 SIZE = {"width": 1200, "height": 800}
 PATIENCE_MS = 40 * 60_000
 
