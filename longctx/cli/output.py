@@ -39,8 +39,7 @@ ThinkingBudgetOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Tokens of reasoning, behind which the answer begins. Default: as many as the model "
-        "likes.",
+        help="Most tokens of reasoning; then the answer begins. Default: no limit.",
     ),
 ]
 T = TypeVar("T")
