@@ -44,8 +44,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Most models open at once; the least recently used are closed. Default: as many as "
-            "fit.",
+            help="Most models open at once; the least recently used are closed. Default: as many "
+            "as fit.",
         ),
     ] = None,
     base_url: Annotated[
