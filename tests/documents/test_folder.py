@@ -85,7 +85,7 @@ def test_folders_that_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(DocumentError, match="not a folder"):
         load_folder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DocumentError, match="the folder .*empty holds no files"):
+    with pytest.raises(DocumentError, match=r"the folder .*empty holds no files"):
         load_folder(tmp_path / "empty")
     with pytest.raises(DocumentError, match=r"no document.*\n.*a\.png"):
         load_folder(tmp_path)
