@@ -23,8 +23,8 @@ CONCEPTS = Path(__file__).parents[2] / "docs" / "concepts.md"
 # tasks of RULER, which its own help explains.
 KNOWN = """
 APIs Alt-Enter CPU Ctrl-C Ctrl-D Ctrl-R FILE GPT4All GPU GPUs GiB HTML HTTP JSON LM MB METHOD MODEL
-API NAME NAMEs OWNER/REPO OpenAI PDF PDFs PORT/mcp QUANTIZATION TCP cp1252 v1 v1/embeddings v1/rerank
-niah_single_1 niah_multikey_1 niah_multivalue niah_multiquery qa_1 qa_2
+API NAME NAMEs OWNER/REPO OpenAI PDF PDFs PORT/mcp QUANTIZATION TCP cp1252 v1 v1/embeddings
+v1/rerank niah_single_1 niah_multikey_1 niah_multivalue niah_multiquery qa_1 qa_2
 """
 TERMS = """
 adapter, attention sinks, batch, calibration, cell, chat template, chatml, compaction, effective
