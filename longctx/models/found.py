@@ -64,14 +64,10 @@ def list_models(
     Raises:
         PlanError: ``memory_limit`` is no size.
         RequestError: a folder is no path.
-        ModelFileError: there is no such folder.
     """
     limit, _ = resolve_memory_limit(memory_limit)
     devices = machines_devices(DeviceOptions())
     own = [arguments.path("a folder", folder) for folder in folders]
-    for folder in own:
-        if not folder.exists():
-            raise ModelFileError(f"there is no folder {folder}: check the path")
     seen: set[tuple[str, Path]] = set()
     found = []
     for place, name, file in _all_files(own):
