@@ -81,9 +81,7 @@ def ask(
     ] = None,
     reranker: Annotated[
         str | None,
-        typer.Option(
-            help="A CrossEncoder of sentence-transformers to look at passages again with."
-        ),
+        typer.Option(help="A CrossEncoder of sentence-transformers that sorts the passages found."),
     ] = None,
     not_found: Annotated[
         str,

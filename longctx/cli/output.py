@@ -39,8 +39,7 @@ ThinkingBudgetOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Tokens of reasoning, behind which the answer begins. Default: as many as the model "
-        "likes.",
+        help="Most tokens of reasoning; then the answer begins. Default: no limit.",
     ),
 ]
 T = TypeVar("T")
@@ -112,8 +111,8 @@ def prefill_bar(label: str) -> Iterator[ProgressCallback]:
         bar.stop()
 
 
-def show_plan(plan: ContextPlan) -> None:
-    """Print a plan as a table, its reasons and its warnings."""
+def show_plan(plan: ContextPlan, *, reasons: bool = True) -> None:
+    """Print a plan as a table, and its reasons and warnings where they are wanted."""
     memory = plan.memory
     table = Table(
         "what", "chosen", title=f"Plan for {escape(plan.info.name)}", title_justify="left"
@@ -128,10 +127,14 @@ def show_plan(plan: ContextPlan) -> None:
     for adapter in plan.adapters:
         table.add_row("adapter", str(adapter))
     table.add_row("memory", str(memory))
-    table.add_row("kept for the answer", f"{plan.reserve_output:,} tokens")
+    table.add_row(
+        "kept for the answer", f"{plan.reserve_output:,} token{'s' * (plan.reserve_output != 1)}"
+    )
     if plan.info.sampling:
         table.add_row("sampling", plan.info.sampling_line)
     out.print(table)
+    if not reasons:
+        return
     for reason in plan.reasons:
         out.print(f"  because  {reason}", markup=False)
     for warning in plan.warnings:
