@@ -146,7 +146,7 @@ class Session(Windowed, Closing):
         try:
             return self._predictions.nll(ids)
         finally:
-            self.truncate(n)
+            self._window.go_back(n)
 
     def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes.
@@ -171,7 +171,10 @@ class Session(Windowed, Closing):
             RequestError: they are no token ids of the model; nothing was dropped.
         """
         middle, shared = self._window.middle, self.shared(self._as_ids(ids), compressed)
-        self.truncate(shared - middle.n_missing if shared > self.n_keep else shared)
+        if shared > self.n_keep:
+            self._window.go_back(shared - middle.n_missing)
+        else:
+            self._window.truncate(shared)
         return self.n_tokens + middle.n_missing
 
     # Text out
