@@ -304,23 +304,27 @@ class Scheduler:
             if share and (piece := self._piece(writing, share, shared)):
                 pieces.append(piece)
                 left -= len(piece[1])
-        return pieces
+        # One whose window grew may have had others wait, for its memory.
+        return [piece for piece in pieces if piece[0].session is not None]
 
     def _piece(self, writing: Writing, limit: int, shared: SharedContext) -> Piece | None:
-        """What one answer gets of a batch; None where its window moved elsewhere for it.
+        """What one answer gets of a batch; None where its window moved elsewhere for it, or it
+        waits for memory.
 
         Raises:
             CacheFullError: others have the cells that its window takes now.
         """
         session = writing.session
-        assert session is not None  # it is active
+        if session is None:  # it has just made way for one before it
+            return None
         try:
             limit = session.admit(limit)
             if (n_pending := writing.n_pending) and session.window.comes_alone(n_pending, limit):
                 limit = n_pending - 1
         except MemoryTakenError:
             self._make_memory(writing)
-            return None
+            # At once: who made way would have the memory again before the next round.
+            return self._piece(writing, limit, shared)
         except CacheFullError:
             raise
         except Exception as error:
