@@ -203,10 +203,11 @@ class Session(Windowed, Closing):
         To go on behind them, :meth:`feed` them.
 
         Raises:
+            RequestError: ``n_tokens`` is no whole number from 0.
             BackendError: the session is empty, so nothing predicts the first token.
             ContextOverflowError: they do not fit the largest window.
         """
-        return self._predictions.greedy(n_tokens)
+        return self._predictions.greedy(whole("n_tokens", n_tokens, least=0))
 
     @in_model_thread
     def advance(self, token: int) -> None:
