@@ -174,3 +174,20 @@ def test_who_finds_no_cells_among_the_others_stays_apart() -> None:
         assert (session.text_ids, session.scale) == (text[:400], 1)
     finally:
         bench.close()
+
+
+def test_who_made_way_does_not_take_it_again(tmp_path: Path) -> None:
+    """Its text comes back from the folder at once, before the next round."""
+    limit = TRAINED + 4 * TRAINED
+    bench = Bench(n_ctx=4 * TRAINED, limit_bytes=limit, method="yarn", cache_dir=tmp_path)
+    try:
+        bench.ask(ids(480, 1), 60)
+        bench.scheduler.round()
+        bench.ask(ids(1100, 2), 60)
+        n_rounds = 0
+        while bench.scheduler.round():
+            n_rounds += 1
+            assert n_rounds < 500
+        assert [len(bench.outcomes[i].ids) for i in range(2)] == [60, 60]
+    finally:
+        bench.close()
