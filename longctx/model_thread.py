@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
+from longctx import arguments
 from longctx.channel import Cancelled, Channel
 from longctx.errors import BackendError
 from longctx.types import Progress, ProgressCallback
@@ -216,6 +217,7 @@ class ModelThread:
         self.check_open()
         channel: Channel[_Reply] = Channel()
         on_progress: ProgressCallback | None = kwargs.get("on_progress")
+        arguments.listener("on_progress", on_progress)
         if on_progress is not None:
             kwargs = {**kwargs, "on_progress": channel.send}
         try:

@@ -21,6 +21,7 @@ from longctx.arguments.tokens import are_numbers, token_ids
 from longctx.arguments.tools import tool_choice, tools
 from longctx.arguments.values import (
     flag,
+    listener,
     one_of,
     path,
     plain_text,
@@ -37,6 +38,7 @@ __all__ = [
     "are_numbers",
     "flag",
     "json_schema",
+    "listener",
     "max_tokens",
     "one_of",
     "parallel_tool_calls",

@@ -99,9 +99,10 @@ def path(name: str, value: Any) -> Path:
     """A path.
 
     Raises:
-        RequestError: it is neither a text nor a path.
+        RequestError: it is neither a text nor a path, or has a NUL in it.
     """
-    if isinstance(value, str) or (isinstance(value, PathLike) and isinstance(fspath(value), str)):
+    named = fspath(value) if isinstance(value, PathLike) else value
+    if isinstance(named, str) and "\0" not in named:
         return Path(value)
     raise RequestError(f"{name} is {shown(value)}; pass a path, as a str or a Path")
 
@@ -126,6 +127,16 @@ def texts(name: str, value: Any) -> list[str]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping):
         return [plain_text(f"one of {name}", text) for text in value]
     raise RequestError(f"{name} is {shown(value)}; pass a list of texts")
+
+
+def listener(name: str, value: Any) -> None:
+    """What is called with something, or None.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if value is not None and not callable(value):
+        raise RequestError(f"{name} is {shown(value)}; pass a function, or leave it out")
 
 
 def _bounds(least: float | None, most: float | None, above: float | None = None) -> str:

@@ -326,7 +326,7 @@ class Cells:
             self._find_cells_for(n_tokens)
             self._lease.context.remove(0, seq_id=self._lease.sequence)
         else:
-            self._exchange(n_ctx, rope, backup)
+            self._exchange(n_ctx, rope, backup, n_tokens)
         self.rope, self.n_ctx = rope, n_ctx
         self._keep(0)
 
@@ -338,9 +338,16 @@ class Cells:
         # A fork is not emptied in place: its twins keep those cells, and what comes needs others.
         return (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.shares_cells
 
-    def _exchange(self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None) -> None:
+    def _exchange(
+        self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None, n_tokens: int
+    ) -> None:
+        # A place among others takes no memory: it is had before the old one is given up.
+        place = self._contexts.join(n_ctx, rope, n_tokens)
         # Two caches and a copy between them would be three; the old one goes first.
         self._lease.release()
+        if place is not None:
+            self._lease = place
+            return
         try:
             self._lease = self._contexts.lease(n_ctx, rope)
         except BaseException:

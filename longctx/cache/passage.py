@@ -99,7 +99,7 @@ def attach(window: Window, rearranger: Rearranger, passage: Passage, n_recompute
     state = passage.state.copy()
     reason = rearranger.attach(state, tokens, passage.rope, passage.positions, skip=skip)
     if reason is not None and not passage.is_whole:
-        window.truncate(n_before - skip)
+        window.go_back(n_before - skip)
         _must_attach(reason)
     if reason is not None:
         window.prefilled_again += len(ids) - skip

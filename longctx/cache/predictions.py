@@ -50,7 +50,7 @@ class Predictions:
         if self._cells.has_logits:
             return
         last = self._cells.tokens[-1]
-        self._window.truncate(self._window.n_tokens - 1)
+        self._window.go_back(self._window.n_tokens - 1)
         self._window.append(last)
 
     def end_whole(self) -> None:
@@ -118,7 +118,7 @@ class Predictions:
                     self.advance(ids[-1])
                 ids.append(int(np.argmax(self.logits()[0])))
         finally:
-            self._window.truncate(n)
+            self._window.go_back(n)
         return ids
 
     def nll(self, ids: Ids, on_progress: ProgressCallback | None = None) -> NDArray[np.float32]:

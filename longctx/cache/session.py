@@ -146,7 +146,7 @@ class Session(Windowed, Closing):
         try:
             return self._predictions.nll(ids)
         finally:
-            self.truncate(n)
+            self._window.go_back(n)
 
     def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes.
@@ -171,7 +171,10 @@ class Session(Windowed, Closing):
             RequestError: they are no token ids of the model; nothing was dropped.
         """
         middle, shared = self._window.middle, self.shared(self._as_ids(ids), compressed)
-        self.truncate(shared - middle.n_missing if shared > self.n_keep else shared)
+        if shared > self.n_keep:
+            self._window.go_back(shared - middle.n_missing)
+        else:
+            self._window.truncate(shared)
         return self.n_tokens + middle.n_missing
 
     # Text out
@@ -200,10 +203,11 @@ class Session(Windowed, Closing):
         To go on behind them, :meth:`feed` them.
 
         Raises:
+            RequestError: ``n_tokens`` is no whole number from 0.
             BackendError: the session is empty, so nothing predicts the first token.
             ContextOverflowError: they do not fit the largest window.
         """
-        return self._predictions.greedy(n_tokens)
+        return self._predictions.greedy(whole("n_tokens", n_tokens, least=0))
 
     @in_model_thread
     def advance(self, token: int) -> None:

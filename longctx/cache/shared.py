@@ -207,6 +207,15 @@ class Contexts(Protocol):
             BackendError: llama.cpp cannot allocate it.
         """
 
+    def join(self, n_ctx: int, rope: RopeConfig, n_tokens: int, /) -> Lease | None:
+        """Such a sequence beside other texts, with ``n_tokens`` free cells; None where a text of
+        this window has a context to itself.
+
+        Raises:
+            CacheFullError: others have the cells until they end.
+            BackendError: llama.cpp cannot allocate another context for all.
+        """
+
     def make_cells(
         self, full: SharedContext, n_ctx: int, n_tokens: int, are_enough: Callable[[], bool], /
     ) -> Lease | None:
@@ -243,6 +252,10 @@ class OwnContexts:
         """Open a context."""
         context = self._backend.open(n_ctx, rope, n_outputs=self._n_outputs)
         return Lease(SharedContext(context, rope))
+
+    def join(self, _n_ctx: int, _rope: RopeConfig, _n_tokens: int, /) -> Lease | None:
+        """Nowhere."""
+        return None
 
     def make_cells(
         self, full: SharedContext, n_ctx: int, _n_tokens: int, _are_enough: Callable[[], bool], /

@@ -199,13 +199,19 @@ class Window:
         What the cache could not keep of them is prefilled again. So are those that stand in
         composite cells, where each head has kept others.
         """
-        middle, whole = self.middle, self.middle.end
-        if middle.n_keep < n < whole:
+        middle = self.middle
+        if middle.n_keep < n < middle.end:
             self.read_again(self.text_ids[:n])
             return
         if n <= middle.n_keep:
             middle.clear()
-        if self.n_exact is not None and n <= self.n_exact:
+        self.go_back(n)
+
+    def go_back(self, n: int) -> None:
+        """Keep the first ``n`` cells with all that they stand for: also what slid out before them,
+        or was compressed to nothing, where :meth:`truncate` to the sinks forgets it."""
+        middle, whole = self.middle, self.middle.end
+        if self.n_exact is not None and n <= self.n_exact and (not middle or n > middle.n_keep):
             self.n_exact = None
         if n >= self.n_tokens:
             return
@@ -343,6 +349,8 @@ class Window:
         kept = np.r_[0:n_keep, n_keep + n_discard : n]
         self._arrange(kept, self.placing.groups_of(len(kept)))
         middle.lose(gone, composite.without_first(n_discard))
+        if self.n_exact is not None:  # where attached text began is nearer to the sinks now
+            self.n_exact = min(self.n_exact, max(n_keep, self.n_exact - n_discard))
 
     def _make_room(self) -> None:
         """Be less than full."""

@@ -21,6 +21,7 @@ class Windowed(Standing):
         super().__init__(window, n_ctx_train)
         self.thread = thread
 
+    @in_model_thread
     def pin(self, n_tokens: int) -> None:
         """Let :meth:`slide` keep at least the first ``n_tokens``, such as a system prompt.
 

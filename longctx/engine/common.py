@@ -58,6 +58,11 @@ class CommonContexts:
         return len(self._contexts)
 
     @property
+    def beside_first(self) -> tuple[SharedContext, ...]:
+        """Those that are closed when nothing stands in them."""
+        return tuple(self._contexts[1:])
+
+    @property
     def is_for_all(self) -> bool:
         """Whether every text begins in a common context."""
         return self._backend.holds_sequences
@@ -68,9 +73,18 @@ class CommonContexts:
 
     def keeps(self, shared: SharedContext, n_ctx: int) -> bool:
         """Whether a text that stands in ``shared`` needs no memory for a window of ``n_ctx``."""
+        return shared.is_common and self.fits(n_ctx)
+
+    def fits(self, n_ctx: int) -> bool:
+        """Whether a text can stand in a common context with a window of ``n_ctx``."""
         plan = self._backend.plan
         rope = plan.rope_at(n_ctx) if plan.window == "elastic" else plan.rope
-        return shared.is_common and self.holds(n_ctx, rope)
+        return self.holds(n_ctx, rope)
+
+    def window_for(self, n_tokens: int) -> int:
+        """The window in which a text of ``n_tokens`` stands; the largest, if it is longer."""
+        steps = self._backend.plan.steps
+        return next((step for step in steps if step >= n_tokens), steps[-1])
 
     def place_for(
         self, n_tokens: int, besides: SharedContext | None = None
@@ -100,6 +114,7 @@ class CommonContexts:
             BackendError: llama.cpp cannot allocate it.
         """
         if not self.holds(n_ctx, rope):
+            self.close_empty()  # it may have been the last text of the context that it has left
             return self._own.lease(n_ctx, rope)
         # The pool opens one more while memory bears it; here only the first is opened unasked.
         free = [shared for shared in self._contexts if shared.n_free_sequences]
@@ -113,6 +128,28 @@ class CommonContexts:
         # A text should grow where it stands: moving later takes a copy of it.
         emptiest = min(free, key=lambda shared: shared.n_used_cells)
         return emptiest.lease()
+
+    def join(self, n_ctx: int, rope: RopeConfig, n_tokens: int, /) -> Lease | None:
+        """A sequence in a common context, with ``n_tokens`` free cells; None where a window cannot
+        stand in one.
+
+        Raises:
+            CacheFullError: nobody can make way now.
+            BackendError: llama.cpp cannot allocate another context.
+        """
+        if not self.holds(n_ctx, rope):
+            return None
+        place = self.place_for(n_tokens) or (None if self._contexts else self.open())
+        if place is None:
+            full = min(self._contexts, key=lambda shared: shared.n_used_cells)
+
+            def are_enough() -> bool:
+                return full.n_free_sequences > 0 and full.has_free_cells(n_tokens)
+
+            place = self._relieve(full, are_enough) or (full if are_enough() else None)
+        if place is None:
+            raise self._no_cells(full, n_tokens)
+        return place.lease()
 
     def make_cells(
         self, full: SharedContext, n_ctx: int, n_tokens: int, are_enough: Callable[[], bool], /
@@ -133,14 +170,17 @@ class CommonContexts:
             return place.lease()
         if are_enough():
             return None
-        raise CacheFullError(
+        raise self._no_cells(full, n_tokens)
+
+    def _no_cells(self, full: SharedContext, n_tokens: int) -> CacheFullError:
+        return CacheFullError(
             f"others have the cells of the KV cache of {full.context.n_ctx} tokens, and a text of "
             f"{n_tokens} finds none; ask again when they have ended, or plan a larger target_ctx"
         )
 
     def close_empty(self) -> None:
         """Free the contexts in which nothing stands, but for the first."""
-        for shared in self._contexts[1:]:  # the plan has memory for the first at any time
+        for shared in self.beside_first:  # the plan has memory for the first at any time
             if not shared.is_taken:
                 shared.context.close()
                 self._contexts.remove(shared)

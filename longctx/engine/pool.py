@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from longctx._native import CacheFullError
 from longctx.cache import Session
 from longctx.cache.cells import Ids
 from longctx.cache.shared import SharedContext
@@ -29,6 +30,10 @@ WORTH_COPYING = 16
 so many."""
 WORTH_LOSING = 64
 """Cached tokens that a call may throw away where a place beside them would cost nothing."""
+
+
+class MemoryTakenError(CacheFullError):
+    """A window cannot grow beside those of other answers; nothing has changed."""
 
 
 class SessionPool:
@@ -99,6 +104,8 @@ class SessionPool:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use  # nobody would ever end, and make way
+        if not (must or self._bears(self._common.window_for(len(ids) + n_more))):
+            return None  # before one is opened or filled, for it could not grow
         session = self._saved_session(ids, n_more, compressed, must)
         session = session or self._live_session(ids, n_more, compressed)
         if session is None:
@@ -273,7 +280,7 @@ class SessionPool:
     def _may_open_common(self) -> bool:
         if not self._common.n_open:
             return True
-        memory = self._used_bytes() + self._cost_bytes(self._common.n_ctx)
+        memory = self._used_bytes() + self._common_bytes
         return self._common.n_open < MAX_COMMON_CONTEXTS and memory <= self._limit_bytes
 
     def _may_open_own(self) -> bool:
@@ -283,9 +290,19 @@ class SessionPool:
         return memory <= self._limit_bytes and len(self._in_use) < MAX_CONTEXTS
 
     def make_room(self, n_ctx: int, window: Window | None = None) -> None:
-        """Before a text has a context of ``n_ctx`` to itself: let others go if not all fit."""
+        """Before a text has a context of ``n_ctx`` to itself: let others go if not all fit.
+
+        Raises:
+            MemoryTakenError: answers under way have the memory of what one of them takes more.
+        """
         if window is not None and self._common.keeps(window.cells.shared, n_ctx):
             return
+        is_answered = any(session.window is window for session in self._in_use)
+        if is_answered and not self._bears(n_ctx, window):
+            raise MemoryTakenError(
+                f"others have the memory of a window of {n_ctx} tokens; ask again when they have "
+                "ended, or raise memory_limit"
+            )
         others = [
             other
             for other in self._sessions
@@ -295,15 +312,45 @@ class SessionPool:
         ]
         # A window gives its context back before it takes the larger one.
         freed = sum(self._own_bytes(s) for s in self._sessions if s.window is window)
-        while others and (
-            self._used_bytes() - freed + self._cost_bytes(n_ctx) > self._limit_bytes
-            or len(others) >= MAX_CONTEXTS
-        ):
+
+        def is_too_much() -> bool:
+            return self._used_bytes() - freed + self._cost_bytes(n_ctx) > self._limit_bytes
+
+        while others and (is_too_much() or len(others) >= MAX_CONTEXTS):
             self._evict(others.pop(0))
+        for shared in self._common.beside_first:
+            while is_too_much() and self._evict_idle(shared):
+                pass
+
+    def _bears(self, n_ctx: int, window: Window | None = None) -> bool:
+        """Whether an answer, in this window or in none yet, may have a window of ``n_ctx`` beside
+        the other answers, once all that is only kept has gone.
+
+        Where no other answer would ever make way for it, it may.
+        """
+        if self._common.fits(n_ctx):
+            return True
+        others = [each for each in self._in_use if each.window is not window]
+        rivals = {s.shared_context: s for s in others if self.holds_memory(s)}
+        if not rivals:
+            return True
+        taken = sum(self._own_bytes(s) or self._common_bytes for s in rivals.values())
+        first = self._common_bytes if self._common.n_open else 0
+        beside = self._besides_bytes() + first + sum(map(self._own_bytes, self._lent))
+        return beside + taken + self._cost_bytes(n_ctx) <= self._limit_bytes
+
+    def holds_memory(self, session: Session) -> bool:
+        """Whether there would be memory for others if what a session stands in went."""
+        shared = session.shared_context if session.is_open else None
+        return shared is not None and (not shared.is_common or shared in self._common.beside_first)
+
+    @property
+    def _common_bytes(self) -> int:
+        return self._cost_bytes(self._common.n_ctx)
 
     def _used_bytes(self) -> int:
         """Memory of everything that is open, with what stands beside it."""
-        common = self._common.n_open * self._cost_bytes(self._common.n_ctx)
+        common = self._common.n_open * self._common_bytes
         held = [*self._sessions, *self._lent]
         return self._besides_bytes() + common + sum(map(self._own_bytes, held))
 

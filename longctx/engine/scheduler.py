@@ -16,7 +16,7 @@ from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
 from longctx.engine.decoding import Decoder, Piece
-from longctx.engine.pool import SessionPool
+from longctx.engine.pool import MemoryTakenError, SessionPool
 from longctx.engine.staging import Staging
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
@@ -106,12 +106,15 @@ class Scheduler:
 
     def _step_apart(self, shared: SharedContext) -> None:
         """A step whose failure, a bug of ours, ends the answers of one context and no others."""
+        here = [writing for writing in self._active if _stands_in(writing, shared)]
         try:
             self._step(shared)
         except Exception as error:
             logger.exception("a batch failed")
-            for writing in [w for w in self._active if _stands_in(w, shared)]:
-                self._fail(writing, error)
+            # Also one that has just left it: who knows in what state.
+            for writing in here:
+                if writing in self._active:
+                    self._fail(writing, error)
 
     def end(self, error: Exception) -> None:
         """Tell everybody who waits, and whoever comes from now on, that there is no more."""
@@ -301,20 +304,27 @@ class Scheduler:
             if share and (piece := self._piece(writing, share, shared)):
                 pieces.append(piece)
                 left -= len(piece[1])
-        return pieces
+        # One whose window grew may have had others wait, for its memory.
+        return [piece for piece in pieces if piece[0].session is not None]
 
     def _piece(self, writing: Writing, limit: int, shared: SharedContext) -> Piece | None:
-        """What one answer gets of a batch; None where its window moved elsewhere for it.
+        """What one answer gets of a batch; None where its window moved elsewhere for it, or it
+        waits for memory.
 
         Raises:
             CacheFullError: others have the cells that its window takes now.
         """
         session = writing.session
-        assert session is not None  # it is active
+        if session is None:  # it has just made way for one before it
+            return None
         try:
             limit = session.admit(limit)
             if (n_pending := writing.n_pending) and session.window.comes_alone(n_pending, limit):
                 limit = n_pending - 1
+        except MemoryTakenError:
+            self._make_memory(writing)
+            # At once: who made way would have the memory again before the next round.
+            return self._piece(writing, limit, shared)
         except CacheFullError:
             raise
         except Exception as error:
@@ -334,7 +344,8 @@ class Scheduler:
         if shared.is_common and self._pool.free_cells(session, n_tokens):
             return False
         n_others = len(here) - 1
-        if self._staging.holds(session):  # it is to go where all others are
+        # One that stands apart is to go where all others are.
+        if not shared.is_common or self._staging.holds(session):
             n_others = len(self._active) - 1
         if not n_others:  # nobody could ever make way for it
             self._fail(youngest, error)
@@ -343,12 +354,29 @@ class Scheduler:
             "an answer of %d tokens waits: %d others have the cells of the KV cache",
             len(youngest.ids), n_others,
         )  # fmt: skip
+        self._suspend(youngest)
+        return True
+
+    def _make_memory(self, growing: Writing) -> None:
+        """Others have the memory that a window takes now: of those who hold some of it, and the one
+        that grows, the one that began last waits again."""
+        rivals = [
+            w
+            for w in self._active
+            if w is growing or (w.session is not None and self._pool.holds_memory(w.session))
+        ]
+        youngest = max(rivals, key=lambda w: w.asked)
+        logger.info(
+            "an answer of %d tokens waits: windows of others have the memory", len(youngest.ids)
+        )
+        self._suspend(youngest)
+
+    def _suspend(self, writing: Writing) -> None:
         # Its cells go, what it has written stays: begin() will prefill that with the prompt. It
         # had begun, so it is the first of those who wait.
-        self._active.remove(youngest)
-        self._pool.drop(youngest.pause())
-        self._waiting.appendleft(youngest)
-        return True
+        self._active.remove(writing)
+        self._pool.drop(writing.pause())
+        self._waiting.appendleft(writing)
 
 
 def _stands_in(writing: Writing, shared: SharedContext) -> bool:

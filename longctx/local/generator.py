@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from longctx import arguments
 from longctx.channel import Channel, Merged
 from longctx.chat import EncodedPrompt, Expected, Hearing, expect_answer, expect_text
 from longctx.engine import Outcome, Writing
+from longctx.errors import RequestError
 from longctx.local.completion import completion_of
 from longctx.local.loading import LoadedModel
 from longctx.local.settings import settings_of
@@ -69,6 +70,9 @@ class AnswerGenerator:
         The first error of an answer gives the others up.
         """
         check_names(options, CHAT_OPTIONS, "of chat_batch()")
+        arguments.listener("on_progress", options.get("on_progress"))
+        if not isinstance(conversations, Iterable):
+            raise RequestError(f"chat_batch() takes conversations, not {conversations!r:.80}")
         prompts = [self._prompt(each, options) for each in conversations]
         merged: Merged[Event] = Merged(len(prompts))
         writings = [
@@ -100,6 +104,7 @@ class AnswerGenerator:
         )
 
     def _stream(self, prompt: EncodedPrompt, options: AnswerOptions, expected: Expected) -> Stream:
+        arguments.listener("on_progress", options.get("on_progress"))
         channel: Channel[Event] = Channel()
         writing = self._writing(prompt, options, expected, channel)
         # The stream is made first: from here on, dropping it gives the answer up.

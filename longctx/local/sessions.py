@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +59,11 @@ class Sessions:
     ) -> int:
         """Write the session that has most of a conversation; how many of its tokens."""
         ids = self._prompts.transcript(messages, tools)
-        return self._thread.call(self._engine.save_text, ids, Path(path))
+        return self._thread.call(self._engine.save_text, ids, arguments.path("path", path))
 
     def load_chat(self, path: str | Path) -> int:
         """Take a conversation that was saved into the cache; its tokens."""
-        text = self._thread.call(self._engine.load_text, Path(path))
+        text = self._thread.call(self._engine.load_text, arguments.path("path", path))
         self._prompts.recall(text)
         return len(text)
 
@@ -70,9 +71,7 @@ class Sessions:
         self, prompt: EncodedPrompt, compress: Sequence[tuple[str, float]]
     ) -> EncodedPrompt:
         """The prompt, some of whose passages may stand compressed."""
-        for text, share in compress:
-            arguments.plain_text("a text of compress", text)
-            arguments.real("a share of compress", share, above=0, most=1)
+        _check_shares(compress)
         if (reason := self._engine.compression_obstacle) is not None:
             raise UnsupportedModelError(
                 f"no passage can be compressed: {reason}. Leave compression out"
@@ -125,3 +124,14 @@ class Sessions:
         if not self._plan.is_endless:
             self._plan.check_fit(len(ids))
         return self._thread.call(self._engine.score, ids, batch=batch, on_progress=on_progress)
+
+
+def _check_shares(compress: Any) -> None:
+    """Refuse what are no texts with a share each."""
+    if isinstance(compress, str | bytes) or not isinstance(compress, Sequence):
+        raise RequestError(f"compress is {compress!r:.80}; pass pairs, such as [(text, 0.75)]")
+    for pair in compress:
+        if isinstance(pair, str | bytes) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise RequestError(f"compress has {pair!r:.80}; pass a text and a share: (text, 0.75)")
+        arguments.plain_text("a text of compress", pair[0])
+        arguments.real("a share of compress", pair[1], above=0, most=1)

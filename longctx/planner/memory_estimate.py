@@ -55,8 +55,9 @@ class MemoryEstimate(Frozen):
     those of LoRA adapters; ``checkpoints_bytes`` those of states that are kept of a text, for
     layers that cannot go back to an earlier one. ``beside_bytes`` are taken when many are answered
     at once, if the limit bears it: a small context for prompts, and logits for each. No window is
-    refused for them. ``places`` say how much of all that lies on GPUs; ``host_bytes`` is the rest,
-    and what ``limit_bytes`` holds for. What a GPU's own libraries take of it is not counted.
+    refused for them. ``kv_budget_bytes`` is what the KV caches of all texts may take together; None
+    leaves it to the limit. ``places`` say how much of all that lies on GPUs; ``host_bytes`` is the
+    rest, and what ``limit_bytes`` holds for. What a GPU's own libraries take of it is not counted.
     """
 
     weights_bytes: int
@@ -66,6 +67,7 @@ class MemoryEstimate(Frozen):
     adapters_bytes: int = 0
     checkpoints_bytes: int = 0
     beside_bytes: int = 0
+    kv_budget_bytes: int | None = None
     places: tuple[Place, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
@@ -94,7 +96,7 @@ class MemoryEstimate(Frozen):
     @property
     def spare_bytes(self) -> int:
         """What all texts may take together, wherever they lie: as many times one text as fit where
-        it is tightest; one at least, for that was planned."""
+        it is tightest, the budget of their caches included; one at least, for that was planned."""
         apart = [place for place in self.places if not place.is_unified]
         host_text = self.text_bytes - sum(place.text_bytes for place in apart)
         host_fixed = self.fixed_bytes - sum(place.weights_bytes for place in apart)
@@ -103,6 +105,8 @@ class MemoryEstimate(Frozen):
             (place.free_bytes - place.margin_bytes - place.weights_bytes, place.text_bytes)
             for place in apart
         ]
+        if self.kv_budget_bytes is not None:
+            tightest.append((self.kv_budget_bytes, self.kv_bytes))
         spare = min(left * self.text_bytes // text for left, text in tightest if text)
         return max(spare, self.text_bytes)
 

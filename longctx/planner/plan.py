@@ -125,7 +125,7 @@ def _plan(
         self_extend=far,
         kv_type_k=kv,
         kv_type_v=kv,
-        memory=memory,
+        memory=memory.model_copy(update={"kv_budget_bytes": request.kv_budget_bytes}),
         reserve_output=request.reserve_output,
         n_keep=request.n_keep,
         overflow=request.overflow,

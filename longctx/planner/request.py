@@ -38,10 +38,10 @@ class PlanOptions(TypedDict, total=False):
             cannot), ntk for a fixed one.
         kv_type: f16, bf16, q8_0, q4_0; auto takes the first of f16, q8_0, q4_0 that fits.
         memory_limit: bytes or a text such as ``"6GiB"``; None is what is free now, less a margin.
-        kv_budget: bytes, or a text such as ``"2GiB"``, that the KV cache may take at most. Where
-            ``target_ctx`` takes more, the cache has fewer bits (unless ``kv_type`` says which), and
-            where that is not enough, ``overflow`` is ``compress`` (unless it is ``slide``) in a
-            window that fits the budget.
+        kv_budget: bytes, or a text such as ``"2GiB"``, that the KV cache may take at most, those of
+            all conversations together. Where ``target_ctx`` takes more, the cache has fewer bits
+            (unless ``kv_type`` says which), and where that is not enough, ``overflow`` is
+            ``compress`` (unless it is ``slide``) in a window that fits the budget.
         reserve_output: tokens that must be free when an answer begins that names no
             ``max_tokens``, and that agents and documents keep free for one; by default 1,024, or a
             quarter of the window where that is less. It is no limit: such an answer goes to its

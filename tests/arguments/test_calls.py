@@ -76,8 +76,8 @@ def test_an_empty_prompt_of_a_model_with_bos_is_its_bos(llm: LongContextLLM) -> 
         *(("slide", value) for value in (0, -1, 1.5, True)),
         *(("compress", value) for value in (0, -0.5, 1.01, "half", True, float("nan"))),
         *(("pin", value) for value in (-1, 1.5, True)),
-        ("save", 5),
-        ("load", 5),
+        *(("greedy", value) for value in (-1, 1.5, "2", True)),
+        *((method, value) for method in ("save", "load") for value in (5, "a\0b")),
         ("attach", 5),
     ],
 )
@@ -110,6 +110,33 @@ def test_recompute_passages_and_batches(llm: LongContextLLM) -> None:
             llm.score([1, 2, 3], batch=wrong)
     one.close()
     other.close()
+
+
+def test_chats_on_disk_shares_and_listeners(llm: LongContextLLM) -> None:
+    """Paths, pairs of a text and a share, and functions, wherever they are passed."""
+    asked: Any = [{"role": "user", "content": "Hi there"}]
+    wrong: Any
+    for wrong in (5, None, b"chat", "a\0b"):
+        with pytest.raises(RequestError, match="path"):
+            llm.save_chat(wrong, asked)
+        with pytest.raises(RequestError, match="path"):
+            llm.load_chat(wrong)
+    for wrong in ("ab", 3, ["abc"], ("Hi", 0.5), [("Hi", 0.5, 1)], [("Hi", 2)], [(b"Hi", 0.5)]):
+        with pytest.raises(RequestError, match="compress"):
+            llm.prompt(asked, compress=wrong)
+    wrong = None
+    with pytest.raises(RequestError, match="chat_batch"):
+        llm.chat_batch(wrong)
+    wrong = 5
+    with llm.session() as session:
+        for ask in (
+            lambda: llm.generate("Hi", on_progress=wrong),
+            lambda: llm.chat_batch([asked], on_progress=wrong),
+            lambda: llm.score("Hi there", on_progress=wrong),
+            lambda: session.feed("Hi", on_progress=wrong),
+        ):
+            with pytest.raises(RequestError, match="on_progress"):
+                ask()
 
 
 @pytest.mark.skipif(supports_gpu_offload(), reason="this llama.cpp has a GPU")

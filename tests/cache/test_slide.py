@@ -232,3 +232,61 @@ def test_what_is_only_tried_makes_nothing_slide_out(tiny_gguf: TinyGguf, overflo
                 tried()
         assert session.tokens == tuple(IDS[:252])
         np.testing.assert_allclose(session.next_logits(), before, atol=2e-2)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "granitehybrid"])
+def test_what_slid_out_up_to_the_last_tokens_is_still_known(
+    tiny_gguf: TinyGguf, architecture: str, left: int
+) -> None:
+    """To predict what follows, the last token is decoded again; where nothing but the sinks stands
+    before it, the text keeps what slid out between the two."""
+    with opened(tiny_gguf(architecture, n_ctx_train=256), 256, n_keep=4) as llm:
+        session, text = llm.session(), IDS[:50]
+        session.feed(text)
+        session.slide(46 - left)
+        want = (text, 46 - left, 4 + left)
+        for look in (
+            lambda: session.next_logits(),
+            lambda: session.greedy(3),
+            lambda: session.next_nll(IDS[60:64]),
+            lambda: session.match(text),
+        ):
+            look()
+            found = (session.text_ids, session.dropped_tokens, session.n_tokens)
+            assert found == want
+        assert session.match([*text, 9]) == session.shared([*text, 9]) == 50
+        session.truncate(4)  # the sinks alone, and no text that slid out behind them
+        assert (session.text_ids, session.dropped_tokens) == (text[:4], 0)
+
+
+def test_what_is_compressed_to_nothing_is_still_known(tiny_gguf: TinyGguf) -> None:
+    """A share so small that no composite cell is left."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), 256) as llm:
+        session = llm.session()
+        session.feed(IDS[:20])
+        session.compress(0.1)
+        assert session.n_tokens == 5
+        session.next_logits()
+        assert (session.text_ids, session.compressed_tokens) == (IDS[:20], 15)
+
+
+def test_attached_text_is_known_where_it_slid_to(tiny_gguf: TinyGguf) -> None:
+    """What is cut back to before attached text is as a prefill makes it; what is nearer to the
+    sinks than that once was need not be."""
+    with opened(tiny_gguf("llama", n_ctx_train=256), 256, n_keep=4) as llm:
+        session, other = llm.session(), llm.session()
+        session.feed(IDS[:60])
+        other.feed(IDS[100:140])
+        session.attach(other)
+        session.slide(30)  # it begins at 30 now
+        session.truncate(50)
+        assert session.is_stitched
+        session.truncate(30)
+        assert not session.is_stitched
+        session.attach(other)
+        session.slide(60)  # it reached beyond where the text began
+        session.truncate(7)
+        assert session.is_stitched
+        session.truncate(4)
+        assert not session.is_stitched

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from longctx._native import CacheFullError
@@ -14,6 +15,7 @@ from tests.engine.test_staging import Bench, ids
 from tests.support.thorough import quick
 
 N_CTX = 1024
+TRAINED = 512
 BEGINNING = ids(500, 1)
 
 
@@ -117,3 +119,76 @@ def test_a_saved_text_that_finds_no_cells_is_asked_for_again(
         bench.pool.drop(session)
         other.close()
     bench.close()
+
+
+@pytest.mark.parametrize("n_full", [1, 2])
+def test_windows_of_other_scales_take_no_memory_that_is_taken(n_full: int) -> None:
+    """Under YaRN each text that grows has a context of its own. Those that find no memory for one
+    wait, also in the middle of an answer, and go on where they were."""
+    prompts = [ids(n, 2 + i) for i, n in enumerate((1100, 495, 490, 700, 60))]
+    bench = Bench(n_ctx=4 * TRAINED, limit_bytes=TRAINED + n_full * 4 * TRAINED, method="yarn")
+    most = 0
+    try:
+        alone = []
+        for i, prompt in enumerate(prompts):
+            bench.ask(prompt, 30)
+            bench.run()
+            alone.append(bench.outcomes[i].ids)
+        for prompt in prompts:
+            bench.ask(prompt, 30)
+        while bench.scheduler.round():
+            open_ones = {s.shared_context for s in bench.pool.sessions}
+            own = [shared.context.n_ctx for shared in open_ones if not shared.is_common]
+            most = max(most, sum(own))
+            assert sum(own) + bench.common.n_open * TRAINED <= bench.limit_bytes
+        outcomes = [bench.outcomes[len(prompts) + i] for i in range(len(prompts))]
+        assert [outcome.ids[:3] for outcome in outcomes] == [each[:3] for each in alone]
+        assert all(len(outcome.ids) == 30 for outcome in outcomes)
+        assert most >= (4 if n_full == 1 else 6) * TRAINED  # it was made use of
+    finally:
+        bench.close()
+
+
+def test_who_finds_no_cells_among_the_others_stays_apart() -> None:
+    """A text that was cut back stands at the scale of its length, with the others; where they have
+    the cells, it keeps its own and what it holds."""
+    bench = Bench(n_ctx=2 * TRAINED, limit_bytes=3 * TRAINED, method="yarn")
+    try:
+        text = ids(700, 1)
+        session, other = bench.pool.pick(text, must=True), bench.pool.pick(ids(300, 2), must=True)
+        assert session is not None
+        assert other is not None
+        session.feed(text)
+        other.feed(ids(300, 2))
+        apart = session.shared_context
+        assert not apart.is_common
+        session.truncate(400)
+        want = session.window.cells.export()
+        for _ in range(2):
+            with pytest.raises(CacheFullError):
+                session.admit(1)
+            assert (session.text_ids, session.shared_context) == (text[:400], apart)
+        np.testing.assert_array_equal(session.window.cells.export(), want)
+        other.truncate(50)
+        session.admit(1)
+        assert session.shared_context is other.shared_context
+        assert (session.text_ids, session.scale) == (text[:400], 1)
+    finally:
+        bench.close()
+
+
+def test_who_made_way_does_not_take_it_again(tmp_path: Path) -> None:
+    """Its text comes back from the folder at once, before the next round."""
+    limit = TRAINED + 4 * TRAINED
+    bench = Bench(n_ctx=4 * TRAINED, limit_bytes=limit, method="yarn", cache_dir=tmp_path)
+    try:
+        bench.ask(ids(480, 1), 60)
+        bench.scheduler.round()
+        bench.ask(ids(1100, 2), 60)
+        n_rounds = 0
+        while bench.scheduler.round():
+            n_rounds += 1
+            assert n_rounds < 500
+        assert [len(bench.outcomes[i].ids) for i in range(2)] == [60, 60]
+    finally:
+        bench.close()

@@ -46,15 +46,14 @@ class Bench:
     n_ctx: int = 4096
     limit_bytes: int = GIB
     cache_dir: Path | None = None
+    method: str = "self-extend"
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     channels: list[Channel[Event]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         info = ModelInfo.from_gguf(TINY)
         # On a GPU nothing is prefilled apart.
-        plan = plan_context(
-            info, self.n_ctx, method="self-extend", reserve_output=16, n_gpu_layers=0
-        )
+        plan = plan_context(info, self.n_ctx, method=self.method, reserve_output=16, n_gpu_layers=0)
         self.backend = LlamaCppBackend(info, plan, n_threads=1)
         self.rotator, self.common = KeyRotator(self.backend), CommonContexts(self.backend)
         self.store = None

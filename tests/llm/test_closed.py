@@ -98,7 +98,7 @@ def session_calls(session: Session, other: Session, folder: Path) -> dict[str, C
         "next_nll": lambda: session.next_nll([5]),
         "nll": lambda: session.nll([5, 6]),
         "passage": lambda: session.passage(),
-        "pin": None,
+        "pin": lambda: session.pin(3),
         "positions": None,
         "prefilled_again": None,
         "release": None,

@@ -117,3 +117,18 @@ def test_a_text_longer_than_the_budget_is_read() -> None:
     assert answer.usage.prompt_tokens > 1024
     assert answer.window.compressed_tokens > 0
     assert answer.window.dropped_tokens == 0
+
+
+def test_a_budget_is_of_all_conversations(smollm: ModelInfo) -> None:
+    """It bounds what all their caches take together, however much memory there is; without one the
+    limit does."""
+    free, bound = (
+        plan_context(smollm, 4096, kv_type="f16", kv_budget=budget, memory_limit="64GiB").memory
+        for budget in (None, "200MiB")
+    )
+    assert free.spare_bytes > 8 * free.text_bytes
+    n_texts = bound.spare_bytes / bound.text_bytes
+    assert n_texts * bound.kv_bytes <= 200 * 2**20 < (n_texts + 0.01) * bound.kv_bytes
+    tight = plan_context(smollm, 16_384, kv_budget="120MiB", memory_limit="64GiB").memory
+    assert tight.kv_bytes <= 120 * 2**20
+    assert tight.spare_bytes < 1.1 * tight.text_bytes
