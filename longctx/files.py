@@ -79,6 +79,29 @@ def replacing(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out, to change what a file says.
+
+    :func:`replacing` keeps a file whole; what two processes read and then write, one would lose
+    of the other. Where folders cannot be locked (Windows, some file systems), nobody is kept out.
+
+    Raises:
+        OSError: the folder cannot be made or opened.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def must_be_file(path: Path) -> None:
     """Refuse to read what has no end, or none yet: a pipe, a device. What is missing passes.
 
