@@ -34,7 +34,8 @@ from longctx.chat.calls.reader import Tools
 from longctx.chat.chat_template import ChatTemplate
 from longctx.chat.tool_calls import check_tools, say_of_tool
 from longctx.errors import RequestError, ToolError
-from longctx.grammar import Grammar, Starts, holdable, json_grammar
+from longctx.grammar import Grammar, Starts, json_grammar
+from longctx.grammar.holdable import holdable
 from longctx.options import ToolChoice
 from longctx.types import Chunk, Message, SampledToken, ToolCall, ToolCallDelta, ToolSchema
 

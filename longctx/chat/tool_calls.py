@@ -11,7 +11,7 @@ from typing import Any
 
 from longctx import arguments
 from longctx.errors import RequestError
-from longctx.grammar import meant
+from longctx.grammar.meaning import meant
 from longctx.types import ToolCall
 
 __all__ = ["call_to_json", "check_tools", "escaped", "say_of_tool"]

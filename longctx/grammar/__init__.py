@@ -7,10 +7,8 @@ in the model's thread it is started for each answer (:class:`GrammarMatcher`) on
 
 from longctx.grammar.grammar import Grammar
 from longctx.grammar.guide import Guide, Starts
-from longctx.grammar.holdable import holdable
 from longctx.grammar.json_schema import JsonRule, json_grammar, json_rule
 from longctx.grammar.matcher import GrammarMatcher
-from longctx.grammar.meaning import Meant, meant
 from longctx.grammar.tokens import TokenTable
 
 __all__ = [
@@ -18,11 +16,8 @@ __all__ = [
     "GrammarMatcher",
     "Guide",
     "JsonRule",
-    "Meant",
     "Starts",
     "TokenTable",
-    "holdable",
     "json_grammar",
     "json_rule",
-    "meant",
 ]

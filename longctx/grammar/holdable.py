@@ -31,7 +31,7 @@ def holdable(schema: Mapping[str, Any]) -> Meant:
     """A schema without what no grammar can hold a call to; the notes say what that is, and where.
 
     Args:
-        schema: of any draft, as it was meant (:func:`longctx.grammar.meant`).
+        schema: of any draft, as it was meant (:func:`~longctx.grammar.meaning.meant`).
 
     Raises:
         RequestError: it is too large.

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from longctx.errors import LongCtxError
-from longctx.grammar import Meant, holdable, json_grammar, meant
+from longctx.grammar import json_grammar
+from longctx.grammar.holdable import holdable
+from longctx.grammar.meaning import Meant, meant
 from longctx.types import Frozen
 
 MAX_DESCRIPTION = 4_000

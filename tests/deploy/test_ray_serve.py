@@ -174,31 +174,6 @@ def test_requests_wait_for_a_place_and_no_more_than_may(cluster: Cluster) -> Non
         is_enough.set()
 
 
-def test_a_burst_takes_no_more_than_its_places(cluster: Cluster, client: OpenAI) -> None:
-    """However many come at once: no replica writes more than it may, and all say how they do."""
-    over, asked = threading.Event(), 0
-    seen: list[dict[str, Any]] = []
-
-    def watch() -> None:
-        while not over.is_set():
-            seen.append(cluster.health())
-
-    def ask(i: int) -> int:
-        turn = {"prompt": _question(i), "max_tokens": 16, "stop_on_repetition": False}
-        reply = httpx.post(f"{cluster.url}/v1/completions", json=turn, timeout=60)
-        return reply.status_code
-
-    with ThreadPoolExecutor(1) as watching, ThreadPoolExecutor(ALL + MAX_WAITING) as asking:
-        watching.submit(watch)
-        for _ in range(4):
-            statuses = list(asking.map(ask, range(ALL + MAX_WAITING)))
-            asked += statuses.count(200)
-        over.set()
-    assert asked >= 4 * ALL
-    assert {health["replicas"] for health in seen} == {2}
-    assert max(health["jobs"] for health in seen) <= ALL
-
-
 def test_a_replica_that_is_killed_costs_its_answers_alone(cluster: Cluster, client: OpenAI) -> None:
     """Answers of the other are whole, every conversation goes on, and another replica starts."""
     n = 6
@@ -267,6 +242,31 @@ def test_an_update_rolls_without_a_failed_request(cluster: Cluster, client: Open
         assert all(each.result() > 1 for each in asking)
     assert [model.id for model in client.models.list()] == ["tiny-2"]
     assert not before & set(_tokens(cluster))
+
+
+def test_a_burst_takes_no_more_than_its_places(cluster: Cluster, client: OpenAI) -> None:
+    """However many come at once: no replica writes more than it may, and all say how they do."""
+    over, asked = threading.Event(), 0
+    seen: list[dict[str, Any]] = []
+
+    def watch() -> None:
+        while not over.is_set():
+            seen.append(cluster.health())
+
+    def ask(i: int) -> int:
+        turn = {"prompt": _question(i), "max_tokens": 16, "stop_on_repetition": False}
+        reply = httpx.post(f"{cluster.url}/v1/completions", json=turn, timeout=60)
+        return reply.status_code
+
+    with ThreadPoolExecutor(1) as watching, ThreadPoolExecutor(ALL + MAX_WAITING) as asking:
+        watching.submit(watch)
+        for _ in range(4):
+            statuses = list(asking.map(ask, range(ALL + MAX_WAITING)))
+            asked += statuses.count(200)
+        over.set()
+    assert asked >= 4 * ALL
+    assert {health["replicas"] for health in seen} == {2}
+    assert max(health["jobs"] for health in seen) <= ALL
 
 
 @pytest.mark.parametrize(

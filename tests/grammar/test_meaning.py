@@ -15,7 +15,9 @@ from longctx._native import Model
 from longctx.chat import ChatTemplate
 from longctx.chat.expected import expect_answer
 from longctx.chat.tool_calls import check_tools
-from longctx.grammar import holdable, json_grammar, meant
+from longctx.grammar import json_grammar
+from longctx.grammar.holdable import holdable
+from longctx.grammar.meaning import meant
 from tests.grammar.acceptor import accepts
 from tests.grammar.common_schemas import COMMON
 from tests.grammar.schemas import SCHEMAS
