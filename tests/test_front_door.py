@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import pytest
 
+from longctx.packaged_model import tiny_model
+from tests.mcp.serving import free_port
 from tests.support.thorough import thorough
 from tools import architecture
 
@@ -75,26 +79,59 @@ def test_the_two_commands_come_first() -> None:
     assert all(a < b for a, b in pairwise(places))
 
 
-@thorough
-def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
-    """Its shell blocks, as printed and in order, in a folder of their own."""
-    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    named = {f"longctx {name}" for name in ("plan", "eval", "export")}
-    assert all(any(name in block for block in blocks) for name in named)
-    code = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+LONGCTX = "import sys; from longctx.cli import main; main(sys.argv[1:])"
+
+
+def _bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run what the tutorial prints, with this Python and this checkout."""
     ours = (
-        f"python() {{ '{sys.executable}' \"$@\"; }}\nlongctx() {{ python -c '{code}' \"$@\"; }}\n"
+        f"python() {{ '{sys.executable}' \"$@\"; }}\n"
+        f"longctx() {{ python -c '{LONGCTX}' \"$@\"; }}\n"
     )
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", ours + "\n".join(blocks)],
-        cwd=tmp_path,
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ours + script],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@thorough
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    """Its shell blocks, as printed and in order, in a folder of their own."""
+    blocks = re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
+    named = {f"longctx {name}" for name in ("plan", "eval", "export")}
+    assert all(any(name in block for block in blocks) for name in named)
+    done = _bash("\n".join(blocks), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "The pass key is 48213." in done.stdout
     assert "llama-server" in done.stdout
     assert (tmp_path / "served").is_dir()
+
+
+@thorough
+def test_the_tutorials_server_answers_as_it_says(tmp_path: Path) -> None:
+    """Its first step, its server and its client, but for the port."""
+    assert not _bash(re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)[0], tmp_path).returncode
+    (line,) = re.findall(r"^longctx (serve .*)$", TUTORIAL, re.MULTILINE)
+    (client,) = re.findall(r"```py\n(.*?)```", TUTORIAL, re.DOTALL)
+    port = free_port()
+    words = [*shlex.split(line.replace("$MODEL", str(tiny_model()))), "--port", str(port)]
+    serve = [sys.executable, "-c", LONGCTX, *words]
+    ask = [sys.executable, "-c", client.replace(":8000/", f":{port}/")]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        serve, cwd=tmp_path, env=here, stderr=PIPE, stdout=DEVNULL, text=True
+    ) as server:
+        try:
+            assert server.stderr
+            assert any("running on" in said for said in server.stderr)
+            done = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, check=True)
+        finally:
+            server.kill()
+    fresh, again = done.stdout.splitlines()
+    assert fresh == "first The pass key is 48213. (0 tokens were cached)"
+    assert re.fullmatch(r"second The pass key is 48213. \(16\d\d tokens were cached\)", again)

@@ -19,9 +19,9 @@ from longctx import LongContextLLM
 from longctx.server import Server, ServerSettings
 
 ROOT = Path(__file__).parent.parent
-LONG_TEXTS = ("rag.md", "evaluation.md", "concepts.md")
+LONG_TEXTS = ("evaluation.md", "concepts.md")
 SIZE = {"width": 1200, "height": 800}
-PATIENCE_MS = 15 * 60_000
+PATIENCE_MS = 40 * 60_000
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from longctx.agents.names import BUILT_IN
 from longctx.protocols import Embedder
 from longctx.search.database import Database, FileKind
 from longctx.search.passages import PassageIndex
+from longctx.search.words import QUESTION_MARKS
 from longctx.types import Message
 
 _IN_MEMORY = FileKind(0x6C636131, "archive of a conversation")
@@ -19,6 +20,8 @@ _LOOKED_AT = 60
 """Passages that are ordered by who said them: many say the same, or stand in the window."""
 _OWN, _ASKING = 0.75, 0.5
 """What a passage counts that the model said itself (it may have been wrong), or that asks."""
+
+_BEHIND_A_SENTENCE = " \t\n\r\"'*_)]\u2019\u201d\u00bb\u300d\u200f\u200e"
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def is_told(role: str, text: str) -> bool:
 
 
 def _is_question(text: str) -> bool:
-    return text.rstrip().endswith(("?", "\uff1f"))
+    return text.rstrip(_BEHIND_A_SENTENCE).endswith(tuple(QUESTION_MARKS))
 
 
 def _weight(source: str, text: str) -> float:

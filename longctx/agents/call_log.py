@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timezone
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from longctx import arguments
 from longctx.agents.events import ToolResult
@@ -15,6 +17,7 @@ from longctx.errors import LongCtxError
 from longctx.types import Frozen, ToolCall, first_problem
 
 MAX_RESULT = 20_000
+_BEGINNING = b'{"at":"'
 
 
 class LoggedCall(Frozen):
@@ -68,8 +71,8 @@ class CallLog:
             result=result.text[:MAX_RESULT],
         ).model_dump_json()
         try:
-            with self._lock, self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            with self._lock, self.path.open("a+b") as file:
+                file.write(f"{_end_of(file)}{line}\n".encode())
         except OSError as error:
             raise LongCtxError(
                 f"the call log {self.path} cannot be written ({error}); name a file in a folder "
@@ -77,19 +80,38 @@ class CallLog:
             ) from error
 
     def calls(self) -> list[LoggedCall]:
-        """All that is in it, oldest first; a line that a killed program left half is left out.
+        """All that is in it, oldest first; lines that a killed program left half are left out.
 
         Raises:
             LongCtxError: the file cannot be read, or is no such log.
         """
         try:
-            # Not splitlines(): JSON leaves U+2028 and others bare, which end no line here.
-            lines = self.path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            lines = self.path.read_bytes().split(b"\n")  # half a line may end in half a character
+        except OSError as error:
             raise LongCtxError(f"no call log can be read from {self.path} ({error})") from error
         try:
-            return [LoggedCall.model_validate_json(line) for line in lines[:-1]]
+            return [
+                LoggedCall.model_validate_json(line) for line in lines[:-1] if not _is_half(line)
+            ]
         except ValidationError as error:
             raise LongCtxError(
                 f"{self.path} is no call log ({first_problem(error, 'a line')}); take another file"
             ) from error
+
+
+def _end_of(file: IO[bytes]) -> str:
+    """What ends the line that a killed program left half; nothing where all are whole."""
+    size = file.seek(0, SEEK_END)
+    file.seek(max(0, size - 1))
+    return "" if file.read(1) in (b"", b"\n") else "\n"
+
+
+def _is_half(line: bytes) -> bool:
+    """Whether it begins as a call does, and breaks off."""
+    if not _BEGINNING.startswith(line[: len(_BEGINNING)]):
+        return False
+    try:
+        from_json(line)
+    except ValueError:
+        return True
+    return False

@@ -186,9 +186,10 @@ def failed(call: ToolCall, error: BaseException) -> ToolResult:
     """What the model is told of a call that failed.
 
     Raises:
-        BaseException: it is no ``Exception``, and so the caller's.
+        KeyboardInterrupt, SystemExit: they are the caller's. (That something was cancelled inside
+            of a tool, which is no ``Exception`` either, is not.)
     """
-    if not isinstance(error, Exception):
+    if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
     kind = "" if isinstance(error, ToolError) else f"{type(error).__name__}: "
     text = f"Error: {kind}{error}"

@@ -12,7 +12,7 @@ from longctx.agents.clipping import clip
 from longctx.agents.events import Recalled
 from longctx.agents.names import RECALL
 from longctx.agents.view import View
-from longctx.search.words import words_of
+from longctx.search.words import QUESTION_MARKS, SENTENCE_ENDS, n_words, words_of
 from longctx.types import Message
 
 NOTE_SHARE, LOOK_UP_SHARE = 1 / 16, 1 / 8
@@ -29,7 +29,9 @@ SAME = 0.8
 LOOKED_AT, PASSAGES = 12, 3
 SHORT_WORDS = 20
 """Who says more tells or pastes something, and asks in a sentence of it."""
-_QUESTION = re.compile(r"[^.!?\n]+[?\uff1f]")
+# The point in 3.5 ends no sentence. What ends one is looked for, and not the sentence: that would
+# take the square of the time where there is none.
+_SENTENCE_END = re.compile(rf"(?<=[{SENTENCE_ENDS}])(?<!\.(?=\w))|\n")
 
 
 def archive_oldest(view: View) -> View:
@@ -107,9 +109,10 @@ def _is_version(words: set[str], newer: set[str], asked: set[str]) -> bool:
 
 def _query(words: str) -> str:
     """What may be asked about: all of a few words, the questions of many."""
-    if len(words_of(words)) <= SHORT_WORDS:
+    if n_words(words) <= SHORT_WORDS:
         return words
-    return " ".join(_QUESTION.findall(words))
+    sentences = (sentence.strip() for sentence in _SENTENCE_END.split(words))
+    return " ".join(one for one in sentences if one.endswith(tuple(QUESTION_MARKS)))
 
 
 def _block(view: View, found: list[Passage]) -> tuple[str, tuple[int, ...]] | None:

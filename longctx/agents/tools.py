@@ -7,7 +7,7 @@ import contextvars
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast, overload
 
@@ -70,7 +70,8 @@ class Tool:
     def call(self, arguments: Mapping[str, Any]) -> str:
         """Validate what a model gave, run the function, and put its result in words.
 
-        A coroutine function runs to its end. Text is returned as it is, all else as JSON.
+        A coroutine function runs to its end, and so does a generator, of any kind: what it
+        yields is a list. Text is returned as it is, all else as JSON.
 
         Raises:
             ToolError: the arguments do not fit the schema, or the result cannot be put in words.
@@ -78,8 +79,12 @@ class Tool:
         """
         args, kwargs = self._validated(arguments)
         result = self._function(*args, **kwargs)
+        if inspect.isasyncgen(result):
+            result = _listed(result)
         if inspect.iscoroutine(result):
             result = _run_coroutine(result)
+        if inspect.isgenerator(result):
+            result = list(result)
         return _as_text(self.name, result)
 
     def check(self, arguments: Mapping[str, Any]) -> None:
@@ -242,6 +247,10 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     # A loop already runs in this thread (the agent was called from async code).
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(contextvars.copy_context().run, asyncio.run, coroutine).result()
+
+
+async def _listed(results: AsyncGenerator[Any, Any]) -> list[Any]:
+    return [one async for one in results]
 
 
 def _as_text(name: str, result: Any) -> str:

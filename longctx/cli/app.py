@@ -17,9 +17,11 @@ from longctx.cli.doctor import doctor
 from longctx.cli.eval import evaluate
 from longctx.cli.export import export
 from longctx.cli.finetune import finetune
+from longctx.cli.help import HelpfulCommand
 from longctx.cli.inspect import inspect
 from longctx.cli.mcp import mcp
 from longctx.cli.models import models
+from longctx.cli.opening import in_options
 from longctx.cli.output import errors
 from longctx.cli.plan import plan
 from longctx.cli.serve import serve
@@ -38,7 +40,9 @@ app = typer.Typer(
 for command in (
     demo, chat, ask, serve, mcp, models, inspect, plan, export, calibrate, finetune, doctor,
 ):  # fmt: skip
-    app.command()(command)
+    app.command(cls=HelpfulCommand)(command)
+for measure in evaluate.registered_commands:
+    measure.cls = HelpfulCommand
 app.add_typer(evaluate)
 
 
@@ -66,7 +70,7 @@ def main(arguments: list[str] | None = None) -> Any:
             app(arguments, prog_name="longctx")
         except LongCtxError as error:
             errors.print(f"[red]{type(error).__name__}[/red]: ", end="")
-            errors.print(str(error), markup=False, soft_wrap=True)
+            errors.print(in_options(str(error)), markup=False, soft_wrap=True)
             sys.exit(1)
         except KeyboardInterrupt:
             errors.print("stopped")

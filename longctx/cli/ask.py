@@ -19,6 +19,7 @@ from longctx.cli.output import (
     prefill_bar,
     print_json,
     show_plan,
+    show_words,
 )
 from longctx.cli.sampling import conversation_options, takes_sampling
 from longctx.cli.streams import text_of
@@ -88,9 +89,7 @@ def ask(
     ] = None,
     reranker: Annotated[
         str | None,
-        typer.Option(
-            help="A CrossEncoder of sentence-transformers to look at passages again with."
-        ),
+        typer.Option(help="A CrossEncoder of sentence-transformers that sorts the passages found."),
     ] = None,
     not_found: Annotated[
         str,
@@ -188,8 +187,7 @@ def _told(stream: AnswerStream, question: str, n_questions: int) -> Answer:
             thoughts.show(chunk.reasoning)
             if chunk.text:
                 thoughts.end()
-                out.print(chunk.text, end="", markup=False, soft_wrap=True)
-                out.file.flush()
+                show_words(chunk.text)
     thoughts.end()
     answer = stream.answer
     out.print()
@@ -239,9 +237,10 @@ def add_all(
 def _add(documents: DocumentQA, named: Named, how: SourceOptions) -> None:
     added: Sequence[Document]
     if named.path == STDIN:
-        name = named.name or "stdin"
-        text = read_stdin(how.get("encoding"))
-        added = (documents.update(text, doc_id=name, compile=how.get("compile")),)
+        document = read_stdin(
+            named.name or "stdin", encoding=how.get("encoding"), password=how.get("password")
+        )
+        added = (documents.update(document, compile=how.get("compile")),)
     elif named.is_folder:
         loaded = documents.add_folder(
             named.path,

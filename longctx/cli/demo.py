@@ -27,12 +27,16 @@ PASS_KEY = "48213"
 
 @dataclass(frozen=True)
 class _Reading:
-    """What is read and asked; ``document_tokens`` None is all of the text."""
+    """What is read and asked; ``document_tokens`` None is all of the text.
+
+    ``answered`` says where the text has the answer, if that is known.
+    """
 
     text: str
     question: str
     document_tokens: int | None
     scored_tokens: int = 512
+    answered: str = ""
 
 
 @takes_adapters
@@ -79,7 +83,8 @@ def demo(
         path, target_ctx, method=method, reserve_output=ANSWER_TOKENS, adapters=adapters
     )
     if not as_json:
-        show_plan(plan)
+        show_plan(plan, reasons=False)
+        out.print("[dim]`longctx plan` gives the reasons. Now one text is read three times.[/dim]")
     rows: list[dict[str, Any]] = []
     windows: tuple[tuple[str, str, Literal["elastic", "fixed"]], ...] = (
         ("none", "none", "fixed"),
@@ -98,7 +103,7 @@ def demo(
             aloud = window == "elastic" and not as_json
             if aloud:
                 _show_table(rows, llm.info.n_ctx_train, reading.scored_tokens)
-                out.print(f"\n[bold]{escape(reading.question)}[/bold]")
+                out.print(f"\n[bold]{escape(reading.question)}[/bold] {reading.answered}")
                 for other in rows[:-1]:
                     answered = " ".join(other["answer"]["text"].split())
                     out.print(f"{other['scaling']}: {answered}", markup=False, style="dim")
@@ -121,7 +126,8 @@ def _reading(file: str | None, question: str) -> _Reading:
 
     if file:
         return _Reading(load_document(file).text, question, None)
-    return _Reading(python_reference(), question, 12_288)
+    answered = "(None; some 10,000 tokens into the text)" if question == QUESTION else ""
+    return _Reading(python_reference(), question, 12_288, answered=answered)
 
 
 def _quick_reading() -> _Reading:
@@ -129,7 +135,9 @@ def _quick_reading() -> _Reading:
     from longctx.evaluate import python_reference
 
     stated = f"The pass key is {PASS_KEY}. Remember it. {PASS_KEY} is the pass key."
-    return _Reading(f"{stated}\n\n{python_reference()}", "What is the pass key?", 1_536, 256)
+    text = f"{stated}\n\n{python_reference()}"
+    answered = f"({PASS_KEY}; at the text's beginning)"
+    return _Reading(text, "What is the pass key?", 1_536, 256, answered)
 
 
 def _prompt(llm: LongContextLLM, reading: _Reading) -> tuple[Messages, list[int]]:
@@ -175,16 +183,14 @@ def _score(llm: LongContextLLM, label: str, ids: list[int], n_scored: int) -> di
 
 def _show_table(rows: list[dict[str, Any]], n_ctx_train: int, n_scored: int) -> None:
     table = Table(
-        "scaling", "rope_freq_base", "read", "perplexity", "took",
-        title=f"The same text, and its last {n_scored} tokens' perplexity; "
-        f"trained on {n_ctx_train:,}",
+        "scaling", "perplexity", "took",
+        title=f"Perplexity of the last {n_scored} of {rows[0]['tokens']:,} tokens (lower is "
+        f"better); the model was trained on {n_ctx_train:,}",
         title_justify="left",
     )  # fmt: skip
     for row in rows:
         table.add_row(
             row["scaling"] if row["window"] == "fixed" else f"elastic ({row['method']})",
-            f"{row['rope_freq_base']:,.0f}",
-            f"{row['tokens']:,} tokens",
             f"{row['perplexity']:.1f}",
             f"{row['seconds']:.0f} s",
         )

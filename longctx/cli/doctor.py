@@ -77,7 +77,8 @@ def _show(report: DoctorReport) -> None:
             state = f"without {', '.join(extra.missing)}: {extra.install}"
         row(f"extra {extra.name}", escape(state))
     for cache in report.caches:
-        row(cache.holds, f"{format_bytes(cache.n_bytes)} in {cache.n_files} files, {cache.path}")
+        files = f"{cache.n_files} file{'s' * (cache.n_files != 1)}"
+        row(cache.holds, f"{format_bytes(cache.n_bytes)} in {files}, {cache.path}")
     out.print(table, soft_wrap=True)
     for check in report.checks:
         _show_check(check)

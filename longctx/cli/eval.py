@@ -220,13 +220,14 @@ def ruler(
         float, typer.Option(help="Percent that the effective window needs.")
     ] = 85.6,
     begin_answers: Annotated[
-        bool, typer.Option(help="Put the answers' beginning into the model's mouth, as the paper.")
+        bool,
+        typer.Option(help="Write the beginning of each answer for the model, as the paper does."),
     ] = True,
     plain_text: Annotated[
         bool, typer.Option("--plain-text", help="Ask without a chat template, as of base models.")
     ] = False,
     budget: Annotated[
-        str | None, typer.Option(help="Begin no sample behind this time, such as 10min, 90s, 2h.")
+        str | None, typer.Option(help="Begin no sample after this time, such as 10min, 90s, 2h.")
     ] = None,
     target_ctx: TargetCtx = None,
     chat_template: TemplateOption = None,

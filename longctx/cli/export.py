@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Print a plan as another engine's command, and what that engine cannot do.
 
-    A calibration of the model is carried along. Example:
+    A calibration of the model is included. Example:
     `longctx export model.gguf --target-ctx 32768 --to llama-server`
     """
     from longctx.export import export_plan

@@ -7,8 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from longctx.errors import DocumentError
+from longctx.errors import DocumentError, LongCtxError
+
+if TYPE_CHECKING:
+    from longctx.documents import Document
 
 STDIN = "-"
 
@@ -43,24 +48,32 @@ def named_files(arguments: Sequence[str]) -> Iterator[Named]:
                 yield one
 
 
-def read_stdin(encoding: str | None = None) -> str:
-    """All of standard input, as text.
+def read_stdin(name: str, *, encoding: str | None = None, password: str | None = None) -> Document:
+    """All of standard input as a document, of whatever format its bytes are.
 
     Args:
-        encoding: of it; None is the system's.
+        name: of the document.
+        encoding: of a text; None is found out.
+        password: of what has one.
 
     Raises:
-        DocumentError: nothing came, or it is not in that encoding.
+        DocumentError: nothing came, or it is none.
+        MissingExtraError: it needs a package that is not installed.
     """
-    if encoding is None:
-        text = sys.stdin.read()
-    else:
-        from longctx.documents.reading.encoding import decode
+    from longctx.documents import load_document
 
-        text = decode(sys.stdin.buffer.read(), "standard input", encoding).text
-    if not text.strip():
+    data = sys.stdin.buffer.read()
+    if not data.strip():
         raise DocumentError("standard input (-) is empty; pipe a text into the command")
-    return text
+    with TemporaryDirectory() as folder:
+        file = Path(folder, f"stdin{Path(name).suffix}")
+        file.write_bytes(data)
+        try:
+            document = load_document(file, doc_id=name, encoding=encoding, password=password)
+        except LongCtxError as error:
+            told = str(error).replace(str(file), "standard input (-)")
+            raise type(error)(told) from error
+    return document.model_copy(update={"source": None})
 
 
 def _named(argument: str) -> list[Named]:

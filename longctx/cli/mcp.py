@@ -32,7 +32,9 @@ def mcp(
     ] = "auto",
     embedder: Annotated[
         str | None,
-        typer.Option(help="A sentence-transformers model to search with. Default: the packaged."),
+        typer.Option(
+            help="A sentence-transformers model to search with. Default: the packaged one."
+        ),
     ] = None,
     max_tokens: MaxTokensOption = None,
     encoding: EncodingOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longctx.cli.output import out, print_json
+from longctx.errors import ModelFileError
 
 if TYPE_CHECKING:
     from longctx.models import FoundModel
@@ -30,6 +31,9 @@ def models(
     """
     from longctx.models import list_models
 
+    for folder in folders or ():
+        if not folder.exists():
+            raise ModelFileError(f"there is no folder {folder}: check the path")
     found = list_models(folders or (), memory_limit=memory)
     if as_json:
         print_json([each.model_dump(mode="json") for each in found])

@@ -165,6 +165,18 @@ OPENING = {
 """Options of :class:`longctx.LongContextLLM`, by the names that they have there."""
 
 
+_CALLED = {
+    key: f"--{option.name.replace('_', '-')}"
+    for key, option in {**OPENING, **DEVICES}.items()
+    if "_" in key
+}
+
+
+def in_options(text: str) -> str:
+    """An error's words with the options in place of the arguments that they name."""
+    return re.sub(rf"(?<![\w.-])({'|'.join(_CALLED)})\b", lambda found: _CALLED[found[0]], text)
+
+
 def plans_window(command: Command) -> Command:
     """Give a command the options of a plan; it gets them as ``planning``."""
     return taking(_on_devices(command, "planning"), "planning", {**PLANNING, **DEVICES})

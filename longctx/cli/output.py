@@ -39,16 +39,26 @@ ThinkingBudgetOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Tokens of reasoning, behind which the answer begins. Default: as many as the model "
-        "likes.",
+        help="Most tokens of reasoning; then the answer begins. Default: no limit.",
     ),
 ]
 T = TypeVar("T")
 
+
+class Terminal(Console):
+    """A console that nothing that is shown on it has a say in."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As of any console; texts quote documents, models, servers and names of files."""
+        super().print(
+            *(shown_on(self, one) if isinstance(one, str) else one for one in objects), **options
+        )
+
+
 # What is said quotes paths and texts of the user's: :abc: in them is no emoji.
-out = Console(highlight=False, emoji=False)
+out = Terminal(highlight=False, emoji=False)
 # Sentences with paths in them go there, which are to be copied whole: the terminal breaks lines.
-errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+errors = Terminal(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -101,8 +111,8 @@ def prefill_bar(label: str) -> Iterator[ProgressCallback]:
         bar.stop()
 
 
-def show_plan(plan: ContextPlan) -> None:
-    """Print a plan as a table, its reasons and its warnings."""
+def show_plan(plan: ContextPlan, *, reasons: bool = True) -> None:
+    """Print a plan as a table, and its reasons and warnings where they are wanted."""
     memory = plan.memory
     table = Table(
         "what", "chosen", title=f"Plan for {escape(plan.info.name)}", title_justify="left"
@@ -117,10 +127,14 @@ def show_plan(plan: ContextPlan) -> None:
     for adapter in plan.adapters:
         table.add_row("adapter", str(adapter))
     table.add_row("memory", str(memory))
-    table.add_row("kept for the answer", f"{plan.reserve_output:,} tokens")
+    table.add_row(
+        "kept for the answer", f"{plan.reserve_output:,} token{'s' * (plan.reserve_output != 1)}"
+    )
     if plan.info.sampling:
         table.add_row("sampling", plan.info.sampling_line)
     out.print(table)
+    if not reasons:
+        return
     for reason in plan.reasons:
         out.print(f"  because  {reason}", markup=False)
     for warning in plan.warnings:
@@ -138,8 +152,18 @@ def closed_after(stream: Iterable[T]) -> Iterator[Iterable[T]]:
 
 
 def shown_on(console: Console, text: str) -> str:
-    """A model's words as a console shows them: a pipe has them as they are, a terminal inert."""
+    """Words as a console shows them: a pipe has them as they are, a terminal inert."""
     return inert(text) if console.is_terminal else text
+
+
+def show_words(text: str) -> None:
+    """Print some of a model's words, at once. A pipe has them as they are: a console would make
+    spaces of tabs."""
+    if out.is_terminal:
+        out.print(text, end="", markup=False, soft_wrap=True)
+    else:
+        out.file.write(text)
+    out.file.flush()
 
 
 def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
@@ -147,9 +171,7 @@ def say(chunks: Iterable[Chunk], *, aloud: bool = True) -> Completion:
     with closed_after(chunks):
         for chunk in chunks:
             if aloud:
-                end = "\n" if chunk.result else ""
-                out.print(shown_on(out, chunk.text), end=end, markup=False, soft_wrap=True)
-                out.file.flush()
+                show_words(chunk.text + ("\n" if chunk.result else ""))
             if chunk.result is not None:
                 return chunk.result
     raise AssertionError("a stream ends with its result")
@@ -166,8 +188,7 @@ class Thoughts:
         if text:
             if not self._is_open and errors.is_dumb_terminal:
                 errors.print("(thinking) ", end="")  # which has no dim letters
-            said = shown_on(errors, text)
-            errors.print(said, end="", markup=False, style="dim", soft_wrap=True)
+            errors.print(text, end="", markup=False, style="dim", soft_wrap=True)
             errors.file.flush()
             self._is_open = True
 

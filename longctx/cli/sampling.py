@@ -42,7 +42,7 @@ def _breakers() -> inspect.Parameter:
     return option(
         _BREAKERS,
         list[str] | None,
-        r"A text behind which DRY begins anew, such as `\n`; once for each, in place of "
+        r"A text after which DRY starts again, such as `\n`; once for each, in place of "
         "llama.cpp's four. `none` is none.",
         flag="--dry-sequence-breaker",
         rich_help_panel="Sampling",

@@ -44,8 +44,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            help="Most models that are open at once; the least recently used make way. Default: "
-            "as many as the memory bears.",
+            help="Most models open at once; the least recently used are closed. Default: as many "
+            "as fit.",
         ),
     ] = None,
     base_url: Annotated[
@@ -57,19 +57,19 @@ def serve(
     ] = None,
     base_key: Annotated[
         str | None,
-        typer.Option(
-            envvar="LONGCTX_BASE_KEY", help="What that server asks for. Default: nothing."
-        ),
+        typer.Option(envvar="LONGCTX_BASE_KEY", help="The API key of that server. Default: none."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port.")] = 8000,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="LONGCTX_API_KEY", help="What clients must send. Default: nothing."),
+        typer.Option(
+            envvar="LONGCTX_API_KEY", help="The key that clients must send. Default: none."
+        ),
     ] = None,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name to answer for. Default: all, or on loopback its own names."),
+        typer.Option(help="A host name to answer to. Default: all, or on loopback its own names."),
     ] = None,
     cors: Annotated[
         list[str] | None,

@@ -61,7 +61,8 @@ class Document(Frozen):
     keys and values to keep where it stands whole in a window; None keeps all (docs/rag.md).
 
     Raises:
-        DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode.
+        DocumentError: ``doc_id`` or ``text`` is empty, no string, or not valid Unicode; or
+            ``metadata`` has other names than texts.
         RequestError: ``compile`` is no number above 0 and at most 1.
 
     Examples:
@@ -126,6 +127,20 @@ class Document(Frozen):
     def _needs_share(cls, value: object) -> float | None:
         return None if value is None else arguments.real("compile", value, above=0, most=1)
 
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _needs_names(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            raise DocumentError(
+                f"metadata is a {type(value).__name__}; pass a dict, such as {{'year': 2024}}"
+            )
+        if odd := [name for name in value if not isinstance(name, str)]:
+            raise DocumentError(
+                f"metadata has the name {odd[0]!r}; names are texts: {str(odd[0])!r}"
+            )
+        # As it comes back from a library on disk, or the same document would be another one.
+        return {name: _with_lists(one) for name, one in value.items()}
+
     @field_validator("text", mode="before")
     @classmethod
     def _needs_text(cls, value: object) -> str:
@@ -165,6 +180,14 @@ def sections_of(headings: list[tuple[int, str, int]], text_length: int) -> tuple
         Section(title=title, level=level, start=start, end=end)
         for (level, title, start), end in zip(headings, ends, strict=True)
     )
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_with_lists(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_lists(one) for name, one in value.items()}
+    return value
 
 
 def _encodable(value: str, what: str) -> str:

@@ -31,8 +31,13 @@ _longest_first = sorted(_POWERS, key=len, reverse=True)
 _SPACED = "|".join(name for name in _longest_first if name < "\u3000")
 _UNSPACED = "|".join(name for name in _longest_first if name >= "\u3000")
 _NAMED = re.compile(rf"(?<!\w)(?:{_SPACED})(?!\w)|{_UNSPACED}", re.IGNORECASE)
+# Points and commas, of full width and of Arabic too, apostrophes, and spaces that break no line.
+_MARKS = ".,'\u2019\u00a0\u2009\u202f\u066b\u066c\uff0c\uff0e"
+_PLAIN_MARKS = str.maketrans("\u066b\u066c\uff0c\uff0e", ".,,.")
+_FRACTIONS = {"\u00bc": "25", "\u00bd": "5", "\u00be": "75"}  # behind the point
 _FIGURE = re.compile(
-    r"(?P<digits>\d+(?:[.,'\u2019\u00a0\u202f]\d+| \d{3}(?!\d))*)"
+    rf"(?:(?P<digits>\d+(?:[{_MARKS}]\d+| \d{{3}}(?!\d))*)|(?=[\u00bc-\u00be]))"
+    r"(?P<fraction>[\u00bc-\u00be])?"
     rf"(?:[ \u00a0\u202f-]?(?P<name>(?:{_SPACED})(?!\w)(?:[ \u00a0](?:{_SPACED})(?!\w))?"
     rf"|{_UNSPACED})|(?P<letter>[kmb])(?!\w))?",
     re.IGNORECASE,
@@ -50,12 +55,14 @@ class Figure:
         digits: without the word behind it that scales it.
         powers: of ten, that the word may stand for; empty without one.
         is_sure: whether that is such a word, and no unit.
+        fraction: digits behind the point, of a figure that is written with a half or a quarter.
     """
 
     text: str
     digits: str
     powers: frozenset[int] = frozenset()
     is_sure: bool = True
+    fraction: str = ""
 
     @property
     def n_digits(self) -> int:
@@ -65,7 +72,16 @@ class Figure:
     @property
     def bare(self) -> set[str]:
         """The values that its digits may have, each written in one way."""
-        return _readings(self.digits)
+        bare = _readings(self.digits)
+        return {f"{value}.{self.fraction}" for value in bare} if self.fraction else bare
+
+    @property
+    def parts(self) -> tuple[Figure, ...]:
+        """The figures that it may be instead: a space may group digits, or part two figures, and
+        what no number is written as is several ("[10,20,30]", "05.05.2024")."""
+        apart = self.digits.split(" ")
+        several = (_NOT_DIGITS.split(one) if _is_several(one) else [one] for one in apart)
+        return tuple(Figure(part, part) for parts in several for part in parts)
 
     @property
     def values(self) -> set[str]:
@@ -89,13 +105,13 @@ def figures_of(text: str) -> Iterator[Figure]:
     """
     for match in _FIGURE.finditer(text):
         name, letter = match["name"], match["letter"]
+        powers: frozenset[int] = frozenset()
         if name is not None:
-            yield Figure(match[0], match["digits"], _powers(name))
+            powers = _powers(name)
         elif letter is not None:
             powers = frozenset([_LETTERS[letter.lower()]])
-            yield Figure(match[0], match["digits"], powers, is_sure=False)
-        else:
-            yield Figure(match[0], match["digits"])
+        fraction = _FRACTIONS.get(match["fraction"], "")
+        yield Figure(match[0], match["digits"] or "0", powers, letter is None, fraction)
 
 
 def _powers(name: str) -> frozenset[int]:
@@ -118,8 +134,7 @@ def _scaled(value: str, power: int) -> str:
 def _readings(figure: str) -> set[str]:
     """The values that a figure may have, each written in one way: ``1,250`` is a thousand or one
     and a quarter."""
-    figure = "".join(str(decimal(c, c)) for c in figure)  # of any alphabet
-    groups, marks = _NOT_DIGITS.split(figure), _NOT_DIGITS.findall(figure)
+    groups, marks = _taken_apart(figure)
     readings = set()
     if _is_grouped(groups, marks):
         readings.add("".join(groups))
@@ -129,7 +144,23 @@ def _readings(figure: str) -> set[str]:
         decimals = fraction.rstrip("0")
         if decimals or not readings:  # 480,000 is no 480
             readings.add("".join(whole) + ("." + decimals if decimals else ""))
-    return readings or {_NOT_DIGITS.sub("", figure)}
+    return readings or {"".join(groups)}
+
+
+def _is_several(figure: str) -> bool:
+    """Whether it is no number: its marks neither group digits nor part decimals."""
+    groups, marks = _taken_apart(figure)
+    *whole, _ = groups
+    return len(marks) > 1 and not (
+        _is_grouped(groups, marks)
+        or (marks[-1] not in marks[:-1] and _is_grouped(whole, marks[:-1]))
+    )
+
+
+def _taken_apart(figure: str) -> tuple[list[str], list[str]]:
+    """Digits and marks of any alphabet as those of ours."""
+    figure = "".join(str(decimal(c, c)) for c in figure).translate(_PLAIN_MARKS)
+    return _NOT_DIGITS.split(figure), _NOT_DIGITS.findall(figure)
 
 
 def _is_grouped(groups: list[str], marks: list[str]) -> bool:

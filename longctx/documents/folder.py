@@ -105,9 +105,11 @@ def load_folder(
             except (DocumentError, MissingExtraError) as error:
                 skipped.append(Skipped(file, str(error)))
     if not documents:
+        if not skipped:
+            raise DocumentError(f"the folder {root} holds no files")
         reasons = "".join(f"\n  {s.path}: {s.reason}" for s in skipped[:5])
         raise DocumentError(
-            f"{root} holds no document that can be read ({len(skipped)} files skipped){reasons}"
+            f"{root} holds no document that can be read; skipped ({len(skipped)}):{reasons}"
         )
     return LoadedFolder(tuple(documents), tuple(skipped))
 

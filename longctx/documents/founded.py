@@ -52,7 +52,7 @@ def unfounded(answer: str, question: str, texts: Iterable[str]) -> tuple[str, ..
         known.read(text)
         known_words.update(words_of(text))
     new = [figure.text for figure in figures if not known.has(figure)]
-    new += [name for name in names if name.casefold() not in known_words]
+    new += [name for name in names if not known_words.issuperset(words_of(name))]
     return tuple(dict.fromkeys(new))
 
 
@@ -68,11 +68,10 @@ class _Known:
         """Take those of one more text in."""
         self._scales |= scales_of(text)
         for figure in figures_of(text):
-            # A space may group digits, or part two figures.
-            parts = [Figure(part, part) for part in figure.digits.split(" ")]
+            parts = figure.parts
             self._values |= figure.values.union(*(each.bare for each in parts[:-1]))
             self._bare |= figure.bare.union(*(each.bare for each in parts))
-            if not figure.powers:
+            if not figure.powers and not figure.fraction:
                 self._values |= parts[-1].bare
 
     def has(self, figure: Figure) -> bool:
@@ -84,5 +83,6 @@ class _Known:
             return True
         if figure.powers and figure.is_sure:
             return False
-        parts = [Figure(part, part) for part in figure.digits.split(" ")]
-        return all(not self._bare.isdisjoint(part.bare) for part in parts)
+        if figure.fraction:
+            return False
+        return all(not self._bare.isdisjoint(part.bare) for part in figure.parts)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 
 from longctx.documents.document import Document
-from longctx.documents.reading.content import Content, Source
+from longctx.documents.reading.content import Content, Source, counted
 from longctx.documents.reading.formats import Format, format_of_media_type, format_of_name
 from longctx.documents.reading.limits import MAX_FILE_BYTES, check_text
 from longctx.documents.reading.package import unlocked
 from longctx.documents.reading.pdf_process import one_process
 from longctx.documents.reading.recognise import recognise
 from longctx.errors import DocumentError, RequestError
+
+# Escapes of JSON and YAML may name half a character, which no text can hold.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def load_document(
@@ -53,18 +57,24 @@ def load_document(
     with one_process():  # of all that are attached to a mail
         file_format, content = _content(source, file)
     check_text(file, len(content.text))
+    text, n_halves = _HALF.subn("\ufffd", content.text)
+    if n_halves:
+        content = content.with_notes(f"{counted(n_halves, 'character')} of which half is missing")
     return Document(
         doc_id=doc_id or name_of(file.name),
-        text=content.text,
+        text=text,
         source=source.name,
         media_type=file_format.media_type,
-        title=content.title,
+        title=content.title and _HALF.sub("\ufffd", content.title),
         encoding=content.encoding,
-        sections=content.sections,
+        sections=tuple(
+            section.model_copy(update={"title": _HALF.sub("\ufffd", section.title)})
+            for section in content.sections
+        ),
         pages=content.pages,
         tables=content.tables,
         notes=content.notes,
-        metadata=content.metadata,
+        metadata={name: _HALF.sub("\ufffd", one) for name, one in content.metadata.items()},
     )
 
 

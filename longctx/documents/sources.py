@@ -48,15 +48,16 @@ def incoming(source: str | Path | Document, **options: Unpack[SourceOptions]) ->
         options: what is said about it.
 
     Raises:
-        DocumentError: it cannot be read, or holds no text.
+        DocumentError: it cannot be read, holds no text, or its metadata have no names.
         MissingExtraError: it needs a package of the extra ``rag``.
         RequestError: the share is none.
     """
     doc_id = options.get("doc_id")
     document = _document(source, doc_id, options.get("encoding"), options.get("password"))
     if (metadata := options.get("metadata")) is not None:
-        known = {**document.metadata, **metadata}
-        document = document.model_copy(update={"metadata": known})
+        if isinstance(metadata, Mapping):
+            metadata = {**document.metadata, **metadata}
+        document = Document(**{**dict(document), "metadata": metadata})
     if (share := options.get("compile")) is not None:
         document = compiled(document, share)
     is_path = not isinstance(source, Document) and document.source is not None

@@ -136,7 +136,10 @@ def read_header(path: Path, *, whole: bool = True) -> GgufHeader:
     """
     try:
         if not path.exists():
-            raise ModelFileError(f"there is no file {path}: check the path")
+            raise ModelFileError(
+                f"there is no file {path}: check the path. A model is a .gguf file, hf:owner/repo "
+                "of Hugging Face, or ollama:name; `longctx models` lists those on this machine"
+            )
         if path.is_dir():
             raise ModelFileError(
                 f"{path} is a directory: pass the .gguf file in it"

@@ -199,8 +199,11 @@ class Hub:
                 f"{place} answered {status} when it {doing}: {error}", status=status
             ) from error
         except (self._transport, OSError, ValueError) as error:
-            raise RemoteError(f"{place} cannot be reached, or broke off, when it {doing}: "
-                              f"{error or type(error).__name__}") from error  # fmt: skip
+            raise RemoteError(
+                f"{place} cannot be reached, or broke off, when it {doing}: "
+                f"{error or type(error).__name__}. Try again with a network, or pass a file; "
+                "`longctx models` lists the models on this machine"
+            ) from error
 
 
 @contextmanager

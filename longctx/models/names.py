@@ -63,6 +63,15 @@ def parse_name(model: str | PathLike[str]) -> ModelName:
     text = fspath(model)
     if text.startswith(OLLAMA) and len(text) > len(OLLAMA):
         return OllamaName(text.removeprefix(OLLAMA))
+    if text.lower().startswith(("http://", "https://")):
+        raise RequestError(
+            f"{text!r:.200} is an address: download the file and pass its path, or name a "
+            "repository of Hugging Face: hf:owner/repo"
+        )
+    if not text:
+        raise RequestError(
+            "the model's name is empty; give a GGUF file, hf:owner/repo or ollama:name"
+        )
     if not text.startswith(HUB):
         return path
     match = _HUB_NAME.fullmatch(text.removeprefix(HUB))

@@ -192,8 +192,8 @@ def doubts(
             )
         if method in ("ntk", "dynamic") and scale >= 3 and profile is None:
             found.append(
-                "NTK-aware scaling gives out before s times the window: on SmolLM2-135M NTK at "
-                "s=4 gave out at 3.3 times the trained window. YaRN held to the end."
+                "NTK-aware scaling fails before s times the trained window: on SmolLM2-135M NTK at "
+                "s=4 failed at 3.3 times the trained window. YaRN held to the end."
             )
         if info.rope_scaling is not None and method != "self-extend":
             found.append(

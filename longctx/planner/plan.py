@@ -179,12 +179,12 @@ def _resident(memory: MemoryEstimate, *, is_apart: bool) -> str:
     if memory.beside_bytes:
         beside = (
             f", and {format_bytes(memory.beside_bytes)} for logits"
-            f"{' and a small context' * is_apart} when many are answered at once"
-            f"{' on a CPU' * is_apart}. When they fill the window, a second one of its size is "
-            "opened, if the limit bears it."
+            f"{' and a small context' * is_apart} while many are answered at once"
+            f"{' on a CPU' * is_apart}. If they fill the window, a second one of its size is "
+            "opened where the limit allows."
         )
     return (
-        f"The process will hold some {format_bytes(memory.resident_bytes)}: "
+        f"The whole process will take about {format_bytes(memory.resident_bytes)}: "
         f"{format_bytes(RUNTIME_BYTES)} more for Python and its libraries{beside}"
     )
 

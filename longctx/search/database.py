@@ -106,8 +106,9 @@ class Database:
                 if connection.in_transaction:  # a part of the one around it
                     yield
                     return
-                connection.execute(begin)
-            try:
+            try:  # Ctrl-C may come right behind the first statement: nothing stays open
+                with self._telling() as connection:
+                    connection.execute(begin)
                 yield
                 with self._telling() as connection:
                     connection.execute("COMMIT")

@@ -30,13 +30,17 @@ _TABLES = (
         number INTEGER NOT NULL, text TEXT NOT NULL
     )""",
     "CREATE INDEX passages_by_place ON passages (owner, place)",
-    # No content: the passages have it. Stems are English; both sides have them, so other
-    # languages lose little.
-    """CREATE VIRTUAL TABLE words USING fts5(
-        text, content='', tokenize="porter unicode61 remove_diacritics 2 tokenchars '_'"
-    )""",
     *VECTOR_TABLES,
 )
+# No content: the passages have it. Stems are English; both sides have them, so other languages
+# lose little. Vowels of Indic scripts are marks. The name goes up with what words are: an index
+# must be told what to forget in the words that it was told, and one of others is made anew.
+INDEX = "words_2"
+_INDEX_TABLE = f"""CREATE VIRTUAL TABLE {INDEX} USING fts5(
+    text, content='',
+    tokenize="porter unicode61 remove_diacritics 2 categories 'L* N* M* Co' tokenchars '_'"
+)"""
+_OLDER_INDEXES = ("words",)
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,11 @@ class PassageIndex:
         self._known: Row = ()
         self._lock = threading.Lock()
         with database.writing():
-            if not database.rows("SELECT 1 FROM sqlite_master WHERE name = 'passages'"):
+            if not self._has("passages"):
                 for statement in _TABLES:
                     database.rows(statement)
+            if not self._has(INDEX):
+                self._make_index()
 
     def hold(self, texts: Sequence[str]) -> None:
         """Hold these texts and no others; what is held already costs nothing.
@@ -133,9 +139,26 @@ class PassageIndex:
         return [
             Match(*texts[ids[i]], float(score[i]), float(coverage[i]), float(similarity[i]))
             for i in best
+            if ids[i] in texts  # another connection may have forgotten the owner meanwhile
         ]
 
     # Inside
+
+    def _has(self, table: str) -> bool:
+        return bool(self._database.rows("SELECT 1 FROM sqlite_master WHERE name = ?", [table]))
+
+    def _make_index(self) -> None:
+        """Of all passages, whoever's they are, in place of one of an earlier version."""
+        for older in _OLDER_INDEXES:
+            self._database.rows(f"DROP TABLE IF EXISTS {older}")
+        self._database.rows(_INDEX_TABLE)
+        self._database.run_many(
+            f"INSERT INTO {INDEX} (rowid, text) VALUES (?, ?)",
+            [
+                (number, " ".join(words_of(text)))
+                for number, text in self._database.rows("SELECT id, text FROM passages")
+            ],
+        )
 
     def _state(self) -> Row:
         """Changes with the passages: numbers are never given twice."""
@@ -161,7 +184,7 @@ class PassageIndex:
                 [self._owner, place, number, passage],
             )
             self._database.rows(
-                "INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), ?)",
+                f"INSERT INTO {INDEX} (rowid, text) VALUES (last_insert_rowid(), ?)",
                 [" ".join(words_of(passage))],
             )
 
@@ -171,7 +194,7 @@ class PassageIndex:
         rows = self._database.rows(f"SELECT id, text FROM passages {where}", found)
         # A full-text index without content is told what to forget.
         self._database.run_many(
-            "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
+            f"INSERT INTO {INDEX} ({INDEX}, rowid, text) VALUES ('delete', ?, ?)",
             [(number, " ".join(words_of(text))) for number, text in rows],
         )
         self._database.rows(f"DELETE FROM passages {where}", found)
@@ -181,7 +204,9 @@ class PassageIndex:
         covered = np.zeros(len(ids), dtype=np.float32)
         whole = 0.0
         for word in list(dict.fromkeys(words_of(query)))[:_MAX_WORDS]:
-            rows = self._database.rows("SELECT rowid FROM words WHERE words MATCH ?", [f'"{word}"'])
+            rows = self._database.rows(
+                f"SELECT rowid FROM {INDEX} WHERE {INDEX} MATCH ?", [f'"{word}"']
+            )
             having = [at[row] for (row,) in rows if row in at]
             if not having and asks_little(word):
                 continue
@@ -241,7 +266,8 @@ def _end(text: str, start: int, most: int) -> int:
         return most
     least = (start + most) // 2
     marks: tuple[tuple[str, Callable[[int], int]], ...] = (
-        ("\n", lambda at: at + 1), (". ", lambda at: at + 2), (" ", lambda at: at + 1),
+        ("\n", lambda at: at + 1), (". ", lambda at: at + 2), ("\u3002", lambda at: at + 1),
+        ("\u0964", lambda at: at + 1), (" ", lambda at: at + 1),
     )  # fmt: skip
     for mark, behind in marks:
         at = text.rfind(mark, least, most)

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from longctx import LongContextLLM
 from longctx.agents import Agent, ConversationStore, Recalled, ToolResult, policies, tool
-from longctx.agents.archive import Archive, text_of
+from longctx.agents.archive import Archive, is_told, text_of
 from longctx.agents.background import with_background
 from longctx.agents.recall import NOTHING
 from longctx.agents.saved import SavedAgent
+from longctx.errors import ContextOverflowError
 from longctx.search.passages import passages_of
 from longctx.testing import ScriptedChatModel
 from longctx.types import Message, ToolCall
@@ -176,6 +177,47 @@ def test_of_many_words_the_question_is_looked_up():
     agent, _ = talked(["My badge number is 4821.", "The ferry to Juist sails at noon."])
     (event,) = recalled(agent, f"{FILLER}. The ferry to Juist! What is my badge number? {FILLER}")
     assert event.turns == (1,)
+
+
+MANY = "word " * 21
+
+
+@pytest.mark.parametrize(
+    ("fact", "question"),
+    [
+        ("رقم شارتي هو 4821.", f"{MANY}. ما رقم شارتي؟ {MANY}"),
+        ("我的工号是四八二一。", f"{'谢谢。' * 20}我的工号是多少\uff1f{'好的。' * 20}"),
+        (
+            "我的工号是四八二一。",
+            "我的工号是多少呢我的工号是什么呢我的工号是几呢",
+        ),  # 12 words or so
+        ("Version 3.5 costs 4821 euros.", f"{MANY}. What does version 3.5 cost? {MANY}"),
+        ("मेरा बैज नंबर 4821 है।", f"{MANY}। मेरा बैज नंबर क्या है? {MANY}"),
+    ],
+    ids=["ar", "zh", "zh, long", "3.5", "hi"],
+)
+def test_questions_of_many_words_in_any_language(fact, question):
+    """By their marks, of which other scripts have others."""
+    agent, llm = talked([fact])
+    (event,) = recalled(agent, question)
+    assert event.turns == (1,)
+    assert f"[turn 1] {fact}" in llm.calls[-1].messages[-1].content
+
+
+def test_a_long_text_without_a_sentence_is_looked_through_once():
+    """It took the square of its length: a minute for 100,000 characters."""
+    agent, _ = talked(["My badge number is 4821."])
+    with pytest.raises(ContextOverflowError):
+        agent.run("a b " * 100_000)
+
+
+@pytest.mark.parametrize(
+    "asked", ["كم عددها؟", 'He asked "Who?"', "Որտե՞ղ՞", "**Who?**", "谁\uff1f"]
+)
+def test_a_question_tells_nothing(asked):
+    """Whatever its mark is, and what stands behind it."""
+    assert not is_told("user", asked)
+    assert is_told("user", f"{asked} Anna.")
 
 
 @pytest.mark.parametrize("text", ["And what now?", f"7 {FILLER}", "Tell me a joke, please.", "雨?"])

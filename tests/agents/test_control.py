@@ -340,6 +340,22 @@ def test_calls_are_logged(tmp_path: Path) -> None:
         ).run("go")
 
 
+def test_what_follows_half_a_line_is_read(tmp_path: Path) -> None:
+    """A program may be killed at any byte of a call, and the next one adds to the same file."""
+    log, path = CallLog(tmp_path / "whole.jsonl"), tmp_path / "calls.jsonl"
+    result = ToolResult(call_id="1", name="echo", text="é")
+    log.write(call("echo", text="日本"), result, 0.1)
+    line = log.path.read_bytes()
+    for n in range(len(line) + 1):
+        path.write_bytes(line + line[:n])
+        half = CallLog(path)
+        whole = 1 + (n >= len(line) - 1)  # all but the end of the line
+        half.write(call("echo", text="again"), result, 0.1)
+        half.write(call("echo", text="once more"), result, 0.1)
+        assert [one.arguments["text"] for one in half.calls()][whole:] == ["again", "once more"]
+        assert len(half.calls()) == whole + 2
+
+
 @given(text=st.text())
 @example(text="a\u2028b\u2029c\x85d\r\n\x0be")
 def test_a_logged_call_is_a_line_whatever_it_says(text: str) -> None:

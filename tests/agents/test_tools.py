@@ -1,13 +1,16 @@
 """A typed function becomes a schema, and its calls are validated."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
-from longctx.agents import Tool, tool
+from longctx.agents import Agent, Tool, tool
 from longctx.errors import ToolError
+from longctx.testing import ScriptedChatModel
+from longctx.types import ToolCall
 
 
 class Place(BaseModel):
@@ -88,6 +91,45 @@ def test_async_tools_run_with_and_without_a_loop():
 
     assert slow_double.call({"n": 3}) == "6"
     assert asyncio.run(inside()) == "8"
+
+
+def test_what_a_generator_yields_is_a_list():
+    """Of any kind; what goes wrong in it is its own exception."""
+
+    @tool
+    def count(n: int) -> Iterator[int]:
+        """Count up to ten."""
+        for i in range(n):
+            if i == 10:
+                raise OverflowError("that is too far")
+            yield i
+
+    @tool
+    async def count_async(n: int) -> AsyncIterator[int]:
+        """Count."""
+        for i in count(n):
+            yield i
+
+    for one in (count, count_async):
+        assert one.call({"n": 3}) == "[0,1,2]"
+        with pytest.raises(OverflowError, match="too far"):
+            one.call({"n": 11})
+
+
+def test_what_is_cancelled_inside_of_a_tool_is_the_tools():
+    """It is no ``Exception``, and no reason for the run to end."""
+
+    @tool
+    async def give_up() -> None:
+        """Wait for what was cancelled."""
+        waiting = asyncio.ensure_future(asyncio.sleep(9))
+        waiting.cancel()
+        await waiting
+
+    llm = ScriptedChatModel([ToolCall(id="1", name="give_up", arguments={}), "I see."])
+    agent = Agent(llm, tools=[give_up])
+    assert agent.run("go").text == "I see."
+    assert agent.transcript[-2].content.startswith("Error: CancelledError")
 
 
 def test_a_tool_is_still_its_function():

@@ -137,6 +137,30 @@ def test_one_file_of_several_that_cannot_be_read(tmp_path: Path) -> None:
     assert alone.returncode == 1
 
 
+def test_what_is_piped_in_is_read_as_a_file_is(tmp_path: Path) -> None:
+    """By its bytes: a PDF's text, any encoding; what is no document is refused."""
+    pdf = FPDF()
+    pdf.add_page()
+    pdf.set_font("Helvetica")
+    pdf.cell(text="The code is 4711.")
+    utf16 = "The sea is green.".encode("utf-16")
+    for data, name, text in (
+        (bytes(pdf.output()), "-", "The code is 4711."),
+        (utf16, "-", "The sea is green."),
+        ("# Größe\n7".encode("cp1252"), "notes.md=-", "# Größe\n7"),
+    ):
+        library = tmp_path / f"{text[:5]}.library"
+        run("ask", name, "Why?", *OPTIONS, "--library", str(library), stdin=data)
+        with DocumentQA(ScriptedChatModel([]), path=library) as documents:
+            (document,) = documents.documents
+            assert (document.text, document.source) == (text, None)
+            assert document.doc_id == ("stdin" if name == "-" else "notes.md")
+    for data in (bytes(range(256)) * 9, b"", b" \n"):
+        refused = run("ask", "-", "Why?", *OPTIONS, stdin=data, ok=False)
+        assert refused.returncode == 1
+        assert "standard input (-) is" in " ".join(refused.stderr.split())
+
+
 def test_encodings_and_passwords(tmp_path: Path) -> None:
     """Of files, of those in folders, and of what is piped in; who has none is told."""
     folder = tmp_path / "letters"

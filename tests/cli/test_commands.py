@@ -15,12 +15,17 @@ from longctx.cli import main
 
 
 def run(
-    *arguments: str, stdin: str = "", ok: bool = True, before: str = "", alone: bool = False
+    *arguments: str,
+    stdin: str | bytes = "",
+    ok: bool = True,
+    before: str = "",
+    alone: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run `longctx` with streams of its own; in a process of its own, too, perhaps with some Python
     before."""
     alone = alone or bool(before)
-    done = _in_a_process(before, arguments, stdin) if alone else _here(arguments, stdin)
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    done = _in_a_process(before, arguments, given) if alone else _here(arguments, given)
     if ok:
         assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -28,25 +33,26 @@ def run(
 
 
 def _in_a_process(
-    before: str, arguments: tuple[str, ...], stdin: str
+    before: str, arguments: tuple[str, ...], stdin: bytes
 ) -> subprocess.CompletedProcess[str]:
     code = f"{before}import sys; from longctx.cli import main; main(sys.argv[1:])"
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         input=stdin,
         capture_output=True,
-        text=True,
         timeout=300,
         check=False,
     )
+    texts = [said.decode().replace("\r\n", "\n") for said in (done.stdout, done.stderr)]
+    return subprocess.CompletedProcess(arguments, done.returncode, *texts)
 
 
-def _here(arguments: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
+def _here(arguments: tuple[str, ...], stdin: bytes) -> subprocess.CompletedProcess[str]:
     """A second is what Python and the library take to start; streams are what pipes would be."""
     said = {"stdout": BytesIO(), "stderr": BytesIO()}
     streams = {
         name: TextIOWrapper(bytes_, "utf-8")
-        for name, bytes_ in {"stdin": BytesIO(stdin.encode()), **said}.items()
+        for name, bytes_ in {"stdin": BytesIO(stdin), **said}.items()
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, stream in streams.items():

@@ -16,6 +16,7 @@ from longctx.cli.app import app
 from longctx.cli.opening import DEVICES, OPENING, PLANNING
 from longctx.planner import PlanOptions, plan_context
 from longctx.shared_models import OPENING_OPTIONS
+from tests.cli.test_commands import run
 from tests.models import TINY
 
 NOT_ON_A_COMMAND_LINE = {
@@ -119,3 +120,22 @@ def test_the_docstring_names_every_parameter() -> None:
         assert command.callback is not None
         names = set(inspect.signature(command.callback).parameters)
         assert not names & {"opening", "planning", "sampling"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plan", ""), "RequestError: the model's name is empty; "),
+        (("plan", "https://x.y/z.gguf"), "'https://x.y/z.gguf' is an address: download"),
+        (("plan", "smollm"), "there is no file smollm: check the path. A model is a .gguf file, "),
+        (("models", "nowhere"), "there is no folder nowhere: "),
+        (("plan", str(TINY), "--memory", "1MiB"), "raise --memory, free memory, or "),
+        (("plan", str(TINY), "--target-ctx", "9000000"), "PlanError: --target-ctx=9,000,000 is "),
+        (("plan", str(TINY), "--kv-type", "q9"), "PlanError: --kv-type 'q9' is unknown; "),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_command_line(
+    words: tuple[str, ...], said: str
+) -> None:
+    """With what to do about it."""
+    assert said in run(*words, ok=False).stderr

@@ -14,6 +14,8 @@ from hypothesis import strategies as st  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from longctx.cli.chat.markdown_words import MarkdownWords  # noqa: E402
+from longctx.cli.chat.words import PlainWords  # noqa: E402
+from longctx.cli.output import Terminal  # noqa: E402
 
 BLOCKS = (
     "# A heading",
@@ -86,6 +88,22 @@ def test_what_is_left_is_the_same_however_it_came(blocks: list[str], lengths: li
 def test_no_word_is_lost(text: str, shown: list[str]) -> None:
     """What Markdown hides, and what rich has no element for, is shown as it is written."""
     assert on_terminal([text]) == shown
+
+
+def test_a_terminal_obeys_nothing_that_is_shown() -> None:
+    """Whoever wrote it: a model, a document, the name of a file; a pipe has it as it is."""
+    for stays in (True, False):
+        written = io.StringIO()
+        terminal = Terminal(file=written, force_terminal=not stays, color_system=None)
+        terminal.print("a\x1b]0;x\x9bb", end="", markup=False)
+        assert written.getvalue() == ("a\x1b]0;x\x9bb" if stays else "a\ufffd]0;x\ufffdb")
+
+
+def test_a_pipe_has_the_words_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tabs of a Makefile among them."""
+    for piece in ("all:\n", "\t", "cc x.c\x0c", "\ta\tb\n"):
+        PlainWords().add(piece)
+    assert capsys.readouterr().out == "all:\n\tcc x.c\x0c\ta\tb\n"
 
 
 def test_a_block_is_drawn_before_it_is_finished() -> None:

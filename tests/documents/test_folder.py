@@ -84,6 +84,9 @@ def test_folders_that_cannot_be_read(tmp_path, monkeypatch):
         load_folder(write(tmp_path / "a.png", PNG))
     with pytest.raises(DocumentError, match="not a folder"):
         load_folder(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DocumentError, match=r"the folder .*empty holds no files"):
+        load_folder(tmp_path / "empty")
     with pytest.raises(DocumentError, match=r"no document.*\n.*a\.png"):
         load_folder(tmp_path)
     monkeypatch.setattr(folder, "MAX_FOLDER_FILES", 2)

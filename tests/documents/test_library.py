@@ -210,6 +210,21 @@ def test_names_taken_in_all_their_forms(opened: Open, tmp_path: Path) -> None:
         qa.add(path)
 
 
+def test_metadata_come_back_as_they_are(opened: Open) -> None:
+    """So that the same document again changes nothing, in another process too."""
+    given = {"tags": ("x", "y"), "of": {"pages": (1, (2, 3))}}
+    first = opened().add("text", doc_id="a", metadata=given)
+    assert first.metadata == {"tags": ["x", "y"], "of": {"pages": [1, [2, 3]]}}
+    qa = opened()
+    assert qa.add("text", doc_id="a", metadata=given) == first
+    assert qa.search("text", where={"tags": "y"})
+    for odd in ({1: "x"}, ["x"]):
+        with pytest.raises(DocumentError, match="metadata"):
+            qa.add("text", doc_id="b", metadata=odd)
+        with pytest.raises(DocumentError, match="metadata"):
+            Document(doc_id="b", text="text", metadata=odd)
+
+
 def test_metadata_that_disk_cannot_hold(opened: Open) -> None:
     """It is said, and nothing of the document is there; memory holds anything."""
     qa = opened()

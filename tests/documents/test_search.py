@@ -297,6 +297,10 @@ def test_millions_are_written_out_or_not(written):
         ("It is 480.", "数量は４８０個", ()),
         ("It is 480.", "المبلغ ٤٨٠ دولار", ()),
         ("It is 481.", "数量は４８０個", ("481",)),
+        ("It is 480,000.", "\uff14\uff18\uff10\uff0c\uff10\uff10\uff10円", ()),
+        ("It is 1,250.50.", "\u0661\u066c\u0662\u0665\u0660\u066b\u0665\u0660", ()),
+        ("It is 125,050.", "\u0661\u066c\u0662\u0665\u0660\u066b\u0665\u0660", ("125,050",)),
+        ("It is 480 000.", "480\u2009000 €", ()),
         ("Son 2.000 millones.", "Cuesta 2 mil millones de euros.", ()),
         ("It is 2 billion.", "Cuesta 2 mil millones de euros.", ()),
         ("It is 20 billion.", "Cuesta 2 mil millones de euros.", ("20 billion",)),
@@ -309,6 +313,20 @@ def test_millions_are_written_out_or_not(written):
         ("Das sind 2 Billionen.", "2,000,000,000,000", ()),
         ("It is clause 4b.", "Clause 5", ()),
         ("50 millionaires came.", "50 rich people came.", ()),
+        # Several without a space between them.
+        ("It is 20.", "values = [10,20,30]", ()),
+        ("They are [10,20,30].", "10, 20 and 30", ()),
+        ("It is 40.", "values = [10,20,30]", ("40",)),
+        ("It was in 2024.", "Signed on 05.05.2024.", ()),
+        ("It is 14.", "It is 3.14.", ("14",)),
+        ("It is 567.", "It is 1,234,567.89.", ("567",)),
+        # Halves and quarters.
+        ("Take 1.5 cups.", "1½ cups of milk", ()),
+        ("Take 0.75 cups.", "¾ cup of milk", ()),
+        ("Take 1½ cups.", "1.5 cups of milk", ()),
+        ("Take 1.5 cups.", "1 cup, or ¾, of milk", ("1.5",)),
+        ("It made 1½ million.", "It made 1,500,000.", ()),
+        ("He lives in Zürich, he says.", "He lives in Zu\u0308rich.", ()),
     ],
 )
 def test_words_that_scale_a_figure(answer, text, new):

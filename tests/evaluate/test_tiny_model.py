@@ -189,8 +189,8 @@ def test_ruler_ends_with_its_budget_and_asks_in_plain_text(llm: LongContextLLM) 
     # Another that had more time: the table says how many there are of each.
     twice = [s.model_copy(update={"samples": 2 * s.samples}) for s in made[0].scores]
     longer = made[0].model_copy(update={"scores": tuple(twice)})
-    assert "1 samples each" in made[0].tabulate(made).title
-    assert "1 to 2 samples each" in made[0].tabulate([longer, made[1]]).title
+    assert "samples of each: 1" in made[0].tabulate(made).title
+    assert "samples of each: 1 to 2" in made[0].tabulate([longer, made[1]]).title
 
 
 def test_recall_asks_from_one_prefill(llm: LongContextLLM) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longctx.search.database import Database, FileKind
-from longctx.search.passages import PassageIndex, passages_of
+from longctx.search.passages import INDEX, PassageIndex, passages_of
 
 KIND = FileKind(7, "index of a test")
 WORDS = ["Bremen", "rains", "seller", "risk", "雨", "москва", "snake_case", "…", "42", "\n", ". "]
@@ -67,7 +70,7 @@ def test_it_holds_what_it_was_told_last(versions: list[list[str]], data: st.Data
         with sqlite3.connect(path) as db:
             n = sum(len(list(passages_of(text))) for text in versions[-1])
             assert db.execute("select count(*) from passages where owner = 'a'").fetchone() == (n,)
-            db.execute("insert into words(words) values ('integrity-check')")
+            db.execute(f"insert into {INDEX}({INDEX}) values ('integrity-check')")
         db.close()
         index.forget()
         assert index.find("Bremen", 9) == []
@@ -113,3 +116,86 @@ def test_meaning_finds_what_shares_no_word(tmp_path: Path) -> None:
     reopened.hold(texts)
     assert reopened.find("wet", 9)[0].place == 0
     assert not set(texts) & set(again.texts)
+
+
+WRITTEN_OTHERWISE = [
+    ("Le re\u0301sume\u0301 de la réunion", "résumé"),  # composed, and not
+    ("Le résumé de la réunion", "re\u0301sume\u0301"),
+    ("コードはＡＢＣ１２３です", "ABC123"),
+    ("ﾌﾟﾛｼﾞｪｸﾄ名は鷲です", "プロジェクト名"),
+    ("프로젝트의 암호는 독수리", "암호"),
+    ("ה\u05b7ק\u05d5\u05b9ד", "הקוד"),  # with points
+    ("رمز\u064f الم\u064eشروع\u0650", "المشروع"),
+    ("İstanbul ofisi", "istanbul"),
+    ("ΟΔΟΣ", "οδός"),
+    ("eﬃcient ﬁles", "efficient"),
+    ("𠀀𠀁の話", "𠀁"),
+    ("मेरी किताब लाल है", "किताब"),
+    ("รหัสของโครงการคือมังกร", "มังกร"),
+    ("ລະຫັດຂອງໂຄງການ", "ໂຄງການ"),
+    ("strasse", "STRAẞE"),
+]
+
+
+@pytest.mark.parametrize(("text", "query"), WRITTEN_OTHERWISE, ids=lambda one: ascii(one)[:20])
+def test_a_word_is_found_however_it_is_written(text: str, query: str) -> None:
+    """In any normal form and width, with marks or without; all of it, and not where it is not."""
+    index = open_index(":memory:")
+    for form in ("NFC", "NFD", "NFKC"):
+        index.hold([unicodedata.normalize(form, text), "मेरी कोठी नीली है; something else, 42"])
+        (best, *_) = index.find(query, 9)
+        assert (best.place, best.coverage) == (0, 1)
+    assert index.find("कुत्ता", 9) == []
+
+
+def test_an_index_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
+    """The passages are there, however they were indexed, and can be forgotten."""
+    path = tmp_path / "index.sqlite"
+    open_index(path).hold(["Le re\u0301sume\u0301 de la réunion", "secret"])
+    open_index(path, "b").hold(["Другая беседа"])
+    with sqlite3.connect(path) as db:
+        db.execute(f"drop table {INDEX}")
+        db.execute("create virtual table words using fts5(text, content='')")
+        db.execute("insert into words (rowid, text) values (1, 'le re sume'), (2, 'secret')")
+    db.close()
+    index = open_index(path)
+    assert [match.place for match in index.find("résumé", 9)] == [0]
+    assert [match.place for match in open_index(path, "b").find("беседа", 9)] == [0]
+    index.hold(["Le résumé"])
+    assert index.find("secret", 9) == []
+    with sqlite3.connect(path) as db:
+        db.execute(f"insert into {INDEX}({INDEX}) values ('integrity-check')")
+        assert db.execute("select 1 from sqlite_master where name = 'words'").fetchall() == []
+    db.close()
+
+
+def test_passages_of_what_has_no_spaces_end_with_a_sentence() -> None:
+    """In Chinese, Japanese and Hindi, too."""
+    for sentence in ("这是一个关于项目的句子。", "これは文です。", "यहवाक्यहै।"):
+        for passage in passages_of(sentence * 200):
+            assert passage.endswith(sentence[-1])
+
+
+def test_nothing_stays_open_where_a_transaction_is_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C right behind its first statement: what is written next is there, for others too."""
+
+    class Interrupting(sqlite3.Connection):
+        armed = False
+
+        def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+            done = super().execute(sql, *values)
+            if self.armed and sql.startswith("BEGIN"):
+                Interrupting.armed = False
+                raise KeyboardInterrupt
+            return done
+
+    path = tmp_path / "file.sqlite"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Interrupting))
+        database = Database(path, ("create table things (name text)",), KIND)
+    Interrupting.armed = True
+    with pytest.raises(KeyboardInterrupt), database.writing():
+        pass
+    with database.writing():
+        database.rows("insert into things values ('here')")
+    assert Database(path, (), KIND).rows("select name from things") == [("here",)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from longctx.cli.output import out, shown_on
+from longctx.cli.output import out, show_words
 from longctx.cli.streams import writes_unicode
 
 
@@ -29,8 +29,7 @@ class PlainWords:
 
     def add(self, text: str) -> None:
         """Some more of it."""
-        out.print(shown_on(out, text), end="", markup=False, soft_wrap=True)
-        out.file.flush()
+        show_words(text)
         self._is_open = True
 
     def pause(self) -> None:

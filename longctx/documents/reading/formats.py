@@ -69,7 +69,7 @@ FORMATS = (
     _text("text/plain", ".txt .text .log"),
     _text("text/markdown", ".md .markdown .mdx .qmd .rmd", markup.read_markdown),
     _text("text/html", ".html .htm .xhtml .shtml", html.read),
-    _text("message/rfc822", ".eml .mht .mhtml", mail.read),
+    _text("message/rfc822", ".eml .mht .mhtml .mbox", mail.read),
     _text("application/x-ipynb+json", ".ipynb", notebook.read),
     _text("text/csv", ".csv", delimited.read),
     _text("text/tab-separated-values", ".tsv .tab", delimited.read),

@@ -1,7 +1,8 @@
-"""Mail (EML, MHTML): its headers, its body, and what is attached to it."""
+"""Mail (EML, MHTML, mbox): its headers, its body, and what is attached to it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from email import policy
@@ -10,25 +11,58 @@ from email.parser import BytesParser
 
 from longctx.documents.reading import html
 from longctx.documents.reading.attachments import Attachment, attach
-from longctx.documents.reading.content import LINE, Content, Source, TextBuilder
+from longctx.documents.reading.content import LINE, Content, Source, TextBuilder, counted
 from longctx.documents.reading.encoding import decode
 from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.sealed import seal, without_signature
 from longctx.errors import DocumentError
 
 _BLANK = b" \t\r\n\f\v\xc2\xa0"  # no-break spaces in UTF-8 as well
+# In a mailbox: a line with a sender and a time, at the front and behind a blank line; the same in
+# the words of a mail is quoted.
+_BEFORE_A_MAIL = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\r\n]*\d:\d\d[^\r\n]*\r?\n")
+_QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 
 
 def read(source: Source) -> Content:
     """Read a mail: its text, plain where it is there in several forms and that is not blank, and
     HTML otherwise; then what is attached, each below its name, as far as it is in a format that is
-    read.
+    read. Of a mailbox (mbox) each mail is a section.
 
     Raises:
         DocumentError: it is malformed, or holds no text.
         MissingExtraError: its body is HTML, and selectolax is not installed.
     """
+    mails = _mails(source.data)
+    if len(mails) < 2:
+        return _read(source)
+    builder = TextBuilder(source.name)
+    n_unread = 0
+    for number, data in enumerate(mails, start=1):
+        try:
+            content = _read(replace(source, data=data))
+        except DocumentError:
+            n_unread += 1
+            continue
+        builder.block(content.title or f"mail {number}", level=1)
+        builder.embed(content, below=1)
+    if not builder.length:
+        raise DocumentError(f"{source.name} is a mailbox of {len(mails)} mails that are none")
+    if n_unread:
+        builder.note(f"{counted(n_unread, 'mail')} not read")
+    return builder.content()
+
+
+def _mails(data: bytes) -> list[bytes]:
+    """The mails of a mailbox, without what it writes before them; any other file as it is."""
+    if not data.startswith(b"From "):
+        return [data]
+    mails = [mail for mail in _BEFORE_A_MAIL.split(data) if mail.strip()]
+    return [_QUOTED_FROM.sub(rb"\1", mail) for mail in mails]
+
+
+def _read(source: Source) -> Content:
     # The parser keeps most defects to itself, and not all.
     with malformed(source, "a malformed mail", "save its text as .txt"):
         message = BytesParser(policy=policy.default).parsebytes(source.data)

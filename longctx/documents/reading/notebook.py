@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from longctx.documents.reading.content import Content, Source, TextBuilder, counted
 from longctx.documents.reading.encoding import decode
+from longctx.documents.reading.html import visible_text
 from longctx.documents.reading.malformed import malformed
 from longctx.documents.reading.markdown import first_title, markdown_sections
+
+_OBJECT = re.compile(r"<[\w.]+ object(?: at 0x[0-9a-f]+)?>")
 
 
 def read(source: Source) -> Content:
@@ -16,6 +20,7 @@ def read(source: Source) -> Content:
 
     Raises:
         DocumentError: it is no notebook.
+        MissingExtraError: an output is HTML alone, and selectolax is not installed.
     """
     decoded = decode(source.data, source.name, source.encoding)
     remedy = "open it in Jupyter and save it again, or export it as Markdown"
@@ -48,13 +53,29 @@ def _write(builder: TextBuilder, cell: dict[str, Any], language: str) -> int:
     n_pictures = 0
     for output in cell.get("outputs", ()):
         data = output.get("data", output)
-        text = _joined(output.get("text", data.get("text/plain", "")))
+        text = _joined(output.get("text", "")) or _shown(data)
         if not text and "traceback" in output:
             text = f"{output.get('ename')}: {output.get('evalue')}"
         if text.strip():
             builder.block(f"```output\n{text.rstrip()}\n```")
         n_pictures += any(str(kind).startswith("image/") for kind in data)
     return n_pictures
+
+
+def _shown(data: dict[str, Any]) -> str:
+    """The text of what a cell showed. Of an object that has another form than its name, such as
+    ``display(Markdown(…))``, it is that form."""
+    plain = _joined(data.get("text/plain", ""))
+    if plain and not _OBJECT.fullmatch(plain.strip()):
+        return plain
+    for kind in ("text/markdown", "text/latex"):
+        if text := _joined(data.get(kind, "")):
+            return text
+    if page := _joined(data.get("text/html", "")):
+        return visible_text(page, "an output").text or plain
+    if "application/json" in data:
+        return json.dumps(data["application/json"], ensure_ascii=False, indent=1)
+    return plain
 
 
 def _joined(text: Any) -> str:

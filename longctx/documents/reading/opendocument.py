@@ -15,6 +15,7 @@ _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
+_STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _SKIPPED = frozenset({
     f"{_TEXT}tracked-changes", f"{_TEXT}sequence-decls", f"{_OFFICE}forms", f"{_TEXT}ruby-text",
     f"{_DRAW}object-ole", f"{_OFFICE}scripts", f"{_TABLE}shapes",
@@ -24,7 +25,8 @@ _MAX_REPEATED = 1000
 
 
 def read(source: Source) -> Content:
-    """Read an OpenDocument file: headings, lists, tables, notes, slides and sheets.
+    """Read an OpenDocument file: headings, lists, tables, notes, headers, footers, slides and
+    sheets.
 
     Deletions of tracked changes are left out. A slide is a page; a sheet is a section.
 
@@ -41,14 +43,50 @@ def _read(source: Source) -> Content:
     if b"encryption-data" in package.read("META-INF/manifest.xml"):
         raise DocumentError(f"{source.name} is encrypted; save it without a password first")
     writer = _Writer(TextBuilder(source.name))
-    writer.write(package.xml("content.xml").find(f"{_OFFICE}body"))
+    body = package.xml("content.xml").find(f"{_OFFICE}body")
+    margins = list(_margins(package)) if body.find(f"{_OFFICE}text") is not None else []
     builder = writer.builder
+    for kind, text in margins:
+        if kind == "header":
+            builder.block(f"[header: {text}]")
+    writer.write(body)
+    for kind, text in margins:
+        if kind == "footer":
+            builder.block(f"[footer: {text}]")
     if not builder.length:
         raise DocumentError(f"{source.name} holds no text: it is empty, or all of it is pictures")
     if writer.n_pictures:
         builder.note(f"{counted(writer.n_pictures, 'picture')} not read")
     metadata = dict(_metadata(package))
     return builder.content(title=writer.title or metadata.get("title"), metadata=metadata)
+
+
+def _margins(package: Package) -> Iterator[tuple[str, str]]:
+    """The headers and the footers of all pages' styles, each once."""
+    if "styles.xml" not in package.names:
+        return
+    seen: set[tuple[str, str]] = set()
+    for element in package.xml("styles.xml").iter():
+        if not isinstance(element.tag, str) or not element.tag.startswith(_STYLE):
+            continue
+        kind = local_name(element).partition("-")[0]
+        if kind not in ("header", "footer") or local_name(element) == f"{kind}-style":
+            continue
+        text = " ".join(" ".join("".join(p.itertext()) for p in _paragraphs(element)).split())
+        if text and (kind, text) not in seen:
+            seen.add((kind, text))
+            yield kind, text
+
+
+def _paragraphs(root: Any) -> Iterator[Any]:
+    """Those below an element that stand in no other: a text box is read in its paragraph."""
+    stack = list(reversed(root))
+    while stack:
+        node = stack.pop()
+        if node.tag in (f"{_TEXT}p", f"{_TEXT}h"):
+            yield node
+        elif node.tag not in (*_SKIPPED, *_NOTES):
+            stack.extend(reversed(node))
 
 
 def _metadata(package: Package) -> Iterator[tuple[str, str]]:
@@ -141,13 +179,9 @@ class _Writer:
                 yield line
 
     def _cell(self, cell: Any) -> str:
-        return " ".join(
-            self._inline(node)
-            for node in cell.iter(f"{_TEXT}p", f"{_TEXT}h")
-            if next(node.iterancestors(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"))
-            is cell
-            and not any(a.tag in _NOTES for a in node.iterancestors())
-        )
+        for comment in cell.findall(f"{_OFFICE}annotation"):
+            self._note(comment)
+        return " ".join(map(self._inline, _paragraphs(cell)))
 
     def _inline(self, node: Any) -> str:
         pieces = [node.text or ""]
@@ -155,6 +189,8 @@ class _Writer:
         while stack:
             child, is_done = stack.pop()
             if is_done:
+                if child.tag in (f"{_TEXT}p", f"{_TEXT}h"):
+                    pieces.append("\n")
                 pieces.append(child.tail or "")
                 continue
             stack.append((child, True))

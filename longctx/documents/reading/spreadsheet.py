@@ -19,6 +19,7 @@ _CELL = re.compile(rb'<(?:\w+:)?c\s[^>]*?\br="([A-Z]{1,3})(\d{1,7})"[^>]*')
 _HIDDEN_LINE = re.compile(rb'<(?:\w+:)?(?:row|col)\s[^>]*?\bhidden="(?:1|true)"')
 _STYLE = re.compile(rb'\bs="(\d{1,6})"')
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 
 
@@ -74,7 +75,8 @@ class _Shown:
         return found
 
     def beside(self, name: str) -> tuple[list[str], bool]:
-        """The comments on a sheet's cells, and whether some of its rows or columns are hidden."""
+        """The comments on a sheet's cells and the texts of its shapes, and whether some of its rows
+        or columns are hidden."""
         member = self._members().get(name)
         if member not in self._package.names:
             return [], False
@@ -84,7 +86,13 @@ class _Shown:
             for comment in self._package.xml(part).iter("{*}comment")
             if (text := " ".join("".join(t.text or "" for t in comment.iter("{*}t")).split()))
         ]
-        return comments, _HIDDEN_LINE.search(self._package.read(member)) is not None
+        boxes = [
+            f"[text box: {text}]"
+            for part in self._package.parts_of(member, "drawing")
+            for shape in self._package.xml(part).iter("{*}txBody")
+            if (text := " ".join(" ".join(t.text or "" for t in shape.iter(f"{_A}t")).split()))
+        ]
+        return comments + boxes, _HIDDEN_LINE.search(self._package.read(member)) is not None
 
     def left_out(self) -> Iterator[str]:
         """What the workbook shows that is no cell."""
@@ -127,15 +135,17 @@ def _read(workbook: Any, source: Source, shown: _Shown | None) -> Content:
         rows = sheet.to_python(skip_empty_area=False)
         merged = getattr(sheet, "merged_cell_ranges", None) or ()
         table = list(_rows(rows, merged, shown.of_sheet(metadata.name) if shown else {}))
-        if not any(any(row) for row in table):
+        beside, has_hidden = shown.beside(metadata.name) if shown else ([], False)
+        has_values = any(any(row) for row in table)
+        if not (has_values or beside):
             continue
         if not str(metadata.visible).endswith(".Visible"):
             builder.note(f"the sheet {metadata.name!r} is hidden")
         builder.block(metadata.name, level=1)
-        builder.table(table)
-        comments, has_hidden = shown.beside(metadata.name) if shown else ([], False)
-        for comment in comments:
-            builder.block(comment, gap=LINE)
+        if has_values:
+            builder.table(table)
+        for text in beside:
+            builder.block(text, gap=LINE)
         if has_hidden:
             builder.note(f"rows or columns of the sheet {metadata.name!r} are hidden, and read")
     if not builder.length:

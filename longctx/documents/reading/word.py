@@ -112,6 +112,7 @@ def _left_out(body: Body) -> Iterator[str]:
         ("deleted", "deleted passage", "deleted passages", "left out"),
         ("hidden", "hidden passage", "hidden passages", "left out"),
         ("picture", "picture", "pictures", "not read"),
+        ("symbol", "symbol of a font", "symbols of a font", "not read"),
         ("chart", "chart or diagram", "charts or diagrams", "not read"),
         ("embedded", "embedded file", "embedded files", "not read"),
         ("faint", "place", "places", "that no reader sees (white or tiny) marked [not visible: …]"),

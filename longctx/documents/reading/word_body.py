@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from longctx.documents.reading.content import Content, TextBuilder
@@ -13,6 +13,7 @@ from longctx.documents.reading.invisible import CLOSE, OPEN
 from longctx.documents.reading.word_faint import is_faint
 from longctx.documents.reading.word_numbering import Numbering
 from longctx.documents.reading.word_styles import Styles, W, is_on
+from longctx.documents.reading.word_symbols import field_text, symbol_text
 
 R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -29,7 +30,7 @@ _PAGE = "\f"
 _WHITE = {f"{W}tab": "\t", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 _NOTES = {f"{W}{kind}Reference": kind for kind in ("footnote", "endnote", "comment")}
 _MAX_SPAN = 100
-_END_OF_FAINT = object()
+_END_OF_FAINT, _END_OF_BOX = object(), object()
 
 
 class Body:
@@ -86,7 +87,7 @@ class Body:
 
     def plain(self, root: Any) -> str:
         """The text of a header, a footer or a note, in a line."""
-        paragraphs = (self._inline(p).replace(_PAGE, "") for p in root.iter(f"{W}p"))
+        paragraphs = (self._inline(p).replace(_PAGE, "") for p in _paragraphs(root))
         return " ".join(" ".join(paragraphs).split())
 
     def _paragraph(self, element: Any) -> None:
@@ -146,10 +147,7 @@ class Body:
 
     def _cell(self, cell: Any) -> str:
         parts = []
-        for paragraph in cell.iter(f"{W}p"):
-            parent = paragraph.getparent()
-            if parent is not None and parent.tag == f"{W}txbxContent":
-                continue  # _inline reads a text box in its paragraph
+        for paragraph in _paragraphs(cell):
             number = self._number(paragraph)
             text = self._inline(paragraph).replace(_PAGE, "").strip()
             parts.append(f"{number} {text}" if number and text else text)
@@ -184,9 +182,18 @@ class Body:
             if node is _END_OF_FAINT:
                 pieces.append(CLOSE)
                 continue
+            if node is _END_OF_BOX:
+                pieces.append("\n")
+                continue
             tag = node.tag
             if tag == f"{W}t":
                 pieces.append(node.text or "")
+            elif tag == f"{W}sym":
+                symbol = symbol_text(node)
+                self.left_out["symbol"] += symbol is None
+                pieces.append(symbol or "")
+            elif tag == f"{W}fldChar":
+                pieces.append(field_text(node))
             elif tag in (f"{M}oMath", f"{M}oMathPara"):
                 pieces.append(equation_text(node))
             elif tag in _WHITE:
@@ -207,6 +214,8 @@ class Body:
                     self.left_out[kind] += bool(kind)
                 if tag == f"{W}p" and pieces:
                     pieces.append("\n")
+                if tag == f"{W}txbxContent":
+                    stack.append(_END_OF_BOX)
                 if tag == f"{W}r" and is_faint(node) and _has_words(node):
                     pieces.append(OPEN)
                     stack.append(_END_OF_FAINT)
@@ -218,6 +227,18 @@ class Body:
 
 def _has_words(run: Any) -> bool:
     return any((text.text or "").strip() for text in run.iter(f"{W}t"))
+
+
+def _paragraphs(root: Any) -> Iterator[Any]:
+    """Those below an element, in their order, that stand in no other: :meth:`Body._inline` reads a
+    text box in its paragraph."""
+    stack = list(reversed(root))
+    while stack:
+        node = stack.pop()
+        if node.tag == f"{W}p":
+            yield node
+        elif node.tag not in (*_DELETED, *_SKIPPED):
+            stack.extend(reversed(node))
 
 
 def _own(element: Any, name: str) -> list[Any]:

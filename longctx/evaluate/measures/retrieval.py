@@ -85,8 +85,8 @@ class RetrievalResult(EvaluationResult):
                     )
                 )
         return Table(
-            f"{cls.what()}, {first.subject.model}: found by depth, {n_trials} trials each",
-            ("window", "tokens", *(f"{d:.0%}" for d in first.depths), "all", "95 % sure"),
+            f"{cls.what()}, {first.subject.model}: found by depth, trials of each: {n_trials}",
+            ("window", "tokens", *(f"{d:.0%}" for d in first.depths), "all", "95 % interval"),
             rows,
         )
 

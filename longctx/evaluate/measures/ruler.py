@@ -117,8 +117,9 @@ class RulerResult(EvaluationResult):
         counts = sorted({len(score.samples) for result in results for score in result.scores})
         n_samples = " to ".join(f"{n}" for n in dict.fromkeys((counts[0], counts[-1])))
         return Table(
-            f"RULER, {first.subject.model}: percent of the references, {n_samples} samples each",
-            ("window", "tokens", "task", "score", "95 % sure"),
+            f"RULER, {first.subject.model}: percent of the references, "
+            f"samples of each: {n_samples}",
+            ("window", "tokens", "task", "score", "95 % interval"),
             rows,
             notes=[result.verdict for result in results],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,9 +22,10 @@ class LongCtxLoader(BaseLoader):
     """Read a file, or every document below a folder, with longctx's readers.
 
     Text, markup, source code and, with the extra ``rag``, HTML, PDF, office files, books and mail.
-    A document is not cut: the window is meant to hold it. ``metadata`` has ``source``, ``title``,
-    ``media_type`` and, where there are any, ``pages`` (number, start and end in characters) and
-    ``notes`` on what the file has that the text has not.
+    A document is not cut: the window is meant to hold it. ``metadata`` has what the file says
+    of itself (front matter, headers of a mail), ``source``, ``title``, ``media_type`` and, where
+    there are any, ``pages`` (number, start and end in characters) and ``notes`` on what the file
+    has that the text has not.
 
     Args:
         path: a file or a folder. Files of a folder that cannot be read are logged as warnings,
@@ -51,6 +53,7 @@ class LongCtxLoader(BaseLoader):
 def from_longctx(document: LongCtxDocument) -> Document:
     """A document in LangChain's form; its ``id`` is its ``doc_id``."""
     metadata: dict[str, Any] = {
+        **document.metadata,
         "source": document.source or document.doc_id,
         "title": document.title,
         "media_type": document.media_type,
@@ -66,7 +69,8 @@ def to_longctx_documents(documents: Sequence[Document]) -> list[LongCtxDocument]
     """Documents in longctx's form, each with a name of its own.
 
     The name is the ``id``, else the ``source`` of its metadata, else its number; documents that
-    share a name (the pages of a file, say) are numbered: ``report.pdf``, ``report.pdf #2``.
+    share a name (the pages of a file, say) are numbered: ``report.pdf``, ``report.pdf #2``. Of
+    their metadata, which ``where=`` of a question goes by, what JSON can hold is kept.
 
     Raises:
         DocumentError: one holds no text.
@@ -74,7 +78,8 @@ def to_longctx_documents(documents: Sequence[Document]) -> list[LongCtxDocument]
     seen: dict[str, int] = {}
     made = []
     for number, document in enumerate(documents, start=1):
-        source = document.metadata.get("source")
+        known = document.metadata
+        source, title = known.get("source"), known.get("title")
         name = str(document.id or source or f"document {number}")
         seen[name] = seen.get(name, 0) + 1
         made.append(
@@ -82,10 +87,19 @@ def to_longctx_documents(documents: Sequence[Document]) -> list[LongCtxDocument]
                 doc_id=name if seen[name] == 1 else f"{name} #{seen[name]}",
                 text=document.page_content,
                 source=None if source is None else str(source),
-                title=document.metadata.get("title"),
+                title=None if title is None else str(title),
+                metadata={str(key): value for key, value in known.items() if _is_plain(value)},
             )
         )
     return made
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def document_qa(documents: Sequence[Document], chat: ChatLongCtx, **options: Any) -> DocumentQA:

@@ -68,3 +68,18 @@ def test_documents_that_share_a_source_are_told_apart() -> None:
         Document("Two.", metadata={"source": "a.pdf"}),
     ]
     assert [d.doc_id for d in document_qa(pages, chat).documents] == ["a.pdf", "a.pdf #2"]
+
+
+def test_what_is_known_of_documents_is_kept(tmp_path: Path) -> None:
+    """What a file says of itself, and what LangChain knows: questions can go by it."""
+    (tmp_path / "a.md").write_text("---\nauthor: Anna\n---\n# Harbour\n\nIt is in Genoa.")
+    (loaded,) = LongCtxLoader(tmp_path / "a.md").load()
+    assert loaded.metadata["author"] == "Anna"
+    assert loaded.metadata["source"] == str(tmp_path / "a.md")
+    other = Document("It is in Rome.", metadata={"title": 7, "author": "Bob", "odd": object()})
+    chat = ChatLongCtx(target_ctx=2048, max_tokens=16, reserve_output=16)
+    qa = document_qa([loaded, other], chat)
+    assert [d.title for d in qa.documents] == ["Harbour", "7"]
+    assert "odd" not in qa.documents[1].metadata
+    asked = qa.ask("Where is it?", where={"author": "Anna"}, max_tokens=1)
+    assert [d.doc_id for d in asked.report.documents] == [qa.documents[0].doc_id]

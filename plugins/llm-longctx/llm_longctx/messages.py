@@ -39,7 +39,7 @@ def _turns(message: llm.Message) -> Iterator[dict[str, Any]]:
             case ToolResultPart():
                 yield {
                     "role": "tool",
-                    "content": part.output,
+                    "content": _result(part),
                     "tool_call_id": part.tool_call_id,
                     "name": part.name,
                 }
@@ -50,13 +50,19 @@ def _turns(message: llm.Message) -> Iterator[dict[str, Any]]:
                     f"a message of the {message.role} holds a {type(part).__name__}; this model "
                     "reads text only. For a document use the fragment loader: -f longctx:PATH"
                 )
-    if texts or calls:
+    if texts or calls or thoughts:  # an answer may be cut while the model thinks
         yield {
             "role": message.role,
             "content": "".join(texts),
             "reasoning": "".join(thoughts),
             "tool_calls": calls,
         }
+
+
+def _result(part: ToolResultPart) -> str:
+    """What a tool returned; what is no text is only named."""
+    kinds = (getattr(one, "type", None) or "unknown" for one in part.attachments)
+    return "\n".join([*filter(None, [part.output]), *(f"[{kind}, not shown]" for kind in kinds)])
 
 
 def schemas_of(tools: Sequence[llm.Tool | llm.ServerSideTool]) -> list[dict[str, Any]]:

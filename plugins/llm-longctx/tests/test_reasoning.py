@@ -9,7 +9,9 @@ from typing import Any
 import llm
 import pytest
 from click.testing import Result
+from llm.parts import ReasoningPart, TextPart, ToolResultPart
 from llm_longctx import LongCtxOptions
+from llm_longctx.messages import to_longctx
 
 from longctx import Message
 from longctx.testing import ScriptedChatModel
@@ -58,3 +60,18 @@ def test_on_the_command_line(run: Callable[..., Result], tiny: Path, tmp_path: P
     assert thinking.stderr.strip()
     assert run(*asked, "-o", "thinking", "false").stdout.strip()
     assert run(*asked, "-o", "thinking_budget", "2", "-o", "max_tokens", "20").stdout.strip()
+
+
+def test_a_turn_of_thoughts_alone_is_one() -> None:
+    """Its answer was cut; without it the user would speak twice. What no text shows is named."""
+    turns = to_longctx([
+        llm.Message(role="user", parts=[TextPart("Hi")]),
+        llm.Message(role="assistant", parts=[ReasoningPart("Well")]),
+        llm.Message(role="tool", parts=[
+            ToolResultPart(name="draw", output="drawn", tool_call_id="1",
+                           attachments=[llm.Attachment(type="image/png", content=b"x")]),
+        ]),
+    ])  # fmt: skip
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "tool"]
+    assert (turns[1]["content"], turns[1]["reasoning"]) == ("", "Well")
+    assert turns[2]["content"] == "drawn\n[image/png, not shown]"

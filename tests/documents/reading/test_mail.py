@@ -305,3 +305,23 @@ def test_a_mail_of_nothing_but_beginnings_is_read_through_once(read):
     begun = CLEAR[: CLEAR.index("iQEz")].replace("\r\n", "\n").replace("- - a dash\n", "")
     data = f"Subject: Hello\n\n{begun * 5_000}".encode()
     assert read("a.eml", data).text.count("BEGIN PGP SIGNED") == 5_000
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_every_mail_of_a_mailbox_is_read(read, line_end):
+    """Those behind one of several parts, too, each a section; its own "From " is quoted."""
+    first = mail(plain="From here on\nit is 7.\n", html="<p>It is 7.")
+    second = mail(plain="It is 8.\n")
+    second.replace_header("Subject", "No")
+    second.add_attachment(b"x,y\n1,2\n", maintype="text", subtype="csv", filename="a.csv")
+    box = b""
+    for number, one in enumerate((first, second, mail(plain="It is 9.\n"))):
+        quoted = bytes(one).replace(b"\nFrom here", b"\n>From here")
+        box += b"From ada@example.org Thu May  9 10:0%d:00 2024\n%s\n" % (number, quoted)
+    document = read("a.mbox", box.replace(b"\n", line_end))
+    places = [document.text.index(f"It is {n}.") for n in (8, 9)]
+    assert "From here on\nit is 7." in document.text
+    assert [document.headings_at(place)[0] for place in places] == ["No", "Risiko für Käufer"]
+    assert "x,y\n1,2" in document.text
+    assert document.notes == ()
+    assert read("a.eml", b"From ada Thu May 9 10:00:00 2024\n" + bytes(second)).title == "No"

@@ -121,6 +121,25 @@ def test_notebooks(read):
     )
     assert (document.title, len(document.sections)) == ("Ships", 1)
     assert document.notes == ("1 picture in outputs not read",)
+    for data, text in (
+        (
+            {"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": ["*4", "2*"]},
+            "*42*",
+        ),
+        ({"text/plain": ["<x.HTML object at 0x7f3a>"], "text/html": "<b>4</b>2"}, "42"),
+        ({"text/html": "<b>42</b>"}, "42"),
+        ({"text/plain": "<x.Math object>", "text/latex": "$x$"}, "$x$"),
+        ({"text/plain": "<x.JSON object>", "application/json": [4]}, "[\n 4\n]"),
+        ({"text/plain": "   a\n0  1", "text/html": "<table></table>"}, "   a\n0  1"),
+        ({"text/plain": "<x.Y object>"}, "<x.Y object>"),
+    ):
+        cell = {"cell_type": "code", "source": "", "outputs": [{"data": data}]}
+        shown = read("a.ipynb", json.dumps({"cells": [cell]})).text
+        assert shown == f"```output\n{text}\n```"
+    half = json.dumps(NOTEBOOK).replace("# Ships", r"# S\ud83dhips")
+    document = read("a.ipynb", half)
+    assert document.title == document.sections[0].title == "S\ufffdhips"
+    assert "1 character of which half is missing" in document.notes
     for damaged in ('{"cells": 3}', "[]", "{", '{"cells": [{}]}'):
         with pytest.raises(DocumentError, match="malformed notebook"):
             read("b.ipynb", damaged)

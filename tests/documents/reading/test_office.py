@@ -194,6 +194,26 @@ def test_what_a_sheet_has_beside_its_cells(read):
     )
 
 
+def test_text_boxes_of_sheets_are_read(read):
+    """Also of a sheet that has nothing else."""
+    book = openpyxl.Workbook()
+    chart = BarChart()
+    book.active.add_chart(chart, "D2")
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved(book))) as old, zipfile.ZipFile(data, "w") as new:
+        for name in old.namelist():
+            given = old.read(name)
+            if name == "xl/drawings/drawing1.xml":
+                box = (
+                    b'<x:txBody xmlns:x="x" xmlns:a="http://schemas.openxmlformats.org/drawingml/'
+                    b'2006/main"><a:p><a:r><a:t>All in euros.</a:t></a:r></a:p></x:txBody>'
+                )
+                given = given.replace(b"<clientData", box + b"<clientData")
+                assert box in given
+            new.writestr(name, given)
+    assert read("a.xlsx", data.getvalue()).text == "Sheet\n[text box: All in euros.]"
+
+
 def test_a_sheet_that_would_fill_the_memory(read, monkeypatch):
     """Two cells far from each other have millions between them."""
     monkeypatch.setattr(spreadsheet, "MAX_CELLS", 1000)
@@ -209,11 +229,12 @@ NAMESPACES = " ".join(
     f'xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
     for prefix, name in (
         ("office", "office"), ("text", "text"), ("table", "table"), ("draw", "drawing"),
+        ("style", "style"),
     )
 )  # fmt: skip
 
 
-def opendocument(packed, kind: str, body: str, manifest: str = "") -> bytes:
+def opendocument(packed, kind: str, body: str, manifest: str = "", styles: str = "") -> bytes:
     """An OpenDocument file with this body."""
     return packed({
         "mimetype": f"application/vnd.oasis.opendocument.{kind}",
@@ -222,6 +243,7 @@ def opendocument(packed, kind: str, body: str, manifest: str = "") -> bytes:
         "</office:document-content>",
         "meta.xml": f'<office:document-meta {NAMESPACES} xmlns:dc="http://purl.org/dc/elements/1.1/">'
         "<dc:creator>Ada</dc:creator></office:document-meta>",
+        "styles.xml": f"<office:document-styles {NAMESPACES}>{styles}</office:document-styles>",
     })  # fmt: skip
 
 
@@ -277,6 +299,33 @@ def test_opendocument_sheets_and_slides(read, packed):
     assert document.text == "One\n\nTwo"
     assert document.page_at(document.text.index("Two")) == 2
     assert document.notes == ("1 picture not read",)
+
+
+FRAME = (
+    "<text:p><draw:frame><draw:text-box><text:p>Room 7</text:p></draw:text-box></draw:frame>Draft"
+    "</text:p>"
+)
+PAGES = """<style:header-style/><style:header><text:p>Lease <text:span>1</text:span></text:p>
+</style:header><style:footer><text:p>Ada</text:p></style:footer><style:header-first><text:p>Lease 1
+</text:p></style:header-first>"""
+
+
+def test_what_stands_beside_the_text_of_opendocument(read, packed):
+    """Headers and footers once; a text box once and apart; comments on cells; tables in cells."""
+    cell = f"<table:table-cell>{FRAME}<table:table><table:table-row><table:table-cell><text:p>in"
+    cell += "</text:p></table:table-cell></table:table-row></table:table></table:table-cell>"
+    body = f"<office:text>{FRAME}<table:table><table:table-row>{cell}</table:table-row>"
+    body += "</table:table></office:text>"
+    document = read("a.odt", opendocument(packed, "text", body, styles=PAGES))
+    assert document.text.split("\n\n") == [
+        "[header: Lease 1]", "Room 7\nDraft", "Room 7 Draft in", "[footer: Ada]",
+    ]  # fmt: skip
+    comment = (
+        "<office:annotation><text:p>Too dear?</text:p></office:annotation><text:p>hub</text:p>"
+    )
+    sheet = ODS.replace("<text:p>hub</text:p>", comment)
+    document = read("a.ods", opendocument(packed, "spreadsheet", sheet, styles=PAGES))
+    assert document.text == ("Prices\n\npart | price\nhub | 5 %\nhub | 5 %\n[comment: Too dear?]")
 
 
 def test_opendocument_that_is_closed_or_damaged(read, packed):
@@ -338,3 +387,28 @@ def test_rtf(read):
     assert document.notes == ("1 picture not read",)
     with pytest.raises(DocumentError, match="no text"):
         read("b.rtf", rb"{\rtf1 }")
+
+
+@pytest.mark.parametrize(
+    ("rtf", "text"),
+    [
+        (rb"The seller{\footnote \pard\chftn  Not the \{buyer\}.\par} bears it.",
+         "The seller[footnote: Not the {buyer}.] bears it."),
+        (rb"A claim{\*\atnid B}{\*\atnauthor Bo}\chatn{\*\annotation{\*\atnref 1}Really?}.",
+         "A claim[comment: Really?]."),
+        # A section each for the first page and the others.
+        (rb"{\header Lease\par}{\headerf Lease\par}{\footer Page {\field{\fldrslt 1}}}\pard Text.",
+         "[header: Lease]\n[footer: Page 1]\nText."),
+        # A drawn box, and the same for older programs.
+        (rb"Text {\shp{\*\shpinst{\sp{\sn x}}{\shptxt Box 7}}{\shprslt{\*\do{\dptxbxtext Box 7}}}}",
+         "Text\n[text box: Box 7]"),
+        (rb"{\*\do\dptxbx{\dptxbxtext Old box}}Text", "[text box: Old box]\nText"),
+        (rb"{\pict\bin3 }{}A{\footnote }B\\{\footnote a\}b}", "AB\\[footnote: a}b]"),
+        (rb"A{\footnote \u26481?\u-10179?\u-8704?}\u-10179?\u-8704?", "A[footnote: 東😀]😀"),
+        (rb"A{\shp{\*\shpinst nothing said}}{\footnote unended", "A[footnote: unended]"),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_the_text_of_rtf(read, rtf, text):
+    """Footnotes, comments, running heads and text boxes, each once, in brackets."""
+    document = read("a.rtf", rb"{\rtf1\ansi " + rtf + b"}")
+    assert re.sub(r"\n+", "\n", document.text) == text

@@ -300,3 +300,18 @@ def test_a_new_chat_forgets(page: Page) -> None:
     page.locator("#new").click()
     expect(page.locator(".turn")).to_have_count(0)
     expect(page.locator("#n-prompt")).to_have_text("0")
+
+
+def test_times_are_never_powers_of_ten(page: Page) -> None:
+    """Two digits of a short prefill, and all seconds of one that takes half an hour."""
+    source = page.locator("script[src]").first.get_attribute("src") or ""
+    line = """async ([source, prefill_s]) => {
+        const { cost } = await import(new URL("bar.js", new URL(source, location)));
+        const usage = { prompt_tokens: 5, completion_tokens: 1, total_tokens: 6 };
+        return cost({
+            usage: { ...usage, prompt_tokens_details: { cached_tokens: 0 } },
+            report: { timings: { prefill_s, decode_s: 0 }, window: {} }, finished: "stop", limit: 9,
+        });
+    }"""
+    for seconds, shown in ((0.0333, "0.033 s"), (3.71, "3.7 s"), (1600.4, "1,600 s")):
+        assert f"5 prefilled in {shown} ·" in page.evaluate(line, [source, seconds])

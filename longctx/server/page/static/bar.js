@@ -2,6 +2,7 @@
 
 import { $, n } from "./dom.js";
 
+const seconds = (s) => (s < 10 ? s.toPrecision(2) : n(Math.round(s)));
 export const how = ({ method, scale }) => method === "none" ? "unscaled" : `${method}, scale ${+scale.toFixed(3)}`;
 
 function show(prompt, answer, nCtx, trained) {
@@ -65,7 +66,7 @@ export function cost({ usage, report: { timings, window, finish_detail: detail }
   const cached = usage.prompt_tokens_details.cached_tokens;
   const parts = [
     `${n(cached)} cached`,
-    `${n(usage.prompt_tokens - cached)} prefilled in ${timings.prefill_s.toPrecision(2)} s`,
+    `${n(usage.prompt_tokens - cached)} prefilled in ${seconds(timings.prefill_s)} s`,
     `${n(usage.completion_tokens)} generated`,
   ];
   if (timings.decode_s > 0) parts[2] += ` at ${(usage.completion_tokens / timings.decode_s).toFixed(1)}/s`;
