@@ -11,10 +11,10 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -27,6 +27,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed: tha
 
 _PART = ".longctx-part"
 _BLOCK = 1 << 20
+_NO_HOME = Path(os.devnull, "no home folder is known, set HOME")
 
 
 def write_whole(path: str | Path, *pieces: bytes | memoryview, parents: bool = False) -> None:
@@ -76,6 +77,29 @@ def replacing(path: str | Path, *, parents: bool = False) -> Iterator[Path]:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out, to change what a file says.
+
+    :func:`replacing` keeps a file whole; what two processes read and then write, one would lose
+    of the other. Where folders cannot be locked (Windows, some file systems), nobody is kept out.
+
+    Raises:
+        OSError: the folder cannot be made or opened.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def must_be_file(path: Path) -> None:
@@ -206,18 +230,44 @@ def cache_folder(room: str, cache_dir: str | Path | None = None) -> Path:
         cache_dir: what the caller chose; None is the user's cache folder.
     """
     if cache_dir is None:
-        cache_dir = platformdirs.user_cache_dir("longctx", appauthor=False)
+        cache_dir = user_folder(platformdirs.user_cache_dir)
     return Path(cache_dir) / room
 
 
 def data_folder(room: str) -> Path:
     """Where something is kept that was measured, in the user's data folder."""
-    return Path(platformdirs.user_data_dir("longctx", appauthor=False)) / room
+    return user_folder(platformdirs.user_data_dir) / room
 
 
 def state_folder() -> Path:
     """Where something is kept that a session leaves for the next, such as what was typed."""
-    return Path(platformdirs.user_state_dir("longctx", appauthor=False))
+    return user_folder(platformdirs.user_state_dir)
+
+
+def user_folder(kind: Callable[..., str], program: str = "longctx", **options: Any) -> Path:
+    """A folder of the user's for a program.
+
+    Where no home is known (a container's user by number, without ``HOME``), it is one in which
+    nothing is and nothing can be made, as in a home that is read-only; errors name it.
+
+    Args:
+        kind: of folder, such as ``platformdirs.user_cache_dir``.
+        program: whose it is.
+        options: of ``kind``.
+    """
+    try:
+        return Path(kind(program, appauthor=False, **options))
+    except RuntimeError:
+        return _NO_HOME / program
+
+
+def at_home(path: str | Path) -> Path:
+    """A path whose ``~`` is the user's home; where that is not known, it stays, as in
+    shells. What has a ``~`` for a name is written ``./~``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def touch(path: Path) -> None:

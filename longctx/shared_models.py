@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from longctx.files import at_home
 from longctx.llm import LongContextLLM
 from longctx.models.names import parse_name
 from longctx.planner import PlanOptions
@@ -55,4 +56,4 @@ def shared_model(
 def _by_path(model: str | Path) -> str | Path:
     """One name for one file, wherever the process stands; other names are theirs already."""
     name = parse_name(model)
-    return name.expanduser().resolve() if isinstance(name, Path) else str(name)
+    return at_home(name).resolve() if isinstance(name, Path) else str(name)

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import FrozenSetSchema, SetSchema
 
 from longctx.arguments.values import flag, real, shown, whole
 from longctx.errors import RequestError
@@ -116,6 +118,25 @@ def _unless_false(name: str, value: Any) -> bool:
     return value is None or flag(name, value)
 
 
+class _OfAnswers(GenerateJsonSchema):
+    """Schemas of what pydantic reads, of which a set may be written with one item twice."""
+
+    def set_schema(self, schema: SetSchema) -> JsonSchemaValue:
+        """Of a set."""
+        return _of_list(super().set_schema(schema))
+
+    def frozenset_schema(self, schema: FrozenSetSchema) -> JsonSchemaValue:
+        """Of a frozen set."""
+        return _of_list(super().frozenset_schema(schema))
+
+
+def _of_list(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """The same without ``uniqueItems``, but where so many different items must be there."""
+    if schema.get("minItems", 0) > 1:
+        return schema
+    return {key: value for key, value in schema.items() if key != "uniqueItems"}
+
+
 def json_schema(value: Any) -> dict[str, Any]:
     """A JSON schema, or that of a pydantic model.
 
@@ -124,7 +145,10 @@ def json_schema(value: Any) -> dict[str, Any]:
     """
     if isinstance(value, type) and issubclass(value, BaseModel):
         try:
-            return value.model_json_schema()
+            owner = next(each for each in value.mro() if "model_json_schema" in vars(each))
+            if owner is not BaseModel:
+                return value.model_json_schema()  # its own, which may take no generator
+            return value.model_json_schema(schema_generator=_OfAnswers)
         except (PydanticUserError, RecursionError) as error:
             raise RequestError(
                 f"response_schema: {value.__name__} has no JSON schema ({error}); pass one that "

@@ -12,6 +12,10 @@ from longctx.errors import ToolError
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+_OBJECT = ("dict", "object")
+"""As BFCL and Google write it, too."""
+_IS_OBJECT = {"type": "object"}
+
 
 def tools(value: Any) -> list[dict[str, Any]]:
     """Definitions of tools, completed.
@@ -53,7 +57,8 @@ def _check_tool(index: int, tool: Any) -> dict[str, Any]:
     if not isinstance(description, str):
         raise ToolError(f"{where} ({name}): description must be text")
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    if not (isinstance(parameters, Mapping) and parameters.get("type", "object") == "object"):
+    kind = parameters.get("type") if isinstance(parameters, Mapping) else None
+    if not (isinstance(parameters, Mapping) and str(kind or "object").lower() in _OBJECT):
         raise ToolError(
             f"{where} ({name}): parameters must be a JSON schema of type 'object', "
             f"not {parameters!r:.80}"
@@ -67,7 +72,7 @@ def _check_tool(index: int, tool: Any) -> dict[str, Any]:
         "function": {
             **function,
             "description": description,
-            "parameters": {"type": "object", "properties": {}, **parameters},
+            "parameters": {"type": "object", "properties": {}, **parameters, **_IS_OBJECT},
         },
     }
 

@@ -17,6 +17,7 @@ from longctx.chat.calls import (
     CallBegun,
     CallBroken,
     CallEnded,
+    CallFormat,
     CallWritten,
     ChannelReader,
     Heard,
@@ -31,8 +32,10 @@ from longctx.chat.calls import (
 )
 from longctx.chat.calls.reader import Tools
 from longctx.chat.chat_template import ChatTemplate
-from longctx.chat.tool_calls import check_tools
+from longctx.chat.tool_calls import check_tools, say_of_tool
+from longctx.errors import RequestError, ToolError
 from longctx.grammar import Grammar, Starts, json_grammar
+from longctx.grammar.holdable import holdable
 from longctx.options import ToolChoice
 from longctx.types import Chunk, Message, SampledToken, ToolCall, ToolCallDelta, ToolSchema
 
@@ -125,8 +128,18 @@ def expect_answer(
 
 
 def _parameters(tools: Sequence[ToolSchema]) -> dict[str, Any]:
-    functions = [tool["function"] for tool in check_tools(tools)]
-    return {function["name"]: function["parameters"] for function in functions}
+    """What calls are held to; of the rest of a schema the tool itself is the judge."""
+    out = {}
+    for function in (tool["function"] for tool in check_tools(tools)):
+        name, parameters = function["name"], function["parameters"]
+        try:
+            found = holdable(parameters)
+        except RequestError as error:
+            raise ToolError(f"the parameters of the tool {name} are unusable: {error}") from error
+        for note in found.notes:
+            say_of_tool(name, note)
+        out[name] = found.schema
+    return out
 
 
 def _guide(
@@ -149,12 +162,12 @@ def _guide(
     headed = style.headed or style.calls
     if required:  # of a call the schema says nothing
         tools = {name: offered[name] for name in required}
-        forced = call_grammar(headed, tools, template.partition, many=choice == "required")
+        forced = _calls(headed, tools, template, many=choice == "required")
         speaks = ""
     elif offered and choice == "none":
         forced = schema or no_call_grammar(style.calls, template.partition)
     elif offered and schema is not None:
-        calls = call_grammar(headed, offered, template.partition)
+        calls = _calls(headed, offered, template)
         says = speaks if style.thinking is not None else ""
         forced, speaks = calls_or(calls, schema, says, template.partition), ""
     if forced is not None:
@@ -173,7 +186,7 @@ def _guide(
     if not offered:
         return partial(AnswerGuide, style=style, head=head, **thought) if thought else None
     held, also = (
-        None if form is None else call_grammar(form.from_mark, offered, template.partition)
+        None if form is None else _calls(form.from_mark, offered, template)
         for form in (style.in_header or style.calls, style.also)
     )
     return partial(
@@ -185,6 +198,14 @@ def _guide(
         head=head,
         **thought,
     )
+
+
+def _calls(form: CallFormat, tools: Tools, template: ChatTemplate, *, many: bool = True) -> Grammar:
+    """The grammar of calls; what of the tools' schemas holds nothing is logged, once."""
+    grammar = call_grammar(form, tools, template.partition, many=many)
+    for warning in grammar.warnings:
+        say_of_tool(", ".join(tools) if len(tools) < 4 else f"(one of {len(tools)})", warning)
+    return grammar
 
 
 class Hearing:

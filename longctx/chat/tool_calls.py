@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from longctx.arguments import tools as check_tools
+from longctx import arguments
+from longctx.errors import RequestError
+from longctx.grammar.meaning import meant
 from longctx.types import ToolCall
 
-__all__ = ["call_to_json", "check_tools", "escaped"]
+__all__ = ["call_to_json", "check_tools", "escaped", "say_of_tool"]
+
+logger = logging.getLogger("longctx")
+
+
+def check_tools(value: Any) -> list[dict[str, Any]]:
+    """Definitions of tools, completed, with schemas as they were meant; what was not so is logged.
+
+    Args:
+        value: as of :func:`longctx.arguments.tools`.
+
+    Raises:
+        ToolError: a definition is malformed, or two share a name.
+    """
+    return [_as_meant(tool) for tool in arguments.tools(value)]
+
+
+def _as_meant(tool: dict[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    try:
+        found = meant(function["parameters"])
+    except (RequestError, TypeError, ValueError):
+        return tool  # what is no schema is refused where calls are held to it
+    if not isinstance(found.schema, Mapping):
+        return tool
+    for note in found.notes:
+        say_of_tool(function["name"], note)
+    parameters = {**found.schema, "properties": found.schema.get("properties", {})}
+    return {**tool, "function": {**function, "parameters": parameters}}
+
+
+@lru_cache(maxsize=1_000)
+def say_of_tool(name: str, text: str) -> None:
+    """Log something of a tool's schema once, and not with every answer."""
+    logger.warning("the parameters of the tool %s, %s", name, text)
 
 
 def call_to_json(call: ToolCall, escape: Callable[[str], str] = str) -> str:

@@ -45,6 +45,14 @@ PasswordOption = Annotated[
         show_envvar=True,
     ),
 ]
+CompileOption = Annotated[
+    float | None,
+    typer.Option(
+        "--compile",
+        help="Keep this share of the documents' keys and values, such as 0.75; with "
+        "--cache-dir also for the next time.",
+    ),
+]
 
 
 @opens_model
@@ -93,14 +101,7 @@ def ask(
     max_tokens: MaxTokensOption = None,
     encoding: EncodingOption = None,
     password: PasswordOption = None,
-    compile_share: Annotated[
-        float | None,
-        typer.Option(
-            "--compile",
-            help="Keep this share of the documents' keys and values, such as 0.75; with "
-            "--cache-dir also for the next time.",
-        ),
-    ] = None,
+    compile_share: CompileOption = None,
     library: Annotated[
         Path | None,
         typer.Option(

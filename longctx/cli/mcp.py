@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from longctx.cli.ask import EncodingOption, PasswordOption, add_all
+from longctx.cli.ask import CompileOption, EncodingOption, PasswordOption, add_all
 from longctx.cli.files import named_files
 from longctx.cli.opening import ModelOption, opens_model
 from longctx.cli.output import MaxTokensOption, ThinkingBudgetOption, ThinkingOption, errors
@@ -39,6 +39,7 @@ def mcp(
     max_tokens: MaxTokensOption = None,
     encoding: EncodingOption = None,
     password: PasswordOption = None,
+    compile_share: CompileOption = None,
     library: Annotated[
         Path | None,
         typer.Option(help="A file that keeps the documents, with what was made of them."),
@@ -76,7 +77,9 @@ def mcp(
         )
         with documents:
             named = list(named_files(files or []))
-            add_all(documents, named, encoding=encoding, password=password)
+            add_all(
+                documents, named, encoding=encoding, password=password, compile_share=compile_share
+            )
             options = conversation_options(llm.sampling_defaults, sampling)
             options |= {"thinking": thinking, "thinking_budget": thinking_budget}
             options |= {"max_tokens": max_tokens}

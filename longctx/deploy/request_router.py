@@ -9,6 +9,7 @@ from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, R
 from longctx.deploy.forwarded import Forwarded
 from longctx.deploy.homes import Homes
 from longctx.deploy.place import Place
+from longctx.deploy.places import Places
 
 
 # Ray is an extra and mypy runs without it: its classes are Any there.
@@ -28,6 +29,7 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]  # Ray's is untyp
         """
         self._at_once = at_once
         self._homes = Homes()
+        self._places = Places()
 
     async def choose_replicas(
         self,
@@ -45,20 +47,32 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc]  # Ray's is untyp
             by_name = {place.instance: by_name[place.instance]}
         if not place.is_answered:
             return [list(by_name.values())]
-        taken = {name: self._taken(each) for name, each in by_name.items()}
+        request = pending_request.metadata.internal_request_id
+        self._places.give_back(request)  # where it could not go
+        n_given = self._places.taken()
+        taken = {name: self._taken(each, n_given.get(name, 0)) for name, each in by_name.items()}
         free = {name: share for name, share in taken.items() if share < 1}
-        return [[by_name[name]] for name in self._homes.rank(place.marks, free)]
+        for best in self._homes.rank(place.marks, free)[:1]:
+            self._places.give(request, best, pending_request)
+            return [[by_name[best]]]
+        return []
 
     def on_request_routed(
         self, pending_request: PendingRequest, replica_id: ReplicaID, _result: Any
     ) -> None:
         """Remember who reads it."""
+        self._places.routed(pending_request.metadata.internal_request_id)
         names = {each.unique_id for each in self.curr_replicas}
         self._homes.remember(_place(pending_request).marks, replica_id.unique_id, names)
 
-    def _taken(self, replica: RunningReplica) -> float:
+    def on_request_completed(self, _replica_id: ReplicaID, internal_request_id: str) -> None:
+        """Its place is free."""
+        self._places.give_back(internal_request_id)
+
+    def _taken(self, replica: RunningReplica, n_given: int) -> float:
+        """The share of its places; other doors than this one may have given some of them."""
         n_under_way = self.replica_queue_len_cache.get(replica.replica_id) or 0
-        return float(n_under_way / self._at_once)
+        return float(max(n_under_way, n_given) / self._at_once)
 
 
 def _place(request: PendingRequest) -> Place:

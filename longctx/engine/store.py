@@ -82,7 +82,8 @@ class SnapshotStore:
 
     def refuse(self, path: Path, error: LongCtxError) -> None:
         """Note that a snapshot could not be loaded; only a broken one is dropped."""
-        self._unusable.add(path)
+        if path.exists():  # else another process dropped it, and may save it again
+            self._unusable.add(path)
         if isinstance(error, DamagedSnapshotError):
             discard(path)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from longctx.errors import RequestError
 from longctx.grammar.grammar import Grammar
+from longctx.grammar.meaning import Meant, meant
 from longctx.grammar.one_of import OVERLAP
 from longctx.grammar.schema_rewrite import rewritten
 from longctx.grammar.schema_walk import check_patterns, check_size, every, levels
@@ -46,10 +47,11 @@ def json_rule(schema: Mapping[str, Any]) -> JsonRule:
     check_size(schema)
     check_patterns(schema)
     try:
-        rule = _rule(schema, tells_apart=True)
+        found = meant(schema)
+        rule = _rule(found, tells_apart=True)
         # What a oneOf is narrowed to may hold nothing; llguidance refuses references to that.
-        if any("oneOf" in each for each in every(schema)) and not _compiles(rule):
-            return _rule(schema, tells_apart=False)
+        if any("oneOf" in each for each in every(found.schema)) and not _compiles(rule):
+            return _rule(found, tells_apart=False)
     except (TypeError, ValueError) as error:
         raise RequestError(
             f"the JSON schema cannot be turned into a grammar: it is no JSON ({error})"
@@ -57,10 +59,12 @@ def json_rule(schema: Mapping[str, Any]) -> JsonRule:
     return rule
 
 
-def _rule(schema: Mapping[str, Any], *, tells_apart: bool) -> JsonRule:
-    ready, warnings = rewritten(schema, tells_apart=tells_apart)
+def _rule(found: Meant, *, tells_apart: bool) -> JsonRule:
+    if not isinstance(found.schema, Mapping):
+        raise RequestError("the JSON schema cannot be turned into a grammar: nothing satisfies it")
+    ready, warnings = rewritten(found.schema, tells_apart=tells_apart)
     text = json.dumps({**ready, "x-guidance": _OPTIONS}, allow_nan=False)
-    return JsonRule("%json " + text, levels(ready), warnings)
+    return JsonRule("%json " + text, levels(ready), (*found.notes, *warnings))
 
 
 def _compiles(rule: JsonRule) -> bool:

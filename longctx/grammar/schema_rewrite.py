@@ -11,25 +11,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
+from longctx.grammar.formats import ASSERTING, DURATION, HELD
+from longctx.grammar.negation import without_not
 from longctx.grammar.one_of import OVERLAP, may_overlap, told_apart
-from longctx.grammar.patterns import without_lookahead
+from longctx.grammar.patterns import of_rust, without_lookahead
 from longctx.grammar.property_names import with_named_patterns
 from longctx.grammar.schema_walk import Schema, every, rewrite
 from longctx.grammar.schema_without import SAYS_NOTHING
 
-_FORMATS = frozenset(
-    {
-        "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown",
-        "uri", "uuid",
-    }
-)  # fmt: skip
-_ASSERTING = frozenset(
-    {
-        "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer", "regex",
-        "relative-json-pointer", "uri-reference", "uri-template",
-    }
-)  # fmt: skip
-"""Formats of the JSON Schema specification; others say how a value is meant, as int64 does."""
 _HOLDS_NOTHING: tuple[tuple[str, Any], ...] = (
     ("uniqueItems", False),
     ("propertyNames", True),
@@ -49,13 +38,6 @@ _COUNTS = (
 _FARTHEST = 2**63 - 1024
 """The largest double that 64 bits hold as a whole number: bounds beyond it make no grammar, and
 without one a small model may never stop writing digits."""
-_DURATION = (
-    "^P(?:{n}W|(?:{n}D|{n}M(?:{n}D)?|{n}Y(?:{n}M(?:{n}D)?)?)(?:T{time})?|T{time})$"
-).format(
-    n="[0-9]{1,6}",
-    time="(?:[0-9]{1,6}S|[0-9]{1,6}M(?:[0-9]{1,6}S)?|[0-9]{1,6}H(?:[0-9]{1,6}M(?:[0-9]{1,6}S)?)?)",
-)
-"""RFC 3339's, appendix A, of so many digits as any library reads."""
 _LARGEST_STEP = 1000
 _DRAFTS = "json-schema.org/draft"
 # What makes others of an object's properties known, or its own known elsewhere.
@@ -82,7 +64,9 @@ def rewritten(schema: Mapping[str, Any], *, tells_apart: bool) -> tuple[Schema, 
     ready = rewrite(schema, dict)
     if tells_apart and not any("/oneOf/" in reference for reference in references):
         ready = told_apart(ready)
-    ready = rewrite(ready, partial(with_named_patterns, ready))
+    if any("not" in each for each in every(ready)):
+        ready = rewrite(ready, partial(without_not, ready))
+    ready = rewrite(ready, partial(with_named_patterns, ready, warnings=warnings))
     ready = rewrite(ready, partial(_plain, warnings=warnings))
     if any(may_overlap(ready, s) for s in every(ready)):
         warnings[OVERLAP] = None
@@ -91,6 +75,12 @@ def rewritten(schema: Mapping[str, Any], *, tells_apart: bool) -> tuple[Schema, 
     if not (isinstance(ready.get("$schema", ""), str) and _DRAFTS in ready.get("$schema", "")):
         ready.pop("$schema", None)
     return ready, tuple(warnings)
+
+
+def said_otherwise(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Schema:
+    """One schema, its inner ones as they are, in the keywords that there are for what it says."""
+    ready = with_named_patterns(root, without_not(dict(root), dict(schema)), warnings={})
+    return _plain(dict(ready), warnings={})
 
 
 def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
@@ -102,12 +92,12 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
         for key in SAYS_NOTHING:
             schema.pop(key, None)
     name = schema.get("format")
-    if isinstance(name, str) and name not in _FORMATS:
+    if isinstance(name, str) and name not in HELD:
         del schema["format"]
-        if name in _ASSERTING:
+        if name in ASSERTING:
             warnings[f"no grammar is known for the format {name!r}: any string passes"] = None
     if name == "duration" and "pattern" not in schema:
-        schema["pattern"] = _DURATION
+        schema["pattern"] = DURATION
         del schema["format"]
     for key in _COUNTS:
         value = schema.get(key)
@@ -117,7 +107,10 @@ def _plain(schema: Schema, warnings: dict[str, None]) -> Schema:
     if kinds in ("integer", "number") or (isinstance(kinds, list) and "integer" in kinds):
         _bound(schema)
     if isinstance(schema.get("pattern"), str):
-        schema = without_lookahead(schema)
+        schema = without_lookahead({**schema, "pattern": of_rust(schema["pattern"])})
+    named = schema.get("patternProperties")
+    if isinstance(named, Mapping):
+        schema["patternProperties"] = {of_rust(str(name)): part for name, part in named.items()}
     if schema.get("unevaluatedProperties") is False and not schema.keys() & _COMBINES:
         del schema["unevaluatedProperties"]
         schema.setdefault("additionalProperties", False)

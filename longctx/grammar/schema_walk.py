@@ -66,21 +66,36 @@ def inner(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((key, item) for item in value.values())
 
 
-def rewrite(schema: Any, change: Callable[[Schema], Schema]) -> Any:
+def rewrite(schema: Any, change: Callable[[Schema], Any]) -> Any:
     """A copy of a schema in which each schema was changed, inner ones first."""
+    return rewrite_at(schema, lambda inner, _: change(inner))
+
+
+def rewrite_at(schema: Any, change: Callable[[Schema, str], Any], place: str = "#") -> Any:
+    """The same, where each is changed by where it stands (RFC 6901), too."""
     if not isinstance(schema, Mapping):
         return schema
     copy: Schema = {}
     for key, value in schema.items():
+        here = step(place, key)
         if key in _ONE and isinstance(value, Mapping):
-            copy[key] = rewrite(value, change)
+            copy[key] = rewrite_at(value, change, here)
         elif key in _SEVERAL and isinstance(value, list | tuple):
-            copy[key] = [rewrite(item, change) for item in value]
+            copy[key] = [
+                rewrite_at(item, change, step(here, str(i))) for i, item in enumerate(value)
+            ]
         elif key in _NAMED and isinstance(value, Mapping):
-            copy[key] = {name: rewrite(item, change) for name, item in value.items()}
+            copy[key] = {
+                name: rewrite_at(item, change, step(here, name)) for name, item in value.items()
+            }
         else:
             copy[key] = value
-    return change(copy)
+    return change(copy, place)
+
+
+def step(place: str, key: Any) -> str:
+    """Where something stands in what stands somewhere."""
+    return f"{place}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
 
 def every(schema: Any) -> Iterator[Mapping[str, Any]]:

@@ -57,7 +57,7 @@ _BY_THEMSELVES = frozenset(
 """Keywords whose meaning hangs on no other one."""
 
 
-def target(root: Schema, part: Any) -> Any:
+def target(root: Mapping[str, Any], part: Any) -> Any:
     """What a chain of references leads to, beside which nothing is asserted."""
     for _ in range(_MAX_HOPS):
         if not (isinstance(part, Mapping) and isinstance(part.get("$ref"), str)):

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from longctx import arguments
 from longctx.errors import LongCtxError, RequestError
+from longctx.files import at_home
 from longctx.mcp.call_times import CallTimes
 from longctx.mcp.remote import plain, plain_tree, words_of
 from longctx.options import ChatOptions
@@ -157,7 +158,7 @@ def checked_roots(roots: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     if isinstance(roots, str | Path) or not isinstance(roots, Iterable):
         raise RequestError(f"roots is {roots!r}; pass a list of folders")
-    folders = tuple(arguments.path("roots", root).expanduser().resolve() for root in roots)
+    folders = tuple(at_home(arguments.path("roots", root)).resolve() for root in roots)
     for folder in folders:
         if not folder.is_dir():
             raise RequestError(f"roots names {str(folder)!r}, which is no folder; make it first")

@@ -11,6 +11,8 @@ from typing import Any
 
 from longctx.errors import LongCtxError
 from longctx.grammar import json_grammar
+from longctx.grammar.holdable import holdable
+from longctx.grammar.meaning import Meant, meant
 from longctx.types import Frozen
 
 MAX_DESCRIPTION = 4_000
@@ -25,13 +27,17 @@ _CONTROL = re.compile(
 
 
 class RemoteTool(Frozen):
-    """A tool of a server: ``name`` as models call it, ``remote_name`` as the server does."""
+    """A tool of a server: ``name`` as models call it, ``remote_name`` as the server does.
+
+    ``notes`` say what of its schema was taken otherwise than as it stands.
+    """
 
     name: str
     remote_name: str
     description: str
     parameters: dict[str, Any]
     changes_things: bool = True
+    notes: tuple[str, ...] = ()
 
 
 class RemoteResource(Frozen):
@@ -87,9 +93,8 @@ def remote_tool(found: Any) -> RemoteTool:
     """
     if found.execution is not None and found.execution.task_support == "required":
         raise UnfitError("it can only be called as a task, which is not supported")
-    schema = found.input_schema
-    _check_schema(schema)
-    parameters = plain_tree(schema)
+    read = _as_meant(found.input_schema)
+    parameters = plain_tree(read.schema)
     parameters.setdefault("properties", {})
     description = " ".join(plain(found.description or found.title or "").split())
     hints = found.annotations
@@ -99,6 +104,7 @@ def remote_tool(found: Any) -> RemoteTool:
         description=plain(description, MAX_DESCRIPTION) or f"The tool {found.name}.",
         parameters=parameters,
         changes_things=not (hints is not None and hints.read_only_hint),
+        notes=read.notes,
     )
 
 
@@ -113,8 +119,13 @@ def usable_name(name: str) -> str:
     return _NO_LETTER.sub("_", name)[:64]
 
 
-def _check_schema(schema: Any) -> None:
-    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
+def _as_meant(schema: Any) -> Meant:
+    """A tool's schema, as it was meant.
+
+    Raises:
+        UnfitError: it is none, or nothing of it can hold a call.
+    """
+    if not isinstance(schema, Mapping):
         raise UnfitError("its schema is not that of an object")
     try:
         size = len(json.dumps(schema))
@@ -126,9 +137,13 @@ def _check_schema(schema: Any) -> None:
         if _CONTROL.search(key) or "\n" in key or not key.isprintable():
             raise UnfitError(f"its schema has the key {shown_name(key)}")
     try:
-        json_grammar({**schema, "type": "object"})
+        found = meant(schema)
+        if not isinstance(found.schema, Mapping) or found.schema.get("type", "object") != "object":
+            raise UnfitError("its schema is not that of an object")
+        json_grammar(holdable({**found.schema, "type": "object"}).schema)
     except LongCtxError as error:
         raise UnfitError(f"no call can be held to its schema ({plain(str(error), 300)})") from error
+    return Meant(found.schema, tuple(plain(note, 300) for note in found.notes))
 
 
 def _keys(node: Any) -> Iterable[str]:

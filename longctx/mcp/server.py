@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from math import inf
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -320,6 +321,8 @@ class McpServer(Closing):
                 self._refuse(what, key, "it has another of this name")
             else:
                 taken[key] = mine
+                for note in mine.notes if isinstance(mine, RemoteTool) else ():
+                    _say_once(f"{mine.name} of {self.name}, {note}")
         return tuple(taken.values())
 
     def _refuse(self, what: ServerList, name: object, reason: str) -> None:
@@ -328,6 +331,11 @@ class McpServer(Closing):
         if refused not in others:
             self._refused[what] = (*others, refused)
             logger.warning("%s of %s is left out: %s", refused.name, self.name, reason)
+
+
+@lru_cache(maxsize=1_000)
+def _say_once(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def _texts_by_name(what: str, given: Mapping[str, str] | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from longctx.files import at_home
 from longctx.models.variants import is_model_file
 
 MAIN = "main"
@@ -20,7 +21,7 @@ def hub_cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     default = os.environ.get("HF_HOME") or f"{home}/huggingface"
     chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    return Path(os.path.expandvars(chosen or f"{default}/hub")).expanduser()
+    return at_home(os.path.expandvars(chosen or f"{default}/hub"))
 
 
 def repository_folder(cache: Path, repo: str) -> Path:

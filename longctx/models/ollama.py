@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from longctx.errors import ModelFileError
-from longctx.files import must_be_file
+from longctx.files import at_home, must_be_file
 from longctx.models.names import OllamaName
 from longctx.types import first_problem
 
@@ -43,8 +43,8 @@ def ollama_folders() -> tuple[Path, ...]:
     """Where Ollama keeps models, by its own variable or its usual places."""
     chosen = os.environ.get("OLLAMA_MODELS")
     if chosen:
-        return (Path(chosen).expanduser(),)
-    return (Path("~/.ollama/models").expanduser(), _SERVICE)
+        return (at_home(chosen),)
+    return (at_home("~/.ollama/models"), _SERVICE)
 
 
 def manifests(folder: Path) -> Iterator[tuple[str, Path]]:

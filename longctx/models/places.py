@@ -10,20 +10,22 @@ from pathlib import Path
 
 import platformdirs
 
+from longctx.files import at_home, user_folder
+
 
 def llama_cpp_folders() -> Iterator[Path]:
     """The cache of ``llama-server -hf`` before it shared Hugging Face's."""
     chosen = os.environ.get("LLAMA_CACHE")
     if chosen:
-        yield Path(chosen).expanduser()
+        yield at_home(chosen)
     else:
-        yield platformdirs.user_cache_path("llama.cpp", appauthor=False, opinion=False)
+        yield user_folder(platformdirs.user_cache_dir, "llama.cpp", opinion=False)
 
 
 def lm_studio_folders() -> Iterator[Path]:
     """LM Studio's folder of models, and the one that its settings name instead."""
-    pointer = Path("~/.lmstudio-home-pointer").expanduser()
-    homes = [Path("~/.lmstudio").expanduser(), Path("~/.cache/lm-studio").expanduser()]
+    pointer = at_home("~/.lmstudio-home-pointer")
+    homes = [at_home("~/.lmstudio"), at_home("~/.cache/lm-studio")]
     with suppress(OSError, ValueError):
         homes.insert(0, Path(pointer.read_text().strip()))
     for home in dict.fromkeys(homes):
@@ -39,5 +41,5 @@ def lm_studio_folders() -> Iterator[Path]:
 
 def gpt4all_folders() -> Iterator[Path]:
     """GPT4All's folder, and that of its Python package."""
-    yield platformdirs.user_data_path("nomic.ai", appauthor=False) / "GPT4All"
-    yield Path("~/.cache/gpt4all").expanduser()
+    yield user_folder(platformdirs.user_data_dir, "nomic.ai") / "GPT4All"
+    yield at_home("~/.cache/gpt4all")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,22 @@ def test_a_long_history_loses_its_older_half(tmp_path: Path) -> None:
     assert found[-1].endswith(f"\n{long}")
     assert path.stat().st_size < MAX_BYTES * 0.6
     assert kept(path) == found
+
+
+def test_two_chats_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    """While one adds messages, in a process of its own, others begin, and drop what is old."""
+    path, n = tmp_path / "history", 2_000
+    code = (
+        "import sys; from pathlib import Path; from longctx.cli.chat.history import KeptHistory\n"
+        f"for i in range({n}): KeptHistory(Path(sys.argv[1])).store_string(f'{{i}} ' + 'x' * 5000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as other:
+        while other.poll() is None:
+            kept(path)
+    assert other.returncode == 0
+    typed = [int(text.split()[0]) for text in kept(path)]
+    assert typed == list(range(n - 1, n - 1 - len(typed), -1))
+    assert len(typed) > 50
 
 
 def test_a_history_that_cannot_be_kept(tmp_path: Path) -> None:

@@ -244,6 +244,31 @@ def test_an_update_rolls_without_a_failed_request(cluster: Cluster, client: Open
     assert not before & set(_tokens(cluster))
 
 
+def test_a_burst_takes_no_more_than_its_places(cluster: Cluster, client: OpenAI) -> None:
+    """However many come at once: no replica writes more than it may, and all say how they do."""
+    over, asked = threading.Event(), 0
+    seen: list[dict[str, Any]] = []
+
+    def watch() -> None:
+        while not over.is_set():
+            seen.append(cluster.health())
+
+    def ask(i: int) -> int:
+        turn = {"prompt": _question(i), "max_tokens": 16, "stop_on_repetition": False}
+        reply = httpx.post(f"{cluster.url}/v1/completions", json=turn, timeout=60)
+        return reply.status_code
+
+    with ThreadPoolExecutor(1) as watching, ThreadPoolExecutor(ALL + MAX_WAITING) as asking:
+        watching.submit(watch)
+        for _ in range(4):
+            statuses = list(asking.map(ask, range(ALL + MAX_WAITING)))
+            asked += statuses.count(200)
+        over.set()
+    assert asked >= 4 * ALL
+    assert {health["replicas"] for health in seen} == {2}
+    assert max(health["jobs"] for health in seen) <= ALL
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

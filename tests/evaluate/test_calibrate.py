@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,21 @@ def test_an_interrupted_calibration_goes_on(tiny_gguf: TinyGguf) -> None:
     profile = calibrate(path, (1024,), METHODS, on_trial=rows.append, **options)
     assert rows == []
     assert len(profile.results) == 2
+
+
+def test_two_processes_keep_the_trials_of_both(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
+    """Side by side, with a method each: what was measured stays, whoever writes last."""
+    path = tiny_gguf("llama", n_ctx_train=512)
+    code = (
+        "import sys; from longctx.evaluate import calibrate; calibrate(sys.argv[1], (1024,),"
+        f" (sys.argv[2],), text={TEXT!r}, budget_s=3, n_threads=1)"
+    )
+    working = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), method]) for method in METHODS
+    ]
+    assert [process.wait(120) for process in working] == [0, 0]
+    (journal,) = (tmp_path / "cache" / "longctx" / "calibrations").glob("*.json")
+    assert {row["method"] for row in json.loads(journal.read_bytes())} == set(METHODS)
 
 
 def test_nonsense_is_refused(tiny_gguf: TinyGguf) -> None:

@@ -152,26 +152,17 @@ def test_what_a_schema_lets_through(
     ("schema", "said"),
     [
         ({"type": "array", "uniqueItems": True}, "'uniqueItems'"),
-        ({"not": {"type": "string"}}, "'not'"),
+        ({"not": {"format": "email"}}, "'not'"),
+        ({"not": {}}, "nothing satisfies it"),
         ({"if": {}, "then": {"type": "null"}}, "'then'"),
         ({"properties": {"a": {"contains": {"const": 1}}}}, "'contains'"),
-        ({"type": "object", "propertyNames": {"format": "email"}}, "'propertyNames'"),
-        ({"oneOf": [{"type": "null"}, {"type": "null"}]}, "'oneOf'"),
+        ({"type": "object", "propertyNames": {"anyOf": [{"minLength": 1}]}}, "'propertyNames'"),
         ({"type": "fancy"}, "fancy"),
         ({"$ref": "#/$defs/none"}, "/\\$defs/none"),
         ({"$ref": "https://example.com/x.json"}, "example.com"),
         ({"type": "string", "pattern": "("}, "unclosed group"),
         ({"type": "integer", "minimum": 3, "maximum": 1}, "minimum"),
         ({"properties": 3}, "properties"),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {}},
-                "required": ["b"],
-                "additionalProperties": False,
-            },
-            "'b'",
-        ),
     ],
 )
 def test_what_makes_no_grammar_is_named(schema: dict[str, Any], said: str) -> None:
@@ -195,7 +186,7 @@ def test_what_holds_nothing_is_said(caplog: pytest.LogCaptureFixture, llm: LongC
 def test_a_schema_cannot_ask_for_less(tiny: Model) -> None:
     """llguidance's own options, in a schema that a stranger sent."""
     with pytest.raises(RequestError, match="'not'"):
-        json_grammar({"x-guidance": {"lenient": True}, "not": {}})
+        json_grammar({"x-guidance": {"lenient": True}, "type": "string", "not": {"const": ""}})
     grammar = json_grammar({"x-guidance": {"whitespace_flexible": True}, "type": "array"})
     assert not accepts(tiny, grammar, "[ ]")
 

@@ -82,7 +82,7 @@ def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
             if accepts(tiny, grammar, text):
                 n_passed += 1
                 assert validator.is_valid(value), (schema, text)
-    assert n_held >= 128, (n_held, n_said)
+    assert n_held >= 91, (n_held, n_said)
     assert n_passed > 5 * n_held
 
 
@@ -98,12 +98,6 @@ def test_whatever_passes_matches_one_alone(tiny: Model) -> None:
             {**_object(a=BOOLEAN, b=BOOLEAN), "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
             ['{"a": true}', '{"b": true}'],
             ["{}", '{"a": true, "b": true}'],
-        ),
-        (  # what another one holds all of can be left out
-            {"oneOf": [{"type": "null"}, _object("a", a=BOOLEAN),
-                       _object("a", "b", a={"const": True}, b=BOOLEAN)]},
-            ["null", '{"a": true}'],
-            ['{"a": true, "b": true}'],
         ),
         (  # of one that need not have what tells them apart, also what does not have it
             {"oneOf": [_object("b", b={"type": "number"}), _object("c", b={"type": "string"},
@@ -216,6 +210,10 @@ def test_what_cannot_be_told_apart_is_said(schema: dict[str, Any]) -> None:
         ([{"type": "integer"}, {"type": "number"}], ["2.5"]),
         ([{"type": ["string", "boolean"]}, {"type": "string", "pattern": "^x"}], ['"y"', "true"]),
         ([{"anyOf": [{"type": "string"}, BOOLEAN]}, {"pattern": "^x"}], ['"y"', "true"]),
+        (
+            [_object("a", a=BOOLEAN), _object("a", "b", a={"const": True}, b=BOOLEAN)],
+            ['{"a": false}', '{"a": true, "b": true}'],
+        ),
         (  # one that holds nothing, beside others that are narrowed
             [{**_object("z", a=BOOLEAN), "additionalProperties": False}, _object("a", a=BOOLEAN),
              _object("b", b=BOOLEAN)],
@@ -233,9 +231,12 @@ def test_no_alternative_is_lost_silently(
 
 
 def test_an_object_of_any_names_stays_one(tiny: Model) -> None:
-    """What another requires is all that it does not have."""
-    grammar = json_grammar({"oneOf": [{"type": "object"}, _object("error", error=BOOLEAN)]})
+    """What another requires is all that it does not have, where that one may be more than it."""
+    other = {"anyOf": [_object("error", error=BOOLEAN), {"type": "null"}]}
+    grammar = json_grammar({"oneOf": [{"type": "object"}, other]})
+    assert grammar.warnings == ()
     assert accepts(tiny, grammar, '{"a": 1, "b": 2}')
+    assert not accepts(tiny, grammar, '{"error": true}')
 
 
 def test_malformed_alternatives_are_no_other_error() -> None:

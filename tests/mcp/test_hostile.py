@@ -70,18 +70,22 @@ def test_progress_is_text(hostile: McpTools) -> None:
 
 
 def test_names_and_schemas_that_are_none(hostile: McpTools) -> None:
-    """They are left out, with the reason; others are taken."""
+    """They are left out, with the reason; others are taken, as they were meant."""
     refused = {one.name: one.reason for one in hostile.refused}
     for name in (r"'two\nlines'", r"'good\x1b[2J'", "''"):
         assert "other characters" in refused[name]
     assert "another of this name" in refused["'good'"]
-    assert "cannot be turned into a grammar" in refused["'regex'"]
-    assert "$defs/none" in refused["'nowhere'"]
     assert "more than 64,000" in refused["'large'"]
     assert r"the key 'a\nb'" in refused["'keys'"]
     names = [tool.name for tool in hostile.tools]
-    assert {"a_b_c", "good", "told", "nested"} <= set(names)
+    assert {"a_b_c", "good", "told", "nested", "nowhere", "regex", "same"} <= set(names)
     assert len(set(names)) == len(names)
+    (same,) = (tool for tool in hostile.remote_tools if tool.name == "same")
+    assert [note.split(": ")[0] for note in same.notes] == [
+        "at #/properties/a/oneOf/1", "at #/properties/a"
+    ]  # fmt: skip
+    assert "required" not in same.parameters
+    assert "anyOf" in same.parameters["properties"]["a"]
     description = next(tool.description for tool in hostile.tools if tool.name == "told")
     assert len(description) <= 4000
     assert not set(description) & {"\x1b", "\x07", "\n", "\U000e0041"}

@@ -35,12 +35,15 @@ def words(result: Any) -> str:
 
 def test_a_client_asks_a_folder(tmp_path: Path) -> None:
     """The command, started by the official client over pipes, with a real model."""
-    (tmp_path / "keys.txt").write_text(FACTS)
-    (tmp_path / "b.md").write_text("# Delivery\n\nIt takes nine days.")
+    folder, library = tmp_path / "folder", tmp_path / "library"
+    folder.mkdir()
+    (folder / "keys.txt").write_text(FACTS)
+    (folder / "b.md").write_text("# Delivery\n\nIt takes nine days.")
     server = mcp.StdioServerParameters(
         command=sys.executable,
-        args=["-c", MAIN, "mcp", str(tmp_path), "--model", str(TINY), "--target-ctx", "1024",
-              "--max-tokens", "16", "--temperature", "0"],
+        args=["-c", MAIN, "mcp", str(folder), "--model", str(TINY), "--target-ctx", "1024",
+              "--max-tokens", "16", "--temperature", "0", "--compile", "0.75",
+              "--library", str(library)],
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     heard: list[tuple[float, float | None]] = []
@@ -72,6 +75,8 @@ def test_a_client_asks_a_folder(tmp_path: Path) -> None:
     asyncio.run(talk())
     assert heard
     assert heard[-1][0] <= (heard[-1][1] or 0)
+    with DocumentQA(ScriptedChatModel([]), path=library) as kept:
+        assert [document.compile for document in kept.documents] == [0.75, 0.75]
 
 
 def test_a_client_searches_over_http() -> None:

@@ -20,6 +20,7 @@ from longctx.chat.calls.format import (
     ParametersBody,
     PythonBody,
 )
+from longctx.chat.calls.json_parts import json_text, object_text
 from longctx.chat.calls.nested import nested_value
 from longctx.chat.calls.scan import NotJson, scan_braces, scan_python, scan_text, scan_value
 from longctx.chat.calls.values import braces_value, python_value, schema_of, value_of
@@ -165,7 +166,7 @@ class CallReader:
                     call_id = json_text(text)
         if not begun:
             self._begin(name, call_id)
-            self._write(_object_text(held or "{}"))
+            self._write(object_text(held or "{}"))
 
     def _arguments(self, feed: Feed) -> Wait[None]:
         """An object, or, as some models write it, its JSON text inside a string."""
@@ -173,7 +174,7 @@ class CallReader:
         if (yield from feed.peek(1)) == "{":
             yield from scan_value(feed, self._write)
         else:
-            self._write(_object_text((yield from scan_text(feed))))
+            self._write(object_text((yield from scan_text(feed))))
 
     # A name and a JSON object
 
@@ -345,36 +346,6 @@ class CallReader:
 
 _SAME = ("arguments", "parameters")
 """Llama 3 is shown one and often writes the other."""
-
-
-def json_text(text: str) -> str:
-    """A JSON string's characters.
-
-    Raises:
-        NoCall: it is no string.
-    """
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise NoCall from error
-    if not isinstance(value, str):
-        raise NoCall
-    return value
-
-
-def _object_text(text: str) -> str:
-    """Arguments as an object's text; they may be quoted once more, or null."""
-    try:
-        value = json.loads(text)
-        if isinstance(value, str):
-            text, value = value, json.loads(value or "{}")
-    except (ValueError, RecursionError) as error:
-        raise NoCall from error
-    if value is None:
-        return "{}"
-    if not isinstance(value, dict):
-        raise NoCall
-    return text or "{}"
 
 
 def _json(value: Any) -> str:

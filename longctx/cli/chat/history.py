@@ -9,6 +9,8 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory
 
+from longctx.files import alone_in, write_whole
+
 MAX_BYTES = 1_000_000
 """Of the file; the older half of what is longer is dropped."""
 MAX_CHARACTERS = 10_000
@@ -29,7 +31,8 @@ class KeptHistory(FileHistory):
     def load_history_strings(self) -> Iterable[str]:
         """The newest first."""
         try:
-            self._trim()
+            if self._path.exists():
+                self._trim()
             return list(super().load_history_strings())
         except OSError:
             return []
@@ -38,14 +41,15 @@ class KeptHistory(FileHistory):
         """Add a message to the file."""
         if len(string) > MAX_CHARACTERS:
             return
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Another chat may be trimming it.
+        with suppress(OSError), alone_in(self._path.parent):
             os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
             super().store_string(string)
 
     def _trim(self) -> None:
-        if not self._path.exists() or self._path.stat().st_size <= MAX_BYTES:
-            return
-        kept = self._path.read_bytes()[-MAX_BYTES // 2 :]
-        _, mark, whole = kept.partition(b"\n# ")  # where a message begins
-        self._path.write_bytes(mark + whole)
+        with alone_in(self._path.parent):
+            if self._path.stat().st_size <= MAX_BYTES:
+                return
+            kept = self._path.read_bytes()[-MAX_BYTES // 2 :]
+            _, mark, whole = kept.partition(b"\n# ")  # where a message begins
+            write_whole(self._path, mark + whole)

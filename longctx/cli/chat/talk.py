@@ -12,6 +12,7 @@ from longctx.cli.chat.words import PlainWords, Words
 from longctx.cli.output import closed_after, errors, out, prefill_bar, print_json_line
 from longctx.cli.streams import inert
 from longctx.errors import LongCtxError, RequestError
+from longctx.files import at_home
 
 if TYPE_CHECKING:
     from longctx.agents import Agent, McpTools, ToolLike
@@ -103,10 +104,10 @@ class Talk:
         elif name == "/help":
             self._aside.print(help_text(keys=lines.has_keys), markup=False)
         elif name == "/save" and argument:
-            self._agent.save(_file(argument))
+            self._agent.save(at_home(argument))
             self._say(f"{len(self._agent.transcript)} messages in {argument}")
         elif name == "/load" and argument:
-            self._load(_file(argument))
+            self._load(at_home(argument))
             self._say(f"{len(self._agent.transcript)} messages from {argument}")
         elif name == "/prompt" and argument:
             self._say_prompt(argument, lines)
@@ -166,11 +167,3 @@ class Talk:
     def _go_back(self) -> None:
         """To where the last question that was answered was not asked yet."""
         self._agent.go_on(self._agent.conversation.without_last_turn())
-
-
-def _file(argument: str) -> Path:
-    """A file as shells read its name; one that has a ``~`` for a name is written ``./~``."""
-    try:
-        return Path(argument).expanduser()
-    except RuntimeError:  # of a user who is not there
-        return Path(argument)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import pow
 from pathlib import Path
 from typing import get_args
@@ -26,7 +27,7 @@ from longctx.evaluate.calibration.search import (
 )
 from longctx.evaluate.calibration.trial import TRIAL_VERSION, run_trial
 from longctx.evaluate.prompts.texts import python_reference, stretch
-from longctx.files import cache_folder, hash_parts, write_whole
+from longctx.files import alone_in, cache_folder, hash_parts, write_whole
 from longctx.llm import LongContextLLM
 from longctx.model_info import ModelInfo, longrope_obstacle
 from longctx.models import find_model
@@ -345,11 +346,13 @@ class _Journal:
         self._path = cache_folder("calibrations", cache_dir) / name
         self.rows: list[TrialResult] = []
         self.methods: tuple[CalibratedMethod, ...] = METHODS
-        if self._path.exists():
-            try:
-                self.rows = _ROWS.validate_json(self._path.read_bytes())
-            except (OSError, ValidationError) as error:
-                logger.warning("trials in %s are not used: %s", self._path, error)
+        try:
+            self.rows = self._kept()
+        except (OSError, ValidationError) as error:
+            logger.warning("trials in %s are not used: %s", self._path, error)
+
+    def _kept(self) -> list[TrialResult]:
+        return _ROWS.validate_json(self._path.read_bytes()) if self._path.exists() else []
 
     def at(self, window: int) -> list[TrialResult]:
         """The trials of a window, of the methods asked for, on which something may be chosen."""
@@ -373,10 +376,15 @@ class _Journal:
         return last.seconds * pow(window / last.window, 1.5)
 
     def add(self, row: TrialResult) -> None:
-        """Keep a trial."""
+        """Keep a trial, with those that another process made meanwhile."""
         self.rows.append(row)
         try:
-            write_whole(self._path, _ROWS.dump_json(self.rows, indent=1), parents=True)
+            with alone_in(self._path.parent):
+                mine = [(each.window, _proposed(each)) for each in self.rows]
+                with suppress(ValidationError):  # it was said when it was opened
+                    others = [r for r in self._kept() if (r.window, _proposed(r)) not in mine]
+                    self.rows[:0] = others
+                write_whole(self._path, _ROWS.dump_json(self.rows, indent=1))
         except OSError as error:
             raise LongCtxError(
                 f"trials cannot be kept in {self._path} ({error}); pass a cache_dir that can be "

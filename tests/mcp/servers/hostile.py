@@ -30,6 +30,9 @@ TOOLS += [
         "type": "object", "properties": {"a": {"type": "string", "pattern": "(" * 40}}}},
     {"name": "nowhere", "description": "x", "inputSchema": {
         "type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}},
+    {"name": "same", "description": "x", "inputSchema": {
+        "type": "object", "required": None,
+        "properties": {"a": {"oneOf": [{"type": "string"}, {"type": "str"}]}}}},
     {"name": "nested", "description": "x", "inputSchema": NESTED},
     {"name": "large", "description": "x", "inputSchema": {
         "type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(5000)}}},
