@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.padding import Padding
 from typer.core import TyperCommand
 
@@ -25,6 +24,8 @@ class HelpfulCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Names in a line of their own, what they mean below them; panels become headings."""
+        from rich.markdown import Markdown  # and a parser with it, which no other command needs
+
         console = Console(highlight=False)
         if console.width >= TABLE_NEEDS:
             super().format_help(ctx, formatter)

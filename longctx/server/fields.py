@@ -85,8 +85,8 @@ FIELDS = (
     Fields(("echo",), "honoured", "the prompt stands before its answer; not with `logprobs`",
            TEXT),
     Fields(("best_of",), "honoured", "1", TEXT),
-    Fields(("service_tier",), "ignored", "nobody is billed here", EVERY),
-    Fields(("safety_identifier",), "ignored", "nobody is watched here", OPENAI),
+    Fields(("service_tier",), "ignored", "there is no billing", EVERY),
+    Fields(("safety_identifier",), "ignored", "users are not tracked", OPENAI),
     Fields(("user", "metadata", "store"), "ignored", "nothing is kept here"),
     Fields(("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"), "ignored",
            "a prompt finds what is cached by its beginning, always", OPENAI),
@@ -98,22 +98,22 @@ FIELDS = (
     Fields(("prediction",), "ignored", "it would change the speed, not the answer", CHAT),
     Fields(("verbosity",), "ignored", "no model here has a switch for it", CHAT),
     Fields(("return_progress",), "honoured", "chunks with `prompt_progress`; without it a stream "
-           "tells the progress in comments"),
-    Fields(("return_progress",), "ignored", "a stream tells the progress in comments",
+           "reports progress in comments"),
+    Fields(("return_progress",), "ignored", "a stream reports progress in comments",
            RESPONSES + MESSAGES),
     Fields(("timings_per_token",), "honoured", "each piece of a stream has the `timings` so far"),
     Fields(("timings_per_token",), "ignored", "no event of these has a place for them",
            RESPONSES + MESSAGES),
-    Fields(("return_tokens",), "ignored", "the ids of an answer are told by `/completion`", EVERY),
+    Fields(("return_tokens",), "ignored", "`/completion` returns the ids of an answer", EVERY),
     Fields(("audio",), "refused", "only text is written here", CHAT),
     Fields(("web_search_options",), "refused", "nothing is searched here; give the model a tool "
            "that does", CHAT),
     Fields(("functions", "function_call"), "refused", "use `tools` and `tool_choice`", CHAT),
     Fields(("suffix",), "refused", "text is continued, not filled in", TEXT),
-    Fields(("grammar",), "refused", "grammars of GBNF are not read; give a "
-           "schema of the answer (`json_schema`)", EVERY),
-    Fields(("samplers", "ignore_eos", "n_keep", "t_max_predict_ms"), "refused", "these are not for "
-           "a request to decide here", EVERY),
+    Fields(("grammar",), "refused", "GBNF is not supported; give a JSON "
+           "schema (`json_schema`)", EVERY),
+    Fields(("samplers", "ignore_eos", "n_keep", "t_max_predict_ms"), "refused", "these are set for "
+           "the server, not for a request", EVERY),
 )  # fmt: skip
 
 
