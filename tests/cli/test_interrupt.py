@@ -7,6 +7,8 @@ import subprocess
 import sys
 from subprocess import PIPE
 
+from tests.support.thorough import thorough
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and they would hand that on.
 CODE = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -33,6 +35,7 @@ def test_in_a_prefill_it_ends_the_program_with_130() -> None:
     assert "Traceback" not in said
 
 
+@thorough
 def test_in_a_chat_it_ends_the_answer_only() -> None:
     """The program goes on: the next question is answered."""
     process = start("chat", "--target-ctx", "16384", "--max-tokens", "600")

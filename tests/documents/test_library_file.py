@@ -19,6 +19,7 @@ from longctx.documents import Document, DocumentQA, Section, Table
 from longctx.errors import DocumentError, LongCtxError
 from longctx.testing import ScriptedChatModel
 from tests.documents.test_library import PARAGRAPHS, Embedding, ids
+from tests.support.thorough import thorough
 
 
 def at(path: Path | None, embedder: object = None, **options) -> DocumentQA:
@@ -202,6 +203,7 @@ def writer(path: Path, name: str, n: int) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env={**os.environ})
 
 
+@thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_two_processes_write_and_one_is_killed(tmp_path: Path) -> None:
     """Both make the same new file; what the killed one had finished is there, and nothing half."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from longctx import LongContextLLM
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 TEXTS = [f"Room {i} has a door and a window. " * 120 for i in range(3)]
 ASK = """
@@ -33,6 +34,7 @@ def _asking(order: list[int], folder: Path) -> subprocess.Popen[str]:
     )
 
 
+@thorough
 def test_processes_drop_and_load_each_others_sessions(tmp_path: Path) -> None:
     """None fails, nothing damaged is found, and the answers are those without a folder."""
     orders = [[0, 1, 2, 0, 1, 2], [2, 0, 1, 2, 0, 1]]

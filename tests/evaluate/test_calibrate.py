@@ -94,6 +94,7 @@ def test_an_interrupted_calibration_goes_on(tiny_gguf: TinyGguf) -> None:
     assert len(profile.results) == 2
 
 
+@thorough
 def test_two_processes_keep_the_trials_of_both(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """Side by side, with a method each: what was measured stays, whoever writes last."""
     path = tiny_gguf("llama", n_ctx_train=512)

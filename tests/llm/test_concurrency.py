@@ -22,6 +22,7 @@ def ask(name: str) -> list[dict[str, str]]:
     ]
 
 
+@thorough
 def test_four_threads_get_what_one_would(demo_llm: LongContextLLM) -> None:
     """Calls run side by side; answers do not mix (a bare Llama crashes the process)."""
     places = ["France", "Italy", "Spain", "Japan"] * 2

@@ -9,6 +9,7 @@ import pytest
 
 from longctx._native import supports_gpu_offload
 from tests.conftest import TinyGguf
+from tests.support.thorough import thorough
 
 N_VOCAB = 131_072
 SCORE = """
@@ -25,6 +26,7 @@ with LongContextLLM(sys.argv[1], 1024, reserve_output=16, n_threads=1) as llm:
 """
 
 
+@thorough
 def test_scoring_by_hand_with_a_large_vocabulary(tiny_gguf: TinyGguf) -> None:
     """Logits of 131,072 tokens are half a MiB a row: as many are held as 16 MiB take, twice."""
     model = tiny_gguf("llama", n_vocab_at_least=N_VOCAB)
@@ -47,6 +49,7 @@ with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1) as llm:
 """
 
 
+@thorough
 @pytest.mark.skipif(supports_gpu_offload(), reason="a GPU's own libraries take more, as they like")
 def test_a_busy_process_holds_what_its_plan_says(tiny_gguf: TinyGguf) -> None:
     """Python, a cache, and the small one in which prompts are prefilled beside answers."""

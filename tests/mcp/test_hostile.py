@@ -13,6 +13,7 @@ from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
 from tests.mcp.serving import command
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 pytest.importorskip("mcp")
 
@@ -53,6 +54,7 @@ def test_what_it_does_wrong(hostile: McpTools, name: str, is_error: bool, said: 
     assert len(result.text) < 1000
 
 
+@thorough
 def test_it_hangs() -> None:
     """The call ends at its limit, and a server that answers nothing more is begun anew."""
     with mcp(command("hostile"), timeout_s=1.5) as server:

@@ -21,6 +21,7 @@ from longctx.testing import ScriptedChatModel
 from tests.cli.test_commands import run
 from tests.mcp.serving import free_port, listening, reaches
 from tests.models import TINY
+from tests.support.thorough import thorough
 
 mcp = pytest.importorskip("mcp")
 
@@ -120,6 +121,7 @@ def test_a_library_is_named() -> None:
     assert "--library" in done.stderr
 
 
+@thorough
 def test_it_ends_though_a_client_listens(tmp_path: Path) -> None:
     """Ctrl-C is enough: those who only listen never hang up."""
     (tmp_path / "keys.txt").write_text(FACTS)

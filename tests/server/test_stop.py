@@ -63,6 +63,7 @@ def _events(lines: Iterator[str]) -> Iterator[Any]:
             yield json.loads(line.removeprefix("data: "))
 
 
+@thorough
 def test_sigterm_lets_the_answer_under_way_finish(tiny_gguf: TinyGguf) -> None:
     """To its last event; then the process ends with 0, and no traceback."""
     with _served(tiny_gguf()) as (process, url):
@@ -80,6 +81,7 @@ def test_sigterm_lets_the_answer_under_way_finish(tiny_gguf: TinyGguf) -> None:
     assert "Traceback" not in said
 
 
+@thorough
 def test_without_grace_the_answer_ends_with_an_error(tiny_gguf: TinyGguf) -> None:
     """The client learns that it is not whole; the process ends with 0."""
     with _served(tiny_gguf(), "--grace", "0") as (process, url):
@@ -136,6 +138,7 @@ def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
     assert process.returncode == 0
 
 
+@thorough
 def test_several_models(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
     """By their names; each is opened when it is asked for, and closed at the end."""
     models = (f"small={tiny_gguf()}", tiny_gguf(seed=7), tmp_path / "gone.gguf")
