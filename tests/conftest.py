@@ -27,6 +27,13 @@ settings.load_profile("longctx")
 TinyGguf = Callable[..., Path]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of thorough tests alone is not imported for the others: torch, peft take seconds."""
+    if "not thorough" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = thorough\n" in collection_path.read_text("utf-8") or None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collecting imports torch, transformers and much else, and none of it becomes garbage: looking

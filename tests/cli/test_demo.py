@@ -64,6 +64,7 @@ def test_the_tables_survive_brackets(tiny_gguf: TinyGguf, text_file: Path) -> No
     assert "perplexity" in done.stdout
 
 
+@thorough
 def test_what_leaves_no_room_for_an_answer_is_refused_before_the_first_prefill(
     tiny_gguf: TinyGguf, text_file: Path, shown: Any
 ) -> None:

@@ -20,6 +20,9 @@ from longctx import ContextPlan, Export, export_plan
 from longctx.rope import RopeConfig
 from tests.conftest import TinyGguf
 from tests.export.test_llama_cpp import METHODS, no_profiles, plan
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 __all__ = ["no_profiles"]  # a fixture of this module, too
 

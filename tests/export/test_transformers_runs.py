@@ -16,7 +16,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from longctx import LongContextLLM, export_plan, plan_context
 from tests.export.test_llama_cpp import no_profiles
 from tests.models import TINY
-from tests.support.thorough import quick
+from tests.support.thorough import quick, thorough
+
+pytestmark = thorough
 
 __all__ = ["no_profiles"]  # a fixture of this module, too
 

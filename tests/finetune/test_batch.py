@@ -25,7 +25,9 @@ from longctx.finetune.steps import steps_from
 from longctx.finetune.torch_model import TorchModel
 from longctx.tokens import ModelTokenizer
 from tests.finetune.small import MODEL, PROSE
-from tests.support.thorough import quick
+from tests.support.thorough import quick, thorough
+
+pytestmark = thorough
 
 N = 128
 

@@ -15,6 +15,9 @@ import torch
 from longctx.finetune import extend
 from longctx.finetune.ctrl_c import CtrlC
 from tests.finetune.small import FEW, MODEL
+from tests.support.thorough import thorough
+
+pytestmark = thorough
 
 press = partial(signal.raise_signal, signal.SIGINT)
 

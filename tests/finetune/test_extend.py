@@ -30,6 +30,8 @@ from tests.finetune.small import FEW, MODEL, PROSE
 from tests.support.gguf_tensors import tensors_of
 from tests.support.thorough import thorough
 
+pytestmark = thorough
+
 
 def run(out: Path, target_ctx: int = 1024, **changes: Any) -> FinetuneResult:
     """A training of four steps."""
@@ -89,7 +91,6 @@ def stop_at(step: int) -> Callable[[FinetuneProgress], None]:
     return stop
 
 
-@thorough
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path) -> None:
     """The same command goes on, to the same weights."""
     unbroken = run(tmp_path / "unbroken")
@@ -137,7 +138,6 @@ def test_a_full_gpu_makes_the_parts_smaller(tmp_path: Path) -> None:
     assert "layers computed twice" in made.machine
 
 
-@thorough
 def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
     """By a call that need not repeat how it was trained, and trains nothing."""
     with pytest.raises(RequestError, match="nothing was trained"):
@@ -156,7 +156,6 @@ def test_what_was_trained_can_be_measured_later(tmp_path: Path) -> None:
     assert "| before | after |" in made.card.read_text()
 
 
-@thorough
 def test_bfloat16_trains_as_well(tmp_path: Path) -> None:
     """On a processor too; the file says in which type it was trained."""
     made = run(tmp_path, precision="bfloat16", tokens=8 * 256)
@@ -185,7 +184,6 @@ def test_a_run_that_is_done_trains_no_more(tmp_path: Path) -> None:
     assert first.adapter.exists()
 
 
-@thorough
 def test_another_recipe_in_the_same_folder(tmp_path: Path) -> None:
     """Is refused, with what differs; so is a text."""
     run(tmp_path)
@@ -204,7 +202,6 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
         run(tmp_path)
 
 
-@thorough
 def test_a_damaged_checkpoint(tmp_path: Path) -> None:
     """Is named, and may be removed."""
     run(tmp_path)
@@ -224,7 +221,6 @@ def full_disk(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@thorough
 def test_a_full_disk(tmp_path: Path) -> None:
     """Of the checkpoint, then of the adapter; what was trained is kept, and goes on."""
     with full_disk(20_000), pytest.raises(LongCtxError, match="checkpoint cannot be written"):

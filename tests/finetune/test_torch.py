@@ -24,7 +24,9 @@ from longctx.finetune.placement import place, unmoved
 from longctx.finetune.torch_model import TorchModel
 from longctx.planner import ContextPlan
 from tests.finetune.small import MODEL, PROSE
-from tests.support.thorough import quick
+from tests.support.thorough import quick, thorough
+
+pytestmark = thorough
 
 RANK = 4
 

@@ -59,6 +59,7 @@ def ask(llm: Any, strategy: str) -> Any:
     return qa.ask("Who bears the risk of loss until delivery?", max_tokens=24)
 
 
+@thorough
 @pytest.mark.parametrize("strategy", ["whole", "retrieve"])
 def test_documents_run_unchanged(here: LongContextLLM, there: RemoteLLM, strategy: str) -> None:
     """The same answer, citations, counts and report as with the model in this process."""

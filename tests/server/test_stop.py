@@ -107,6 +107,7 @@ def test_ctrl_c_ends_an_idle_server(tiny_gguf: TinyGguf) -> None:
     assert "Traceback" not in said
 
 
+@thorough
 def test_options_reach_the_server(tiny_gguf: TinyGguf) -> None:
     """Name, key, host, and the sizes."""
     options = ("--model-id", "mine", "--api-key", "k", "--allowed-host", "my.name")

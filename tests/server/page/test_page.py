@@ -18,6 +18,8 @@ from tests.server.scripted import scripted
 from tests.support.browser import Opened
 from tests.support.thorough import thorough
 
+pytestmark = thorough
+
 MARKUP = '<img src="x" onerror="window.ran = true"><script>window.ran = true</script>'
 
 
@@ -41,7 +43,6 @@ def test_a_conversation(page: Page, tiny_llm: LongContextLLM) -> None:
     assert int(cached[1]) > tiny_llm.count(asked[:1])
 
 
-@thorough
 def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None:
     """They stand above the answer, are text alone, and go back with the next message."""
     thought = Message(role="assistant", content="Yes.", reasoning=f"Hm. {MARKUP}")
@@ -63,7 +64,6 @@ def test_thoughts_are_folded(browser: Browser, tiny_llm: LongContextLLM) -> None
     assert fake.calls[1].messages[1] == thought
 
 
-@thorough
 def test_it_is_sampled_as_conversations_are(page: Page, tiny_llm: LongContextLLM) -> None:
     """Each request has what /v1/models says of it."""
     page.locator("#text").fill("Hello, page.")
@@ -90,7 +90,6 @@ def test_a_file_joins_the_message_and_is_counted(page: Page, tiny_llm: LongConte
     expect(page.locator(".user pre")).to_have_text("Some notes.\nTwo lines.")
 
 
-@thorough
 def test_a_file_is_dropped_on_the_page(page: Page) -> None:
     """What is no text is refused by its name."""
     page.evaluate(
@@ -108,7 +107,6 @@ def test_a_file_is_dropped_on_the_page(page: Page) -> None:
     expect(page.locator("#files li")).to_have_count(0)
 
 
-@thorough
 def test_the_window_is_seen_to_grow(page: Page) -> None:
     """Prefill in numbers, the trained window as a mark, and when scale and method changed."""
     expect(page.locator("#n-window")).to_have_text("1,024")
@@ -213,7 +211,6 @@ def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
             expect(page.locator("#key")).to_be_focused()
 
 
-@thorough
 def test_everything_is_reached_by_keyboard(page: Page) -> None:
     """The message has the focus; Tab comes by every control."""
     expect(page.locator("#text")).to_be_focused()
@@ -228,7 +225,6 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     expect(page.locator("#text")).to_have_value("a\nb")
 
 
-@thorough
 def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page) -> None:
     """Down to 320 pixels, with a long word in the conversation."""
     page.set_viewport_size({"width": 320, "height": 568})
@@ -241,7 +237,6 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(page: Page) -> None:
     assert log["height"] > 150
 
 
-@thorough
 def test_dark_and_light_follow_the_system(browser: Browser, server: LiveServer) -> None:
     """Ground and ink change places."""
     seen = {}
@@ -266,7 +261,6 @@ def test_only_this_server_may_be_asked(browser: Browser, server: LiveServer) -> 
     assert refused == "connect-src"
 
 
-@thorough
 @pytest.mark.parametrize(
     ("overflow", "changed", "state"),
     [
