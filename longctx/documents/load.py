@@ -17,6 +17,8 @@ from longctx.errors import DocumentError, RequestError
 # Escapes of JSON and YAML may name half a character, which no text can hold.
 _HALF = re.compile("[\ud800-\udfff]")
 
+_NAME_A_TEXT = "; to pass a text instead of a path give it a name: doc_id='...'"
+
 
 def load_document(
     path: str | Path,
@@ -50,7 +52,9 @@ def load_document(
         if value is not None and not isinstance(value, str):
             raise RequestError(f"{name} is a str, not a {type(value).__name__}")
     file = Path(path)
-    data = _read(file)
+    # A str may have been meant as a text; a Path was not.
+    hint = "" if isinstance(path, Path) else _NAME_A_TEXT
+    data = _read(file, hint)
     if not data:
         raise DocumentError(f"{file} is empty (0 bytes)")
     source = Source(data, name_of(str(file)), encoding, password, read_inner=_inner)
@@ -103,7 +107,7 @@ def _content(source: Source, file: PurePath) -> tuple[Format, Content]:
     return found, content
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, hint: str) -> bytes:
     try:
         if path.is_dir():
             raise DocumentError(f"{path} is a folder; load_folder and add_folder read one")
@@ -116,17 +120,11 @@ def _read(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DocumentError(
-            f"there is no file {_short(path)}; to pass a text instead of a path give it a name: "
-            "doc_id='...'"
-        ) from error
+        raise DocumentError(f"there is no file {_short(path)}{hint}") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         # strerror: the whole message repeats the path, which may be a text of any length.
         reason = getattr(error, "strerror", None) or error
-        raise DocumentError(
-            f"{_short(path)} cannot be read ({reason}); to pass a text instead of a path give it "
-            "a name: doc_id='...'"
-        ) from error
+        raise DocumentError(f"{_short(path)} cannot be read ({reason}){hint}") from error
 
 
 def _short(path: Path) -> str:

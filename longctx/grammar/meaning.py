@@ -109,7 +109,7 @@ def _listed(_: Any, note: Note, schema: Schema, place: str) -> Schema:
     items = schema.get("items", {})
     if kinds == {"array"} and isinstance(items, Mapping):
         note(place, f"no array is one of the {key}'s values, which are taken as those of its items")
-        return {**rest, "items": _listed(_, note, {**items, key: schema[key]}, place)}
+        return {**rest, "items": _listed(None, note, {**items, key: schema[key]}, place)}
     if kinds == {"null"}:
         note(place, f"null is none of the {key}'s values, which are left out")
         return rest

@@ -202,3 +202,11 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
         assert document.doc_id == f"{shown}.txt"
         assert document.model_dump_json()
     assert {d.doc_id for d in load_folder(tmp_path).documents} == {"ф.txt", "latin-\ufffd.txt"}
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_only_what_may_be_a_text_is_said_to_be_one(kind: type[str] | type[Path]) -> None:
+    """A str may be a text that was taken for a path; whoever passes a Path has one."""
+    with pytest.raises(DocumentError, match="there is no file") as caught:
+        load_document(kind("nowhere.txt"))
+    assert ("doc_id=" in str(caught.value)) == (kind is str)
