@@ -29,7 +29,11 @@ def common_prefix(held: Ids | array[int], wanted: Ids) -> int:
 
 
 def shared_prefix(
-    window: Window, ids: Ids, compressed: Sequence[CompressedSpan] | None = None
+    window: Window,
+    ids: Ids,
+    compressed: Sequence[CompressedSpan] | None = None,
+    *,
+    whole: bool = False,
 ) -> int:
     """Length of the prefix of ``ids`` that need not be prefilled.
 
@@ -39,7 +43,8 @@ def shared_prefix(
     Of a window that has slid or is compressed, the text is the attention sinks, what slid out or
     stands in composite cells, and the rest. That middle counts as long as it is the same to its
     last token: the rest was computed behind all of it, so that of a text which differs inside only
-    the sinks can be used.
+    the sinks can be used. With ``whole`` what slid out does not count where ``ids`` fit the window:
+    nothing of them need be missing, so nothing may.
     """
     tokens, middle = window.cells.tokens, window.middle
     if compressed is not None:
@@ -48,6 +53,8 @@ def shared_prefix(
         return common_prefix(tokens, ids)
     sinks, n_dropped = middle.n_keep, len(middle.dropped)
     shared = common_prefix(tokens[:sinks], ids[:sinks])
+    if whole and middle.n_slid and len(ids) < window.largest:
+        return shared
     if shared == sinks:
         shared += common_prefix(middle.dropped, ids[sinks : sinks + n_dropped])
     if shared < sinks + n_dropped:

@@ -148,15 +148,27 @@ class Session(Windowed, Closing):
         finally:
             self._window.go_back(n)
 
-    def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
+    def shared(
+        self,
+        ids: Ids,
+        compressed: Sequence[CompressedSpan] | None = None,
+        *,
+        whole: bool = False,
+    ) -> int:
         """Length of the prefix of ``ids`` that need not be prefilled; nothing changes.
 
-        ``compressed`` as in :meth:`match`.
+        ``compressed`` and ``whole`` as in :meth:`match`.
         """
-        return shared_prefix(self._window, ids, compressed)
+        return shared_prefix(self._window, ids, compressed, whole=whole)
 
     @in_model_thread
-    def match(self, ids: Ids, compressed: Sequence[CompressedSpan] | None = None) -> int:
+    def match(
+        self,
+        ids: Ids,
+        compressed: Sequence[CompressedSpan] | None = None,
+        *,
+        whole: bool = False,
+    ) -> int:
         """Keep the longest common prefix with ``ids`` and drop the rest; return its length.
 
         Tokens that slid out of the window, or do not stand whole, count as long as they are the
@@ -166,11 +178,14 @@ class Session(Windowed, Closing):
             ids: a text.
             compressed: the passages of it that shall stand compressed, and no others; None takes
                 what is here as it stands.
+            whole: do not count tokens that slid out, where ``ids`` fit the largest window without
+                sliding.
 
         Raises:
             RequestError: they are no token ids of the model; nothing was dropped.
         """
-        middle, shared = self._window.middle, self.shared(self._as_ids(ids), compressed)
+        ids = self._as_ids(ids)
+        middle, shared = self._window.middle, self.shared(ids, compressed, whole=whole)
         if shared > self.n_keep:
             self._window.go_back(shared - middle.n_missing)
         else:

@@ -104,6 +104,13 @@ class SnapshotHeader(Frozen):
     crc32: int
 
     @property
+    def n_slid(self) -> int:
+        """Tokens of which nothing is left."""
+        if self.n_compressed is not None:
+            return self.n_dropped - self.n_compressed
+        return 0 if self.n_composite else self.n_dropped
+
+    @property
     def n_bytes(self) -> int:
         """Length of what follows the header."""
         numbers = 4 * (2 * self.n_tokens + self.n_dropped)
@@ -273,13 +280,10 @@ def read_snapshot(path: Path, key: SnapshotKey, *, takes_compressed: bool = True
     payload = [part.view(np.uint8) for part in (tokens, positions, dropped, state, shields)]
     if _crc32([*payload, *(each.state for each in checkpoints)]) != header.crc32:
         raise _damaged(path, "its checksum is wrong")
-    n_compressed = header.n_compressed
-    if n_compressed is None:
-        n_compressed = m if header.n_composite else 0
     return Snapshot(
         key=header.key, rope=header.rope, n_ctx=header.n_ctx, n_keep=header.n_keep,
         groups=header.groups, tokens=tokens, positions=positions, dropped=dropped, state=state,
-        n_composite=header.n_composite, n_compressed=n_compressed, shields=shields,
+        n_composite=header.n_composite, n_compressed=m - header.n_slid, shields=shields,
         spans=header.spans, n_exact=header.n_exact, checkpoints=checkpoints, shift=header.shift,
     )  # fmt: skip
 

@@ -93,7 +93,7 @@ class Composer:
         attached = 0
         # Only now: reading opens a session, for which the pool may have to close another.
         session = pick()
-        done = session.match(ids, compressed)
+        done = session.match(ids, compressed, whole=True)
         if session.dropped_tokens or (session.compressed_tokens and not compressed):
             # What stands where in the prompt does not in the cache.
             return Composed(prefilled_tokens=prefilled, attached_tokens=0)

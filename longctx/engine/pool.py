@@ -115,7 +115,7 @@ class SessionPool:
         # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
         try:
-            shared = session.shared(ids, compressed)
+            shared = session.shared(ids, compressed, whole=True)
             if self._make_cells(session, shared, len(ids) + n_more) or must:
                 return session
         except BaseException:  # llama.cpp had no memory; it must not stay in use for that
@@ -215,7 +215,9 @@ class SessionPool:
 
     def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] = ()) -> int:
         """Tokens of a prompt that some session has already."""
-        return max((session.shared(ids, compressed) for session in self._sessions), default=0)
+        return max(
+            (session.shared(ids, compressed, whole=True) for session in self._sessions), default=0
+        )
 
     def _saved_session(
         self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan], must: bool
@@ -236,15 +238,15 @@ class SessionPool:
         """An idle session to go on in, or a copy of one that has more of a prompt in common; None
         where a new one would lose less."""
         idle = [session for session in self._sessions if session not in self._in_use]
-        own = max(idle, key=lambda s: s.shared(ids, compressed), default=None)
-        own_shared = own.shared(ids, compressed) if own is not None else 0
+        own = max(idle, key=lambda s: s.shared(ids, compressed, whole=True), default=None)
+        own_shared = own.shared(ids, compressed, whole=True) if own is not None else 0
         lost = own.n_tokens - own_shared if own is not None else 0
         source = max(
             (s for s in self._sessions if self._is_common(s)),
-            key=lambda s: s.shared(ids, compressed),
+            key=lambda s: s.shared(ids, compressed, whole=True),
             default=None,
         )
-        shared = source.shared(ids, compressed) if source is not None else 0
+        shared = source.shared(ids, compressed, whole=True) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and source.shared_context.n_free_sequences:
             twin = source.fork()

@@ -74,6 +74,8 @@ class SnapshotStore:
             n = min(len(held), len(wanted))
             differs = np.flatnonzero(held[:n] != wanted[:n])
             shared = int(differs[0]) if differs.size else n
+            if header.n_slid and len(wanted) < self._n_ctx:
+                continue  # what fits whole is not answered from a part of it
             # Of a window that slid or is compressed, only the whole is in the cache.
             whole = header.n_keep + header.n_dropped if header.n_dropped else 0
             if shared > longest and shared >= whole:

@@ -160,7 +160,7 @@ class Writing:
         rescale_s, again = session.rescale_s, session.prefilled_again
         session.window.fallback = None  # the report is of this answer's changes alone
         # One token at least is decoded, for the logits that follow it.
-        matched = session.match(ids[:-1], self.compressed)
+        matched = session.match(ids[:-1], self.compressed, whole=True)
         session.pin(self._pinned)
         # It grows when it must, and back when prompt and answer would do with less.
         session.shrink(session.n_tokens + len(ids) - matched + self.n_expected)

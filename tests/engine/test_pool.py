@@ -157,6 +157,31 @@ def test_a_conversation_is_stored_once_and_old_ones_make_room(
         assert llm.detokenize(text.tolist()).startswith("so ")
 
 
+@pytest.mark.usefixtures("short_is_worth_keeping")
+def test_what_fits_whole_is_not_answered_from_what_has_slid(
+    tiny_gguf: TinyGguf, tmp_path: Path
+) -> None:
+    """A conversation taken back to where it was short: nothing of it is missing, in this process
+    and from the folder."""
+    path = tiny_gguf("llama", n_ctx_train=1024)
+    options: Any = {"overflow": "slide", "cache_dir": tmp_path}
+    with opened(path) as llm:
+        expected = llm.generate(CAT * 20 + DOG, max_tokens=8, seed=1)
+    for process in (1, 2):
+        with opened(path, **options) as llm:
+            if process == 1:
+                slid = llm.generate(CAT * 38, max_tokens=4)
+                assert 100 < slid.window.dropped_tokens < expected.usage.prompt_tokens
+            again = llm.generate(CAT * 20 + DOG, max_tokens=8, seed=1)
+            assert again.window.dropped_tokens == 0
+            assert again.text == expected.text
+            if process == 1:
+                assert again.usage.cached_tokens < 8  # the attention sinks
+                # One that goes on with what slid out, and is too long itself, does so.
+                longer = llm.generate(CAT * 38 + DOG, max_tokens=4)
+                assert longer.window.dropped_tokens >= slid.window.dropped_tokens
+
+
 def no_text(_text: str, _at_start: bool) -> list[int]:
     """These sessions are fed ids."""
     return []
