@@ -139,20 +139,29 @@ class CountRequests:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request when it is over; one without an answer counts as 499."""
+        """Count the request when it is over, which whoever has the whole answer may rely on; one
+        without an answer counts as 499."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, started = 499, time.monotonic()
+        status, started, is_counted = 499, time.monotonic(), False
+
+        def count() -> None:
+            nonlocal is_counted
+            if not is_counted:
+                path = getattr(scope.get("route"), "path", "other")
+                self._metrics.requested(path, status, time.monotonic() - started)
+            is_counted = True
 
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                count()  # before the client has the last of it, and asks for the metrics
             await send(message)
 
         try:
             await self._app(scope, receive, watch)
         finally:
-            path = getattr(scope.get("route"), "path", "other")
-            self._metrics.requested(path, status, time.monotonic() - started)
+            count()
