@@ -81,11 +81,17 @@ async def _frames(
             if event.result is not None:
                 results[index] = event.result
                 done(event.result)
-                for frame in form.ending(index, event.result):
+                ending = list(form.ending(index, event.result))
+                if len(results) == len(jobs):
+                    # Before the last is told: who has it may ask for what is kept, or close the
+                    # model.
+                    answers.close()
+                for frame in ending:
                     yield frame
         for frame in form.closing([results[i] for i in range(len(jobs))]):
             yield frame
     except Exception as error:  # the status is sent: what went wrong is an event of its own
+        answers.close()
         for frame in form.failure(as_api_error(error)):
             yield frame
 
