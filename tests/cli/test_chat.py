@@ -84,7 +84,7 @@ def test_prompts_are_not_in_the_file() -> None:
         [sys.executable, "-c", code, *OPTIONS, "--json"], stdin=slave, stdout=PIPE, stderr=PIPE
     ) as child:
         os.write(master, b"Hello\\\nthere.\n/context\n\x04")
-        said, prompts = child.communicate(timeout=60)
+        said, prompts = child.communicate(timeout=300)
     os.close(master)
     os.close(slave)
     answer, context = map(json.loads, said.splitlines())

@@ -27,10 +27,9 @@ def test_in_a_prefill_it_ends_the_program_with_130() -> None:
     """No traceback, no abort."""
     process = start("demo")
     assert process.stdout is not None
-    while "kept for the answer" not in process.stdout.readline():
-        pass
+    assert any("kept for the answer" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in said
 
@@ -45,7 +44,7 @@ def test_in_a_chat_it_ends_the_answer_only() -> None:
     process.stdin.flush()
     process.stdout.read(40)  # the answer has begun
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate("Say hello.\n", timeout=120)
+    out, said = process.communicate("Say hello.\n", timeout=600)
     assert process.returncode == 0
     assert "stopped" in said
     assert out.count("prefilled in") == 1

@@ -40,7 +40,7 @@ def shown(typed: bytes | None) -> str:
     master, slave = pty.openpty()
     child = subprocess.Popen([sys.executable, "-c", CODE], stdin=slave, stdout=subprocess.PIPE)
     os.write(master, typed)
-    text, _ = child.communicate(timeout=60)
+    text, _ = child.communicate(timeout=300)
     os.close(master)
     os.close(slave)
     return text.decode()

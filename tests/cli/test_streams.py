@@ -55,7 +55,7 @@ def shell(
         env={**os.environ, "COLUMNS": "100", **environment},
         input="Привет → 🙂\n".encode(),
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     for said in (done.stdout, done.stderr):

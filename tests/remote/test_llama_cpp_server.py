@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -26,35 +26,30 @@ NEEDED = ("sse_starlette", "starlette_context", "pydantic_settings", "yaml")
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The demo model on a window of 1,024 tokens."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f'{missing} missing: pip install "llama-cpp-python[server]"')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     model: Path = fast_copy(demo_model())
-    arguments = ["--model", str(model), "--n_ctx", "1024", "--port", str(port), "--n_threads", "2"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "llama_cpp.server", *arguments, "--model_alias", "demo"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    arguments = ["--model", str(model), "--n_ctx", "1024", "--port", "0", "--n_threads", "2"]
+    log = tmp_path_factory.mktemp("log") / "server"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "llama_cpp.server", *arguments, "--model_alias", "demo"],
+            stdout=out,
+            stderr=out,
+        )
     try:
-        ends = time.monotonic() + 60
-        while True:
-            assert server.poll() is None, "the server did not start"
-            assert time.monotonic() < ends, "the server did not answer"
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/v1/models")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1"
+        ends = time.monotonic() + 300
+        while not (found := re.search(r"running on (http://\S+)", log.read_text())):
+            assert server.poll() is None, "the server did not start: " + log.read_text()[-2000:]
+            assert time.monotonic() < ends, "the server did not start in time"
+            time.sleep(0.1)
+        yield f"{found[1]}/v1"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 def test_documents_on_a_server_that_does_not_count(url: str) -> None:

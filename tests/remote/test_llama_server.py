@@ -73,7 +73,7 @@ def there(url: str) -> Iterator[RemoteLLM]:
 
 def last_task(url: str) -> Any:
     """What the server's one slot did last."""
-    return httpx.get(f"{url}/slots").json()[0].get("id_task")
+    return httpx.get(f"{url}/slots", timeout=60).json()[0].get("id_task")
 
 
 @pytest.mark.parametrize(

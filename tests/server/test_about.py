@@ -71,7 +71,9 @@ def test_a_conversation_is_tokenized_as_it_would_be_prefilled(
     assert usage is not None
     assert told["count"] == len(told["tokens"]) == usage.prompt_tokens
     asked = {"messages": QUESTION, "tools": tools}
-    counted = httpx.post(f"{server.url}/v1/chat/completions/input_tokens", json=asked).json()
+    counted = httpx.post(
+        f"{server.url}/v1/chat/completions/input_tokens", json=asked, timeout=60
+    ).json()
     assert counted["input_tokens"] == usage.prompt_tokens
 
 
@@ -87,7 +89,7 @@ def test_a_conversation_is_tokenized_as_it_would_be_prefilled(
 )
 def test_nonsense_is_not_tokenized(server: LiveServer, body: dict[str, Any]) -> None:
     """A 400, in OpenAI's shape."""
-    reply = httpx.post(f"{server.url}/tokenize", json=body)
+    reply = httpx.post(f"{server.url}/tokenize", json=body, timeout=60)
     assert reply.status_code == 400
     assert reply.json()["error"]["code"] == "invalid_value"
 
@@ -95,11 +97,11 @@ def test_nonsense_is_not_tokenized(server: LiveServer, body: dict[str, Any]) -> 
 def test_health(server: LiveServer) -> None:
     """Alive, and idle when nobody asks."""
     server.wait_until_idle()
-    assert httpx.get(f"{server.url}/health").json() == {"status": "ok", "jobs": 0}
+    assert httpx.get(f"{server.url}/health", timeout=60).json() == {"status": "ok", "jobs": 0}
 
 
 def _metrics(server: LiveServer) -> dict[tuple[str, ...], float]:
-    families = text_string_to_metric_families(httpx.get(f"{server.url}/metrics").text)
+    families = text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=60).text)
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in families
@@ -117,7 +119,7 @@ def test_metrics_count_what_happened(server: LiveServer, client: OpenAI) -> None
     ]
     with pytest.raises(BadRequestError):
         client.chat.completions.create(model="tiny", messages=asked, temperature=-1)
-    httpx.get(f"{server.url}/nowhere/{'x' * 100}")
+    httpx.get(f"{server.url}/nowhere/{'x' * 100}", timeout=60)
     after = _metrics(server)
 
     def grown(*key: str) -> float:

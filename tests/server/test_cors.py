@@ -20,7 +20,7 @@ def _preflight(live: LiveServer, origin: str) -> httpx.Response:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
     }
-    return httpx.options(f"{live.url}/v1/chat/completions", headers=headers)
+    return httpx.options(f"{live.url}/v1/chat/completions", headers=headers, timeout=60)
 
 
 def test_no_other_page_may_ask(server: LiveServer) -> None:
@@ -48,7 +48,7 @@ def test_pages_that_are_named_may(tiny_llm: LongContextLLM) -> None:
             assert answer.headers["access-control-allow-origin"] == origin
             assert "Longctx-Warning" in answer.headers["access-control-expose-headers"]
             assert "Origin" in answer.headers["vary"]
-            refused = httpx.post(url, json=TURN, headers={"Origin": origin})
+            refused = httpx.post(url, json=TURN, headers={"Origin": origin}, timeout=60)
             assert refused.status_code == 401
             assert refused.headers["access-control-allow-origin"] == origin
 
@@ -69,7 +69,9 @@ def test_others_still_may_not(tiny_llm: LongContextLLM, origin: str) -> None:
     """What only looks like a name is none."""
     with serving(tiny_llm, cors=NAMED) as live:
         assert "access-control-allow-origin" not in _preflight(live, origin).headers
-        reply = httpx.post(f"{live.url}/v1/chat/completions", json=TURN, headers={"Origin": origin})
+        reply = httpx.post(
+            f"{live.url}/v1/chat/completions", json=TURN, headers={"Origin": origin}, timeout=60
+        )
         assert reply.status_code == 403
 
 

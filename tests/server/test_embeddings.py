@@ -117,6 +117,7 @@ def test_nonsense_is_a_400(live: LiveServer, given: Any) -> None:
         f"{live.url}/v1/embeddings",
         content=json.dumps({"input": given}),
         headers={"Content-Type": "application/json"},
+        timeout=60,
     )
     assert reply.status_code == 400
     said = reply.json()["error"]["message"]
@@ -140,7 +141,7 @@ def test_their_tokens_are_counted(live: LiveServer, asking: OpenAI) -> None:
     """In /metrics, apart from those of answers."""
 
     def embedded() -> float:
-        lines = httpx.get(f"{live.url}/metrics").text.splitlines()
+        lines = httpx.get(f"{live.url}/metrics", timeout=60).text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if 'kind="embedded"' in line)
 
     before = embedded()
@@ -169,7 +170,7 @@ class _Gated:
     def embed(self, texts: Sequence[str]) -> Any:
         self.batches.append(len(texts))
         self.began.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         return np.zeros((len(texts), 2), np.float32)
 
 
@@ -178,9 +179,9 @@ def test_the_queue_is_bounded() -> None:
 
     async def ask() -> None:
         gated: Any = _Gated()
-        worker = EmbeddingWorker(gated, max_waiting=1, timeout_s=20)
+        worker = EmbeddingWorker(gated, max_waiting=1, timeout_s=60)
         two = [asyncio.create_task(worker.embed(["a"])) for _ in range(2)]
-        await asyncio.to_thread(gated.began.wait, 20)
+        await asyncio.to_thread(gated.began.wait, 60)
         with pytest.raises(ApiError) as caught:
             await worker.embed(["a"])
         assert caught.value.status == 429
@@ -198,7 +199,7 @@ def test_the_time_limit_ends_the_work() -> None:
 
     async def ask() -> None:
         gated: Any = _Gated()
-        worker = EmbeddingWorker(gated, max_waiting=1, timeout_s=0.3)
+        worker = EmbeddingWorker(gated, max_waiting=1, timeout_s=2.0)
         with pytest.raises(ApiError) as caught:
             await worker.embed(["a"] * 100)
         assert caught.value.status == 504

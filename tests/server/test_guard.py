@@ -55,14 +55,14 @@ def test_without_a_key_only_the_page_and_the_life_sign_answer(locked: LiveServer
     open_paths = {"/", "/health"}
     paths = ["/", "/health", "/metrics", "/v1/models", "/v1/models/x", "/openapi.json", "/tokenize"]
     for path in [*paths, CHAT, "/v1/completions", "/v1/embeddings", "/nowhere", "//", "/health/"]:
-        status = httpx.get(f"{locked.url}{path}").status_code
+        status = httpx.get(f"{locked.url}{path}", timeout=60).status_code
         assert status == (200 if path in open_paths else 401), path
 
 
 def test_a_key_with_strange_bytes_is_a_wrong_key(locked: LiveServer) -> None:
     """Not a failure."""
     headers = {"Authorization": "Bearer ключ".encode()}
-    assert httpx.get(f"{locked.url}/metrics", headers=headers).status_code == 401
+    assert httpx.get(f"{locked.url}/metrics", headers=headers, timeout=60).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_key_with_strange_bytes_is_a_wrong_key(locked: LiveServer) -> None:
 )
 def test_only_its_own_names_are_answered_for(server: LiveServer, host: str, status: int) -> None:
     """A page that rebinds its DNS name to 127.0.0.1 gets nothing."""
-    reply = httpx.get(f"{server.url}/v1/models", headers={"Host": host})
+    reply = httpx.get(f"{server.url}/v1/models", headers={"Host": host}, timeout=60)
     assert reply.status_code == status
     if status != 200:
         assert reply.json()["error"]["code"] == "unknown_host"
@@ -138,7 +138,7 @@ def test_the_largest_request_passes_and_one_byte_more_does_not(server: LiveServe
 def test_what_is_announced_is_not_waited_for(server: LiveServer) -> None:
     """Ten gigabytes are refused before the first of them comes."""
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(
             f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {10**10}\r\n\r\n".encode()
         )
@@ -181,8 +181,8 @@ def test_what_a_form_can_send_is_no_request(server: LiveServer, kind: str) -> No
 
 def test_unknown_paths_and_methods_have_the_same_shape(server: LiveServer) -> None:
     """404 and 405."""
-    nowhere = httpx.get(f"{server.url}/v1/nowhere")
-    wrong = httpx.get(f"{server.url}{CHAT}")
+    nowhere = httpx.get(f"{server.url}/v1/nowhere", timeout=60)
+    wrong = httpx.get(f"{server.url}{CHAT}", timeout=60)
     assert (nowhere.status_code, wrong.status_code) == (404, 405)
     assert wrong.headers["allow"] == "POST"
     for reply in (nowhere, wrong):
@@ -203,7 +203,10 @@ def test_no_path_leads_to_a_file(server: LiveServer, tmp_path: Path) -> None:
         },
     ]
     replies = [_post(server.url, json.dumps({**TURN, **field}).encode()) for field in fields]
-    replies += [httpx.get(f"{server.url}/..%2f..{secret}"), httpx.get(f"{server.url}/{secret}")]
+    replies += [
+        httpx.get(f"{server.url}/..%2f..{secret}", timeout=60),
+        httpx.get(f"{server.url}/{secret}", timeout=60),
+    ]
     for reply in replies:
         assert reply.status_code in (400, 404)
         assert "the secret" not in reply.text

@@ -26,7 +26,7 @@ def test_tokens_are_text_again(server: LiveServer, text: str) -> None:
 @pytest.mark.parametrize("tokens", [[-1], [10**6], [1.5], ["a"], None])
 def test_nonsense_is_not_detokenized(server: LiveServer, tokens: Any) -> None:
     """A 400."""
-    reply = httpx.post(f"{server.url}/detokenize", json={"tokens": tokens})
+    reply = httpx.post(f"{server.url}/detokenize", json={"tokens": tokens}, timeout=60)
     assert reply.status_code == 400
     assert reply.json()["error"]["code"] == "invalid_value"
 
@@ -56,9 +56,9 @@ def test_slots_are_busy_while_answers_are_written(tiny_llm: LongContextLLM) -> N
         asked = {"messages": ENDLESS, "stream": True}
         with live.http() as http, http.stream("POST", "/v1/chat/completions", json=asked):
             live.wait_for_jobs(1)
-            busy = httpx.get(f"{live.url}/slots").json()
+            busy = httpx.get(f"{live.url}/slots", timeout=60).json()
         live.wait_until_idle()
-        idle = httpx.get(f"{live.url}/slots").json()
+        idle = httpx.get(f"{live.url}/slots", timeout=60).json()
     assert [slot["is_processing"] for slot in busy] == [True, False]
     assert [slot["is_processing"] for slot in idle] == [False, False]
 
@@ -66,8 +66,8 @@ def test_slots_are_busy_while_answers_are_written(tiny_llm: LongContextLLM) -> N
 @pytest.mark.parametrize("path", ["/", "/health", "/v1/health", "/v1/models", "/props", "/metrics"])
 def test_head_is_get_without_a_body(server: LiveServer, path: str) -> None:
     """Its status and headers."""
-    told = httpx.head(f"{server.url}{path}")
-    asked = httpx.get(f"{server.url}{path}")
+    told = httpx.head(f"{server.url}{path}", timeout=60)
+    asked = httpx.get(f"{server.url}{path}", timeout=60)
     assert told.status_code == asked.status_code == 200
     assert told.content == b""
     assert told.headers["content-type"] == asked.headers["content-type"]
@@ -75,8 +75,8 @@ def test_head_is_get_without_a_body(server: LiveServer, path: str) -> None:
 
 def test_head_of_nothing_is_nothing(server: LiveServer) -> None:
     """404, and 405 where one can only post."""
-    assert httpx.head(f"{server.url}/nowhere").status_code == 404
-    assert httpx.head(f"{server.url}/v1/chat/completions").status_code == 405
+    assert httpx.head(f"{server.url}/nowhere", timeout=60).status_code == 404
+    assert httpx.head(f"{server.url}/v1/chat/completions", timeout=60).status_code == 405
 
 
 def test_a_client_need_not_know_of_v1(server: LiveServer) -> None:
@@ -87,7 +87,7 @@ def test_a_client_need_not_know_of_v1(server: LiveServer) -> None:
     assert client.completions.create(model="tiny", prompt="a", max_tokens=1).id
     response = client.responses.create(model="tiny", input="a", max_output_tokens=1)
     assert client.responses.retrieve(response.id).id == response.id
-    metrics = httpx.get(f"{server.url}/metrics").text
+    metrics = httpx.get(f"{server.url}/metrics", timeout=60).text
     assert 'path="/v1/responses/{response_id}"' in metrics
     assert 'path="/chat/completions"' not in metrics
 
@@ -96,10 +96,10 @@ def test_a_key_is_asked_for_by_every_name(tiny_llm: LongContextLLM) -> None:
     """An alias opens nothing that its route does not."""
     with serving(tiny_llm, model_id="tiny", api_key="k") as live:
         for path in ("/models", "/chat/completions", "/responses/x", "/props", "/slots"):
-            assert httpx.get(f"{live.url}{path}").status_code == 401, path
-            assert httpx.head(f"{live.url}{path}").status_code == 401, path
-        assert httpx.get(f"{live.url}/v1/health").status_code == 200
-        refused = httpx.post(f"{live.url}/messages", json={})
+            assert httpx.get(f"{live.url}{path}", timeout=60).status_code == 401, path
+            assert httpx.head(f"{live.url}{path}", timeout=60).status_code == 401, path
+        assert httpx.get(f"{live.url}/v1/health", timeout=60).status_code == 200
+        refused = httpx.post(f"{live.url}/messages", json={}, timeout=60)
     assert refused.json()["error"]["type"] == "authentication_error"
 
 

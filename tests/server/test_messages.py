@@ -14,7 +14,7 @@ from anthropic import Anthropic
 from longctx import LongContextLLM, Message
 from longctx.testing import Reply
 from tests.server.breaking import BreakingLLM
-from tests.server.live_server import LiveServer, serving
+from tests.server.live_server import PATIENCE_S, LiveServer, serving
 from tests.server.scripted import CALLS, THOUGHT, scripted
 from tests.server.test_reasoning import THINKS
 
@@ -33,7 +33,7 @@ WEATHER: Any = {
 
 
 def _claude(live: LiveServer, key: str = "none") -> Anthropic:
-    return Anthropic(base_url=live.url, api_key=key, max_retries=0, timeout=60)
+    return Anthropic(base_url=live.url, api_key=key, max_retries=0, timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -144,7 +144,7 @@ def _held(source: ModelSource, go: threading.Event) -> ModelSource:
     """It, as a download that has not come yet."""
 
     def prepare(limit: int) -> Prepared:
-        assert go.wait(20)
+        assert go.wait(60)
         return source.prepare(limit)
 
     return ModelSource(source.name, prepare)
@@ -161,11 +161,11 @@ def test_a_download_holds_up_nobody() -> None:
             late = pool.lease("late")
             for name in ("a", "b", "a"):
                 lease = pool.lease(name)
-                await asyncio.wait_for(lease.ready(), 10)
+                await asyncio.wait_for(lease.ready(), 60)
                 lease.release()
             assert await pool.unload("a")
             go.set()
-            await asyncio.wait_for(late.ready(), 10)
+            await asyncio.wait_for(late.ready(), 60)
             late.release()
 
     asyncio.run(asked())
@@ -191,7 +191,7 @@ def test_nothing_is_opened_for_nobody() -> None:
             again = pool.lease("a")
             assert pool.n_waiting == 2
             other.release()
-            await asyncio.wait_for(again.ready(), 10)
+            await asyncio.wait_for(again.ready(), 60)
             again.release()
             busy.release()
             while any(entry.is_loading for entry in pool.entries):

@@ -30,9 +30,11 @@ def _streaming(live: LiveServer, messages: Any = ENDLESS) -> Iterator[Iterator[s
         yield lines
 
 
-def _answered(live: LiveServer) -> bool:
+def _answered(live: LiveServer, **client: Any) -> bool:
     """Whether a short question gets its answer."""
-    answer = live.openai().chat.completions.create(model="tiny", messages=SHORT, max_tokens=2)
+    answer = live.openai(**client).chat.completions.create(
+        model="tiny", messages=SHORT, max_tokens=2
+    )
     return bool(answer.id)
 
 
@@ -54,7 +56,7 @@ def test_the_official_client_comes_again_by_itself(tiny_llm: LongContextLLM) -> 
     """It reads Retry-After."""
     endless = EndlessLLM(tiny_llm)
     with serving(endless, model_id="tiny", max_waiting=0) as live:
-        client = live.openai(max_retries=8)
+        client = live.openai(max_retries=60)
         with ThreadPoolExecutor(1) as pool:
             with _streaming(live):
                 live.wait_for_jobs(1)
@@ -67,7 +69,7 @@ def test_the_official_client_comes_again_by_itself(tiny_llm: LongContextLLM) -> 
 
 
 def _refused(live: LiveServer) -> int:
-    lines = httpx.get(f"{live.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{live.url}/metrics", timeout=60).text.splitlines()
     return sum(
         line.startswith("longctx_requests_total") and 'status="429"' in line for line in lines
     )
@@ -79,7 +81,7 @@ def test_who_hangs_up_in_a_stream_frees_the_model(tiny_llm: LongContextLLM) -> N
     with serving(endless, model_id="tiny") as live:
         with _streaming(live) as lines:
             assert any("on and" in line for line in lines)
-        assert endless.closed.wait(20)
+        assert endless.closed.wait(60)
         assert _answered(live)
 
 
@@ -88,7 +90,7 @@ def test_who_hangs_up_before_a_whole_answer_frees_the_model(tiny_llm: LongContex
     endless = EndlessLLM(tiny_llm)
     with serving(endless, model_id="tiny") as live:
         live.leave("/v1/chat/completions", {"messages": ENDLESS}, lambda: endless.n_started == 1)
-        assert endless.closed.wait(20)
+        assert endless.closed.wait(60)
         assert _answered(live)
 
 
@@ -97,7 +99,7 @@ def test_who_hangs_up_at_any_moment_frees_the_model(tiny_llm: LongContextLLM) ->
     with serving(EndlessLLM(tiny_llm, pause_s=0.0002), model_id="tiny", max_waiting=99) as live:
         url, asked = f"{live.url}/v1/chat/completions", {"messages": ENDLESS}
         for i in range(40):
-            with pytest.raises(httpx.ReadTimeout):
+            with pytest.raises(httpx.TimeoutException):
                 httpx.post(url, json=asked, timeout=0.002 * (i + 1))
         live.wait_until_idle()
 
@@ -110,7 +112,7 @@ def test_who_hangs_up_leaves_the_others_undisturbed(tiny_llm: LongContextLLM) ->
             with _streaming(live):
                 live.wait_for_jobs(2)
             live.wait_for_jobs(1)
-            assert endless.closed.wait(20)
+            assert endless.closed.wait(60)
             assert any("on and" in line for line in lines)
         live.wait_until_idle()
         assert _answered(live)
@@ -147,19 +149,19 @@ def test_the_time_limit(tiny_llm: LongContextLLM) -> None:
             live.openai().chat.completions.create(model="tiny", messages=ENDLESS)
         assert caught.value.status_code == 504
         assert caught.value.code == "timeout"
-        assert endless.closed.wait(20)
+        assert endless.closed.wait(60)
         live.wait_until_idle()
-        assert _answered(live)
+        assert _answered(live, max_retries=60)  # within a second, at some time
 
 
 def test_the_time_limit_of_a_stream(tiny_llm: LongContextLLM) -> None:
     """Its status is sent already: the last event is the error, and no [DONE] follows."""
     endless = EndlessLLM(tiny_llm)
-    with serving(endless, model_id="tiny", timeout_s=0.5) as live:
+    with serving(endless, model_id="tiny", timeout_s=2.0) as live:
         with _streaming(live) as lines:
             *_, last = (line for line in lines if line)
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "timeout"
-        with pytest.raises(APIError, match=r"0\.5 s"):
+        with pytest.raises(APIError, match="within 2 s"):
             list(live.openai().chat.completions.create(model="tiny", messages=ENDLESS, stream=True))
 
 
@@ -167,13 +169,15 @@ def test_clients_at_once_get_their_own_answers(
     server: LiveServer, tiny_llm: LongContextLLM
 ) -> None:
     """Eight, streamed and whole in turn: each as if it were alone."""
-    asked: list[Any] = [[{"role": "user", "content": f"Client {i}. " * (i + 1)}] for i in range(8)]
+    # Who is written beside whom rounds otherwise, by 0.0015 nats: the second likeliest token is
+    # 0.013 and more behind in these answers.
+    asked: list[Any] = [[{"role": "user", "content": f"Baker {i}. " * (i + 1)}] for i in range(8)]
     together = threading.Barrier(8)
 
     def ask(i: int) -> str:
         create: Any = server.openai().chat.completions.create
-        together.wait(20)
-        options = {"model": "tiny", "messages": asked[i], "max_tokens": 16}
+        together.wait(60)
+        options = {"model": "tiny", "messages": asked[i], "max_tokens": 10}
         if i % 2:
             chunks = create(**options, stream=True)
             return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
@@ -181,7 +185,7 @@ def test_clients_at_once_get_their_own_answers(
 
     with ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(ask, range(8)))
-    assert texts == [tiny_llm.chat(messages, max_tokens=16).text for messages in asked]
+    assert texts == [tiny_llm.chat(messages, max_tokens=10).text for messages in asked]
     assert len(set(texts)) > 4  # noise repeats itself, but a mix-up would show
 
 

@@ -91,7 +91,7 @@ def test_tokens_are_counted_and_none_is_cut(live: LiveServer) -> None:
     assert error["code"] == "context_length_exceeded"
     assert (error["needed"], error["available"]) == (129, 128)
     assert "document 1 are 129 tokens" in error["message"]
-    counted = httpx.get(f"{live.url}/metrics").text
+    counted = httpx.get(f"{live.url}/metrics", timeout=60).text
     assert 'longctx_tokens_total{kind="reranked",model=' in counted
 
 

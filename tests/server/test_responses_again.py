@@ -68,7 +68,7 @@ def test_a_response_is_cancelled(tiny_llm: LongContextLLM) -> None:
             "cancelled",
             "response_cancelled",
         )
-        assert endless.closed.wait(20)
+        assert endless.closed.wait(60)
         live.wait_until_idle()
         for ask in (client.responses.cancel, client.responses.retrieve):
             with pytest.raises(NotFoundError):

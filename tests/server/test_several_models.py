@@ -43,7 +43,7 @@ def live(two: list[ModelSource]) -> Iterator[LiveServer]:
 
 
 def _states(live: LiveServer) -> dict[str, str]:
-    listed = httpx.get(f"{live.url}/v1/models").json()["data"]
+    listed = httpx.get(f"{live.url}/v1/models", timeout=60).json()["data"]
     return {model["id"]: model["status"]["value"] for model in listed}
 
 
@@ -165,7 +165,7 @@ def test_one_that_cannot_be_opened(tmp_path: Path, tiny_gguf: TinyGguf) -> None:
         asked = {"model": "late", "messages": HI}
         for reply in (
             httpx.post(f"{live.url}/v1/chat/completions", json=asked, timeout=60),
-            httpx.get(f"{live.url}/v1/models"),
+            httpx.get(f"{live.url}/v1/models", timeout=60),
         ):
             assert "late.gguf" in reply.text
             assert str(tmp_path) not in reply.text
@@ -278,6 +278,6 @@ def test_counters_tell_models_apart(live: LiveServer) -> None:
     """Each has its own."""
     _ask(live, "one")
     _ask(live, "other")
-    counted = httpx.get(f"{live.url}/metrics").text
+    counted = httpx.get(f"{live.url}/metrics", timeout=60).text
     for name in ("one", "other"):
         assert f'longctx_tokens_total{{kind="generated",model="{name}"}} 8.0' in counted

@@ -15,11 +15,11 @@ def test_a_queue_that_is_full_and_a_server_that_stops() -> None:
     go = threading.Event()
 
     async def asked() -> list[str | None]:
-        threads = SideThread(max_waiting=1, timeout_s=20, n_threads=2)
+        threads = SideThread(max_waiting=1, timeout_s=60, n_threads=2)
 
         async def ask() -> str | None:
             try:
-                await threads.answer(lambda: threads.run(lambda: go.wait(20)))
+                await threads.answer(lambda: threads.run(lambda: go.wait(60)))
             except ApiError as error:
                 return error.code
             return "answered"
@@ -28,7 +28,7 @@ def test_a_queue_that_is_full_and_a_server_that_stops() -> None:
         await asyncio.sleep(0)
         codes = [await ask()]
         threads.end_all()
-        codes += await asyncio.wait_for(asyncio.gather(*under_way), 10)
+        codes += await asyncio.wait_for(asyncio.gather(*under_way), 60)
         codes.append(await ask())
         go.set()
         await threads.close()

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import platformdirs
 
-from tests.support.sources import download
+from tests.support.sources import download, put
 
 SCHEMA_CASES, CHAT_CASES = "test-json-schema-to-grammar.cpp", "test-chat.cpp"
 
@@ -31,7 +31,7 @@ def models_folder() -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as name:
             work = Path(name)
             _extract(download("llama-cpp-python", release, work), work / "models")
-            (work / "models").rename(folder)
+            put(work / "models", folder)
     return folder
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,15 +35,13 @@ def running(command: str, log: Path) -> Iterator[str]:
 
     Not a word of the line is changed. Where it listens is said in its environment, and that it
     keeps to one thread of the processor: each number of threads rounds attention in its own way.
+    The port is the server's to choose: a free one that is looked for here may be taken until then.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
         "PATH": f"{llama_server().parent}{os.pathsep}{os.environ['PATH']}",
         "LLAMA_ARG_HOST": "127.0.0.1",
-        "LLAMA_ARG_PORT": str(port),
+        "LLAMA_ARG_PORT": "0",
         "LLAMA_ARG_DEVICE": "none",
         "LLAMA_ARG_THREADS": "1",
     }
@@ -55,8 +53,8 @@ def running(command: str, log: Path) -> Iterator[str]:
             words, executable=program, env=environment, stdout=out, stderr=out
         )
         try:
-            ends = time.monotonic() + 60
-            while not _is_ready(url):
+            ends = time.monotonic() + 300
+            while not ((url := _address(log)) and _is_ready(url)):
                 assert process.poll() is None, (
                     f"ended with {process.returncode}: " + log.read_text()[-2000:]
                 )
@@ -65,11 +63,17 @@ def running(command: str, log: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
+
+
+def _address(log: Path) -> str:
+    """Where it says that it listens; "" before."""
+    found = re.search(r"listening on (http://[\w.]+:\d+)\b", log.read_text(errors="replace"))
+    return found[1] if found else ""
 
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health").status_code == 200
+        return httpx.get(f"{url}/health", timeout=60).status_code == 200
     except httpx.TransportError:
         return False

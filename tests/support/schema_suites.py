@@ -13,7 +13,7 @@ from typing import Any
 import platformdirs
 
 from tests.support.llama_cpp_models import SCHEMA_CASES, models_folder
-from tests.support.sources import download
+from tests.support.sources import download, put
 
 SUITE_OF = "jsonschema", "4.23.0"
 """A package whose source archive carries the suite (MIT licence), under ``json/tests``."""
@@ -76,5 +76,5 @@ def _suite_folder() -> Path:
                         source = tar.extractfile(member)
                         assert source is not None
                         (work / "suite" / path.name).write_bytes(source.read())
-            (work / "suite").rename(folder)
+            put(work / "suite", folder)
     return folder

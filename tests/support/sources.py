@@ -30,6 +30,16 @@ def download(name: str, release: str, folder: Path) -> Path:
     return Path(path)
 
 
+def put(made: Path, folder: Path) -> None:
+    """Move what was made of an archive to its place, where another process of the tests may have
+    been first."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
 def _make_downloader(kind, session):
     try:
         return kind(session, "off", 3)  # pip 25.1 and later: with attempts to resume

@@ -98,7 +98,7 @@ class Terminal:
         """:attr:`lines`, without the empty ones at the end."""
         return "\n".join(self.lines).rstrip()
 
-    def wait_for(self, what: str | Callable[[], bool], seconds: float = 60) -> None:
+    def wait_for(self, what: str | Callable[[], bool], seconds: float = 180) -> None:
         """Read on until a text stands on the terminal, or something else holds."""
         holds = what if callable(what) else lambda: what in self.text
         until = time.monotonic() + seconds
@@ -112,7 +112,7 @@ class Terminal:
         state = Path(f"/proc/{self._process.pid}/stat")
         return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "S"
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 180) -> int:
         """Read to the end; the exit status."""
         until = time.monotonic() + seconds
         while self._read(0.05):

@@ -130,9 +130,10 @@ def test_what_cannot_be_read_says_why(server: LiveServer) -> None:
 def test_a_key_is_asked_for(tiny_llm: LongContextLLM) -> None:
     """What the page is made of is open, what it asks for is not; settings bound what is kept."""
     with serving(tiny_llm, api_key="k", max_files=1) as live:
-        assert give(httpx.Client(base_url=live.url), "a.txt", b"a").status_code == 401
-        assert httpx.post(f"{live.url}/page/markdown", json={"text": "a"}).status_code == 401
-        assert httpx.get(f"{live.url}/page/page.js").status_code == 200
+        assert give(httpx.Client(base_url=live.url, timeout=60), "a.txt", b"a").status_code == 401
+        markdown = httpx.post(f"{live.url}/page/markdown", json={"text": "a"}, timeout=60)
+        assert markdown.status_code == 401
+        assert httpx.get(f"{live.url}/page/page.js", timeout=60).status_code == 200
         with live.http() as http:
             first = give(http, "a.txt", b"a").json()["id"]
             give(http, "b.txt", b"b")

@@ -73,7 +73,7 @@ def test_one_is_chosen_and_stays_so(browser: Browser, tiny_gguf: TinyGguf) -> No
         expect(page.locator("#state")).not_to_have_text("opened at its first message")
         expect(page.locator("#n-trained")).to_have_text("1,024")
         assert exported(page)["model"] == "second"
-        listed = httpx.get(f"{live.url}/v1/models").json()["data"]
+        listed = httpx.get(f"{live.url}/v1/models", timeout=60).json()["data"]
         assert [model["status"]["value"] for model in listed] == ["unloaded", "loaded"]
         page.reload()
         expect(page.locator("#models")).to_have_value("second")
