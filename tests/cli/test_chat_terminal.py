@@ -182,6 +182,27 @@ def test_a_terminal_that_can_do_nothing() -> None:
         assert b"\x1b" not in terminal.raw
 
 
+def test_ctrl_c_as_an_answer_ends() -> None:
+    """It was for that, and comes before the next prompt has the keys: the conversation goes on."""
+    code = SCRIPTED.replace("lambda: talk.status", "status").replace(
+        "with open_lines",
+        """import signal
+def status():
+    if len(llm.calls) == 1 and not late:
+        late.append(True)
+        signal.raise_signal(signal.SIGINT)
+    return talk.status
+late = []
+with open_lines""",
+    )
+    with Terminal(code, "Well.") as terminal:
+        terminal.wait_for("0 turns")
+        terminal.type(f"Speak.{ENTER}")
+        terminal.wait_for(lambda: "1 turn" in terminal.bottom)
+        terminal.type(CTRL_D)
+        assert terminal.end() == 0
+
+
 def test_no_colour() -> None:
     """https://no-color.org, in the prompt and in Markdown."""
     environment = {"NO_COLOR": "1"}

@@ -57,11 +57,14 @@ class Prompt:
 
     def read(self) -> str | None:
         """The next message; Ctrl-C begins it anew, Ctrl-D is the end."""
-        status, self._hint = self._status(), ""  # once, and not for each key
-        try:
-            return text_of(self._session.prompt(bottom_toolbar=lambda: status + self._hint))
-        except EOFError:
-            return None
+        while True:
+            try:
+                status, self._hint = self._status(), ""  # once, and not for each key
+                return text_of(self._session.prompt(bottom_toolbar=lambda: status + self._hint))
+            except EOFError:
+                return None
+            except KeyboardInterrupt:  # before the prompt had the keys: for an answer that is over
+                continue
 
     def ask(self, question: str) -> str:
         """What is answered to a question."""
