@@ -59,12 +59,15 @@ class Prompt:
         """The next message; Ctrl-C begins it anew, Ctrl-D is the end."""
         while True:
             try:
-                status, self._hint = self._status(), ""  # once, and not for each key
-                return text_of(self._session.prompt(bottom_toolbar=lambda: status + self._hint))
+                return self._message()
             except EOFError:
                 return None
             except KeyboardInterrupt:  # before the prompt had the keys: for an answer that is over
                 continue
+
+    def _message(self) -> str:
+        status, self._hint = self._status(), ""  # once, and not for each key
+        return text_of(self._session.prompt(bottom_toolbar=lambda: status + self._hint))
 
     def ask(self, question: str) -> str:
         """What is answered to a question."""
