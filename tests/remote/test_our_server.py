@@ -252,7 +252,7 @@ def test_a_busy_server_is_asked_again(tiny_llm: LongContextLLM) -> None:
     endless = EndlessLLM(tiny_llm)
     with serving(endless, model_id="tiny", max_waiting=0) as live:
         eager = RemoteLLM(live.url, retries=0)
-        patient = RemoteLLM(live.url, retries=5)
+        patient = RemoteLLM(live.url, retries=60)
         stream = eager.stream_chat(ENDLESS)
         next(stream)
         with pytest.raises(RemoteError, match="busy") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -169,7 +170,10 @@ def test_the_other_server_goes_away(tiny_llm: LongContextLLM) -> None:
     """A 502 that says where it was looked for; a busy one is a 503 with its wait."""
     with serving(tiny_llm) as live:
         model = RelayedModel.connect(live.url)
-    with model, serving(model) as relay:
+    host, port = live.url.removeprefix("http://").split(":")
+    with socket.socket() as place, model, serving(model) as relay:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((host, int(port)))  # and does not listen: nobody else does there, either
         with pytest.raises(InternalServerError) as caught:
             relay.openai().chat.completions.create(model="tiny", messages=HI)
         assert caught.value.status_code == 502

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -37,6 +38,14 @@ def choose(page: Page, **settings: Any) -> None:
             field.fill(str(value))
     page.locator("#settings button[type=submit]").click()
     expect(page.locator("#settings")).to_be_hidden()
+
+
+def expect_copied(page: Page, text: str) -> None:
+    """It is in the clipboard, a moment after the click."""
+    ends = time.monotonic() + 30
+    while (found := page.evaluate("navigator.clipboard.readText()")) != text:
+        assert time.monotonic() < ends, found
+        page.wait_for_timeout(20)
 
 
 def exported(page: Page) -> dict[str, Any]:

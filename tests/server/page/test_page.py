@@ -205,6 +205,7 @@ def test_a_key_is_asked_for(browser: Browser, tiny_llm: LongContextLLM) -> None:
             expect(key).to_be_hidden()
             say(page, "Hello.")
             page.reload()
+            expect(page.locator(".report")).to_have_count(1)  # what was said comes back first
             say(page, "Still here.")
             assert page.evaluate("localStorage.length") == 0
         with Opened(browser, live.url) as page:

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from longctx import LongContextLLM, Message
 from tests.server.live_server import LiveServer
-from tests.server.page.doing import choose, exported, say
+from tests.server.page.doing import choose, expect_copied, exported, say
 from tests.server.page.test_markdown import MARKUP
 from tests.server.scripted import THOUGHT, scripted
 from tests.support.browser import Opened
@@ -42,9 +42,9 @@ def test_markdown_is_rendered_and_code_highlighted(
         )
         assert own != ink
         text.get_by_role("button", name="Copy this code").click()
-        assert page.evaluate("navigator.clipboard.readText()") == CODE
+        expect_copied(page, CODE)
         page.get_by_role("button", name="Copy this message").last.click()
-        assert page.evaluate("navigator.clipboard.readText()") == ANSWER
+        expect_copied(page, ANSWER)
 
 
 def test_it_is_rendered_while_it_is_written(page: Page) -> None:
