@@ -45,12 +45,12 @@ class Cluster:
 
     def health(self) -> dict[str, Any]:
         """Of all replicas."""
-        found: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=30).json()
+        found: dict[str, Any] = httpx.get(f"{self.url}/health", timeout=60).json()
         return found
 
     def wait_for(self, is_so: Callable[[dict[str, Any]], bool]) -> None:
-        """Return when health is so; fail after 40 s."""
-        ends = time.monotonic() + 40
+        """Return when health is so; fail after three minutes."""
+        ends = time.monotonic() + 180
         while not is_so(health := self.health()):
             assert time.monotonic() < ends, health
             time.sleep(0.1)
