@@ -240,7 +240,7 @@ def test_a_summary_is_given_up(end: str, where: str):
         with pytest.raises(KeyboardInterrupt):
             agent.run(text)
     else:
-        result = agent.run(text, budget_s=0.5 if end == "budget" else None)
+        result = agent.run(text, budget_s=1.0 if end == "budget" else None)
         assert result.stop_reason == {"cancel": "cancelled", "budget": "budget"}[end]
     stopper.join()
     assert not llm.may_answer.is_set()

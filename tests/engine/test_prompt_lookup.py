@@ -221,7 +221,7 @@ def test_a_cancelled_answer_leaves_no_draft_behind(llm: LongContextLLM) -> None:
         with llm.stream(prompt, max_tokens=80, prompt_lookup=True) as stream:
             for _ in range(n):
                 next(stream)
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while llm.engine.n_answers:
             assert time.monotonic() < until
         written = [llm.engine.model.bos, *llm.tokenize(prompt), *ids]

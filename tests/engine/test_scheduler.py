@@ -145,7 +145,7 @@ def test_a_thousand_requests_at_once(llm: LongContextLLM) -> None:
         stream.close()
     left = [stream for i, stream in enumerate(streams) if i % 3]
     assert all(stream.result.text for stream in left)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while llm.engine.n_answers:
         assert time.monotonic() < until
 
@@ -244,9 +244,9 @@ def test_close_while_a_session_by_hand_is_fed(tiny_gguf: TinyGguf) -> None:
 
     thread = threading.Thread(target=feed)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     llm.close()
-    thread.join(20)
+    thread.join(60)
     assert [type(error) for error in failed] == [BackendError]
 
 
