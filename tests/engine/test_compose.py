@@ -102,7 +102,7 @@ def test_while_answers_have_the_cells_nothing_is_composed(
     tiny_gguf: TinyGguf, monkeypatch: Any
 ) -> None:
     """Nobody can wait in the thread that writes the answers; the chat itself does."""
-    monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", 1)
+    monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", 1)
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
         alone = llm.chat(asking(*TEXTS), max_tokens=4, top_logprobs=2)
         with llm.stream("the cat sat on the mat " * 70, max_tokens=300) as stream:
@@ -120,7 +120,7 @@ def test_while_others_have_the_sequences(
 ) -> None:
     """Attaching takes one more for a moment: another text makes way for it, or this one moves."""
     monkeypatch.setattr("longctx.engine.common.N_SEQUENCES", 4)
-    monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", n_contexts)
+    monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", n_contexts)
     with opened(tiny_gguf("llama", n_ctx_train=4096), 4096) as llm:
         for i in range(n_others):
             llm.generate([20 + i + 7 * j % 150 for j in range(100)], max_tokens=1)

@@ -53,7 +53,7 @@ def test_the_least_recently_used_goes_to_disk_and_comes_back(
     tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """With cells for one, the other's text is found on disk; a third process finds both."""
-    monkeypatch.setattr("longctx.engine.pool.MAX_COMMON_CONTEXTS", 1)
+    monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", 1)
     path = tiny_gguf("llama", n_ctx_train=1024)
     with opened(path, cache_dir=tmp_path) as llm:
         assert llm.count(CAT * N) > 512

@@ -64,7 +64,7 @@ class Bench:
             cost_bytes=lambda n: n, limit_bytes=self.limit_bytes, store=self.store,
         )  # fmt: skip
         self.staging = Staging(
-            self.backend, self.common, cost_bytes=lambda n: n, has_room=self.pool.has_room
+            self.backend, self.common, cost_bytes=lambda n: n, has_room=self.pool.memory.has_room
         )
         self.tokens = TokenTable(self.backend.model)
         self.scheduler = Scheduler(
