@@ -34,9 +34,9 @@ class _Begun:
 
     call: ToolCall
     running: RunningCall
-    deadline: float
+    began: float
     limit_s: float
-    began: float = field(default_factory=time.monotonic)
+    deadline: float
     ended: float = 0.0
     outcome: str | BaseException | None = None
 
@@ -104,10 +104,10 @@ class Calls:
         if tool is None:
             known = ", ".join(self.tools) or "none"
             missing = ToolError(f"there is no tool {call.name!r}; the tools are: {known}")
-            return _Begun(call, running, now, 0.0, outcome=missing)
+            return _Begun(call, running, now, 0.0, now, outcome=missing)
         if limit_s is None:
-            return _Begun(call, running, float("inf"), 0.0)
-        begun = _Begun(call, running, now + limit_s, limit_s)
+            return _Begun(call, running, now, 0.0, float("inf"))
+        begun = _Begun(call, running, now, limit_s, now + limit_s)
         context = contextvars.copy_context()
 
         def work() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-
+T = TypeVar("T")
 _MOST_ANSWERS = 32
 """While calls are under way; a server that asks for ever is late in the end."""
 
@@ -71,3 +71,15 @@ class CallTimes:
     def _set(self) -> None:
         for scope, limit in self._limits.items():
             scope.deadline = inf if self._n_asked else limit
+
+
+async def in_time(seconds: float, asked: Awaitable[T]) -> T:
+    """What a request in which nothing is asked brings.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    import anyio
+
+    with anyio.fail_after(seconds):
+        return await asked

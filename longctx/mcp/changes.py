@@ -51,9 +51,20 @@ class Changes:
         elif isinstance(message, types.PromptListChangedNotification):
             self.note("prompts")
 
-    async def listen(self, client: Client) -> None:
+    async def listen(self, client: Client, begun: Callable[[], object]) -> None:
         """Have a server tell, as long as this runs; :meth:`hear` is told. One that tells unasked,
-        or never, is not asked."""
+        or never, is not asked.
+
+        Args:
+            client: of the server.
+            begun: called once it tells, or is known not to.
+        """
+        try:
+            await self._listen(client, begun)
+        finally:
+            begun()
+
+    async def _listen(self, client: Client, begun: Callable[[], object]) -> None:
         import anyio
         from mcp.client.subscriptions import SubscriptionLost
 
@@ -66,6 +77,7 @@ class Changes:
                     resources_list_changed=resources,
                     prompts_list_changed=prompts,
                 ) as subscription:
+                    begun()
                     async for _ in subscription:
                         pass
             except (SubscriptionLost, TimeoutError):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _CLOSE_WAIT_S = 10.0
 _PING_WAIT_S = 2.0
+_LISTEN_WAIT_S = 10.0
 _LONGEST_ERROR = 500
 # What servers over HTTP say of a session that they no longer know: nothing was done then.
 _UNKNOWN_SESSION = "Session terminated"
@@ -59,7 +60,7 @@ class Connection(Closing):
     Args:
         address: of the server.
         name: of the server, for messages.
-        timeout_s: of one request.
+        timeout_s: of one request, for messages: who asks keeps to it.
         connect_timeout_s: of opening it.
         max_bytes: of one message over HTTP.
         changes: is told when the server's lists change, or may have; None does not follow them.
@@ -244,7 +245,8 @@ class Connection(Closing):
         changes = self._changes
         client = Client(
             transport,
-            read_timeout_seconds=self._timeout_s,
+            # The handshake's too: a command may have to be downloaded before it answers.
+            read_timeout_seconds=self._connect_timeout_s,
             message_handler=None if changes is None else changes.hear,
             **({} if self._answers is None else self._answers.callbacks),
         )
@@ -252,7 +254,11 @@ class Connection(Closing):
             async with client, anyio.create_task_group() as listening:
                 opening.deadline = float("inf")
                 if changes is not None:
-                    listening.start_soon(changes.listen, client)
+                    # What changes before the server tells it is told to nobody.
+                    with anyio.move_on_after(_LISTEN_WAIT_S):
+                        listens = anyio.Event()
+                        listening.start_soon(changes.listen, client, listens.set)
+                        await listens.wait()
                 task_status.started((client, leave.set))
                 await leave.wait()
                 listening.cancel_scope.cancel()

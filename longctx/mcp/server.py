@@ -17,7 +17,7 @@ from longctx import arguments
 from longctx.closing import Closing
 from longctx.errors import LongCtxError, RequestError, ToolError
 from longctx.mcp.asked import IN_CALL, Answers, Ask, checked_roots
-from longctx.mcp.call_times import CallTimes
+from longctx.mcp.call_times import CallTimes, in_time
 from longctx.mcp.changes import Changes, Followed, ServerList
 from longctx.mcp.connection import Connection
 from longctx.mcp.remote import (
@@ -245,7 +245,9 @@ class McpServer(Closing):
             RemoteError: it broke off.
             ToolError: there is none, or it is no such thing.
         """
-        result = self._connection.request(lambda client: client.read_resource(uri))
+        result = self._connection.request(
+            lambda client: in_time(self.timeout_s, client.read_resource(uri))
+        )
         try:
             return b"\n".join(map(data_of, result.contents))
         except UnfitError as error:
@@ -265,7 +267,9 @@ class McpServer(Closing):
             RemoteError: it broke off.
             ToolError: there is none, or an argument is missing.
         """
-        result = self._connection.request(lambda client: client.get_prompt(name, dict(values)))
+        result = self._connection.request(
+            lambda client: in_time(self.timeout_s, client.get_prompt(name, dict(values)))
+        )
         return tuple(Message(role=m.role, content=words_of(m.content)) for m in result.messages)
 
     def close(self) -> None:
@@ -295,7 +299,7 @@ class McpServer(Closing):
             found: list[Any] = []
             cursor: str | None = None
             for _ in range(_MAX_PAGES):
-                result = await page(client, cursor)
+                result = await in_time(self.timeout_s, page(client, cursor))
                 found += getattr(result, what)
                 cursor = result.next_cursor
                 if cursor is None or len(found) > most:

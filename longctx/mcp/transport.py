@@ -24,7 +24,7 @@ logger = logging.getLogger("longctx.mcp")
 logging.getLogger("mcp").addHandler(logging.NullHandler())
 _LAST_LINES = 5
 _LONGEST_LINE = 500
-_READ_WAIT_S = 0.5
+_READ_WAIT_S = 5.0
 _HTTP_WAIT_S = 30.0
 
 

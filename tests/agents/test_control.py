@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -301,10 +300,12 @@ def test_a_dry_run_does_nothing(delete, deleted) -> None:
 def test_calls_are_logged(tmp_path: Path) -> None:
     """One line of JSON each, as they ended; the reader gives them back, and shows each."""
 
+    released = threading.Event()
+
     @tool(timeout_s=0.05)
     def slow(text: str) -> str:
         """Be slow."""
-        time.sleep(0.2)
+        released.wait(30)
         return text
 
     @tool
@@ -317,6 +318,7 @@ def test_calls_are_logged(tmp_path: Path) -> None:
         [call("add", a=2, b=3), call("slow", text="x\ny"), call("long"), "Done."], target_ctx=99_999
     )
     Agent(llm, tools=[add, slow, long], call_log=path).run("go")
+    released.set()
     log = CallLog(path)
     logged = log.calls()
     assert [(one.name, one.is_error) for one in logged] == [
@@ -395,7 +397,9 @@ def test_a_tool_is_told_in_spite_of_what_fails() -> None:
     result = Agent(ScriptedChatModel([call("hang"), "Done."]), tools=[hang]).run("go")
     assert result.text == "Done."
     assert last.wait(30)
-    assert told == ["failed", "ended", "failed", "returned"]
+    # The first two come from the thread that gave it up, or from its own, where it was that late.
+    assert sorted(told[:-1]) == ["ended", "failed", "failed"]
+    assert told[-1] == "returned"
 
 
 def test_progress_of_a_tool_is_told() -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ from longctx.testing import ScriptedChatModel
 from longctx.types import Completion, Message, Timings, ToolCall, Usage, WindowReport
 
 RELEASE = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _hanging() -> Iterator[None]:
+    """What hangs does so until the test is over, and no longer."""
+    RELEASE.clear()
+    yield
+    RELEASE.set()
 
 
 @tool(timeout_s=0.05)
@@ -87,12 +96,11 @@ def test_a_failing_tool_is_told_to_the_model(name, said):
     assert result.is_error
     assert said in result.text
     assert agent.transcript[-1].content == "Sorry."
-    RELEASE.set()
 
 
 def test_calls_of_one_step_run_side_by_side():
     """Each waits for the other, so that one after the other would never end."""
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=30)
 
     @tool
     def meet(name: str) -> str:

@@ -187,6 +187,7 @@ def test_one_that_is_late_takes_its_place_between_turns():
     assert agent.run("And now?").text == "Done."
     assert "<summary>" not in llm.calls[2].messages[0].content
     llm.may_answer.set()
+    join_preparations()  # a turn that comes before them does not wait
     assert agent.run("And then?").text == "Yes."
     assert "<summary>" in llm.calls[-1].messages[0].content
     assert llm.n_asked == len(agent.context.compacted) == 1
@@ -240,7 +241,7 @@ def test_a_summary_is_given_up(end: str, where: str):
         with pytest.raises(KeyboardInterrupt):
             agent.run(text)
     else:
-        result = agent.run(text, budget_s=0.5 if end == "budget" else None)
+        result = agent.run(text, budget_s=1.0 if end == "budget" else None)
         assert result.stop_reason == {"cancel": "cancelled", "budget": "budget"}[end]
     stopper.join()
     assert not llm.may_answer.is_set()

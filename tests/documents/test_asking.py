@@ -117,16 +117,20 @@ def test_aask_leaves_the_event_loop_free_and_can_be_cancelled(tiny):
     qa.add("The sky is blue and the sea is green.", doc_id="sky")
 
     async def run() -> None:
-        answering = asyncio.create_task(qa.aask("What is the sea?"))
-        ticks = 0
-        while not answering.done():
-            await asyncio.sleep(0.001)
-            ticks += 1
-        assert ticks > 1
-        assert answering.result().text == qa.ask("What is the sea?").text
         loop = asyncio.get_running_loop()
+        reads, loop_runs, in_time = asyncio.Event(), threading.Event(), []
 
-        def cancel(progress: Progress) -> None:  # in the thread that waits for the model
+        def hold(_: Progress) -> None:  # in the thread that waits for the model
+            loop.call_soon_threadsafe(reads.set)
+            in_time.append(loop_runs.wait(30))
+
+        answering = asyncio.create_task(qa.aask("What is the sea?", on_progress=hold))
+        await reads.wait()
+        loop_runs.set()
+        assert (await answering).text == qa.ask("What is the sea?").text
+        assert all(in_time)
+
+        def cancel(progress: Progress) -> None:
             loop.call_soon_threadsafe(cancelled.cancel)
             time.sleep(0.1)
 

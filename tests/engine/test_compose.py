@@ -12,6 +12,7 @@ from longctx import ContextOverflowError, LongContextLLM, RequestError
 from longctx.engine.compose import EDGE, spans_of
 from tests.cache.test_session import opened
 from tests.conftest import TinyGguf
+from tests.support.rounding import agree, coarser
 
 TEXTS = [
     f"<{name}>\n" + f"The {name} of the house is {n} feet long and made of {name} wood. " * 6
@@ -103,13 +104,13 @@ def test_while_answers_have_the_cells_nothing_is_composed(
     """Nobody can wait in the thread that writes the answers; the chat itself does."""
     monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", 1)
     with opened(tiny_gguf("llama", n_ctx_train=2048), 2048) as llm:
-        alone = llm.chat(asking(*TEXTS), max_tokens=4).text
+        alone = llm.chat(asking(*TEXTS), max_tokens=4, top_logprobs=2)
         with llm.stream("the cat sat on the mat " * 70, max_tokens=300) as stream:
             next(stream)
             done = llm.compose(asking(*TEXTS), TEXTS)
             assert done.prefilled_tokens == done.attached_tokens == 0
             assert llm.engine.n_answers == 1
-        assert llm.chat(asking(*TEXTS), max_tokens=4).text == alone
+        agree(llm.chat(asking(*TEXTS), max_tokens=4, top_logprobs=2), alone, 0.05 * coarser())
 
 
 @pytest.mark.parametrize("n_contexts", [1, 2])

@@ -35,6 +35,14 @@ def asked(room: int, prose: str = PROSE) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"{prose}\n{fact}\n{PROSE[:200]}\n{question}"}]
 
 
+def wait_until_idle(llm: LongContextLLM) -> None:
+    """No answer is under way any more, a minute at most."""
+    until = time.monotonic() + 60
+    while llm.engine.n_answers:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
 @pytest.fixture
 def llm() -> Iterator[LongContextLLM]:
     """The small trained model, which answers such questions."""
@@ -60,20 +68,15 @@ def test_answers_go_on_while_a_long_prompt_is_read(llm: LongContextLLM) -> None:
     def tell(progress: Progress) -> None:
         order.append(f"{progress.done_tokens} of {progress.total_tokens}")
 
-    def read_prompt() -> None:
-        llm.chat(asked(12, PROSE * 12), max_tokens=16, on_progress=tell)
-
     with llm.stream_chat(asked(7, ""), **ENDLESS) as stream:
         next(stream)
-        reading = threading.Thread(target=read_prompt)
-        reading.start()
-        n_tokens = 0
-        while reading.is_alive():
-            next(stream)
-            n_tokens += 1
-        reading.join()
+        llm.chat(asked(12, PROSE * 12), max_tokens=1, on_progress=tell)
+    wait_until_idle(llm)
     assert len(order) > 8  # slices, where alone whole batches would do
-    assert n_tokens >= len(order) - 2
+    # What was written is cached, whoever read how much of it by now.
+    prompt = llm.prompt_ids(asked(7, ""))
+    written = max(s.n_tokens for s in llm.engine.sessions if s.shared(prompt) == len(prompt))
+    assert written - len(prompt) >= len(order) - 2
 
 
 @pytest.mark.parametrize("n", [4, 24])
@@ -145,9 +148,7 @@ def test_a_thousand_requests_at_once(llm: LongContextLLM) -> None:
         stream.close()
     left = [stream for i, stream in enumerate(streams) if i % 3]
     assert all(stream.result.text for stream in left)
-    until = time.monotonic() + 5
-    while llm.engine.n_answers:
-        assert time.monotonic() < until
+    wait_until_idle(llm)
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "mamba", "qwen2"])
@@ -156,9 +157,11 @@ def test_other_caches_answer_side_by_side_too(tiny_gguf: TinyGguf, architecture:
     target = 512 if architecture == "mamba" else 1024
     with opened(tiny_gguf(architecture, n_ctx_train=512), target) as llm:
         prompts = ["the cat sat on", "a dog ran to the hill", "the king and"]
-        alone = [llm.generate(prompt, max_tokens=12).text for prompt in prompts]
-        streams = [llm.stream(prompt, max_tokens=12) for prompt in prompts]
-        assert [stream.result.text for stream in streams] == alone
+        options: Any = {"max_tokens": 12, "top_logprobs": 2}
+        alone = [llm.generate(prompt, **options) for prompt in prompts]
+        streams = [llm.stream(prompt, **options) for prompt in prompts]
+        for stream, answer in zip(streams, alone, strict=True):
+            agree(stream.result, answer, 0.05 * coarser())
 
 
 @pytest.mark.parametrize("method", ["ntk", "self-extend", "linear"])
@@ -166,13 +169,15 @@ def test_one_grows_while_another_is_written(tiny_gguf: TinyGguf, method: str) ->
     """Its window moves to another RoPE, or its keys together; the other does not notice."""
     with opened(tiny_gguf("llama", n_ctx_train=256), method=method) as llm:
         short, long = "the cat sat on", "the dog saw the hill " * 18
-        alone = [llm.generate(text, max_tokens=60).text for text in (short, long)]
+        options: Any = {"max_tokens": 60, "top_logprobs": 2}
+        alone = llm.generate(short, **options)
+        llm.generate(long, **options)
         llm.generate("x", max_tokens=1)
         with opened(tiny_gguf("llama", n_ctx_train=256), method=method) as fresh:
-            streams = [fresh.stream(text, max_tokens=60) for text in (short, long)]
+            streams = [fresh.stream(text, **options) for text in (short, long)]
             results = [stream.result for stream in streams]
         assert results[1].window.n_ctx == 512
-        assert results[0].text == alone[0]
+        agree(results[0], alone, 0.05 * coarser())
 
 
 def test_growing_allocates_nothing_under_self_extend(tiny_gguf: TinyGguf) -> None:
@@ -218,7 +223,6 @@ def test_random_sessions_while_others_are_written(tiny_gguf: TinyGguf, seed: int
             assert [list(session.tokens) for session in sessions] == held
         for stream, answer in zip(streams, alone, strict=True):
             agree(stream.result, answer, 0.05 * coarser())
-            assert stream.result.text == answer.text or coarser() > 1
         control = llm.session()
         for session, tokens in zip(sessions, held, strict=True):
             if tokens:
@@ -244,9 +248,9 @@ def test_close_while_a_session_by_hand_is_fed(tiny_gguf: TinyGguf) -> None:
 
     thread = threading.Thread(target=feed)
     thread.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     llm.close()
-    thread.join(20)
+    thread.join(60)
     assert [type(error) for error in failed] == [BackendError]
 
 

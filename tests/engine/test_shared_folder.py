@@ -11,7 +11,13 @@ from longctx import LongContextLLM
 from tests.models import TINY
 from tests.support.thorough import thorough
 
-TEXTS = [f"Room {i} has a door and a window. " * 120 for i in range(3)]
+# Of what they go on with the model is certain, in whatever batches they are read.
+TEXTS = [
+    f"Room {i} has a door and a window. " * 118
+    + f"The code of room {i} is {code}. " * 4
+    + f"The code of room {i} is"
+    for i, code in enumerate((4821, 9035, 2764))
+]
 ASK = """
 import json, sys
 from longctx import LongContextLLM
@@ -21,7 +27,7 @@ texts, order = json.loads(sys.argv[2]), json.loads(sys.argv[3])
 with LongContextLLM(
     sys.argv[1], 2048, reserve_output=16, n_threads=1, cache_dir=sys.argv[4]
 ) as llm:
-    print(json.dumps([llm.generate(texts[i], max_tokens=8, temperature=0).text for i in order]))
+    print(json.dumps([llm.generate(texts[i], max_tokens=6, temperature=0).text for i in order]))
 """
 
 
@@ -40,7 +46,7 @@ def test_processes_drop_and_load_each_others_sessions(tmp_path: Path) -> None:
     orders = [[0, 1, 2, 0, 1, 2], [2, 0, 1, 2, 0, 1]]
     working = [_asking(order, tmp_path) for order in orders]
     with LongContextLLM(TINY, 2048, reserve_output=16, n_threads=1) as llm:
-        alone = [llm.generate(text, max_tokens=8, temperature=0).text for text in TEXTS]
+        alone = [llm.generate(text, max_tokens=6, temperature=0).text for text in TEXTS]
     for order, process in zip(orders, working, strict=True):
         said, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors

@@ -40,7 +40,7 @@ def llm() -> Iterator[LongContextLLM]:
         yield model
 
 
-def wait_until_idle(llm: LongContextLLM, within_s: float = 15.0) -> None:
+def wait_until_idle(llm: LongContextLLM, within_s: float = 30.0) -> None:
     """No answer is under way any more, long before it could have been written to its end."""
     until = time.monotonic() + within_s
     while llm.engine.n_answers:
@@ -160,7 +160,7 @@ def test_a_cancelled_reader_frees_the_model(
     async def main() -> None:
         for _ in range(5):
             await give_up(reader(llm))
-            assert (await asyncio.wait_for(llm.achat(ASK, max_tokens=3), 20)).text
+            assert (await asyncio.wait_for(llm.achat(ASK, max_tokens=3), 60)).text
 
     asyncio.run(main())
     wait_until_idle(llm)
@@ -318,17 +318,17 @@ def test_close_in_the_middle_tells_everybody() -> None:
 
     def read(i: int) -> str:
         stream = llm.stream_chat(shorter if i % 2 else ASK, **ENDLESS)
-        begun.wait(20)
+        begun.wait(60)
         return stream.result.text
 
     with ThreadPoolExecutor(8) as pool:
         results = [pool.submit(read, i) for i in range(8)]
-        begun.wait(20)
+        begun.wait(60)
         time.sleep(0.05)
         llm.close()
         for result in results:
             with pytest.raises(BackendError, match="closed"):
-                result.result(20)
+                result.result(60)
 
 
 SHUTDOWNS = {
@@ -451,7 +451,7 @@ def test_a_model_that_nobody_holds_is_freed() -> None:
         "session.feed('a b c')\n"
         "assert threading.active_count() > before\n"
         "del llm, session\n"
-        "until = time.monotonic() + 10\n"
+        "until = time.monotonic() + 60\n"
         "while threading.active_count() > before:\n"
         "    assert time.monotonic() < until\n"
         "    time.sleep(0.01)\n"

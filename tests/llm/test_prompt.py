@@ -15,6 +15,7 @@ from longctx.tokens import ModelTokenizer
 from tests.chat.conversations import HARMLESS, SYSTEM, TOOL
 from tests.conftest import TinyGguf
 from tests.support.counting import MeteredModel
+from tests.support.rounding import agree, coarser
 
 MESSAGES = [SYSTEM, *HARMLESS]
 
@@ -44,7 +45,8 @@ def test_it_is_taken_wherever_messages_are(
     prompt = llm.prompt(MESSAGES, [TOOL])
     plain = llm.prompt(MESSAGES)
     expected = llm.chat(MESSAGES, tools=[TOOL], **brief)
-    batch = llm.chat_batch([MESSAGES, HARMLESS], max_tokens=8)
+    asked: Any = {"max_tokens": 8, "top_logprobs": 2}
+    batch = llm.chat_batch([MESSAGES, HARMLESS], **asked)
     passages = [HARMLESS[0]["content"]]
     encoded: list[str] = []
     encode = ModelTokenizer.encode
@@ -59,9 +61,8 @@ def test_it_is_taken_wherever_messages_are(
     answer = llm.chat(prompt, **brief)
     assert (answer.text, answer.usage.prompt_tokens) == (expected.text, prompt.n_tokens)
     assert llm.stream_chat(prompt, tools=[TOOL], **brief).result.text == expected.text
-    assert [a.text for a in llm.chat_batch([plain, HARMLESS], max_tokens=8)] == [
-        a.text for a in batch
-    ]
+    for one, other in zip(llm.chat_batch([plain, HARMLESS], **asked), batch, strict=True):
+        agree(one, other, 0.05 * coarser())
     assert llm.save_chat(tmp_path / "chat", prompt) > 0
     assert encoded == []
     llm.compose(plain, passages)

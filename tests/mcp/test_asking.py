@@ -16,7 +16,7 @@ from longctx.errors import RequestError, ToolError
 from longctx.mcp import ServerQuestion
 from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
-from tests.mcp.serving import command, free_port, listening
+from tests.mcp.serving import command, listening
 from tests.models import TINY
 from tests.support.thorough import quick
 
@@ -54,7 +54,7 @@ def asking(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Mc
         from tests.mcp.servers.asking import server as made
 
         with (
-            listening(made.streamable_http_app(), free_port()) as url,
+            listening(made.streamable_http_app()) as url,
             mcp(url, sampling=llm, **settings) as server,
         ):
             yield server
@@ -81,10 +81,10 @@ def test_the_user_is_asked(asking: McpTools) -> None:
 
 def test_time_stands_still_while_somebody_is_asked(asking: McpTools) -> None:
     """No call is late for that, neither the one that asks nor those beside it."""
-    agent = Agent(ScriptedChatModel([call("book"), "Booked."]), tools=[asking], tool_timeout_s=2)
+    agent = Agent(ScriptedChatModel([call("book"), "Booked."]), tools=[asking], tool_timeout_s=5)
     for event in agent.stream("go"):
         if isinstance(event, ServerAsks):
-            threading.Event().wait(2.5)
+            threading.Event().wait(5.2)
             event.answer(city="Juist", guests=1)
         if isinstance(event, ToolResult):
             assert event.text == "1 to Juist by train"
@@ -178,10 +178,10 @@ def test_a_server_s_time_stands_still_too(name: str) -> None:
     """However its server asks, a call waits for who answers longer than it may take."""
 
     def answer(_: ServerQuestion, __: object) -> Mapping[str, Any]:
-        threading.Event().wait(2.5)
+        threading.Event().wait(5.2)
         return {"city": "Juist", "guests": 1}
 
-    with mcp(command(name), ask=answer, timeout_s=2) as server:
+    with mcp(command(name), ask=answer, timeout_s=5) as server:
         assert "Juist" in server.call("book", {})
 
 
@@ -193,8 +193,8 @@ def test_a_server_that_asks_for_ever_is_late() -> None:
         answers.append(question)
         return {"city": "Juist"}
 
-    with mcp(command("asking_older", "again"), ask=answer, timeout_s=1) as server:
-        with pytest.raises(ToolError, match="did not answer within 1 s"):
+    with mcp(command("asking_older", "again"), ask=answer, timeout_s=3) as server:
+        with pytest.raises(ToolError, match="did not answer within 3 s"):
             server.call("book", {})
         assert len(answers) > 32
 
@@ -223,5 +223,5 @@ def test_nobody_is_asked_for_somebody_else() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     assert [json.loads(one.text) for (one,) in told] == [{"action": "decline"}] * 2

@@ -7,8 +7,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
+import anyio
 import pytest
 
 from longctx import LongContextLLM
@@ -24,7 +25,7 @@ from longctx.agents import (
 from longctx.errors import ToolError
 from longctx.testing import ScriptedChatModel
 from longctx.types import ToolCall
-from tests.mcp.serving import command, free_port, listening
+from tests.mcp.serving import children, command, listening
 
 pytest.importorskip("mcp")
 TINY = Path(__file__).parents[1] / "models" / "tiny-longctx.gguf"
@@ -59,7 +60,7 @@ def changing(request: pytest.FixtureRequest) -> Iterator[McpTools]:
     from tests.mcp.servers.changing import make
 
     with (
-        listening(make().streamable_http_app(), free_port()) as url,
+        listening(make().streamable_http_app()) as url,
         mcp(url, name="changing") as server,
     ):
         yield server
@@ -125,11 +126,7 @@ def test_a_server_that_was_begun_anew_is_read_again() -> None:
         agent.run("go")
         assert heard(lambda: server.changed("tools") > 1)
         agent.run("go")
-        (child,) = [
-            child.pid
-            for child in psutil.Process().children()
-            if "older.py" in " ".join(child.cmdline())
-        ]
+        (child,) = children("older.py")
         os.kill(child, signal.SIGKILL)
         assert heard(lambda: not server.is_up)
         assert server.call("first", {}) == "first is done"
@@ -201,3 +198,34 @@ def test_what_it_costs_a_real_model(prepared: bool) -> None:
         assert isinstance(first.events[0], ToolsChanged)
         assert (first.usage.prefilled_tokens > 100) is not prepared
         assert second.usage.prefilled_tokens < 40
+
+
+def listened_to_late(app: Any) -> Any:
+    """An application that is slow to hear who wants to be told of changes."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def received() -> Any:
+            message = await receive()
+            if b"subscriptions/listen" in message.get("body", b""):
+                await anyio.sleep(1)
+            return message
+
+        await app(scope, received, send)
+
+    return slow
+
+
+def test_what_changes_at_once_is_seen() -> None:
+    """A server that was opened tells already, however long that took."""
+    from tests.mcp.servers.changing import make
+
+    app = listened_to_late(make().streamable_http_app())
+    with listening(app) as url, mcp(url, name="changing") as server:
+        assert server.call("learn", {"name": "dance"}) == "learnt"
+        assert heard(lambda: "dance" in {tool.name for tool in server.tools})
+
+
+def test_the_limit_of_a_request_is_not_that_of_opening() -> None:
+    """A server may take its time to begin, and then has to answer soon."""
+    with mcp(command("older", "slow"), timeout_s=1.2) as server:
+        assert server.call("first", {}) == "first is done"

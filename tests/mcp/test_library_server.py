@@ -90,7 +90,7 @@ def test_a_client_searches_over_http() -> None:
         async with mcp.Client(url) as client:
             return words(await client.call_tool("search", {"query": "who bears the risk?"}))
 
-    with listening(app, free_port()) as url:
+    with listening(app) as url:
         assert asyncio.run(talk(url)) == (
             "contract, characters 0 to 41:\nUntil delivery the seller bears the risk."
         )
@@ -109,7 +109,7 @@ def test_a_client_that_gives_up_frees_the_model() -> None:
                 with pytest.raises(mcp.MCPError, match="timed out"):
                     await client.call_tool("ask", {"question": "Why?"}, read_timeout_seconds=0.5)
 
-        with listening(app.streamable_http_app(), free_port()) as url:
+        with listening(app.streamable_http_app()) as url:
             asyncio.run(talk(url))
         assert qa.ask("Which?", max_tokens=4).text is not None
 

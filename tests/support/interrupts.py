@@ -82,7 +82,7 @@ class Calls:
 
 
 def main(seconds: float, seed: int = 0) -> int:
-    """Interrupt calls for so long; return how often it happened."""
+    """Interrupt calls for so long, and once a second at least; return how often it happened."""
 
     def handler(_signal: int, _frame: FrameType | None) -> None:
         raise Stop
@@ -95,7 +95,7 @@ def main(seconds: float, seed: int = 0) -> int:
     right = calls.llm.chat(FACT, max_tokens=16).text
     assert "4821" in right, right
     n, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or n <= seconds:
         try:
             try:
                 signal.setitimer(signal.ITIMER_REAL, choose.uniform(1e-4, 12e-3))

@@ -1,6 +1,7 @@
 """As servers asked before 2026: by requests of their own in the middle of a call; without the SDK.
 
-``twice``: it waits until two calls are under way. ``again``: it asks for ever.
+``twice``: it asks in two calls at once, and ends neither before both are answered. ``again``: it
+asks for ever.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ REQUESTS = {
 }
 waiting: dict[str, int] = {}
 held: list[tuple[int, str]] = []
+answered: list[dict[str, Any]] = []
+AT_ONCE = 2 if "twice" in sys.argv else 1
 
 
 def send(message: dict[str, Any]) -> None:
@@ -60,7 +63,11 @@ def main() -> None:
         elif method is None:
             said = message.get("result", message.get("error"))
             result = {"content": [{"type": "text", "text": json.dumps(said)}]}
-            send({"id": waiting.pop(number), "result": result})
+            answered.append({"id": waiting.pop(number), "result": result})
+            if len(answered) == AT_ONCE:
+                for each in answered:
+                    send(each)
+                answered.clear()
         elif method == "initialize":
             result = {
                 "protocolVersion": "2025-11-25",
@@ -74,9 +81,9 @@ def main() -> None:
             send({"id": number, "result": {"tools": tools}})
         elif method == "tools/call":
             held.append((number, message["params"]["name"]))
-            if "twice" not in sys.argv or len(held) == 2:
-                for each in held:
-                    ask(*each)
+            if len(held) == AT_ONCE:
+                for call in held:
+                    ask(*call)
                 held.clear()
         elif number is not None:
             send({"id": number, "error": {"code": -32601, "message": "unknown"}})

@@ -1,6 +1,7 @@
 """An MCP server over stdio as it was before 2026: it tells what changed to all; without the SDK.
 
 ``restless``: it offers other tools whenever it is asked, and says all the time that it does.
+``slow``: it takes a while to say who it is.
 ``once``: it tells before it is asked, and ends when it is called.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 RESTLESS = "restless" in sys.argv
@@ -31,6 +33,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     """What is asked for; None is not known."""
     global n_listed
     if method == "initialize":
+        time.sleep(1.5 if "slow" in sys.argv else 0)
         changing = {"listChanged": True}
         return {
             "protocolVersion": "2025-11-25",
