@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.vocabularies"]
 
-# What else the machine is doing is no fault of what is tested; nor is an old fault that one run in a
-# thousand meets the fault of the change that meets it. To look for such: make test
-# ARGS="--hypothesis-profile searching".
+# What else the machine is doing is no fault of what is tested, nor is an old fault that one run in
+# a thousand meets. To look for such: make test ARGS="--hypothesis-profile searching".
 settings.register_profile("searching", deadline=None)
 settings.register_profile("longctx", deadline=None, derandomize=True)
 settings.load_profile("longctx")
