@@ -66,4 +66,5 @@ def cache(clear: bool) -> None:
         shutil.rmtree(folder)
     files = list(folder.rglob("*.session"))
     size = sum(file.stat().st_size for file in files)
-    click.echo(f"{folder}: {len(files)} conversations, {size / 2**20:,.0f} MiB")
+    conversations = "conversation" if len(files) == 1 else "conversations"
+    click.echo(f"{folder}: {len(files)} {conversations}, {size / 2**20:,.0f} MiB")

@@ -106,8 +106,9 @@ def test_the_second_process_reads_the_document_from_disk(
         cached.append(details["prompt_tokens_details"]["cached_tokens"])
     assert cached[0] == 0
     assert cached[1] > 1024
-    assert ": 2 conversations" in run("longctx", "cache").stdout
-    assert ": 0 conversations" in run("longctx", "cache", "--clear").stdout
+    # Two questions add too little to the document to be kept beside it.
+    assert ": 1 conversation, " in run("longctx", "cache").stdout
+    assert ": 0 conversations, " in run("longctx", "cache", "--clear").stdout
 
 
 def test_fragments_of_files_and_folders(run: Run, tmp_path: Path) -> None:
