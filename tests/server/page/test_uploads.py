@@ -96,14 +96,17 @@ def test_an_error_outlives_what_is_told_later(browser: Browser, server: LiveServ
     """A file may be refused before the page knows its model, and while it learns of another."""
     with Opened(browser, server.url) as page:
         held: list[Route] = []
-        page.route("**/v1/models", lambda route: held.append(route))
+        is_held = True
+        page.route(
+            "**/v1/models", lambda route: held.append(route) if is_held else route.continue_()
+        )
         page.reload(wait_until="commit")
         page.wait_for_load_state("load")
         page.locator("#file").set_input_files(
             {"name": "empty.txt", "mimeType": "text/plain", "buffer": b""}
         )
         expect(page.locator("#log .error")).to_contain_text("empty.txt")
-        page.unroute("**/v1/models")  # it may not have asked yet
+        is_held = False  # it may not have asked yet
         for route in held:
             route.continue_()
         expect(page.locator("#model")).to_have_text("tiny")
