@@ -351,7 +351,8 @@ def compress(
             on_progress=progress,
         )  # fmt: skip
 
-    opening = {"method": "none", "window": "fixed", **adapting}
+    # As a model is opened: past its trained window an unscaled one would know nothing to begin with.
+    opening = {"method": "auto", "window": "elastic", **adapting}
     ways = {
         f"{kv_type}, {kind}": ({**opening, "kv_type": kv_type}, partial(run, kind))
         for kv_type in entries(kv_types)

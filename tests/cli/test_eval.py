@@ -13,6 +13,7 @@ from longctx.evaluate import CompressResult, RecallResult, recall
 from longctx.types import ProgressCallback
 from tests.cli.test_commands import run
 from tests.conftest import TinyGguf
+from tests.models import TINY
 from tests.support.thorough import thorough
 
 KINDS = ("perplexity", "recall", "passkey", "needle", "ruler", "stream", "compress")
@@ -72,6 +73,18 @@ def test_caches_of_several_types_and_texts_in_one_run(tiny_gguf: TinyGguf) -> No
     assert shown[2].scores[0].n_bytes < 0.6 * shown[0].scores[0].n_bytes
     table = CompressResult.table(shown)
     assert table.count("keydiff") == 4
+
+
+def test_what_is_compressed_past_the_trained_window_was_read_scaled() -> None:
+    """Else there would be nothing in the cache that could be lost."""
+    done = run(
+        "eval", "compress", str(TINY), "--length", "1200", "--kinds", "dense", "--kv-types", "f16",
+        "--methods", "keydiff", "--keep", "75", "--json",
+    )  # fmt: skip
+    (shown,) = json.loads(done.stdout)["results"]
+    whole, most = CompressResult.model_validate(shown).scores
+    assert whole.perplexity < 40  # unscaled 65, and 2.6 nats
+    assert most.nats < 1.5
 
 
 def test_a_page_of_several_measures(tiny_gguf: TinyGguf, tmp_path: Path) -> None:
