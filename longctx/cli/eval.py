@@ -351,7 +351,7 @@ def compress(
             on_progress=progress,
         )  # fmt: skip
 
-    # As a model is opened: past its trained window an unscaled one would know nothing to begin with.
+    # As everywhere: past its trained window an unscaled model would know nothing to begin with.
     opening = {"method": "auto", "window": "elastic", **adapting}
     ways = {
         f"{kv_type}, {kind}": ({**opening, "kv_type": kv_type}, partial(run, kind))
