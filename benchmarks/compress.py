@@ -1,19 +1,19 @@
-"""What a share of the cache still knows: runs of `longctx eval compress`, gathered over their seeds.
+"""What a share of the cache still knows: runs of `longctx eval compress`, gathered over seeds.
 
-Each run's differences are to the whole text in f16 with the same seed and kind of text, so that what
-seeds differ by drops out; behind ± stands the standard error over the seeds. One run each:
+Each run's differences are to the whole text in f16 with the same seed and kind of text, so that
+what seeds differ by drops out; behind ± stands the standard error over the seeds. One run each:
 
-    longctx eval compress --length 6000 --target-ctx 6656 --kinds dense --kv-types f16 --seed 0 --json > 0.json
+    longctx eval compress --length 6000 --target-ctx 6656 --kinds dense --kv-types f16 --seed 0 \\
+        --json > 0.json
     longctx eval compress … --kv-types q8_0 --methods keydiff --keep 75,50 --seed 0 --json > 1.json
     python benchmarks/compress.py *.json [--save-as compress_smollm2_6000] [--plot compression.svg]
-"""  # noqa: E501  # a command is one line
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
 from collections.abc import Sequence
-from math import log
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
@@ -94,7 +94,7 @@ def table(seen: dict[Way, list[Seen]]) -> str:
     ]
     for way, found in seen.items():
         scores = [one.score for one in found]
-        worse = spread([100 * log(one.score.perplexity / one.whole.perplexity) for one in found])
+        worse = spread([100 * (one.score.perplexity / one.whole.perplexity - 1) for one in found])
         less = spread([one.score.nats - one.whole.nats for one in found], digits=2)
         cost = mean(one.score.seconds / one.prefill_s for one in found)
         lines.append(
