@@ -47,13 +47,14 @@ def shared_prefix(
     nothing of them need be missing, so nothing may.
     """
     tokens, middle = window.cells.tokens, window.middle
+    fits = len(ids) < window.largest
     if compressed is not None:
         ids = ids[: _asked_alike(middle.composite.spans, compressed, len(ids))]
     if not middle:
         return common_prefix(tokens, ids)
     sinks, n_dropped = middle.n_keep, len(middle.dropped)
     shared = common_prefix(tokens[:sinks], ids[:sinks])
-    if whole and middle.n_slid and len(ids) < window.largest:
+    if whole and fits and middle.n_slid:
         return shared
     if shared == sinks:
         shared += common_prefix(middle.dropped, ids[sinks : sinks + n_dropped])
