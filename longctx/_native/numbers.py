@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ def number_type(name: str) -> NumberType:
     return _TYPES[name]
 
 
+@cache
 def _function(name: str) -> _Convert:
     # The symbols live in libraries that libllama links; its handle finds them.
     function: Any = getattr(lib._lib, name)

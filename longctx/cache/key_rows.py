@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from longctx._native import NumberType, number_type
 from longctx.errors import SnapshotMismatchError
 from longctx.rope import Rotation
-
-_CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
+from longctx.rope.rotate import chunks
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,8 @@ class KeyRows:
         Quantised rows of heads whose length is a multiple of 64 are stored rotated by a
         Hadamard matrix; :meth:`read_heads` takes care of it, this does not.
         """
-        stored = self._stored(state)[rows]
-        out = np.empty((len(stored), self.row_values), dtype=np.float32)
-        self.numbers.read(stored.reshape(-1), out)
+        out = np.empty((len(range(self.n_cells)[rows]), self.row_values), dtype=np.float32)
+        self._read_into(out, state, rows)
         return out
 
     def write(
@@ -84,13 +82,20 @@ class KeyRows:
                 f"a cached row has {self.row_values} values, no multiple of head_dim {head_dim}: "
                 "this state belongs to another model; prefill the text again"
             )
-        step, turning = max(1, _CHUNK_VALUES // self.row_values), np.flatnonzero(rotation.turns)
-        first_row, end = (int(turning[0]), int(turning[-1]) + 1) if turning.size else (0, 0)
-        for begin in range(first_row, end, step):
-            rows = slice(begin, min(begin + step, end))
-            heads = self.read_heads(state, head_dim, rows)
+        turning = np.flatnonzero(rotation.turns)
+        if not turning.size:
+            return
+        begin, end = int(turning[0]), int(turning[-1]) + 1
+        # One for all chunks: memory that is taken anew is touched for the first time.
+        numbers: NDArray[np.float32] | None = None
+        for chunk in chunks(end - begin, self.row_values):
+            n, rows = chunk.stop - chunk.start, slice(begin + chunk.start, begin + chunk.stop)
+            if numbers is None:
+                numbers = np.empty((n, self.row_values), dtype=np.float32)
+            self._read_into(numbers[:n], state, rows)
+            heads = self._unmixed(numbers[:n], head_dim)
             rotated = heads[:, :, first:]
-            rotation[rows].apply(rotated, out=rotated)
+            rotation.apply(rotated, out=rotated, first_row=rows.start)
             self.write_heads(state, heads, rows)
 
     def read_heads(
@@ -101,10 +106,7 @@ class KeyRows:
         Quantised ones are multiplied by the :func:`hadamard` that they were stored with, so that
         pairs can be rotated.
         """
-        keys = self.read(state, rows)
-        heads = keys.reshape(len(keys), -1, head_dim)
-        mixing = self._mixing(head_dim)
-        return heads if mixing is None else _mix(heads, mixing)
+        return self._unmixed(self.read(state, rows), head_dim)
 
     def write_heads(
         self, state: NDArray[np.uint8], heads: NDArray[np.float32], rows: slice = slice(None)
@@ -114,6 +116,14 @@ class KeyRows:
         mixing = self._mixing(heads.shape[2])
         stored = heads if mixing is None else _mix(heads, mixing)
         self.write(state, stored.reshape(len(heads), -1), rows)
+
+    def _read_into(self, out: NDArray[np.float32], state: NDArray[np.uint8], rows: slice) -> None:
+        self.numbers.read(self._stored(state)[rows].reshape(-1), out)
+
+    def _unmixed(self, keys: NDArray[np.float32], head_dim: int) -> NDArray[np.float32]:
+        heads = keys.reshape(len(keys), -1, head_dim)
+        mixing = self._mixing(head_dim)
+        return heads if mixing is None else _mix(heads, mixing)
 
     def _mixing(self, head_dim: int) -> NDArray[np.float32] | None:
         # llama.cpp stores quantised keys multiplied by this matrix, which spreads large values over

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
@@ -22,7 +23,10 @@ RotaryType: TypeAlias = Literal["norm", "neox"]
 for places in a picture as well, turns those of a text as NEOX does: all its positions are one."""
 
 Positions: TypeAlias = NDArray[np.integer]
-_CHUNK_VALUES = 1 << 16  # a chunk and its temporaries stay in the second-level cache
+CHUNK_VALUES = 1 << 18
+"""Keys that are rotated at once: 1 MiB, for which the second-level cache mostly has room. With
+fewer, threads wait more for each other: between two calls of numpy each needs the interpreter's
+lock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class Rotation:
         angles = (
             np.multiply.outer(new_positions[rows], new_theta)
             - np.multiply.outer(old_positions[rows], old_theta)
-            for rows in _chunks(old_positions.size, n_rot)
+            for rows in chunks(old_positions.size, n_rot)
         )
         return cls.by(angles, rope_type, new.attention_factor / old.attention_factor)
 
@@ -114,46 +118,58 @@ class Rotation:
         return Rotation(self.factors[rows], self.rope_type)
 
     def apply(
-        self, keys: NDArray[np.float32], *, out: NDArray[np.float32] | None = None
+        self,
+        keys: NDArray[np.float32],
+        *,
+        out: NDArray[np.float32] | None = None,
+        first_row: int = 0,
     ) -> NDArray[np.float32]:
-        """Rotate keys, float32[n, n_head_kv, head_dim] with contiguous heads.
+        """Rotate keys.
 
-        ``out`` may be ``keys`` itself; without it the result is a new array.
+        Args:
+            keys: float32[n, n_head_kv, head_dim] with contiguous heads.
+            out: where to put the result; may be ``keys``. Without it that is a new array.
+            first_row: of this rotation, that of the first key; the others have those behind it.
 
         Raises:
-            ValueError: the shape is not this rotation's.
+            ValueError: there are not so many rows behind it, or heads are too short.
         """
-        if keys.ndim != 3 or len(keys) != len(self) or keys.shape[2] < self.n_rot:
-            raise ValueError(
-                f"keys of shape {keys.shape} for {len(self)} rows of n_rot {self.n_rot}"
-            )
+        n_rows = len(self) - first_row
+        if keys.ndim != 3 or len(keys) > n_rows or keys.shape[2] < self.n_rot:
+            raise ValueError(f"keys of shape {keys.shape} for {n_rows} rows of n_rot {self.n_rot}")
         if out is None:
             out = keys.copy()
         elif out is not keys:
             out[...] = keys
-        rotate_pairs = _rotate_norm if self.rope_type == "norm" else _rotate_neox
-        for rows in _chunks(len(keys), keys.shape[1] * keys.shape[2]):
-            rotate_pairs(out[rows, :, : self.n_rot], self.factors[rows, None])
+        rotate_pairs = self._rotate_norm if self.rope_type == "norm" else self._rotate_neox
+        for rows in chunks(len(keys), keys.shape[1] * keys.shape[2]):
+            mine = slice(first_row + rows.start, first_row + rows.stop)
+            rotate_pairs(out[rows, :, : self.n_rot], mine)
         return out
 
+    def _rotate_norm(self, keys: NDArray[np.float32], rows: slice) -> None:
+        pairs = keys.view(np.complex64)
+        np.multiply(pairs, self.factors[rows, None], out=pairs)
 
-def _rotate_norm(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
-    pairs = keys.view(np.complex64)
-    np.multiply(pairs, factors, out=pairs)
+    def _rotate_neox(self, keys: NDArray[np.float32], rows: slice) -> None:
+        # k·[cos, cos] + swapped k·[-sin, sin]: whole rows, which numpy runs faster than halves.
+        cosines, sines = self._neox_tables
+        half = keys.shape[2] // 2
+        swapped = np.concatenate((keys[..., half:], keys[..., :half]), axis=2)
+        swapped *= sines[rows, None]
+        keys *= cosines[rows, None]
+        keys += swapped
+
+    @cached_property
+    def _neox_tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """[cos, cos] and [-sin, sin] of each row, float32[n, n_rot]: every layer needs them."""
+        cosines, sines = self.factors.real, self.factors.imag
+        return np.concatenate((cosines, cosines), axis=1), np.concatenate((-sines, sines), axis=1)
 
 
-def _rotate_neox(keys: NDArray[np.float32], factors: NDArray[np.complex64]) -> None:
-    # k·[cos, cos] + swapped k·[-sin, sin]: whole rows, which numpy runs faster than halves.
-    half = keys.shape[2] // 2
-    swapped = np.concatenate((keys[..., half:], keys[..., :half]), axis=2)
-    swapped *= np.concatenate((-factors.imag, factors.imag), axis=2)
-    keys *= np.concatenate((factors.real, factors.real), axis=2)
-    keys += swapped
-
-
-def _chunks(n_rows: int, row_values: int) -> Iterator[slice]:
-    """Slices of ``n_rows`` rows (at least one, maybe empty) of some 64k values each."""
-    step = max(1, _CHUNK_VALUES // row_values)
+def chunks(n_rows: int, row_values: int) -> Iterator[slice]:
+    """Slices of ``n_rows`` rows (at least one, maybe empty) of :data:`CHUNK_VALUES` each."""
+    step = max(1, CHUNK_VALUES // row_values)
     for begin in range(0, max(1, n_rows), step):
         yield slice(begin, min(begin + step, n_rows))
 
@@ -185,7 +201,7 @@ def rotate(
     """
     angles = (
         np.multiply.outer(positions[rows], frequencies)
-        for rows in _chunks(positions.size, 2 * frequencies.size)
+        for rows in chunks(positions.size, 2 * frequencies.size)
     )
     return Rotation.by(angles, rope_type, attention_factor).apply(keys, out=out)
 

@@ -15,6 +15,7 @@ from longctx._native import Context, Model
 from longctx.cache.state import parse_state
 from longctx.errors import UnsupportedModelError
 from longctx.rope import Method, RopeConfig, Rotation, rerotate, rope_config, rotate
+from longctx.rope.rotate import CHUNK_VALUES
 from tests.conftest import TinyGguf
 from tests.rope.native_keys import native_params, open_model
 
@@ -114,6 +115,21 @@ def test_out_may_be_the_keys(rope_type: str) -> None:
     assert rotation.apply(keys, out=keys) is keys
     np.testing.assert_array_equal(other, fresh)
     np.testing.assert_array_equal(keys, fresh)
+
+
+@pytest.mark.parametrize("rope_type", ["norm", "neox"])
+def test_some_rows_of_a_long_text(rope_type: str) -> None:
+    """Each key has the rotation of its own row, whatever chunks they are taken in."""
+    n = 3 * CHUNK_VALUES // (3 * 32) + 5
+    keys, positions = random_keys(n), np.arange(n)
+    rotation = Rotation.between(positions, PLAIN, positions, YARN, n_rot=32, rope_type=rope_type)
+    whole = rotation.apply(keys)
+    for row in (0, n // 2, n - 1):
+        alone = rotation[row : row + 1].apply(keys[row : row + 1])
+        np.testing.assert_array_equal(whole[row : row + 1], alone)
+    np.testing.assert_array_equal(rotation.apply(keys[700:], first_row=700), whole[700:])
+    with pytest.raises(ValueError, match=f"{n - 701} rows of n_rot 32"):
+        rotation.apply(keys[700:], first_row=701)
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:
