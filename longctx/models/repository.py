@@ -6,14 +6,17 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from longctx.errors import MissingExtraError, ModelFileError, RemoteError
 from longctx.model_info import ModelInfo, format_bytes
 from longctx.models.choice import Room, choose, none_fits
-from longctx.models.hub import Hub
 from longctx.models.hub_cache import files_in, hub_cache, repository_folder, snapshot
 from longctx.models.names import HubName
 from longctx.models.variants import Variant, matching, variants_of
+
+if TYPE_CHECKING:
+    from longctx.models.hub import Hub
 
 _FIRST_HEAD, _LARGEST_HEAD = 4 << 20, 64 << 20
 """Headers are as large as their vocabularies, 2 to 20 MiB."""
@@ -44,6 +47,8 @@ def fetch(name: HubName, room: Room, announce: Callable[[str], None]) -> Fetched
         RemoteError: the hub refuses, failed, or cannot be reached, and the cache has no such file.
         MissingExtraError: as when it cannot be reached.
     """
+    from longctx.models.hub import Hub  # with its bar of progress, which a file here does not need
+
     cache = hub_cache()
     folder = snapshot(cache, name.repo, name.revision)
     here = {} if folder is None else files_in(folder)

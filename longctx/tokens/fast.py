@@ -6,13 +6,16 @@ are proved to give the same ids, and says so where it does not.
 
 from __future__ import annotations
 
-import tiktoken
+from typing import TYPE_CHECKING
 
 from longctx._native import Model
 from longctx.tokens.gguf_arrays import read_string_arrays
 from longctx.tokens.merge_check import lists_every_split, ranks_rise, reaches_every_token
 from longctx.tokens.special_tokens import SpecialTokens
 from longctx.tokens.stable_unicode import has_only_stable_characters
+
+if TYPE_CHECKING:
+    import tiktoken
 
 _TOKENS, _MERGES = "tokenizer.ggml.tokens", "tokenizer.ggml.merges"
 
@@ -77,6 +80,8 @@ class FastTokenizer:
         ranks = _exact_ranks(model, special, ignores_merges=pre in _IGNORES_MERGES)
         if ranks is None:
             return None
+        import tiktoken  # most processes never count a text that is long enough for it
+
         encoding = tiktoken.Encoding(
             f"longctx-{pre}",
             pat_str=SERVED_PRE_TOKENIZERS[pre],
