@@ -16,6 +16,10 @@ from longctx.errors import SnapshotMismatchError
 from longctx.rope import Rotation
 from longctx.rope.rotate import chunks
 
+_ALONE = 1 << 18
+"""Multiplications of a matrix product that OpenBLAS computes in the thread that calls it. It shares
+larger ones with threads of its own, and layers that are rotated side by side wait for those."""
+
 
 @dataclass(frozen=True)
 class KeyRows:
@@ -149,5 +153,11 @@ def hadamard(head_dim: int) -> NDArray[np.float32]:
 
 
 def _mix(heads: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    mixed: NDArray[np.float32] = np.matmul(heads.reshape(-1, len(matrix)), matrix)
+    n = len(matrix)
+    rows = heads.reshape(-1, n)
+    mixed = np.empty_like(rows)
+    step = max(1, _ALONE // n**2)
+    whole = len(rows) // step * step
+    np.matmul(rows[:whole].reshape(-1, step, n), matrix, out=mixed[:whole].reshape(-1, step, n))
+    np.matmul(rows[whole:], matrix, out=mixed[whole:])
     return mixed.reshape(heads.shape)
