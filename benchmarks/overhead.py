@@ -38,7 +38,7 @@ def run_theirs(n_prompt: int, n_new: int, threads: int, model: str) -> dict[str,
 
     # The same wait policy for both sides, or theirs spins and the comparison is of that. And
     # nothing of longctx: what it imports is memory of ours alone.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
     from llama_cpp import Llama
 
     llm = Llama(

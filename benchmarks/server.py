@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--llama-server", help="path of the binary")
     options = parser.parse_args()
     # The same for all, or the one that spins at its barriers slows itself and the clients.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
     length = options.characters
     parts = [text[i : i + length] for i in range(0, len(text), length)]

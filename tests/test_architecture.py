@@ -44,22 +44,31 @@ def test_importing_longctx_loads_no_llama_cpp() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_openmp_waits_without_spinning() -> None:
-    """The policy is set when libllama loads, for OpenMP reads it then; a user's choice stands."""
+def test_openmp_spins_for_a_moment_and_then_sleeps() -> None:
+    """That is set when libllama loads, for OpenMP reads it then; a user's choice stands."""
     code = """
 import os, sys
 class Loading:
     def find_spec(self, name, *_):
         if name == "llama_cpp":
-            print(os.environ.get("OMP_WAIT_POLICY"))
+            print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
 sys.meta_path.insert(0, Loading())
 import longctx._native
 """
-    unset = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    for chosen, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+    chosen_by_nobody = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    for chosen, expected in (
+        ({}, "passive 1000"),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "PASSIVE 1000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "0"}, "passive 0"),
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", code], env={**unset, **chosen}, capture_output=True, text=True,
-            check=True,
+            [sys.executable, "-c", code], env={**chosen_by_nobody, **chosen}, capture_output=True,
+            text=True, check=True,
         )  # fmt: skip
         assert done.stdout.strip() == expected
 

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# OpenMP reads this once, when libllama loads. Spinning threads on a busy machine make two
-# threads twenty times slower than one; sleeping ones cost a few per cent on an idle one.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# OpenMP reads these once, when libllama loads. Threads that spin until the next tensor's turn make
+# two threads twenty times slower than one on a busy machine; but those that sleep at once take
+# twice as long to decode on an idle one, for a tensor is often done sooner than a thread wakes. So
+# they spin for some 10 µs, and then sleep (benchmarks/waiting.py). GNU's OpenMP alone counts so.
+if os.environ.setdefault("OMP_WAIT_POLICY", "passive").lower() == "passive":
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import llama_cpp
 from llama_cpp import llama_cpp as lib
