@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument(
         "--billion",
         action="store_true",
-        help="a generated model, of batch.py: random weights, and more tokens to a text",
+        help="a generated model, of batch.py: Q8_0 of random weights, more tokens to a text",
     )
     parser.add_argument("--only", nargs="+", help="of the servers, by name")
     parser.add_argument("--llama-server", help="path of the binary")

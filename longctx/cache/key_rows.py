@@ -90,16 +90,18 @@ class KeyRows:
         if not turning.size:
             return
         begin, end = int(turning[0]), int(turning[-1]) + 1
-        # One for all chunks: memory that is taken anew is touched for the first time.
-        numbers: NDArray[np.float32] | None = None
-        for chunk in chunks(end - begin, self.row_values):
-            n, rows = chunk.stop - chunk.start, slice(begin + chunk.start, begin + chunk.stop)
-            if numbers is None:
-                numbers = np.empty((n, self.row_values), dtype=np.float32)
-            self._read_into(numbers[:n], state, rows)
-            heads = self._unmixed(numbers[:n], head_dim)
+        spans = list(chunks(end - begin, self.row_values))
+        # One for all: memory that is taken anew is touched for the first time.
+        numbers = np.empty((spans[0].stop, self.row_values), dtype=np.float32)
+        for span in spans:
+            keys, rows = (
+                numbers[: span.stop - span.start],
+                slice(begin + span.start, begin + span.stop),
+            )
+            self._read_into(keys, state, rows)
+            heads = self._unmixed(keys, head_dim)
             rotated = heads[:, :, first:]
-            rotation.apply(rotated, out=rotated, first_row=rows.start)
+            rotation.apply(rotated, out=rotated, rows=rows)
             self.write_heads(state, heads, rows)
 
     def read_heads(

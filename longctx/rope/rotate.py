@@ -122,29 +122,30 @@ class Rotation:
         keys: NDArray[np.float32],
         *,
         out: NDArray[np.float32] | None = None,
-        first_row: int = 0,
+        rows: slice = slice(None),
     ) -> NDArray[np.float32]:
         """Rotate keys.
 
         Args:
             keys: float32[n, n_head_kv, head_dim] with contiguous heads.
             out: where to put the result; may be ``keys``. Without it that is a new array.
-            first_row: of this rotation, that of the first key; the others have those behind it.
+            rows: of this rotation, those of the keys.
 
         Raises:
-            ValueError: there are not so many rows behind it, or heads are too short.
+            ValueError: the shape is not that of these rows.
         """
-        n_rows = len(self) - first_row
-        if keys.ndim != 3 or len(keys) > n_rows or keys.shape[2] < self.n_rot:
+        first, end, _ = rows.indices(len(self))
+        n_rows = end - first
+        if keys.ndim != 3 or len(keys) != n_rows or keys.shape[2] < self.n_rot:
             raise ValueError(f"keys of shape {keys.shape} for {n_rows} rows of n_rot {self.n_rot}")
         if out is None:
             out = keys.copy()
         elif out is not keys:
             out[...] = keys
         rotate_pairs = self._rotate_norm if self.rope_type == "norm" else self._rotate_neox
-        for rows in chunks(len(keys), keys.shape[1] * keys.shape[2]):
-            mine = slice(first_row + rows.start, first_row + rows.stop)
-            rotate_pairs(out[rows, :, : self.n_rot], mine)
+        for chunk in chunks(n_rows, keys.shape[1] * keys.shape[2]):
+            mine = slice(first + chunk.start, first + chunk.stop)
+            rotate_pairs(out[chunk, :, : self.n_rot], mine)
         return out
 
     def _rotate_norm(self, keys: NDArray[np.float32], rows: slice) -> None:

@@ -127,9 +127,11 @@ def test_some_rows_of_a_long_text(rope_type: str) -> None:
     for row in (0, n // 2, n - 1):
         alone = rotation[row : row + 1].apply(keys[row : row + 1])
         np.testing.assert_array_equal(whole[row : row + 1], alone)
-    np.testing.assert_array_equal(rotation.apply(keys[700:], first_row=700), whole[700:])
+    np.testing.assert_array_equal(rotation.apply(keys[700:], rows=slice(700, None)), whole[700:])
     with pytest.raises(ValueError, match=f"{n - 701} rows of n_rot 32"):
-        rotation.apply(keys[700:], first_row=701)
+        rotation.apply(keys[700:], rows=slice(701, None))
+    with pytest.raises(ValueError, match=f"{n} rows of n_rot 32"):
+        rotation.apply(keys[700:])
 
 
 def test_shapes_that_do_not_match_are_refused() -> None:
