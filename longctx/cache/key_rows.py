@@ -94,10 +94,8 @@ class KeyRows:
         # One for all: memory that is taken anew is touched for the first time.
         numbers = np.empty((spans[0].stop, self.row_values), dtype=np.float32)
         for span in spans:
-            keys, rows = (
-                numbers[: span.stop - span.start],
-                slice(begin + span.start, begin + span.stop),
-            )
+            keys = numbers[: span.stop - span.start]
+            rows = slice(begin + span.start, begin + span.stop)
             self._read_into(keys, state, rows)
             heads = self._unmixed(keys, head_dim)
             rotated = heads[:, :, first:]
