@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+_Waiting: TypeAlias = "list[tuple[Channel[Any], asyncio.Future[None]]]"
+_Asleep: TypeAlias = dict[asyncio.AbstractEventLoop, _Waiting]
+_local = threading.local()
 
 
 class Cancelled(BaseException):
@@ -71,12 +77,13 @@ class Channel(Generic[T]):
     def _put(self, event: T | _Failure) -> None:
         self._events.put(event)
         waiter = self._waiter
-        if waiter is not None:
-            loop, future = waiter
-            try:
-                loop.call_soon_threadsafe(_wake, future)
-            except RuntimeError:  # the loop was closed under an answer
-                self._cancelled = True
+        if waiter is None:
+            return
+        asleep: _Asleep | None = getattr(_local, "asleep", None)
+        if asleep is None:
+            _wake_in(waiter[0], [(self, waiter[1])])
+        else:
+            asleep.setdefault(waiter[0], []).append((self, waiter[1]))
 
     # The reader's end
 
@@ -125,9 +132,35 @@ def _opened(event: T | _Failure) -> T:
     return event
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+@contextmanager
+def waking_together() -> Iterator[None]:
+    """Let readers in event loops wake when this ends, and not one by one with each event.
+
+    Waking a loop writes to a socket, which gives Python's lock away: to the reader just woken, who
+    would keep the worker from the events of all others.
+    """
+    asleep: _Asleep = {}
+    _local.asleep = asleep
+    try:
+        yield
+    finally:
+        _local.asleep = None
+        for loop, waiting in asleep.items():
+            _wake_in(loop, waiting)
+
+
+def _wake_in(loop: asyncio.AbstractEventLoop, waiting: _Waiting) -> None:
+    try:
+        loop.call_soon_threadsafe(_wake, [future for _, future in waiting])
+    except RuntimeError:  # the loop was closed under an answer
+        for channel, _ in waiting:
+            channel.cancel()
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 class Merged(Generic[T]):

@@ -78,6 +78,8 @@ class Context:
         self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
         self._seq_id = -1
+        self._rows: NDArray[np.intp] = np.empty(0, np.intp)
+        self._likeliest: list[int | None] | None = None
 
     def _apply(self, adapters: Sequence[LoraAdapter]) -> None:
         if not adapters:
@@ -217,6 +219,8 @@ class Context:
         return ids
 
     def _run(self, position: int) -> None:
+        self._rows = np.flatnonzero(self._outputs[: self._batch.n_tokens])
+        self._likeliest = None
         status = lib.llama_decode(self.handle, self._batch)
         if status == 1:
             raise CacheFullError(
@@ -239,6 +243,20 @@ class Context:
         if not pointer:
             raise BackendError("the last batch kept no logits")
         return np.ctypeslib.as_array(pointer, (n_rows, self.model.n_vocab))
+
+    def likeliest(self, row: int = -1) -> int | None:
+        """The token whose logit is largest in a row of the last batch; None where one is NaN."""
+        if self._likeliest is None:
+            # Of all rows at once: with a call for each, whoever waits for Python's lock would get
+            # it in between.
+            logits = self.logits(len(self._rows))
+            tokens = logits.argmax(axis=1)  # NaN counts as the largest
+            largest = logits[np.arange(len(tokens)), tokens]
+            self._likeliest = [
+                None if is_nan else int(token)
+                for token, is_nan in zip(tokens, np.isnan(largest), strict=True)
+            ]
+        return self._likeliest[int(np.searchsorted(self._rows, row)) if row >= 0 else -1]
 
     def wait(self) -> None:
         """Come back when the last batch is computed; a GPU still works when it was sent."""

@@ -33,6 +33,7 @@ __all__ = [
     "last_errors",
     "lib",
     "quantize",
+    "sample_now",
     "supports_gpu_offload",
 ]
 
@@ -65,6 +66,13 @@ def _on_log(level: int, text: bytes, _user_data: Any) -> None:
 
 lib.llama_log_set(_on_log, ctypes.c_void_p(0))
 lib.llama_backend_init()
+
+# As llama_sampler_sample of ``lib``, but Python's lock is kept. Giving it away for a tenth of a
+# millisecond, once a token, lets whoever reads the answers run between the tokens of a batch, when
+# the next batch waits for them; they have the time of the whole batch for it.
+sample_now = ctypes.PyDLL(lib._lib._name).llama_sampler_sample
+sample_now.argtypes = lib.llama_sampler_sample.argtypes
+sample_now.restype = lib.llama_sampler_sample.restype
 
 _quantize_lock = threading.Lock()
 

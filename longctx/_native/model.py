@@ -87,8 +87,10 @@ class Model:
         self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_model_free)
         self.path = path
         self.vocab_only = vocab_only
+        self._known_vocab: Borrowed | None = None
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
         self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = {}, {}
+        self._ends: dict[int, bool] = {}
 
     def close(self) -> None:
         """Let go of the weights. Idempotent.
@@ -112,7 +114,9 @@ class Model:
     @property
     def _vocab(self) -> Borrowed:
         handle = self.handle
-        return Borrowed(lib.llama_model_get_vocab(handle), handle)
+        if self._known_vocab is None:
+            self._known_vocab = Borrowed(lib.llama_model_get_vocab(handle), handle)
+        return self._known_vocab
 
     # Metadata
 
@@ -173,7 +177,11 @@ class Model:
     def is_end(self, token: int) -> bool:
         """Whether the token ends a message (EOT) or the text (EOS)."""
         self._check_token(token)
-        return bool(lib.llama_vocab_is_eog(self._vocab, token))
+        vocab = self._vocab
+        # Kept, for it is asked of every token that is drawn.
+        if (found := self._ends.get(token)) is None:
+            found = self._ends[token] = bool(lib.llama_vocab_is_eog(vocab, token))
+        return found
 
     @property
     def bos(self) -> int | None:

@@ -103,12 +103,19 @@ class LlamaCppBackend:
         return (*self._loaded, *self._opened)
 
     def open(
-        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = N_FORKS
+        self,
+        n_ctx: int,
+        rope: RopeConfig,
+        *,
+        n_outputs: int,
+        n_sequences: int = N_FORKS,
+        unified: bool = True,
     ) -> Context:
         """Create a context of ``n_ctx`` tokens whose keys are rotated as ``rope`` says.
 
         It has the cells that llama.cpp allocates for them, up to 255 more. So many sequences
-        share them, where the model's layers let several stand in it.
+        share them, where the model's layers let several stand in it; or each has as many
+        (not ``unified``).
 
         Raises:
             BackendError: llama.cpp cannot allocate it.
@@ -123,7 +130,7 @@ class LlamaCppBackend:
             devices=self.plan.devices,
         )
         if self.holds_sequences:
-            params = replace(params, n_seq_max=n_sequences)
+            params = replace(params, n_seq_max=n_sequences, kv_unified=unified)
         weights = self._weights_for(rope)
         with captured_buffers() as buffers:
             context = Context(weights.model, params, weights.adapters)

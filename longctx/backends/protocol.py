@@ -24,7 +24,7 @@ class KVContext(Protocol):
 
     @property
     def n_ctx(self) -> int:
-        """Cells that a sequence may take."""
+        """Cells that a sequence may take, as far as others leave them where it is unified."""
 
     @property
     def n_sequences(self) -> int:
@@ -57,6 +57,9 @@ class KVContext(Protocol):
 
     def logits(self, n_rows: int = 1, *, row: int = -1) -> NDArray[np.float32]:
         """float32[n_rows, n_vocab] of the last batch; a single row is the last, or ``row``."""
+
+    def likeliest(self, row: int) -> int | None:
+        """The token whose logit in a row is largest; None where one is not a number."""
 
     def wait(self) -> None:
         """Come back when the last batch is computed."""
@@ -124,9 +127,15 @@ class Backend(Protocol):
         """Called before each batch of one text; raises where nobody waits for it any more."""
 
     def open(
-        self, n_ctx: int, rope: RopeConfig, *, n_outputs: int, n_sequences: int = ...
+        self,
+        n_ctx: int,
+        rope: RopeConfig,
+        *,
+        n_outputs: int,
+        n_sequences: int = ...,
+        unified: bool = True,
     ) -> KVContext:
-        """Create a KV cache whose cells so many sequences share."""
+        """Create a KV cache whose cells so many sequences share, or have as many each."""
 
     def close(self) -> None:
         """Free the weights."""

@@ -63,6 +63,11 @@ class Cells:
         return self._lease.context.n_batch
 
     @property
+    def n_cells(self) -> int:
+        """Tokens that it may hold where it stands: a stream can be smaller than its window."""
+        return min(self.n_ctx, self._lease.context.n_ctx)
+
+    @property
     def n_outputs(self) -> int:
         """Tokens of a batch whose logits can be read at once."""
         return self._lease.context.n_outputs
@@ -114,10 +119,9 @@ class Cells:
             self._decode(ids, outputs)
         except CacheFullError:
             # A cache of our own has cells for its whole window: full is then a fault to report.
-            if not self._lease.shared.shares_cells:
+            if not self._lease.shared.may_run_out:
                 raise
-            shared, n = self._lease.shared, len(ids)
-            self._find_cells(len(self.tokens) + n, lambda: shared.has_free_cells(n))
+            self.find_room(len(ids))
             self._decode(ids, outputs)
 
     def _decode(self, ids: Ids, outputs: Outputs) -> None:
@@ -149,6 +153,8 @@ class Cells:
             BackendError: llama.cpp refuses them; nothing was appended.
         """
         shared = pieces[0][0].shared
+        # llama.cpp computes streams at once only if they follow each other in the batch as well.
+        pieces = sorted(pieces, key=lambda piece: piece[0].sequence)
         # Where each ends now: what to go back to if the batch fails.
         ends = [(len(cells.tokens), cells.next_position) for cells, *_ in pieces]
         shared.logits_of = {}
@@ -320,7 +326,7 @@ class Cells:
                 there is no memory for the old one either: then nothing is left, nor a cache.
         """
         self._lease.forget_logits()
-        if self._fits(n_ctx, rope):
+        if self._fits(n_ctx, rope, n_tokens):
             # Before anything is given up: what is freed may not be enough, for other sequences
             # stand in those cells, too.
             self._find_cells_for(n_tokens)
@@ -330,13 +336,13 @@ class Cells:
         self.rope, self.n_ctx = rope, n_ctx
         self._keep(0)
 
-    def _fits(self, n_ctx: int, rope: RopeConfig) -> bool:
+    def _fits(self, n_ctx: int, rope: RopeConfig, n_tokens: int) -> bool:
         """Whether the context that it stands in will do, emptied."""
         shared = self._lease.shared
         if shared.is_common:
-            return rope == shared.rope and n_ctx <= shared.context.n_ctx
+            return rope == shared.rope and shared.bears(n_ctx, n_tokens)
         # A fork is not emptied in place: its twins keep those cells, and what comes needs others.
-        return (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.shares_cells
+        return (n_ctx, rope) == (self.n_ctx, self.rope) and not shared.may_run_out
 
     def _exchange(
         self, n_ctx: int, rope: RopeConfig, backup: NDArray[np.uint8] | None, n_tokens: int
@@ -381,6 +387,15 @@ class Cells:
         self._lease = lease
         self._lease.fill_cells(len(self.tokens))
 
+    def find_room(self, n: int) -> None:
+        """Have cells for ``n`` tokens more, here or elsewhere.
+
+        Raises:
+            CacheFullError: there are none; everything is as it was.
+        """
+        shared, sequence = self._lease.shared, self._lease.sequence
+        self._find_cells(len(self.tokens) + n, lambda: shared.has_cells_behind(sequence, n))
+
     def _find_cells_for(self, n_tokens: int) -> None:
         """Have cells for a text of ``n_tokens`` in place of what stands here."""
         shared, sequence = self._lease.shared, self._lease.sequence
@@ -393,7 +408,7 @@ class Cells:
             CacheFullError: neither can be; everything is as it was.
         """
         shared = self._lease.shared
-        if not shared.shares_cells or are_enough():
+        if not shared.may_run_out or are_enough():
             return
         place = self._contexts.make_cells(shared, self.n_ctx, n_tokens, are_enough)
         if place is not None:

@@ -95,7 +95,7 @@ class Rearranger:
         rotates = moves or rope != old_rope
         if not rotates and not n_dropped:
             shared = cells.shared
-            if shared.is_common and n_ctx <= shared.context.n_ctx:
+            if shared.is_common and shared.bears(n_ctx, len(tokens)):
                 cells.n_ctx = n_ctx  # only a limit: the cells are there
                 return None
         reason = None

@@ -20,14 +20,15 @@ class SharedContext:
     """A native context, and which of its sequences are taken.
 
     In a unified cache llama.cpp keeps a set of sequences with every cell, so that a copied
-    sequence costs no memory until the two differ. ``logits_of`` has of which sequences the
-    logits are in the context, and in which row: they are those of the last batch.
+    sequence costs no memory until the two differ; else each sequence has a stream of cells of its
+    own. ``logits_of`` has of which sequences the logits are in the context, and in which row: they
+    are those of the last batch.
 
     Args:
         context: the native one.
         rope: the positional encoding of its keys.
-        is_common: whether texts of any window come and go in it and share its cells; else it is
-            the window of one text and its forks.
+        is_common: whether texts of any window come and go in it, to share its cells or its
+            streams; else it is the window of one text and its forks.
     """
 
     def __init__(self, context: KVContext, rope: RopeConfig, *, is_common: bool = False) -> None:
@@ -44,9 +45,19 @@ class SharedContext:
             self._taken.clear()
 
     @property
+    def has_streams(self) -> bool:
+        """Whether each sequence has cells of its own, and shares none."""
+        return not self.context.is_unified
+
+    @property
     def n_free_sequences(self) -> int:
         """Sequences that may still be taken."""
         return self.context.n_sequences - len(self._taken)
+
+    @property
+    def first_free(self) -> int | None:
+        """The sequence that would be taken next; None where there is none."""
+        return min(set(range(self.context.n_sequences)) - self._taken, default=None)
 
     @property
     def n_used_cells(self) -> int:
@@ -54,13 +65,36 @@ class SharedContext:
         return _n_distinct(list(self.labels.values()))
 
     def has_free_cells(self, n: int) -> bool:
-        """Whether no sequence stands in ``n`` cells."""
+        """Whether a sequence that is taken now would find ``n`` cells."""
+        if self.has_streams:
+            return n <= self.context.n_ctx
         return _are_within(list(self.labels.values()), self.context.n_ctx - n)
+
+    def has_cells_behind(self, sequence: int, n: int) -> bool:
+        """Whether a sequence finds ``n`` cells more."""
+        if self.has_streams:
+            return len(self.labels.get(sequence, _NO_LABELS)) + n <= self.context.n_ctx
+        return self.has_free_cells(n)
 
     def has_cells_for(self, sequence: int, n: int) -> bool:
         """Whether a sequence, emptied, could be filled with ``n`` tokens."""
+        if self.has_streams:
+            return n <= self.context.n_ctx
         others = [labels for other, labels in self.labels.items() if other != sequence]
         return _are_within(others, self.context.n_ctx - n)
+
+    def has_more_than(self, n: int, sequence: int) -> bool:
+        """Whether there are more than ``n`` cells in which others than this sequence stand."""
+        others = [labels for other, labels in self.labels.items() if other != sequence]
+        return not _are_within(others, n)
+
+    def is_held_by_others(self, sequence: int, index: int) -> bool:
+        """Whether other sequences stand in the cell of a sequence's token at ``index``, too."""
+        # Cells are shared as a common beginning only, so that they have one index in all of them.
+        if self.has_streams or (own := _label(self.labels.get(sequence), index)) is None:
+            return False
+        others = (labels for other, labels in self.labels.items() if other != sequence)
+        return any(_label(labels, index) == own for labels in others)
 
     @property
     def is_taken(self) -> bool:
@@ -80,11 +114,9 @@ class SharedContext:
 
     def take(self) -> int | None:
         """Take a free sequence; None where there is none."""
-        free = set(range(self.context.n_sequences)) - self._taken
-        if not free:
-            return None
-        sequence = min(free)
-        self._taken.add(sequence)
+        sequence = self.first_free
+        if sequence is not None:
+            self._taken.add(sequence)
         return sequence
 
     def release(self, sequence: int) -> None:
@@ -111,9 +143,15 @@ class SharedContext:
         return self.is_common or len(self._taken) > 1
 
     @property
-    def shares_cells(self) -> bool:
-        """Whether one sequence's cells may be another's too."""
-        return self.is_shared and self.context.is_unified
+    def may_run_out(self) -> bool:
+        """Whether a text may find no cell though its window is not full: others have them, or its
+        stream has fewer."""
+        return self.is_common or (self.is_shared and not self.has_streams)
+
+    def bears(self, n_ctx: int, n_tokens: int) -> bool:
+        """Whether a text of so many tokens may have a window of ``n_ctx`` in this common context:
+        one in a stream leaves it when it is longer, whatever its window."""
+        return (n_tokens if self.has_streams else n_ctx) <= self.context.n_ctx
 
 
 class Lease:
@@ -186,6 +224,10 @@ class Lease:
         if self._shared is not None:
             self._shared.release(self.sequence)
             self._shared = None
+
+
+def _label(labels: Labels | None, index: int) -> int | None:
+    return int(labels[index]) if labels is not None and index < len(labels) else None
 
 
 def _n_distinct(labels: list[Labels]) -> int:

@@ -158,7 +158,7 @@ class Window:
     def room(self) -> int:
         """Tokens that the next batch may take, where one at least was admitted."""
         n = self.n_tokens
-        limits = [self.cells.n_batch, self.cells.n_ctx - n]
+        limits = [self.cells.n_batch, self.cells.n_cells - n]
         if (lasts := self.placing.lasts(n + 1)) is not None:
             limits.append(lasts - n)
         return min(limits)
@@ -192,6 +192,8 @@ class Window:
             self._make_room()
             n_tokens = self.n_tokens + n_more
         self.group(self.placing.groups_of(n_tokens))
+        if n_tokens > self.cells.n_cells:
+            self.cells.find_room(n_more)  # it has outgrown a stream
 
     def truncate(self, n: int) -> None:
         """Keep the first ``n`` tokens, where they would stand had there been no others.

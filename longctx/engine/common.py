@@ -40,6 +40,7 @@ class CommonContexts:
         self.first_window = plan.first_window
         self._rope = plan.rope_at(self.first_window)
         self.n_ctx = max(step for step in plan.steps if plan.rope_at(step) == self._rope)
+        self.is_for_every_window = self.n_ctx == plan.steps[-1]
         self._contexts: list[SharedContext] = []
         self._relieve: Relieve = _nobody_goes
 
@@ -165,6 +166,8 @@ class CommonContexts:
         """
         if not full.is_common:
             return self._own.make_cells(full, n_ctx, n_tokens, are_enough)
+        if full not in self._contexts:  # a text has outgrown its stream
+            return self.join(n_ctx, full.rope, n_tokens)
         place = self.place_for(n_tokens, besides=full) or self._relieve(full, are_enough)
         if place is not None:
             return place.lease()

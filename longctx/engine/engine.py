@@ -18,8 +18,8 @@ from longctx.engine.compose import Composer
 from longctx.engine.passages import Passages
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
-from longctx.engine.staging import Staging
 from longctx.engine.store import SnapshotStore
+from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.files import cache_folder
@@ -86,17 +86,13 @@ class Engine:
             cost_bytes=self._context_bytes,
             limit_bytes=spare_bytes,
             store=store,
-            besides_bytes=lambda: self._composer.passages.n_bytes + self._staging.n_bytes,
+            besides_bytes=lambda: self._composer.passages.n_bytes + self._streams.n_bytes,
+            free_besides=lambda: self._streams.close_empty(),
         )
-        self._staging = Staging(
-            self._backend,
-            self._common,
-            cost_bytes=self._context_bytes,
-            has_room=self._pool.memory.has_room,
-        )
+        self._streams = Streams(self._backend, self._common, self._pool.memory)
         self._tokens = TokenTable(self._backend.model)
         self._scheduler = Scheduler(
-            self._backend, self._backend.model, self._tokens, self._pool, self._staging
+            self._backend, self._backend.model, self._tokens, self._pool, self._streams
         )
 
     @property
@@ -158,7 +154,7 @@ class Engine:
         # Sessions before the contexts that they stand in, and contexts before the weights.
         self._pool.close(save=save)
         self._common.close()
-        self._staging.close()
+        self._streams.close()
         self._tokens.close()
         self._backend.close()
 

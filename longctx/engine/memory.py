@@ -56,13 +56,18 @@ class PoolMemory:
     ) -> None:
         self._held = held
         self._common = common
-        self._cost_bytes = cost_bytes
+        self.cost_bytes = cost_bytes
         self._limit_bytes = limit_bytes
         self._besides_bytes = besides_bytes
 
     def has_room(self, n_bytes: int) -> bool:
         """Whether the plan's memory bears so much more, without anything making way for it."""
         return self._used_bytes() + n_bytes <= self._limit_bytes
+
+    def has_spare(self, n_bytes: int) -> bool:
+        """Whether there is so much more, and all common contexts may be open besides."""
+        n_more = MAX_COMMON_CONTEXTS - self._common.n_open
+        return self.has_room(n_bytes + n_more * self._common_bytes)
 
     def bears_common(self) -> bool:
         """Whether one more common context may be opened; the first always may."""
@@ -72,7 +77,7 @@ class PoolMemory:
     def bears_own(self) -> bool:
         """Whether a context for a new text fits beside those in use, once all others have gone."""
         in_use = self._of([*self._held.in_use, *self._held.lent])
-        memory = self._besides_bytes() + in_use + self._cost_bytes(self._common.first_window)
+        memory = self._besides_bytes() + in_use + self.cost_bytes(self._common.first_window)
         return memory <= self._limit_bytes and len(self._held.in_use) < MAX_CONTEXTS
 
     def bears(self, n_ctx: int, window: Window | None = None) -> bool:
@@ -90,13 +95,13 @@ class PoolMemory:
         taken = sum(self._own_bytes(s) or self._common_bytes for s in rivals.values())
         first = self._common_bytes if self._common.n_open else 0
         beside = self._besides_bytes() + first + self._of(self._held.lent)
-        return beside + taken + self._cost_bytes(n_ctx) <= self._limit_bytes
+        return beside + taken + self.cost_bytes(n_ctx) <= self._limit_bytes
 
     def has_room_for(self, n_ctx: int, window: Window | None) -> bool:
         """Whether a context of ``n_ctx`` fits beside all there is, but for what this window gives
         back before it takes the larger one."""
         freed = self._of([s for s in self._held.sessions if s.window is window])
-        return self.has_room(self._cost_bytes(n_ctx) - freed)
+        return self.has_room(self.cost_bytes(n_ctx) - freed)
 
     def holds(self, session: Session) -> bool:
         """Whether there would be memory for others if what a session stands in went."""
@@ -105,7 +110,7 @@ class PoolMemory:
 
     @property
     def _common_bytes(self) -> int:
-        return self._cost_bytes(self._common.n_ctx)
+        return self.cost_bytes(self._common.n_ctx)
 
     def _used_bytes(self) -> int:
         """Memory of everything that is open, with what stands beside it."""
@@ -118,4 +123,4 @@ class PoolMemory:
     def _own_bytes(self, session: Session) -> int:
         if not session.is_open or session.shared_context.is_common:
             return 0
-        return self._cost_bytes(session.n_ctx)
+        return self.cost_bytes(session.n_ctx)

@@ -15,6 +15,7 @@ from longctx.engine.common import CommonContexts
 from longctx.engine.keeping import Keeping
 from longctx.engine.memory import MAX_CONTEXTS, Held, PoolMemory
 from longctx.engine.store import SnapshotStore
+from longctx.engine.streams import MAX_SHARED
 from longctx.errors import BackendError
 from longctx.model_thread import ModelThread
 from longctx.prompt import CompressedSpan
@@ -45,6 +46,7 @@ class SessionPool:
         limit_bytes: memory for all of them; one is always allowed.
         store: where sessions are saved and looked up; None keeps none.
         besides_bytes: memory within that limit that something else holds now.
+        free_besides: lets go of what of it can be had again.
 
     Attributes:
         memory: what they hold of it.
@@ -59,6 +61,7 @@ class SessionPool:
         limit_bytes: int,
         store: SnapshotStore | None,
         besides_bytes: Callable[[], int] = lambda: 0,
+        free_besides: Callable[[], None] = lambda: None,
     ) -> None:
         held = Held()
         self._new = new
@@ -72,6 +75,7 @@ class SessionPool:
             limit_bytes=limit_bytes,
             besides_bytes=besides_bytes,
         )
+        self._free_besides = free_besides
         common.when_full(self._relieve)
 
     def __len__(self) -> int:
@@ -153,7 +157,7 @@ class SessionPool:
         def are_enough() -> bool:
             # What moves cannot stay in cells that others stand in, too.
             if session.window.stays(n_kept, n_tokens):
-                return shared.has_free_cells(needed)
+                return shared.has_cells_behind(session.sequence, needed)
             return shared.has_cells_for(session.sequence, n_tokens)
 
         if not shared.is_common or are_enough():
@@ -169,7 +173,9 @@ class SessionPool:
         shared = session.shared_context
         needed = min(needed, shared.context.n_ctx)
         return self._move_or_evict(
-            session, session.n_tokens + needed, lambda: shared.has_free_cells(needed)
+            session,
+            session.n_tokens + needed,
+            lambda: shared.has_cells_behind(session.sequence, needed),
         )
 
     def _move_or_evict(
@@ -239,12 +245,15 @@ class SessionPool:
         lost = own.n_tokens - own_shared if own is not None else 0
         source = max(
             (s for s in self._sessions if self._is_common(s)),
-            key=lambda s: s.shared(ids, compressed, whole=True),
+            # Of texts with as much, one whose cells a copy can share.
+            key=lambda s: (
+                s.shared(ids, compressed, whole=True), not s.shared_context.has_streams
+            ),
             default=None,
-        )
+        )  # fmt: skip
         shared = source.shared(ids, compressed, whole=True) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
-        if source is not None and copies and source.shared_context.n_free_sequences:
+        if source is not None and copies and self._can_fork(source, shared):
             twin = source.fork()
             self._lent.discard(twin)  # fork() lends it, as if to a caller; this one is ours
             self._sessions.append(twin)
@@ -257,6 +266,17 @@ class SessionPool:
         if own is not None and lost <= max(own_shared, WORTH_KEEPING):
             return own
         return None
+
+    def _can_fork(self, source: Session, n_shared: int) -> bool:
+        """Whether there is a place for a copy, of which so many tokens will be kept."""
+        if not source.shared_context.has_streams:
+            return source.shared_context.n_free_sequences > 0
+        # Out of its stream, if the two have much in common: they shall share the cells of that.
+        if n_shared > MAX_SHARED and self.settle(source, 0):
+            return source.shared_context.n_free_sequences > 0
+        # A copy finds a stream, or it stands in the shared cells.
+        place = self._common.place_for(source.n_tokens)
+        return source.shared_context.n_free_sequences > 0 or place is not None
 
     # Room
 
@@ -289,6 +309,8 @@ class SessionPool:
                 f"others have the memory of a window of {n_ctx} tokens; ask again when they have "
                 "ended, or raise memory_limit"
             )
+        if not self.memory.has_room_for(n_ctx, window):
+            self._free_besides()
         others = [
             other
             for other in self._sessions

@@ -15,18 +15,17 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
+from longctx.channel import waking_together
 from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.pool import MemoryTakenError, SessionPool
-from longctx.engine.staging import Staging
+from longctx.engine.seating import Seating
+from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.grammar import TokenTable
 
 logger = logging.getLogger("longctx")
 
-SLICE_TOKENS = 128
-"""Of prompts in a batch while others are being answered: more would make these wait longer for
-each token, less would prefill more slowly (docs/benchmarks.md)."""
 WORTH_WAITING = 64
 """Tokens of a prompt that somebody else must be prefilling for its answer to wait for them."""
 
@@ -39,7 +38,7 @@ class Scheduler:
         model: draws the tokens.
         tokens: of the model, for what steers answers.
         pool: where sessions come from.
-        staging: where prompts may be prefilled apart.
+        streams: where short answers may stand apart.
     """
 
     def __init__(
@@ -48,21 +47,24 @@ class Scheduler:
         model: Model,
         tokens: TokenTable,
         pool: SessionPool,
-        staging: Staging,
+        streams: Streams,
     ) -> None:
         self._model = model
         self._tokens = tokens
         self._pool = pool
-        self._staging = staging
         self._waiting: deque[Writing] = deque()
         self._active: list[Writing] = []
         self._ended_by: Exception | None = None
         self._decoder = Decoder(backend)
-        self._staged_later: set[Writing] = set()
+        self._seating = Seating(pool, streams, self._fail)
 
     def __len__(self) -> int:
         """Answers asked for and not done."""
         return len(self._waiting) + len(self._active)
+
+    def __contains__(self, writing: Writing) -> bool:
+        """Whether an answer is under way."""
+        return writing in self._active
 
     def add(self, writing: Writing) -> None:
         """Let an answer begin when there is room for it."""
@@ -79,8 +81,7 @@ class Scheduler:
         if any(writing.is_cancelled for writing in self._waiting):
             self._waiting = deque(w for w in self._waiting if not w.is_cancelled)
         self._admit()
-        self._settle()
-        self._stage()
+        self._seating.arrange(tuple(self._active))
         # A step may end answers, and move others to another context; each context has one a round,
         # and who came to one that had it already waits for the next.
         done: list[SharedContext] = []
@@ -198,51 +199,6 @@ class Scheduler:
         writing.fail(error)
         self._leave(writing)
 
-    # Prefilling apart
-
-    def _settle(self) -> None:
-        """Bring what was prefilled apart to the others; who finds no cells there stays for now."""
-        prefilling = {writing.session for writing in self._active if writing.n_pending}
-        for session in self._pool.sessions:
-            if session in prefilling or not self._staging.holds(session):
-                continue
-            writing = next((w for w in self._active if w.session is session), None)
-            # One that is being answered brings room for its next tokens along; else it would be
-            # the first to make way where it comes to.
-            try:
-                settled = self._pool.settle(session, writing.headroom if writing else 0)
-            except BackendError as error:
-                settled = False
-                if writing is not None:
-                    self._fail(writing, error)
-            # Nobody reads on in it, and the room here is for prompts.
-            if not settled and (writing is None or writing not in self._active):
-                self._pool.drop(session)
-
-    def _stage(self) -> None:
-        """Let prompts that others would slow be prefilled apart, the oldest and then the shortest.
-
-        Those that find no room there wait for it, for in the meantime the machine is busy with
-        prompts that are prefilled twice as fast.
-        """
-        self._staged_later = set()
-        worth = [w for w in self._active if w.session and self._is_worth_staging(w, w.session)]
-        # The shortest are soon done; but if they always went first, the oldest might never go.
-        for writing in sorted(worth, key=lambda w: (w is not worth[0], w.n_pending)):
-            session = writing.session
-            assert session is not None  # or it would not be worth it
-            try:
-                # What becomes free is for the first that waits: no other may take it from under it.
-                enters = not self._staged_later and self._staging.enter(session, len(writing.ids))
-            except BackendError:  # no memory for it, which is no reason to fail
-                logger.warning("prompts are prefilled in place", exc_info=True)
-                return
-            if not enters:
-                self._staged_later.add(writing)
-
-    def _is_worth_staging(self, writing: Writing, session: Session) -> bool:
-        return session.is_open and self._staging.is_worth(session, writing.n_pending)
-
     # A batch
 
     def _step(self, shared: SharedContext) -> None:
@@ -251,7 +207,7 @@ class Scheduler:
         n_prefill = shared.context.n_batch  # nobody waits for a token: as fast as it goes
         # Also those in other contexts wait, for the contexts take turns.
         if not all(writing.n_pending for writing in self._active):
-            n_prefill = SLICE_TOKENS
+            n_prefill = self._decoder.slice_tokens(n_prefill)
         for writings in self._decoder.batches(here):
             self._batch(shared, writings, n_prefill)
 
@@ -273,15 +229,23 @@ class Scheduler:
             for writing, _ in pieces:
                 self._fail(writing, error)
             return
-        for writing, ids in pieces:
+        ended = []
+        # Readers have the time of the next batch for what they are told.
+        with waking_together():
+            for writing, ids in pieces:
+                try:
+                    writing.took(len(ids))
+                    if writing.has_ended:
+                        self._leave(writing)
+                        writing.end()
+                        ended.append(writing)
+                except BaseException as error:  # whatever it is, it is this answer's, and ends here
+                    self._fail(writing, error)
+        for writing in ended:
             try:
-                writing.took(len(ids))
-                if writing.has_ended:
-                    self._leave(writing)
-                    writing.end()
-                    # Behind the result, for this may write a file, and the reader need not wait.
-                    self._pool.keep(writing.pause())
-            except BaseException as error:  # whatever it is, it is this answer's, and ends here
+                # Behind the results, for this may write a file, and no reader need wait.
+                self._pool.keep(writing.pause())
+            except BaseException as error:
                 self._fail(writing, error)
 
     def _pieces(
@@ -291,19 +255,22 @@ class Scheduler:
         # The batch before this one may have ended or moved some.
         here = [w for w in writings if w in self._active and _stands_in(w, shared)]
         decoding = [writing for writing in here if not writing.n_pending]
-        prefilling = [w for w in here if w.n_pending and w not in self._staged_later]
+        prefilling = [w for w in here if w.n_pending and not self._seating.waits(w)]
         # A draft's rows are work done on suspicion: none while a prompt or another context waits.
         is_free = not any(w.n_pending or not _stands_in(w, shared) for w in self._active)
         draft = self._decoder.draft_length(shared.context, decoding) if is_free else 0
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
-        left = min(shared.context.n_batch - sum(len(ids) for _, ids in pieces), n_prefill)
+        room = shared.context.n_batch - sum(len(ids) for _, ids in pieces)
+        left = min(room, n_prefill)
         # The shortest first, for they are soon done; the oldest always gets a half of it.
         for writing in sorted(prefilling, key=lambda w: w.n_pending):
             is_first = writing is prefilling[0]
             share = left if is_first or len(prefilling) == 1 else left - left // 2
-            if share and (piece := self._piece(writing, share, shared)):
+            limit = min(_evened(writing.n_pending, share), room) if share else 0
+            if limit and (piece := self._piece(writing, limit, shared)):
                 pieces.append(piece)
-                left -= len(piece[1])
+                left = max(0, left - len(piece[1]))
+                room -= len(piece[1])
         # One whose window grew may have had others wait, for its memory.
         return [piece for piece in pieces if piece[0].session is not None]
 
@@ -345,7 +312,7 @@ class Scheduler:
             return False
         n_others = len(here) - 1
         # One that stands apart is to go where all others are.
-        if not shared.is_common or self._staging.holds(session):
+        if not shared.is_common or self._seating.is_apart(session):
             n_others = len(self._active) - 1
         if not n_others:  # nobody could ever make way for it
             self._fail(youngest, error)
@@ -377,6 +344,12 @@ class Scheduler:
         self._active.remove(writing)
         self._pool.drop(writing.pause())
         self._waiting.appendleft(writing)
+
+
+def _evened(n_pending: int, share: int) -> int:
+    """About ``share`` tokens of a prompt: so many that no small rest is left for a last batch, in
+    which each would take longer."""
+    return -(-n_pending // max(1, round(n_pending / share)))
 
 
 def _stands_in(writing: Writing, shared: SharedContext) -> bool:

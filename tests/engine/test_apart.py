@@ -12,7 +12,7 @@ from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
-from longctx.engine.staging import Staging
+from longctx.engine.streams import Streams
 from longctx.grammar import TokenTable
 from longctx.stream import Event
 from longctx.types import Chunk
@@ -41,8 +41,8 @@ def test_one_that_loses_its_cache() -> None:
         return Session(backend, rotator, no_text, owner=pool, contexts=common)
 
     pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 30, store=None)
-    staging = Staging(backend, common, cost_bytes=lambda n: n, has_room=pool.memory.has_room)
-    scheduler = Scheduler(backend, backend.model, TokenTable(backend.model), pool, staging)
+    streams = Streams(backend, common, pool.memory)
+    scheduler = Scheduler(backend, backend.model, TokenTable(backend.model), pool, streams)
     done: list[Outcome] = []
 
     def asked(first: int) -> tuple[Writing, Channel[Event]]:
