@@ -78,8 +78,7 @@ class Context:
         self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
         np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
         self._seq_id = -1
-        self._rows: NDArray[np.intp] = np.empty(0, np.intp)
-        self._likeliest: list[int | None] | None = None
+        self._likeliest: dict[int, int | None] = {}
 
     def _apply(self, adapters: Sequence[LoraAdapter]) -> None:
         if not adapters:
@@ -189,13 +188,13 @@ class Context:
             )
         self._check_outputs(sum(part.n_outputs for part in parts))
         self._batch.n_tokens = n
+        self._tokens[:n] = self._checked([token for part in parts for token in part.tokens])
         self._outputs[:n] = False
         rows, end = [], 0
         for part in parts:
             begin, end = end, end + len(part.tokens)
-            self._tokens[begin:end] = self._checked(part.tokens)
             first = part.first_position
-            self._positions[begin:end] = np.arange(first, first + end - begin, dtype=np.int32)
+            self._positions[begin:end] = range(first, first + end - begin)
             self._outputs[end - part.n_outputs : end] = True
             for i in range(begin, end):
                 self._batch.seq_id[i][0] = part.seq_id
@@ -219,8 +218,7 @@ class Context:
         return ids
 
     def _run(self, position: int) -> None:
-        self._rows = np.flatnonzero(self._outputs[: self._batch.n_tokens])
-        self._likeliest = None
+        self._likeliest = {}
         status = lib.llama_decode(self.handle, self._batch)
         if status == 1:
             raise CacheFullError(
@@ -246,17 +244,16 @@ class Context:
 
     def likeliest(self, row: int = -1) -> int | None:
         """The token whose logit is largest in a row of the last batch; None where one is NaN."""
-        if self._likeliest is None:
+        if not self._likeliest:
             # Of all rows at once: with a call for each, whoever waits for Python's lock would get
             # it in between.
-            logits = self.logits(len(self._rows))
+            rows = np.flatnonzero(self._outputs[: self._batch.n_tokens])
+            logits = self.logits(len(rows))
             tokens = logits.argmax(axis=1)  # NaN counts as the largest
-            largest = logits[np.arange(len(tokens)), tokens]
-            self._likeliest = [
-                None if is_nan else int(token)
-                for token, is_nan in zip(tokens, np.isnan(largest), strict=True)
-            ]
-        return self._likeliest[int(np.searchsorted(self._rows, row)) if row >= 0 else -1]
+            is_nan = np.isnan(logits[np.arange(len(tokens)), tokens])
+            found = [int(token) if ok else None for token, ok in zip(tokens, ~is_nan, strict=True)]
+            self._likeliest = dict(zip(rows.tolist(), found, strict=True)) | {-1: found[-1]}
+        return self._likeliest[row]
 
     def wait(self) -> None:
         """Come back when the last batch is computed; a GPU still works when it was sent."""

@@ -41,6 +41,7 @@ class Checkpoints:
 
     def __init__(self, info: ModelInfo) -> None:
         self._info = info
+        self._forgets = info.forgets
         self._n_last_batch = 1
         self._kept: list[Checkpoint] = []
 
@@ -63,7 +64,7 @@ class Checkpoints:
         That is where text that is read begins, behind an answer; where it ends, and an answer
         begins that may be asked for again; and now and then in a long one.
         """
-        if not self._info.forgets:
+        if not self._forgets:
             return
         begins_or_ends = (n_batch > 1) != (self._n_last_batch > 1)
         self._n_last_batch = n_batch

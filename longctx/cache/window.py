@@ -56,6 +56,7 @@ class Window:
     ) -> None:
         plan = backend.plan
         self._backend = backend
+        self._forgets = backend.info.forgets  # asked of every batch, and it walks all layers
         self._owner = owner
         self.cells = cells
         self._rearranger = rearranger
@@ -169,7 +170,7 @@ class Window:
         Where layers forget, a checkpoint is kept before it: to predict what follows a text that
         was cut back to where it ends, its last token is decoded again.
         """
-        return 1 < n_pending <= n_batch and self._backend.info.forgets
+        return self._forgets and 1 < n_pending <= n_batch
 
     def append(self, token: int) -> None:
         """Decode one token."""

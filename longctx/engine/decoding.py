@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
-from statistics import median
 
 from longctx._native import CacheFullError
 from longctx.backends import Backend, KVContext
 from longctx.cache import Session
 from longctx.engine.drafting import Drafting
+from longctx.engine.slices import Slices
 from longctx.engine.writing import Writing
 
 TILE_ROWS = 64
 """From so many rows of a batch on, flash attention on a CPU works in tiles of them, and each looks
 at every cell that any of its rows does (docs/engine.md)."""
-SLICE_TOKENS = 128
-"""Of prompts in a batch while others are being answered: more would make these wait longer for
-each token, less would prefill more slowly (docs/benchmarks.md)."""
-SLICE_S = 0.05
-"""A GPU gets more than that where it reads them in so little time."""
 Piece = tuple[Writing, Sequence[int]]
 """An answer, and the tokens that it gets in a batch."""
 
@@ -35,7 +29,7 @@ class Decoder:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._drafting = Drafting()
-        self._prefilled_per_s: deque[float] = deque(maxlen=5)
+        self._slices = Slices()
 
     def batches(self, here: Sequence[Writing]) -> list[list[Writing]]:
         """Who shares a batch, of the answers in one context.
@@ -56,9 +50,7 @@ class Decoder:
 
     def slice_tokens(self, n_batch: int) -> int:
         """Tokens of prompts that a batch may have while others wait for their next token."""
-        if not self._prefilled_per_s:
-            return SLICE_TOKENS
-        return min(n_batch, max(SLICE_TOKENS, int(median(self._prefilled_per_s) * SLICE_S)))
+        return self._slices.length(n_batch)
 
     def draft_length(self, context: KVContext, writings: Sequence[Writing]) -> int:
         """Tokens that may be drafted for each answer of a batch."""
@@ -90,9 +82,11 @@ class Decoder:
         if any(writing.n_pending for writing, _ in pieces):
             started = time.monotonic()
             _decode(pieces)
-            if not self._backend.attends_on_cpu and n_rows >= TILE_ROWS:
+            # A processor reads no more in that time, and slices that depend on how busy it is would
+            # round otherwise each time.
+            if not self._backend.attends_on_cpu:
                 context.wait()
-                self._prefilled_per_s.append(n_rows / (time.monotonic() - started))
+                self._slices.record(n_rows, time.monotonic() - started)
             return
         # A single token is bound by memory, a batch by arithmetic: other counts are best.
         threads = self._backend.decode_threads if n_rows == 1 else None

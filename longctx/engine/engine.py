@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class Engine:
         self._pool = SessionPool(
             self._new_session,
             self._common,
-            cost_bytes=self._context_bytes,
+            cost_bytes=functools.cache(self._context_bytes),  # asked in every round
             limit_bytes=spare_bytes,
             store=store,
             besides_bytes=lambda: self._composer.passages.n_bytes + self._streams.n_bytes,

@@ -19,6 +19,7 @@ from longctx.channel import waking_together
 from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.pool import MemoryTakenError, SessionPool
 from longctx.engine.seating import Seating
+from longctx.engine.slices import evened
 from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
@@ -266,7 +267,7 @@ class Scheduler:
         for writing in sorted(prefilling, key=lambda w: w.n_pending):
             is_first = writing is prefilling[0]
             share = left if is_first or len(prefilling) == 1 else left - left // 2
-            limit = min(_evened(writing.n_pending, share), room) if share else 0
+            limit = min(evened(writing.n_pending, share), room) if share else 0
             if limit and (piece := self._piece(writing, limit, shared)):
                 pieces.append(piece)
                 left = max(0, left - len(piece[1]))
@@ -344,12 +345,6 @@ class Scheduler:
         self._active.remove(writing)
         self._pool.drop(writing.pause())
         self._waiting.appendleft(writing)
-
-
-def _evened(n_pending: int, share: int) -> int:
-    """About ``share`` tokens of a prompt: so many that no small rest is left for a last batch, in
-    which each would take longer."""
-    return -(-n_pending // max(1, round(n_pending / share)))
 
 
 def _stands_in(writing: Writing, shared: SharedContext) -> bool:
