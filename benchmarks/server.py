@@ -23,6 +23,7 @@ import http.client
 import importlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,7 @@ def commands(options: argparse.Namespace, model: Path) -> dict[str, list[str]]:
         return found
     theirs = [
         binary, "--model", file, "--alias", "m", "--ctx-size", cells, "--parallel", slots,
-        "--threads", threads, "--threads-batch", threads, "--no-ui",
+        "--threads", threads, "--threads-batch", threads, "--no-ui", *shlex.split(options.theirs),
         *(("--n-gpu-layers", "99") if options.gpu else ("--device", "none")),
     ]  # fmt: skip
     return {
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="all layers on the GPU, not none")
     parser.add_argument("--only", nargs="+", help="of the servers, by name")
     parser.add_argument("--llama-server", help="path of the binary")
+    parser.add_argument("--theirs", default="", help="more options of llama-server, in one string")
     options = parser.parse_args()
     # The same for all, or the one that spins at its barriers slows itself and the clients.
     os.environ |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}

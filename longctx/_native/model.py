@@ -87,7 +87,7 @@ class Model:
         self._handle: NativeHandle | None = NativeHandle(pointer, lib.llama_model_free)
         self.path = path
         self.vocab_only = vocab_only
-        self._known_vocab: Borrowed | None = None
+        self._vocab_pointer = lib.llama_model_get_vocab(self._handle)
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
         self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = {}, {}
         self._ends: dict[int, bool] = {}
@@ -113,10 +113,7 @@ class Model:
 
     @property
     def _vocab(self) -> Borrowed:
-        handle = self.handle
-        if self._known_vocab is None:
-            self._known_vocab = Borrowed(lib.llama_model_get_vocab(handle), handle)
-        return self._known_vocab
+        return Borrowed(self._vocab_pointer, self.handle)
 
     # Metadata
 

@@ -11,6 +11,8 @@ from longctx.server.errors import ApiError
 from longctx.types import Chunk, Completion, Progress
 
 Document = Mapping[str, Any]
+# Made once: dumps() with options makes one for each token of each answer.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class AnswerFormat(Protocol):
@@ -102,4 +104,4 @@ def comment(progress: Progress) -> str:
 def frame(document: Document, name: str | None = None) -> str:
     """A server-sent event (WHATWG HTML, section 9.2), perhaps with a name."""
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {json.dumps(document, ensure_ascii=False)}\n\n"
+    return f"{head}data: {_encode(document)}\n\n"
