@@ -106,6 +106,8 @@ class Seating:
         """Whether all that are decoded shall be in streams, and there are streams for them."""
         coming = [(w, session) for w, session in decoding if not self.is_apart(session)]
         here = [(w, session) for w, session in decoding if self.is_apart(session)]
+        if not all(self._streams.takes(session) for _, session in coming):
+            return False
         # One that comes shall not have to leave again with its next tokens.
         lengths = [session.n_tokens + w.headroom for w, session in coming]
         lengths += [session.n_tokens + 1 for _, session in here]
@@ -114,10 +116,9 @@ class Seating:
             n_streams = len(coming) + len(coming) // 3
             if not coming or not self._streams.bear(n_streams, max(lengths)):
                 return False
-        if not all(self._streams.takes(session) for _, session in coming):
-            return False
-        if not here and not any(self._streams.frees(session) for _, session in coming):
-            return False
+            # Last, for it may have to count all cells.
+            if not any(self._streams.frees(session) for _, session in coming):
+                return False
         return self._reach(len(coming), max(lengths))
 
     def _place_prompts(self, prefilling: Sequence[Placed], *, is_joining: bool) -> None:
@@ -142,9 +143,9 @@ class Seating:
     def _shall_come(self, writing: Writing, session: Session, *, is_joining: bool) -> bool:
         if self.is_apart(session) or not self._streams.takes(session):
             return False
-        worth = is_joining or (writing.n_pending >= WORTH_TOKENS and self._streams.frees(session))
-        n_texts = len(self._apart(self._placed)) + 1
-        return worth and self._streams.bear(n_texts, _n_cells(writing))
+        if not self._streams.bear(len(self._apart(self._placed)) + 1, _n_cells(writing)):
+            return False
+        return is_joining or (writing.n_pending >= WORTH_TOKENS and self._streams.frees(session))
 
     def _reach(self, n_more: int, n_cells: int) -> bool:
         """Have streams of so many cells for some more than are in them."""
