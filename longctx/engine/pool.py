@@ -268,15 +268,16 @@ class SessionPool:
         return None
 
     def _can_fork(self, source: Session, n_shared: int) -> bool:
-        """Whether there is a place for a copy, of which so many tokens will be kept."""
-        if not source.shared_context.has_streams:
-            return source.shared_context.n_free_sequences > 0
-        # Out of its stream, if the two have much in common: they shall share the cells of that.
-        if n_shared > MAX_SHARED and self.settle(source, 0):
-            return source.shared_context.n_free_sequences > 0
-        # A copy finds a stream, or it stands in the shared cells.
-        place = self._common.place_for(source.n_tokens)
-        return source.shared_context.n_free_sequences > 0 or place is not None
+        """Whether there is a place for a copy, of which so many tokens will be kept. Nobody makes
+        way for it."""
+        if source.shared_context.has_streams:
+            place = self._common.place_for(source.n_tokens)
+            # If they have much in common, the two shall share the cells of that.
+            if place is not None and n_shared > MAX_SHARED:
+                source.move(place)
+            elif place is not None:
+                return True  # in a stream, or in shared cells if there is none
+        return source.shared_context.n_free_sequences > 0
 
     # Room
 

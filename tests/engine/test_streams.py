@@ -247,6 +247,27 @@ def test_who_shares_a_long_beginning_stays(bench: Bench) -> None:
     assert bench.pool.sessions[-1].shared_context.n_used_cells <= used + 3 * (150 + 8)
 
 
+def test_no_text_makes_way_for_a_copy_that_cannot_be() -> None:
+    """What a prompt has in common with a text in a stream is no reason to lose the one that it
+    would go on in otherwise."""
+    bench = Bench(n_ctx=2048, limit_bytes=2048 + 1024)
+    texts = [ids(1850, 1), ids(100, 2), ids(300, 3), ids(300, 4)]
+    sessions = []
+    for text in texts:
+        session = bench.pool.pick(text, must=True)
+        assert session is not None
+        sessions.append(session)
+        if len(text) == 300:
+            assert bench.streams.has(2, 512) or bench.streams.open(2, 512)
+            bench.streams.enter(session)
+        session.feed(text)
+    bench.pool.give_back(sessions[1])
+    found = bench.pool.pick([*ids(300, 3)[:200], *ids(150, 5)], 16)
+    assert found is None or found.is_open
+    assert all(session.is_open for session in bench.pool.sessions)
+    bench.close()
+
+
 def test_who_finds_no_stream_waits_for_it(bench: Bench) -> None:
     """More prompts than are prefilled at once, one of them longer than any stream."""
     prompts = [ids(WORTH_CELLS + 100, 1), *(ids(900 - 100 * i, 2 + i) for i in range(5))]
