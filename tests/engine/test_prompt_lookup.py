@@ -182,8 +182,17 @@ def test_sampling_draws_from_the_same_distributions(llm: LongContextLLM) -> None
     assert same >= 9  # a number may fall into the little that a batch's rounding moves
 
 
-def test_several_answers_at_once(llm: LongContextLLM) -> None:
+@pytest.fixture
+def empty() -> Iterator[LongContextLLM]:
+    """The small model without texts of others, which may have a context filled, and a second opened:
+    there are no drafts while answers stand in both."""
+    with LongContextLLM(TINY, 4096, reserve_output=16, n_threads=1) as model:
+        yield model
+
+
+def test_several_answers_at_once(empty: LongContextLLM) -> None:
     """All draft in one batch, each its own; one that wants none draws a token beside them."""
+    llm = empty
     prompts = [*QUOTING.values(), QUOTING["a list"] + ", 3"]
     options: Any = {"max_tokens": 60, "top_logprobs": 2}
     alone = [llm.generate(prompt, prompt_lookup=False, **options) for prompt in prompts]
