@@ -184,8 +184,8 @@ def test_sampling_draws_from_the_same_distributions(llm: LongContextLLM) -> None
 
 @pytest.fixture
 def empty() -> Iterator[LongContextLLM]:
-    """The small model without texts of others, which may have a context filled, and a second opened:
-    there are no drafts while answers stand in both."""
+    """The small model without texts of others: they may have filled a context and opened a second,
+    and there are no drafts while answers stand in both."""
     with LongContextLLM(TINY, 4096, reserve_output=16, n_threads=1) as model:
         yield model
 
