@@ -16,11 +16,11 @@ from longctx.cache.cells import Ids
 from longctx.cache.shared import OwnContexts
 from longctx.engine.common import CommonContexts
 from longctx.engine.compose import Composer
+from longctx.engine.kv_streams import KVStreams
 from longctx.engine.passages import Passages
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
 from longctx.engine.store import SnapshotStore
-from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.files import cache_folder
@@ -90,7 +90,7 @@ class Engine:
             besides_bytes=lambda: self._composer.passages.n_bytes + self._streams.n_bytes,
             free_besides=lambda: self._streams.close_empty(),
         )
-        self._streams = Streams(self._backend, self._common, self._pool.memory)
+        self._streams = KVStreams(self._backend, self._common, self._pool.memory)
         self._tokens = TokenTable(self._backend.model)
         self._scheduler = Scheduler(
             self._backend, self._backend.model, self._tokens, self._pool, self._streams

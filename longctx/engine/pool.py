@@ -13,9 +13,9 @@ from longctx.cache.shared import SharedContext
 from longctx.cache.window import Window
 from longctx.engine.common import CommonContexts
 from longctx.engine.keeping import Keeping
+from longctx.engine.kv_streams import MAX_SHARED
 from longctx.engine.memory import MAX_CONTEXTS, Held, PoolMemory
 from longctx.engine.store import SnapshotStore
-from longctx.engine.streams import MAX_SHARED
 from longctx.errors import BackendError
 from longctx.model_thread import ModelThread
 from longctx.prompt import CompressedSpan

@@ -17,10 +17,10 @@ from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
 from longctx.channel import waking_together
 from longctx.engine.decoding import Decoder, Piece
+from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import MemoryTakenError, SessionPool
 from longctx.engine.seating import Seating
 from longctx.engine.slices import evened
-from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.grammar import TokenTable
@@ -48,7 +48,7 @@ class Scheduler:
         model: Model,
         tokens: TokenTable,
         pool: SessionPool,
-        streams: Streams,
+        streams: KVStreams,
     ) -> None:
         self._model = model
         self._tokens = tokens

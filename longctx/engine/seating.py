@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from longctx.cache import Session
+from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import SessionPool
-from longctx.engine.streams import Streams
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 
@@ -36,7 +36,7 @@ class Seating:
     """
 
     def __init__(
-        self, pool: SessionPool, streams: Streams, fail: Callable[[Writing, BackendError], None]
+        self, pool: SessionPool, streams: KVStreams, fail: Callable[[Writing, BackendError], None]
     ) -> None:
         self._pool = pool
         self._streams = streams

@@ -10,9 +10,9 @@ from longctx.cache import KeyRotator, Session
 from longctx.channel import Channel
 from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
+from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
-from longctx.engine.streams import Streams
 from longctx.grammar import TokenTable
 from longctx.stream import Event
 from longctx.types import Chunk
@@ -41,7 +41,7 @@ def test_one_that_loses_its_cache() -> None:
         return Session(backend, rotator, no_text, owner=pool, contexts=common)
 
     pool = SessionPool(new, common, cost_bytes=lambda n: n, limit_bytes=1 << 30, store=None)
-    streams = Streams(backend, common, pool.memory)
+    streams = KVStreams(backend, common, pool.memory)
     scheduler = Scheduler(backend, backend.model, TokenTable(backend.model), pool, streams)
     done: list[Outcome] = []
 

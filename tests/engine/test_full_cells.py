@@ -11,7 +11,7 @@ import pytest
 
 from longctx._native import CacheFullError
 from longctx.cache import Session
-from tests.engine.test_streams import Bench, ids
+from tests.engine.test_kv_streams import Bench, ids
 from tests.support.thorough import quick
 
 N_CTX = 1024

@@ -16,17 +16,17 @@ from longctx.cache.snapshot import snapshot_key
 from longctx.channel import Channel
 from longctx.engine import GenerationSettings, Outcome, Writing
 from longctx.engine.common import CommonContexts
+from longctx.engine.kv_streams import (
+    FEWEST_CELLS,
+    MAX_SHARED,
+    WORTH_CELLS,
+    KVStreams,
+    worth_cells,
+)
 from longctx.engine.pool import SessionPool
 from longctx.engine.scheduler import Scheduler
 from longctx.engine.seating import WORTH_TOKENS
 from longctx.engine.store import SnapshotStore
-from longctx.engine.streams import (
-    FEWEST_CELLS,
-    MAX_SHARED,
-    WORTH_CELLS,
-    Streams,
-    worth_cells,
-)
 from longctx.grammar import TokenTable
 from longctx.planner import CELLS_APART
 from longctx.stream import Event
@@ -73,7 +73,7 @@ class Bench:
             besides_bytes=lambda: self.streams.n_bytes,
             free_besides=lambda: self.streams.close_empty(),
         )  # fmt: skip
-        self.streams = Streams(self.backend, self.common, self.pool.memory)
+        self.streams = KVStreams(self.backend, self.common, self.pool.memory)
         self.tokens = TokenTable(self.backend.model)
         self.scheduler = Scheduler(
             self.backend, self.backend.model, self.tokens, self.pool, self.streams

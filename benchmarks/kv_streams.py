@@ -4,8 +4,8 @@ Conversations of two turns are held at once, each about a text of its own; befor
 held that are only kept (``--kept``). Either way is a process of its own, and they alternate.
 ``cpu`` is the time of all threads, which other programs disturb less than the clock.
 
-    python benchmarks/streams.py [--talks 16] [--kept 0] [--characters 1200] [--window 16384]
-        [--repeats 3] [--save-as streams]
+    python benchmarks/kv_streams.py [--talks 16] [--kept 0] [--characters 1200] [--window 16384]
+        [--repeats 3] [--save-as kv_streams]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from machine import save
 
 from longctx import LongContextLLM, demo_model
 from longctx._native import quantize
-from longctx.engine import streams
+from longctx.engine import kv_streams
 
 WAYS = ("streams", "shared cells")
 
@@ -45,7 +45,7 @@ def talk(llm: LongContextLLM, text: str) -> None:
 def run(way: str, options: argparse.Namespace, model: str) -> dict[str, float]:
     """All conversations at once, in this process."""
     if way == "shared cells":
-        streams.WORTH_CELLS = sys.maxsize
+        kv_streams.WORTH_CELLS = sys.maxsize
     text = "\n\n".join(topics[name].strip() for name in sorted(topics))
     n = options.characters
     texts = [text[i * n : (i + 1) * n] for i in range(options.kept + options.talks)]
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--kept", type=int, default=0, help="conversations held before")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--save-as", default="streams", help="name of the results' file")
+    parser.add_argument("--save-as", default="kv_streams", help="name of the results' file")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()

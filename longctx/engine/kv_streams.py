@@ -31,7 +31,7 @@ MAX_SHARED = 64
 it comes back."""
 
 
-class Streams:
+class KVStreams:
     """The context, made for as many texts of such a length as come.
 
     Args:
