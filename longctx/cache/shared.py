@@ -194,9 +194,12 @@ class Lease:
         labels[self.sequence] = labels.get(self.sequence, _NO_LABELS)[:n]
 
     def fork(self) -> Lease | None:
-        """Take another sequence with the same tokens; None where the cache has none free."""
+        """Take another sequence with the same tokens; None where the cache has none free, or
+        streams."""
         shared = self.shared
-        sequence = shared.take()
+        # llama.cpp copies a stream when the next batch is decoded, and says at once that it has
+        # been: what is read or moved in between is whatever stood there before.
+        sequence = None if shared.has_streams else shared.take()
         if sequence is None:
             return None
         self.context.copy_sequence(self.sequence, sequence)

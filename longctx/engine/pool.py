@@ -270,14 +270,15 @@ class SessionPool:
     def _can_fork(self, source: Session, n_shared: int) -> bool:
         """Whether there is a place for a copy, of which so many tokens will be kept. Nobody makes
         way for it."""
-        if source.shared_context.has_streams:
-            place = self._common.place_for(source.n_tokens)
-            # If they have much in common, the two shall share the cells of that.
-            if place is not None and n_shared > MAX_SHARED:
-                source.move(place)
-            elif place is not None:
-                return True  # in a stream, or in shared cells if there is none
-        return source.shared_context.n_free_sequences > 0
+        if not source.shared_context.has_streams:
+            return source.shared_context.n_free_sequences > 0
+        # A copy of what is in a stream stands in shared cells. If the two have much in common, they
+        # shall share the cells of that.
+        place = self._common.place_for(source.n_tokens)
+        if place is not None and n_shared > MAX_SHARED:
+            source.move(place)
+            return place.n_free_sequences > 0
+        return place is not None
 
     # Room
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from longctx import ModelInfo, plan_context
@@ -245,6 +246,25 @@ def test_who_shares_a_long_beginning_stays(bench: Bench) -> None:
         assert not any(is_apart(bench, writing) for writing in writings)
     # One goes on in the text that they begin with, or in a copy.
     assert bench.pool.sessions[-1].shared_context.n_used_cells <= used + 3 * (150 + 8)
+
+
+def test_a_copy_of_what_stands_in_a_stream(bench: Bench) -> None:
+    """It has the keys and values at once: llama.cpp copies a stream with the next batch only."""
+    text = ids(300, 2)
+    session = bench.pool.pick(text, must=True)
+    assert session is not None
+    assert bench.streams.open(4, 512)
+    bench.streams.enter(session)
+    session.feed(text)
+    copies = [session.fork() for _ in range(2)]
+    bench.streams.enter(copies[0])  # before anything is decoded
+    for each in (session, *copies):
+        each.feed([70, 80, 90])
+    logits = []
+    for each in (session, *copies):
+        logits.append(each.next_logits()[0].copy())
+    for found in logits[1:]:
+        np.testing.assert_allclose(found, logits[0], atol=0.1)  # as batches round
 
 
 def test_no_text_makes_way_for_a_copy_that_cannot_be() -> None:
