@@ -180,8 +180,8 @@ def _resident(memory: MemoryEstimate, *, is_apart: bool) -> str:
         beside = (
             f", and {format_bytes(memory.beside_bytes)} for logits"
             f"{' and a small context' * is_apart} while many are answered at once"
-            f"{' on a CPU' * is_apart}. If they fill the window, a second one of its size is "
-            "opened where the limit allows."
+            f"{' on a CPU' * is_apart}. Where the limit allows, a second window is opened if they "
+            f"fill it{', and short answers get one of their own' * is_apart}."
         )
     return (
         f"The whole process will take about {format_bytes(memory.resident_bytes)}: "
