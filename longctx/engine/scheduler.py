@@ -93,6 +93,7 @@ class Scheduler:
             if shared is not None and shared not in done:
                 done.append(shared)
                 self._step_apart(shared)
+        self._seating.clear(self._active)
         return bool(self._active or self._waiting)
 
     def _context_of(self, writing: Writing) -> SharedContext | None:

@@ -55,7 +55,7 @@ class Seating:
     def arrange(self, active: Sequence[Writing]) -> None:
         """Let every answer under way stand where it is decoded fastest."""
         self._later = set()
-        self._clear(active)
+        self.clear(active)
         self._placed = [
             (w, w.session) for w in active if w.session is not None and w.session.is_open
         ]
@@ -78,8 +78,9 @@ class Seating:
 
     # Leaving
 
-    def _clear(self, active: Sequence[Writing]) -> None:
-        """Bring the texts whose answers have ended to where texts are kept."""
+    def clear(self, active: Sequence[Writing]) -> None:
+        """Bring the texts whose answers have ended to where texts are kept: there others can share
+        their cells, and passages be attached to them."""
         under_way = {writing.session for writing in active}
         for session in self._pool.sessions:
             if session in under_way or not self.is_apart(session):
