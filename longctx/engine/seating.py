@@ -154,6 +154,8 @@ class Seating:
         n_texts = len(here) + n_more
         if self._streams.has(n_texts, n_cells):
             return True
+        # Those that are there shall find their place again in what is opened instead.
+        n_cells = max([n_cells, *(session.n_tokens + w.n_pending + 1 for w, session in here)])
         # For all that are under way, if there can be so many: each may come, and opening takes
         # longer than a batch.
         if self._streams.bear(len(self._placed), n_cells):

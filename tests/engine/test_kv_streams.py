@@ -215,6 +215,23 @@ def test_one_that_outgrows_its_stream(bench: Bench, n_first: int) -> None:
         assert len(bench.outcomes[1 + number].ids) == n_tokens
 
 
+def test_a_short_one_beside_longer_ones(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """What is opened for one more has the cells of those that are there."""
+    keep(bench, WORTH_CELLS + 100)
+    long = [bench.ask(ids(700 + 50 * i, 2 + i), 100) for i in range(2)]
+    while not all(is_apart(bench, writing) and not writing.n_pending for writing in long):
+        bench.scheduler.round()
+    assert bench.streams.shape == (2, 1024)
+    short = bench.ask(ids(100, 5), 20)
+    while short not in bench.scheduler or short.n_pending:
+        bench.scheduler.round()
+    bench.scheduler.round()
+    assert all(is_apart(bench, writing) for writing in (*long, short))
+    assert bench.streams.shape == (4, 1024)
+    bench.run()
+    assert not caplog.records
+
+
 def test_all_return_when_one_is_too_long(bench: Bench) -> None:
     """There is one batch of those who decode; when the long one has ended, they may go again."""
     keep(bench, WORTH_CELLS + 100)
