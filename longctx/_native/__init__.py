@@ -21,6 +21,7 @@ from longctx._native.library import (
     cpu_features,
     quantize,
     supports_gpu_offload,
+    trim_memory,
 )
 from longctx._native.model import Model, TokenAttr
 from longctx._native.model_params import ModelParams
@@ -53,6 +54,7 @@ __all__ = [
     "quantize",
     "spread_over_nodes",
     "supports_gpu_offload",
+    "trim_memory",
 ]
 
 tell_aborts()

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import os
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ __all__ = [
     "quantize",
     "sample_now",
     "supports_gpu_offload",
+    "trim_memory",
 ]
 
 logger = logging.getLogger("longctx.llama_cpp")
@@ -125,6 +127,12 @@ def cpu_features() -> tuple[str, ...]:
 def _system_info() -> str:
     """Each backend's name, a colon, and its features: ``CPU : AVX2 = 1 | OPENMP = 1 |``."""
     return (lib.llama_print_system_info() or b"").decode("utf-8", "replace")
+
+
+def trim_memory() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
+    if sys.platform == "linux" and hasattr(_c_library := ctypes.CDLL(None), "malloc_trim"):
+        _c_library.malloc_trim(0)
 
 
 def supports_gpu_offload() -> bool:

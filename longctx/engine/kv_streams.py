@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longctx._native import trim_memory
 from longctx.backends import Backend
 from longctx.cache import Session
 from longctx.cache.shared import SharedContext
@@ -162,6 +163,8 @@ class KVStreams:
         if self._shared is not None:
             self._shared.context.close()
             self._shared = None
+            # Caches of many sizes, one after the other, leave gaps in glibc's heap that add up.
+            trim_memory()
 
 
 def worth_cells(info: ModelInfo) -> int:
