@@ -40,9 +40,11 @@ import sys
 from pydoc_data.topics import topics
 import psutil
 import longctx.server.app
-from longctx import LongContextLLM
+from longctx import LongContextLLM, plan_context
 
-with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1) as llm:
+# No more than that: where the limit bears it, short answers get streams of as much as a window.
+limit = plan_context(sys.argv[1], 8192, reserve_output=16).memory.resident_bytes
+with LongContextLLM(sys.argv[1], 8192, reserve_output=16, n_threads=1, memory_limit=limit) as llm:
     texts = [topics[name][:600] for name in sorted(topics) if len(topics[name]) > 600][:7]
     llm.chat_batch([[{"role": "user", "content": text}] for text in texts], max_tokens=4)
     print(psutil.Process().memory_info().rss, llm.plan.memory.resident_bytes)
