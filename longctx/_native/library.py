@@ -69,7 +69,7 @@ def _on_log(level: int, text: bytes, _user_data: Any) -> None:
 lib.llama_log_set(_on_log, ctypes.c_void_p(0))
 lib.llama_backend_init()
 
-# As llama_sampler_sample of ``lib``, but Python's lock is kept. Giving it away for a tenth of a
+# As llama_sampler_sample of ``lib``, but Python's lock is kept. Giving it away for less than a
 # millisecond, once a token, lets whoever reads the answers run between the tokens of a batch, when
 # the next batch waits for them; they have the time of the whole batch for it.
 sample_now = ctypes.PyDLL(lib._lib._name).llama_sampler_sample
@@ -131,8 +131,8 @@ def _system_info() -> str:
 
 def trim_memory() -> None:
     """Give memory that was freed back to the system, where the C library keeps it (glibc)."""
-    if sys.platform == "linux" and hasattr(_c_library := ctypes.CDLL(None), "malloc_trim"):
-        _c_library.malloc_trim(0)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def supports_gpu_offload() -> bool:

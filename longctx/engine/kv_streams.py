@@ -18,6 +18,7 @@ from longctx.cache import Session
 from longctx.cache.shared import SharedContext
 from longctx.engine.common import CommonContexts
 from longctx.engine.memory import PoolMemory
+from longctx.errors import BackendError
 from longctx.model_info import ModelInfo
 from longctx.planner import CELLS_APART, N_SEQUENCES
 
@@ -47,6 +48,7 @@ class KVStreams:
         self._memory = memory
         self._worth_cells = max(WORTH_CELLS, worth_cells(backend.info))
         self._shared: SharedContext | None = None
+        self._most_cells = common.n_ctx
 
     @property
     def n_bytes(self) -> int:
@@ -99,13 +101,17 @@ class KVStreams:
             return False
         self.close()
         n_streams, n_cells = shape
-        context = self._backend.open(
-            n_cells,
-            self._common.rope,
-            n_outputs=N_SEQUENCES,  # as a common context has: so long may drafts be
-            n_sequences=n_streams,
-            unified=False,
-        )
+        try:
+            context = self._backend.open(
+                n_cells,
+                self._common.rope,
+                n_outputs=N_SEQUENCES,  # as a common context has: so long may drafts be
+                n_sequences=n_streams,
+                unified=False,
+            )
+        except BackendError:
+            self._most_cells = n_streams * n_cells - 1  # or every round would ask again
+            raise
         self._shared = SharedContext(context, self._common.rope, is_common=True)
         return True
 
@@ -114,7 +120,7 @@ class KVStreams:
         n_cells = _power_of_2(max(n_cells, FEWEST_CELLS))
         n_streams = _power_of_2(max(n_texts, FEWEST_STREAMS))
         total = n_streams * n_cells
-        if total > self._common.n_ctx:
+        if total > self._most_cells:
             return None
         n_bytes = self._memory.cost_bytes(total) - self.n_bytes
         # The plan counts on a small context. A larger one must leave memory for what there may be

@@ -246,11 +246,9 @@ class SessionPool:
         source = max(
             (s for s in self._sessions if self._is_common(s)),
             # Of texts with as much, one whose cells a copy can share.
-            key=lambda s: (
-                s.shared(ids, compressed, whole=True), not s.shared_context.has_streams
-            ),
+            key=lambda s: (s.shared(ids, compressed, whole=True), not s.shared_context.has_streams),
             default=None,
-        )  # fmt: skip
+        )
         shared = source.shared(ids, compressed, whole=True) if source is not None else 0
         copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
         if source is not None and copies and self._can_fork(source, shared):

@@ -63,10 +63,6 @@ class Scheduler:
         """Answers asked for and not done."""
         return len(self._waiting) + len(self._active)
 
-    def __contains__(self, writing: Writing) -> bool:
-        """Whether an answer is under way."""
-        return writing in self._active
-
     def add(self, writing: Writing) -> None:
         """Let an answer begin when there is room for it."""
         if self._ended_by is not None:

@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from longctx import ModelInfo, plan_context
+from longctx import BackendError, ModelInfo, plan_context
+from longctx._native import Context
 from longctx.backends import LlamaCppBackend
 from longctx.cache import KeyRotator, Session
 from longctx.cache.snapshot import snapshot_key
@@ -30,6 +32,7 @@ from longctx.engine.seating import WORTH_TOKENS
 from longctx.engine.store import SnapshotStore
 from longctx.grammar import TokenTable
 from longctx.planner import CELLS_APART
+from longctx.rope import RopeConfig
 from longctx.stream import Event
 from longctx.types import Chunk
 from tests.models import TINY
@@ -176,7 +179,7 @@ def test_short_answers_are_written_apart(bench: Bench) -> None:
     writings = [bench.ask(prompt, 30 - 4 * i) for i, prompt in enumerate(prompts)]
     most = 0
     while bench.scheduler.round():
-        decoding = [w for w in writings if w in bench.scheduler and not w.n_pending]
+        decoding = [w for w in writings if w.session and not w.n_pending]
         apart = [w.session.sequence for w in decoding if is_apart(bench, w) and w.session]
         most = max(most, len(apart))
     assert most == 5
@@ -223,7 +226,7 @@ def test_a_short_one_beside_longer_ones(bench: Bench, caplog: pytest.LogCaptureF
         bench.scheduler.round()
     assert bench.streams.shape == (2, 1024)
     short = bench.ask(ids(100, 5), 20)
-    while short not in bench.scheduler or short.n_pending:
+    while short.session is None or short.n_pending:
         bench.scheduler.round()
     bench.scheduler.round()
     assert all(is_apart(bench, writing) for writing in (*long, short))
@@ -242,9 +245,9 @@ def test_all_return_when_one_is_too_long(bench: Bench) -> None:
     while long.session is None or long.n_pending:
         assert all(is_apart(bench, writing) for writing in short), "it is prefilled in place"
         bench.scheduler.round()
-    while long in bench.scheduler:
+    while long.session is not None:
         bench.scheduler.round()
-        assert long not in bench.scheduler or not any(is_apart(bench, w) for w in short)
+        assert long.session is None or not any(is_apart(bench, w) for w in short)
     bench.scheduler.round()
     assert all(is_apart(bench, writing) for writing in short)
     bench.run()
@@ -366,6 +369,32 @@ def test_without_memory_answers_are_written_in_place() -> None:
     assert bench.streams.shape is None
     assert len(bench.outcomes) == 2
     bench.close()
+
+
+def test_what_llama_cpp_has_no_memory_for_is_asked_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the plan bears it. Answers are written in place then, or in fewer streams."""
+    asked, really = list[int](), bench.backend.open
+
+    def open_(n_ctx: int, rope: RopeConfig, **options: Any) -> Context:
+        asked.append(n_ctx * options.get("n_sequences", 1))
+        if not options.get("unified", True) and asked[-1] > 2 * FEWEST_CELLS:
+            raise BackendError("no memory")
+        return really(n_ctx, rope, **options)
+
+    monkeypatch.setattr(bench.backend, "open", open_)
+    keep(bench, WORTH_CELLS + 100)
+    asked.clear()
+    for i in range(5):
+        bench.ask(ids(300, 2 + i), 20)
+    bench.run()
+    assert len(bench.outcomes) == 6
+    refused = [n for n in asked if n > 2 * FEWEST_CELLS]
+    assert refused and len(refused) == len(set(refused))
+    bench.ask(ids(300, 9), 20)
+    bench.run()
+    assert bench.streams.shape == (2, FEWEST_CELLS)
 
 
 def test_they_leave_memory_for_a_second_cache() -> None:
