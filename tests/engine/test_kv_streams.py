@@ -391,7 +391,8 @@ def test_what_llama_cpp_has_no_memory_for_is_asked_once(
     bench.run()
     assert len(bench.outcomes) == 6
     refused = [n for n in asked if n > 2 * FEWEST_CELLS]
-    assert refused and len(refused) == len(set(refused))
+    assert refused
+    assert len(refused) == len(set(refused))
     bench.ask(ids(300, 9), 20)
     bench.run()
     assert bench.streams.shape == (2, FEWEST_CELLS)
