@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -153,7 +154,8 @@ class Context:
             raise BackendError(f"a batch takes 1 to {self.n_batch} tokens, not {n}")
         if first_position < 0:
             raise BackendError(f"first_position is {first_position}; positions begin at 0")
-        ids = self._checked(tokens)
+        ids = np.asarray(tokens, dtype=np.int32)
+        self._check_ids(int(ids.min()), int(ids.max()))
         if outputs == "all":
             self._check_outputs(n)
         batch = self._batch
@@ -188,7 +190,9 @@ class Context:
             )
         self._check_outputs(sum(part.n_outputs for part in parts))
         self._batch.n_tokens = n
-        self._tokens[:n] = self._checked([token for part in parts for token in part.tokens])
+        tokens = [token for part in parts for token in part.tokens]
+        self._check_ids(min(tokens), max(tokens))
+        self._tokens[:n] = tokens
         self._outputs[:n] = False
         rows, end = [], 0
         for part in parts:
@@ -209,13 +213,11 @@ class Context:
                 f"this context keeps logits of {self.n_outputs} tokens a batch, not {n}"
             )
 
-    def _checked(self, tokens: Sequence[int] | NDArray[np.int32]) -> NDArray[np.int32]:
-        ids = np.asarray(tokens, dtype=np.int32)
-        if int(ids.min()) < 0 or int(ids.max()) >= self.model.n_vocab:
+    def _check_ids(self, smallest: int, largest: int) -> None:
+        if smallest < 0 or largest >= self.model.n_vocab:
             raise BackendError(
                 f"a token id lies outside the vocabulary (0 to {self.model.n_vocab - 1})"
             )
-        return ids
 
     def _run(self, position: int) -> None:
         self._likeliest = {}
@@ -240,19 +242,22 @@ class Context:
         )
         if not pointer:
             raise BackendError("the last batch kept no logits")
-        return np.ctypeslib.as_array(pointer, (n_rows, self.model.n_vocab))
+        n_vocab = self.model.n_vocab
+        # As numpy's own as_array(), which takes most of the time of a token drawn.
+        rows = ctypes.c_float * n_vocab * n_rows
+        values = rows.from_address(ctypes.addressof(pointer.contents))
+        return np.frombuffer(memoryview(values), np.float32).reshape(n_rows, n_vocab)
 
     def likeliest(self, row: int = -1) -> int | None:
         """The token whose logit is largest in a row of the last batch; None where one is NaN."""
         if not self._likeliest:
             # Of all rows at once: with a call for each, whoever waits for Python's lock would get
             # it in between.
-            rows = np.flatnonzero(self._outputs[: self._batch.n_tokens])
+            rows = self._outputs[: self._batch.n_tokens].nonzero()[0].tolist()
             logits = self.logits(len(rows))
-            tokens = logits.argmax(axis=1)  # NaN counts as the largest
-            is_nan = np.isnan(logits[np.arange(len(tokens)), tokens])
-            found = [int(token) if ok else None for token, ok in zip(tokens, ~is_nan, strict=True)]
-            self._likeliest = dict(zip(rows.tolist(), found, strict=True)) | {-1: found[-1]}
+            for i, token in enumerate(logits.argmax(axis=1).tolist()):  # NaN counts as the largest
+                is_number = not math.isnan(logits.item(i, token))
+                self._likeliest[rows[i]] = self._likeliest[-1] = token if is_number else None
         return self._likeliest[row]
 
     def wait(self) -> None:

@@ -12,6 +12,7 @@ from longctx._native import CacheFullError, Part, Sampler
 from longctx.backends import Backend
 from longctx.cache.cell_positions import CellPositions
 from longctx.cache.checkpoints import Checkpoints
+from longctx.cache.growing import GrowingArray
 from longctx.cache.shared import Contexts, Lease, SharedContext
 from longctx.rope import RopeConfig
 
@@ -52,7 +53,7 @@ class Cells:
         self.n_ctx = n_ctx
         self.rope = rope
         self.tokens: list[int] = []
-        self.positions = np.empty(0, dtype=np.int32)
+        self._positions = GrowingArray(np.empty(0, np.int32))
         self.cell_positions = CellPositions()
         self.checkpoints = Checkpoints(backend.info)
         self._lease = lease or contexts.lease(n_ctx, rope)
@@ -96,6 +97,11 @@ class Cells:
     def is_alone(self) -> bool:
         """Whether no other sequence stands in the context."""
         return not self._lease.shared.is_shared
+
+    @property
+    def positions(self) -> NDArray[np.int32]:
+        """Where each token stands: int32[n], a view that stays as it is."""
+        return self._positions.values
 
     @property
     def next_position(self) -> int:
@@ -235,13 +241,13 @@ class Cells:
     def _add(self, tokens: list[int], positions: NDArray[np.int32]) -> None:
         """Remember tokens that stand behind the others now."""
         self.tokens.extend(tokens)
-        self.positions = np.concatenate([self.positions, positions])
+        self._positions.extend(positions)
         self._lease.fill_cells(len(tokens))
 
     def _keep(self, n: int) -> None:
         """Forget all tokens but the first ``n``."""
         del self.tokens[n:]
-        self.positions = self.positions[:n]
+        self._positions.keep(n)
         self.checkpoints.keep(n)
         if not n:
             self.cell_positions = CellPositions()
@@ -418,10 +424,10 @@ class Cells:
         """Copy the sequence: within the context where that can, else into one of its own."""
         lease = self._lease.fork()
         twin = Cells(self._backend, self._contexts, n_ctx=self.n_ctx, rope=self.rope, lease=lease)
-        tokens, positions = list(self.tokens), self.positions.copy()
+        tokens, positions = list(self.tokens), self._positions.copy()
         twin.checkpoints, twin.cell_positions = self.checkpoints.copy(), self.cell_positions
         if lease is not None:
-            twin.tokens, twin.positions = tokens, positions
+            twin.tokens, twin._positions = tokens, positions
         elif tokens:
-            twin.fill(self.export(), tokens, positions)
+            twin.fill(self.export(), tokens, positions.values)
         return twin

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from longctx.backends import Backend, KVContext
+from longctx.cache.growing import GrowingArray
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
 
-Labels = NDArray[np.int64]
-_NO_LABELS: Labels = np.empty(0, np.int64)
+Labels = GrowingArray[np.int64]
+_NO_LABELS = np.empty(0, np.int64)
 
 
 class SharedContext:
@@ -73,7 +73,7 @@ class SharedContext:
     def has_cells_behind(self, sequence: int, n: int) -> bool:
         """Whether a sequence finds ``n`` cells more."""
         if self.has_streams:
-            return len(self.labels.get(sequence, _NO_LABELS)) + n <= self.context.n_ctx
+            return len(self.labels.get(sequence, ())) + n <= self.context.n_ctx
         return self.has_free_cells(n)
 
     def has_cells_for(self, sequence: int, n: int) -> bool:
@@ -82,6 +82,11 @@ class SharedContext:
             return n <= self.context.n_ctx
         others = [labels for other, labels in self.labels.items() if other != sequence]
         return _are_within(others, self.context.n_ctx - n)
+
+    def n_cells_of_others(self, sequence: int) -> int:
+        """Cells that other sequences stand in, those that several share counted for each: as many
+        as there are at most, without looking at them."""
+        return sum(len(labels) for other, labels in self.labels.items() if other != sequence)
 
     def has_more_than(self, n: int, sequence: int) -> bool:
         """Whether there are more than ``n`` cells in which others than this sequence stand."""
@@ -133,9 +138,9 @@ class SharedContext:
     def fill_cells(self, sequence: int, n: int) -> None:
         """Note that a sequence stands in ``n`` cells more, behind those that it has."""
         self._n_labels += n
-        new = np.arange(self._n_labels - n, self._n_labels)
-        held = self.labels.get(sequence)
-        self.labels[sequence] = new if held is None else np.concatenate([held, new])
+        if sequence not in self.labels:
+            self.labels[sequence] = GrowingArray(_NO_LABELS)
+        self.labels[sequence].extend(np.arange(self._n_labels - n, self._n_labels))
 
     @property
     def is_shared(self) -> bool:
@@ -190,8 +195,8 @@ class Lease:
 
     def keep_cells(self, n: int) -> None:
         """Note that the sequence has left all cells but its first ``n``."""
-        labels = self.shared.labels
-        labels[self.sequence] = labels.get(self.sequence, _NO_LABELS)[:n]
+        if labels := self.shared.labels.get(self.sequence):
+            labels.keep(n)
 
     def fork(self) -> Lease | None:
         """Take another sequence with the same tokens; None where the cache has none free, or
@@ -203,7 +208,8 @@ class Lease:
         if sequence is None:
             return None
         self.context.copy_sequence(self.sequence, sequence)
-        shared.labels[sequence] = shared.labels.get(self.sequence, _NO_LABELS)
+        if labels := shared.labels.get(self.sequence):
+            shared.labels[sequence] = labels.copy()
         return Lease(shared, sequence)
 
     # Its logits
@@ -230,11 +236,13 @@ class Lease:
 
 
 def _label(labels: Labels | None, index: int) -> int | None:
-    return int(labels[index]) if labels is not None and index < len(labels) else None
+    return labels.values.item(index) if labels is not None and index < len(labels) else None
 
 
 def _n_distinct(labels: list[Labels]) -> int:
-    return len(np.unique(np.concatenate(labels))) if len(labels) > 1 else sum(map(len, labels))
+    if len(labels) < 2:
+        return sum(map(len, labels))
+    return len(np.unique(np.concatenate([each.values for each in labels])))
 
 
 def _are_within(labels: list[Labels], n: int) -> bool:

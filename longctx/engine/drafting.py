@@ -97,6 +97,8 @@ class Drafting:
             answers: all that get a token in it.
             n_rows: rows that it may have.
         """
+        if not any(answer.ids for answer in answers):
+            return 0
         n = len(answers)
         sizes = [
             _Size(length, sum(1 + min(length, len(answer.ids)) for answer in answers))

@@ -10,7 +10,7 @@ and when they are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from longctx._native import trim_memory
 from longctx.backends import Backend
@@ -66,6 +66,16 @@ class KVStreams:
     def holds(self, session: Session) -> bool:
         """Whether a session stands in one."""
         return session.is_open and session.shared_context is self._shared
+
+    def concern(self, sessions: Iterable[Session]) -> bool:
+        """Whether anything stands in a stream, or one of these sessions may gain by standing in
+        one; soon said, for it is asked with every batch."""
+        if not self._backend.attends_on_cpu:
+            return False
+        return (self._shared is not None and self._shared.is_taken) or any(
+            session.shared_context.n_cells_of_others(session.sequence) > self._worth_cells
+            for session in sessions
+        )
 
     def takes(self, session: Session) -> bool:
         """Whether a session in shared cells may leave them for a stream."""

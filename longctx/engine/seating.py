@@ -55,10 +55,12 @@ class Seating:
     def arrange(self, active: Sequence[Writing]) -> None:
         """Let every answer under way stand where it is decoded fastest."""
         self._later = set()
-        self.clear(active)
         self._placed = [
             (w, w.session) for w in active if w.session is not None and w.session.is_open
         ]
+        if not self._streams.concern(session for _, session in self._placed):
+            return
+        self.clear(active)
         decoding = [(w, session) for w, session in self._placed if not w.n_pending]
         prefilling = [(w, session) for w, session in self._placed if w.n_pending]
         try:

@@ -54,7 +54,7 @@ class Job:
         self._ended = ended
         self.n_prompt: int | None = None
         self._stream: Stream | None = None
-        self._reading: asyncio.Task[Event | None] | None = None
+        self._limit: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
     @property
@@ -65,6 +65,13 @@ class Job:
     def read(self, begun: Begun) -> None:
         """Its request was accepted: read this."""
         self._stream, self.n_prompt = begun.stream, begun.n_prompt
+        # One timer for all of it: a task and a timer for each token would take longer than the
+        # token's way to the client.
+        loop = asyncio.get_running_loop()
+        self._limit = loop.call_later(self._timeout_s - self.age_s, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self.end(timed_out(self._timeout_s, "ask for fewer max_tokens"))
 
     async def events(self) -> AsyncIterator[Event]:
         """Progress and chunks as they come; the last chunk carries the result.
@@ -73,34 +80,17 @@ class Job:
             ApiError: its time is up (504), or it was ended (503).
             Exception: whatever the model raised.
         """
-        while True:
-            event = await self._next()
+        assert self._stream is not None  # submit_all() has given it
+        while self._error is None:
+            event = await self._stream.receive()
+            if self._error is not None:
+                break
+            assert event is not None  # the chunk with the result comes before the end
             yield event
             if isinstance(event, Chunk) and event.result is not None:
                 self.cancel()
                 return
-
-    async def _next(self) -> Event:
-        assert self._stream is not None  # submit_all() has given it
-        if self._error is not None:
-            raise self._error
-        reading = self._reading = asyncio.ensure_future(self._stream.receive())
-        try:
-            # Not wait_for(): before Python 3.12 it drops the reader's cancelling where a token has
-            # just come, and tokens come all the time.
-            await asyncio.wait((reading,), timeout=self._timeout_s - self.age_s)
-        except asyncio.CancelledError:
-            reading.cancel()
-            raise
-        if self._error is not None:
-            raise self._error
-        if not reading.done():
-            reading.cancel()
-            self.cancel()
-            raise timed_out(self._timeout_s, "ask for fewer max_tokens")
-        event = reading.result()
-        assert event is not None  # the chunk with the result comes before the end
-        return event
+        raise self._error
 
     async def result(self) -> Completion:
         """Wait for the whole answer; raises as :meth:`events`."""
@@ -111,6 +101,8 @@ class Job:
 
     def cancel(self) -> None:
         """Give the answer up; harmless when it is done."""
+        if self._limit is not None:
+            self._limit.cancel()
         if self._stream is not None:
             self._stream.close()
         self._ended(self)
@@ -118,9 +110,7 @@ class Job:
     def end(self, error: Exception) -> None:
         """Give the answer up and let its reader know why."""
         self._error = error
-        if self._reading is not None:
-            self._reading.cancel()
-        self.cancel()
+        self.cancel()  # which wakes the reader
 
 
 class ModelWorker:

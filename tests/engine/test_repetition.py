@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import longctx
 from longctx import LongContextLLM
@@ -35,6 +37,29 @@ def test_it_is_told_at_its_exact_length(period: int, before: int) -> None:
     """Of the tokens and of the repeats, whichever comes last; not one too early."""
     text = [*range(10_000, 10_000 + before), *list(range(period)) * 1000]
     assert _ends(text) == before + max(MIN_TOKENS, MIN_REPEATS * period)
+
+
+@given(
+    parts=st.lists(
+        st.tuples(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(1, 9)),
+        max_size=12,
+    ),
+    min_tokens=st.integers(2, 40),
+    min_repeats=st.integers(2, 5),
+)
+def test_as_by_its_definition(
+    parts: list[tuple[list[int], int]], min_tokens: int, min_repeats: int
+) -> None:
+    """The first token behind which so much of the text, to its end, has some period."""
+    text = [token for period, times in parts for token in period * times]
+
+    def repeats(n: int, period: int) -> bool:
+        length = max(min_tokens, min_repeats * period)
+        end = text[n - length : n] if length <= n else []
+        return bool(end) and end[period:] == end[:-period]
+
+    told = (n for n in range(len(text) + 1) if any(repeats(n, p) for p in range(1, MAX_PERIOD)))
+    assert _ends(text, min_tokens=min_tokens, min_repeats=min_repeats) == next(told, None)
 
 
 def test_what_changes_is_no_repetition() -> None:
