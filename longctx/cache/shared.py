@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import numpy as np
-
 from longctx.backends import Backend, KVContext
-from longctx.cache.growing import GrowingArray
+from longctx.cache.cell_sharing import CellSharing
 from longctx.errors import BackendError
 from longctx.rope import RopeConfig
-
-Labels = GrowingArray[np.int64]
-_NO_LABELS = np.empty(0, np.int64)
 
 
 class SharedContext:
@@ -36,10 +31,7 @@ class SharedContext:
         self.rope = rope
         self.is_common = is_common
         self.logits_of: dict[int, int] = {}
-        # llama.cpp does not say how many cells are taken. Every cell that is filled gets a
-        # number here, and a copied sequence has the numbers of the one that it is a copy of.
-        self.labels: dict[int, Labels] = {}
-        self._n_labels = 0
+        self.cells = CellSharing()
         self._taken = {0}
         if is_common:  # nobody stands in it yet; else it was opened for its first text
             self._taken.clear()
@@ -59,47 +51,21 @@ class SharedContext:
         """The sequence that would be taken next; None where there is none."""
         return min(set(range(self.context.n_sequences)) - self._taken, default=None)
 
-    @property
-    def n_used_cells(self) -> int:
-        """Cells in which some sequence stands; one that several share counts once."""
-        return _n_distinct(list(self.labels.values()))
-
     def has_free_cells(self, n: int) -> bool:
         """Whether a sequence that is taken now would find ``n`` cells."""
-        if self.has_streams:
-            return n <= self.context.n_ctx
-        return _are_within(list(self.labels.values()), self.context.n_ctx - n)
+        return (0 if self.has_streams else self.cells.n_used) + n <= self.context.n_ctx
 
     def has_cells_behind(self, sequence: int, n: int) -> bool:
         """Whether a sequence finds ``n`` cells more."""
         if self.has_streams:
-            return len(self.labels.get(sequence, ())) + n <= self.context.n_ctx
+            return self.cells.n_of(sequence) + n <= self.context.n_ctx
         return self.has_free_cells(n)
 
     def has_cells_for(self, sequence: int, n: int) -> bool:
         """Whether a sequence, emptied, could be filled with ``n`` tokens."""
-        if self.has_streams:
-            return n <= self.context.n_ctx
-        others = [labels for other, labels in self.labels.items() if other != sequence]
-        return _are_within(others, self.context.n_ctx - n)
-
-    def n_cells_of_others(self, sequence: int) -> int:
-        """Cells that other sequences stand in, those that several share counted for each: as many
-        as there are at most, without looking at them."""
-        return sum(len(labels) for other, labels in self.labels.items() if other != sequence)
-
-    def has_more_than(self, n: int, sequence: int) -> bool:
-        """Whether there are more than ``n`` cells in which others than this sequence stand."""
-        others = [labels for other, labels in self.labels.items() if other != sequence]
-        return not _are_within(others, n)
-
-    def is_held_by_others(self, sequence: int, index: int) -> bool:
-        """Whether other sequences stand in the cell of a sequence's token at ``index``, too."""
-        # Cells are shared as a common beginning only, so that they have one index in all of them.
-        if self.has_streams or (own := _label(self.labels.get(sequence), index)) is None:
-            return False
-        others = (labels for other, labels in self.labels.items() if other != sequence)
-        return any(_label(labels, index) == own for labels in others)
+        return (0 if self.has_streams else self.cells.n_of_others(sequence)) + n <= (
+            self.context.n_ctx
+        )
 
     @property
     def is_taken(self) -> bool:
@@ -127,20 +93,13 @@ class SharedContext:
     def release(self, sequence: int) -> None:
         """Drop a sequence; the last one frees the cache, unless it is a common one."""
         self._taken.remove(sequence)
-        self.labels.pop(sequence, None)
+        self.cells.drop(sequence)
         self.logits_of.pop(sequence, None)
         # The next text of a common context would have to allocate it again.
         if self._taken or self.is_common:
             self.context.remove(0, seq_id=sequence)
         else:
             self.context.close()
-
-    def fill_cells(self, sequence: int, n: int) -> None:
-        """Note that a sequence stands in ``n`` cells more, behind those that it has."""
-        self._n_labels += n
-        if sequence not in self.labels:
-            self.labels[sequence] = GrowingArray(_NO_LABELS)
-        self.labels[sequence].extend(np.arange(self._n_labels - n, self._n_labels))
 
     @property
     def is_shared(self) -> bool:
@@ -191,12 +150,11 @@ class Lease:
 
     def fill_cells(self, n: int) -> None:
         """Note ``n`` cells more, behind those that the sequence has."""
-        self.shared.fill_cells(self.sequence, n)
+        self.shared.cells.fill(self.sequence, n)
 
     def keep_cells(self, n: int) -> None:
         """Note that the sequence has left all cells but its first ``n``."""
-        if labels := self.shared.labels.get(self.sequence):
-            labels.keep(n)
+        self.shared.cells.keep(self.sequence, n)
 
     def fork(self) -> Lease | None:
         """Take another sequence with the same tokens; None where the cache has none free, or
@@ -208,8 +166,7 @@ class Lease:
         if sequence is None:
             return None
         self.context.copy_sequence(self.sequence, sequence)
-        if labels := shared.labels.get(self.sequence):
-            shared.labels[sequence] = labels.copy()
+        shared.cells.copy(self.sequence, sequence)
         return Lease(shared, sequence)
 
     # Its logits
@@ -233,21 +190,6 @@ class Lease:
         if self._shared is not None:
             self._shared.release(self.sequence)
             self._shared = None
-
-
-def _label(labels: Labels | None, index: int) -> int | None:
-    return labels.values.item(index) if labels is not None and index < len(labels) else None
-
-
-def _n_distinct(labels: list[Labels]) -> int:
-    if len(labels) < 2:
-        return sum(map(len, labels))
-    return len(np.unique(np.concatenate([each.values for each in labels])))
-
-
-def _are_within(labels: list[Labels], n: int) -> bool:
-    # Counting what is shared sorts everything; mostly there is room even if nothing is.
-    return sum(map(len, labels)) <= n or _n_distinct(labels) <= n
 
 
 class Contexts(Protocol):

@@ -127,7 +127,7 @@ class CommonContexts:
                 "ask again when one has ended"
             )
         # A text should grow where it stands: moving later takes a copy of it.
-        emptiest = min(free, key=lambda shared: shared.n_used_cells)
+        emptiest = min(free, key=lambda shared: shared.cells.n_used)
         return emptiest.lease()
 
     def join(self, n_ctx: int, rope: RopeConfig, n_tokens: int, /) -> Lease | None:
@@ -142,7 +142,7 @@ class CommonContexts:
             return None
         place = self.place_for(n_tokens) or (None if self._contexts else self.open())
         if place is None:
-            full = min(self._contexts, key=lambda shared: shared.n_used_cells)
+            full = min(self._contexts, key=lambda shared: shared.cells.n_used)
 
             def are_enough() -> bool:
                 return full.n_free_sequences > 0 and full.has_free_cells(n_tokens)

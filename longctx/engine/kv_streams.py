@@ -72,10 +72,8 @@ class KVStreams:
         one; soon said, for it is asked with every batch."""
         if not self._backend.attends_on_cpu:
             return False
-        return (self._shared is not None and self._shared.is_taken) or any(
-            session.shared_context.n_cells_of_others(session.sequence) > self._worth_cells
-            for session in sessions
-        )
+        is_taken = self._shared is not None and self._shared.is_taken
+        return is_taken or any(map(self.frees, sessions))
 
     def takes(self, session: Session) -> bool:
         """Whether a session in shared cells may leave them for a stream."""
@@ -83,12 +81,13 @@ class KVStreams:
         return (
             self._backend.attends_on_cpu
             and shared.is_common
-            and not shared.is_held_by_others(session.sequence, MAX_SHARED)
+            and shared.cells.n_shared(session.sequence) <= MAX_SHARED
         )
 
     def frees(self, session: Session) -> bool:
         """Whether there are so many cells of others beside a session that leaving pays."""
-        return session.shared_context.has_more_than(self._worth_cells, session.sequence)
+        cells = session.shared_context.cells
+        return cells.n_of_others(session.sequence) > self._worth_cells
 
     def bear(self, n_texts: int, n_cells: int) -> bool:
         """Whether so many texts of so many cells may stand in streams, all at once."""

@@ -117,10 +117,9 @@ class Seating:
         if not here:
             # With streams to spare, or they would soon leave again for the next that comes.
             n_streams = len(coming) + len(coming) // 3
-            if not coming or not self._streams.bear(n_streams, max(lengths)):
-                return False
-            # Last, for it may have to count all cells.
             if not any(self._streams.frees(session) for _, session in coming):
+                return False
+            if not self._streams.bear(n_streams, max(lengths)):
                 return False
         return self._reach(len(coming), max(lengths))
 

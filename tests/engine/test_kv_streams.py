@@ -262,11 +262,11 @@ def test_who_shares_a_long_beginning_stays(bench: Bench) -> None:
     bench.run()
     bench.scheduler.round()
     writings = [bench.ask([*beginning, *ids(150, 3 + i)], 8) for i in range(3)]
-    used = bench.pool.sessions[-1].shared_context.n_used_cells
+    used = bench.pool.sessions[-1].shared_context.cells.n_used
     while bench.scheduler.round():
         assert not any(is_apart(bench, writing) for writing in writings)
     # One goes on in the text that they begin with, or in a copy.
-    assert bench.pool.sessions[-1].shared_context.n_used_cells <= used + 3 * (150 + 8)
+    assert bench.pool.sessions[-1].shared_context.cells.n_used <= used + 3 * (150 + 8)
 
 
 def test_a_copy_of_what_stands_in_a_stream(bench: Bench) -> None:
