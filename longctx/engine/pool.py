@@ -21,12 +21,13 @@ from longctx.model_thread import ModelThread
 from longctx.prompt import CompressedSpan
 
 WORTH_KEEPING = 512
-"""Cached tokens that a call may throw away before another session is opened instead."""
+"""Cached tokens that a call may throw away before a session with a context of its own is opened
+instead."""
 WORTH_COPYING = 16
 """Tokens that another conversation must have in common to be copied from; chat templates begin with
 so many."""
 WORTH_LOSING = 64
-"""Cached tokens that a call may throw away where a place beside them would cost nothing."""
+"""Cached tokens that a call may throw away where a place beside them costs no context."""
 
 
 class MemoryTakenError(CacheFullError):
@@ -111,11 +112,12 @@ class SessionPool:
         if not (must or self.memory.bears(self._common.window_for(len(ids) + n_more))):
             return None  # before one is opened or filled, for it could not grow
         session = self._saved_session(ids, n_more, compressed, must)
-        session = session or self._live_session(ids, n_more, compressed)
+        session = session or self._live_session(ids, compressed)
         if session is None:
             if not self.make_place(len(ids) + n_more) and not must:
                 return None
-            session = self._open()
+            # Where one has just made way, there may be a place for a copy now.
+            session = self._live_session(ids, compressed) or self._open()
         # In use from here on, or looking for cells could evict the very session they are for.
         self._in_use.add(session)
         try:
@@ -234,9 +236,7 @@ class SessionPool:
         self._keeping.load(session, path)
         return session
 
-    def _live_session(
-        self, ids: Ids, n_more: int, compressed: Sequence[CompressedSpan]
-    ) -> Session | None:
+    def _live_session(self, ids: Ids, compressed: Sequence[CompressedSpan]) -> Session | None:
         """An idle session to go on in, or a copy of one that has more of a prompt in common; None
         where a new one would lose less."""
         idle = [session for session in self._sessions if session not in self._in_use]
@@ -256,12 +256,16 @@ class SessionPool:
             self._lent.discard(twin)  # fork() lends it, as if to a caller; this one is ours
             self._sessions.append(twin)
             return twin
-        if lost > WORTH_LOSING and self._common.is_for_all:
-            whole = min(len(ids) + n_more, self._common.n_ctx)
-            if self._common.place_for(whole) is not None:
-                return None  # nobody's text is lost while there are free cells
+        if own is not None and lost > WORTH_LOSING and self._common.is_for_all:
+            # Another conversation: of those that have about as much in common with it, the least
+            # recently used makes way, and not one that happens to begin with the same word.
+            about = own_shared - WORTH_COPYING
+            own = next(s for s in idle if s.shared(ids, compressed, whole=True) >= about)
+            own_shared = own.shared(ids, compressed, whole=True)
+            lost = own.n_tokens - own_shared
         # A short beginning that all chats have in common is no reason to lose a long text.
-        if own is not None and lost <= max(own_shared, WORTH_KEEPING):
+        may_lose = WORTH_LOSING if self._common.is_for_all else WORTH_KEEPING
+        if own is not None and lost <= max(own_shared, may_lose):
             return own
         return None
 

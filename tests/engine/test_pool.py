@@ -48,6 +48,46 @@ def test_two_conversations_keep_their_caches(tiny_gguf: TinyGguf) -> None:
             assert result.usage.prefilled_tokens < 40
 
 
+def test_the_least_recently_used_makes_way_for_one_that_begins_as_the_latest(
+    tiny_gguf: TinyGguf, monkeypatch: Any
+) -> None:
+    """Where all sequences are taken: a few words in common are no reason to lose what goes on."""
+    monkeypatch.setattr("longctx.engine.common.N_SEQUENCES", 4)
+    monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", 1)
+    first, *others, latest = (f"{word} " + CAT * 5 for word in ("hill", "sun", "sky", "dog"))
+    with opened(tiny_gguf("llama", n_ctx_train=1024), window="fixed") as llm:
+        for text in (first, *others, latest):
+            llm.generate(text, max_tokens=4)
+        begun = llm.tokenize(latest)[:12]
+        llm.generate(llm.detokenize(begun) + DOG * 4, max_tokens=4)
+        for text in (latest, *others):
+            assert llm.generate(text + CAT, max_tokens=4).usage.prefilled_tokens < 40
+        assert llm.generate(first + CAT, max_tokens=4).usage.cached_tokens < 40
+
+
+def test_what_all_begin_with_is_kept_of_one_that_makes_way(
+    tiny_gguf: TinyGguf, monkeypatch: Any
+) -> None:
+    """Where all sequences are taken, a new conversation still begins with a copy of that."""
+    monkeypatch.setattr("longctx.engine.common.N_SEQUENCES", 4)
+    monkeypatch.setattr("longctx.engine.memory.MAX_COMMON_CONTEXTS", 1)
+    with opened(tiny_gguf("llama", n_ctx_train=1024), window="fixed") as llm:
+        n_common = llm.count(CAT * 2)
+        first, second, *later = (
+            f"{CAT * 2}{word} {DOG * n}"
+            for word, n in (("hill", 4), ("sun", 1), ("sky", 4), ("dog", 4), ("mat", 4), ("hat", 1))
+        )
+        for text in (first, second, *later[:2]):
+            llm.generate(text, max_tokens=4)
+        # Long ones make way for a copy, a short one is gone on in; the oldest each time.
+        for text in later[2:]:
+            assert llm.generate(text, max_tokens=4).usage.cached_tokens >= n_common - 2
+        for text in later:
+            assert llm.generate(text + DOG, max_tokens=4).usage.prefilled_tokens < 40
+        for text in (first, second):
+            assert llm.generate(text + DOG, max_tokens=4).usage.cached_tokens < n_common + 9
+
+
 @pytest.mark.usefixtures("short_is_worth_keeping")
 def test_the_least_recently_used_goes_to_disk_and_comes_back(
     tiny_gguf: TinyGguf, tmp_path: Path, monkeypatch: Any
