@@ -67,8 +67,9 @@ def _show(report: DoctorReport) -> None:
             # The processor has a row of its own, with what this process may use of it.
             if device.kind != "processor":
                 row(device.name, escape(f"{device.description}, {device.memory}"))
-    policy = f"OMP_WAIT_POLICY {escape(report.omp_wait_policy)}"
-    row("processor", f"{report.n_cores} cores of {report.n_logical} threads, {policy}")
+    row("processor", f"{report.n_cores} cores of {report.n_logical} threads")
+    policy, turns = map(escape, (report.omp_wait_policy, report.gomp_spincount))
+    row("", f"OMP_WAIT_POLICY {policy}, GOMP_SPINCOUNT {turns}")
     free, total = map(format_bytes, (report.memory_available_bytes, report.memory_total_bytes))
     row("memory", f"{free} free of {total}")
     for extra in report.extras:

@@ -62,7 +62,8 @@ class DoctorReport(Frozen):
     """An installation. ``llama_cpp`` is None where its library does not load.
 
     ``n_cores`` counts physical cores that this process may use, ``n_logical`` what the machine
-    shows; ``memory_available_bytes`` is what a plan takes for free.
+    shows; ``memory_available_bytes`` is what a plan takes for free. ``gomp_spincount`` are the
+    turns that threads of GNU's OpenMP wait awake before they sleep (docs/benchmarks.md).
     """
 
     longctx: str
@@ -74,6 +75,7 @@ class DoctorReport(Frozen):
     n_cores: int
     n_logical: int
     omp_wait_policy: str
+    gomp_spincount: str
     memory_total_bytes: int
     memory_available_bytes: int
     caches: tuple[CacheFolder, ...]

@@ -26,6 +26,7 @@ def test_the_whole_of_it_in_a_process_of_its_own() -> None:
     assert "CPU" in report["llama_cpp"]["backends"]
     assert "processor" in {device["kind"] for device in report["llama_cpp"]["devices"]}
     assert report["omp_wait_policy"] == "passive"
+    assert report["gomp_spincount"] == "1000"
     assert 0 < report["memory_available_bytes"] < report["memory_total_bytes"]
     steps = {check["name"]: check for check in report["checks"] if check["seconds"] is not None}
     assert list(steps) == ["model", "load", "prefill", "re-rotate", "grow", "answer"]
@@ -49,6 +50,27 @@ def test_without_the_self_test() -> None:
     ):
         assert text in done.output
     assert "prefill" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("policy", "turns", "status", "said"),
+    [
+        (None, "1000", "ok", "set by longctx; GOMP_SPINCOUNT=1000, threads wait awake"),
+        ("passive", "0", "ok", "set by the environment; GOMP_SPINCOUNT=0, threads sleep at once"),
+        ("ACTIVE", "1000", "warning", "unset it"),
+    ],
+)
+def test_how_threads_wait(
+    monkeypatch: pytest.MonkeyPatch, policy: str | None, turns: str, status: str, said: str
+) -> None:
+    """Who set it, and what it is good for."""
+    monkeypatch.setenv("GOMP_SPINCOUNT", turns)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if policy is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    (check,) = (each for each in examine().checks if each.name == "OpenMP waits passively")
+    assert check.status == status
+    assert said in check.detail
 
 
 def test_a_model_that_does_not_load_fails(
