@@ -25,13 +25,11 @@ class _Cells:
         return self.runs[-1].end if self.runs else 0
 
     def cut(self, n: int) -> None:
-        while len(self.runs) > 1 and self.runs[-2].end >= n:
+        while self.runs and (self.runs[-2].end if len(self.runs) > 1 else 0) >= n:
             self.runs.pop()
             self.goes_on = False
-        self.runs[-1].end = n
-        if not n:
-            self.runs.clear()
-            self.goes_on = False
+        if self.runs:
+            self.runs[-1].end = n
 
     def n_common(self, other: _Cells) -> int:
         """Cells at the front that both have."""
@@ -51,11 +49,13 @@ class CellSharing:
     A copied sequence has the cells of the one that it is a copy of until the two differ, so what
     sequences share is always a common beginning. Each batch asks for these counts: none of them
     looks at single cells.
+
+    Attributes:
+        n_used: cells in which some sequence stands; one that several share counts once.
     """
 
     def __init__(self) -> None:
         self.n_used = 0
-        """Cells in which some sequence stands; one that several share counts once."""
         self._of: dict[int, _Cells] = {}
         self._ids = count()
 

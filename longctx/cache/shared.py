@@ -53,7 +53,8 @@ class SharedContext:
 
     def has_free_cells(self, n: int) -> bool:
         """Whether a sequence that is taken now would find ``n`` cells."""
-        return (0 if self.has_streams else self.cells.n_used) + n <= self.context.n_ctx
+        n_used = 0 if self.has_streams else self.cells.n_used
+        return n_used + n <= self.context.n_ctx
 
     def has_cells_behind(self, sequence: int, n: int) -> bool:
         """Whether a sequence finds ``n`` cells more."""
@@ -63,9 +64,8 @@ class SharedContext:
 
     def has_cells_for(self, sequence: int, n: int) -> bool:
         """Whether a sequence, emptied, could be filled with ``n`` tokens."""
-        return (0 if self.has_streams else self.cells.n_of_others(sequence)) + n <= (
-            self.context.n_ctx
-        )
+        n_used = 0 if self.has_streams else self.cells.n_of_others(sequence)
+        return n_used + n <= self.context.n_ctx
 
     @property
     def is_taken(self) -> bool:

@@ -27,7 +27,7 @@ WORTH_COPYING = 16
 """Tokens that another conversation must have in common to be copied from; chat templates begin with
 so many."""
 WORTH_LOSING = 64
-"""Cached tokens that a call may throw away where a place beside them costs no context."""
+"""Cached tokens that a call may throw away where another session costs no context."""
 
 
 class MemoryTakenError(CacheFullError):
@@ -239,19 +239,20 @@ class SessionPool:
     def _live_session(self, ids: Ids, compressed: Sequence[CompressedSpan]) -> Session | None:
         """An idle session to go on in, or a copy of one that has more of a prompt in common; None
         where a new one would lose less."""
+        shared = {s: s.shared(ids, compressed, whole=True) for s in self._sessions}
         idle = [session for session in self._sessions if session not in self._in_use]
-        own = max(idle, key=lambda s: s.shared(ids, compressed, whole=True), default=None)
-        own_shared = own.shared(ids, compressed, whole=True) if own is not None else 0
+        own = max(idle, key=lambda s: shared[s], default=None)
+        own_shared = shared[own] if own is not None else 0
         lost = own.n_tokens - own_shared if own is not None else 0
         source = max(
             (s for s in self._sessions if self._is_common(s)),
             # Of texts with as much, one whose cells a copy can share.
-            key=lambda s: (s.shared(ids, compressed, whole=True), not s.shared_context.has_streams),
+            key=lambda s: (shared[s], not s.shared_context.has_streams),
             default=None,
         )
-        shared = source.shared(ids, compressed, whole=True) if source is not None else 0
-        copies = shared >= WORTH_COPYING and (shared > own_shared or lost > WORTH_LOSING)
-        if source is not None and copies and self._can_fork(source, shared):
+        n_shared = shared[source] if source is not None else 0
+        copies = n_shared >= WORTH_COPYING and (n_shared > own_shared or lost > WORTH_LOSING)
+        if source is not None and copies and self._can_fork(source, n_shared):
             twin = source.fork()
             self._lent.discard(twin)  # fork() lends it, as if to a caller; this one is ours
             self._sessions.append(twin)
@@ -259,15 +260,11 @@ class SessionPool:
         if own is not None and lost > WORTH_LOSING and self._common.is_for_all:
             # Another conversation: of those that have about as much in common with it, the least
             # recently used makes way, and not one that happens to begin with the same word.
-            about = own_shared - WORTH_COPYING
-            own = next(s for s in idle if s.shared(ids, compressed, whole=True) >= about)
-            own_shared = own.shared(ids, compressed, whole=True)
-            lost = own.n_tokens - own_shared
+            own = next(s for s in idle if shared[s] >= own_shared - WORTH_COPYING)
+            own_shared, lost = shared[own], own.n_tokens - shared[own]
         # A short beginning that all chats have in common is no reason to lose a long text.
         may_lose = WORTH_LOSING if self._common.is_for_all else WORTH_KEEPING
-        if own is not None and lost <= max(own_shared, may_lose):
-            return own
-        return None
+        return own if lost <= max(own_shared, may_lose) else None
 
     def _can_fork(self, source: Session, n_shared: int) -> bool:
         """Whether there is a place for a copy, of which so many tokens will be kept. Nobody makes
