@@ -22,6 +22,8 @@ _GPU = (
     "--force-reinstall --no-cache-dir llama-cpp-python (Metal and Vulkan: -DGGML_METAL=on, "
     "-DGGML_VULKAN=on)"
 )
+MANY_TURNS = 10_000
+"""That threads wait awake for each other, from which on it is spinning: some 100 µs."""
 
 
 def examine(cache_dir: Path | None = None) -> DoctorReport:
@@ -98,15 +100,18 @@ def _gpu_detail(found: LlamaCpp) -> str:
 
 def _openmp(policy: str | None) -> Check:
     name = "OpenMP waits passively"
-    if policy is not None and policy.lower() == "active":
+    turns = os.environ.get("GOMP_SPINCOUNT", "not set")
+    is_active = policy is not None and policy.lower() == "active"
+    # Other words and numbers are "infinite" and millions, or GNU's OpenMP takes 300,000 for them.
+    if is_active or not turns.isdecimal() or int(turns) > MANY_TURNS:
+        said = "OMP_WAIT_POLICY=active" if is_active else f"GOMP_SPINCOUNT={turns}"
         return Check(
             name=name,
             status="warning",
-            detail="OMP_WAIT_POLICY=active is set: threads that spin decode up to twenty times "
-            "slower on a busy machine; unset it",
+            detail=f"{said}: threads that spin decode up to twenty times slower on a busy machine; "
+            "unset OMP_WAIT_POLICY and GOMP_SPINCOUNT",
         )
     by = "longctx" if policy is None else "the environment"
-    turns = os.environ.get("GOMP_SPINCOUNT", "not set")
     if turns == "0":
         how = "threads sleep at once: right on a busy machine, on an idle one half as fast or less"
     else:

@@ -57,7 +57,9 @@ def test_without_the_self_test() -> None:
     [
         (None, "1000", "ok", "set by longctx; GOMP_SPINCOUNT=1000, threads wait awake"),
         ("passive", "0", "ok", "set by the environment; GOMP_SPINCOUNT=0, threads sleep at once"),
-        ("ACTIVE", "1000", "warning", "unset it"),
+        ("ACTIVE", "1000", "warning", "OMP_WAIT_POLICY=active: threads that spin"),
+        ("passive", "infinite", "warning", "GOMP_SPINCOUNT=infinite: threads that spin"),
+        (None, "300000", "warning", "unset OMP_WAIT_POLICY and GOMP_SPINCOUNT"),
     ],
 )
 def test_how_threads_wait(
