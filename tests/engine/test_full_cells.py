@@ -11,7 +11,7 @@ import pytest
 
 from longctx._native import CacheFullError
 from longctx.cache import Session
-from tests.engine.test_kv_streams import Bench, ids
+from tests.support.engine_bench import Bench, ids
 from tests.support.thorough import quick
 
 N_CTX = 1024
