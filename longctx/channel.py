@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -132,18 +130,18 @@ def _opened(event: T | _Failure) -> T:
     return event
 
 
-@contextmanager
-def waking_together() -> Iterator[None]:
-    """Let readers in event loops wake when this ends, and not one by one with each event.
+class WakingTogether:
+    """Lets readers in event loops wake when this ends, and not one by one with each event.
 
     Waking a loop writes to a socket, which gives Python's lock away: to the reader just woken, who
     would keep the worker from the events of all others.
     """
-    asleep: _Asleep = {}
-    _local.asleep = asleep
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        _local.asleep = {}
+
+    def __exit__(self, *_error: object) -> None:
+        asleep: _Asleep = _local.asleep
         _local.asleep = None
         for loop, waiting in asleep.items():
             _wake_in(loop, waiting)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from longctx.channel import Cancelled, Channel, waking_together
+from longctx.channel import Cancelled, Channel, WakingTogether
 
 N = 16
 
@@ -48,7 +48,7 @@ def test_many_readers_of_one_worker(together: bool) -> None:
         for i, event in enumerate(ready):
             assert event.wait(10)
             if together:
-                with waking_together():
+                with WakingTogether():
                     for channel in channels:
                         channel.send(i)
             else:
@@ -72,7 +72,7 @@ def test_a_worker_learns_of_a_closed_loop() -> None:
     task = loop.create_task(channel.areceive())
     loop.run_until_complete(asyncio.sleep(0.01))
     loop.close()
-    with waking_together():
+    with WakingTogether():
         channel.send(1)
     with pytest.raises(Cancelled):
         channel.send(2)

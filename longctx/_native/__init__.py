@@ -8,9 +8,10 @@ functions; the `Llama` class is not used (it copies logits into every saved stat
 
 from longctx._native.aborting import tell_aborts
 from longctx._native.adapter import LoraAdapter
+from longctx._native.batch import Part
 from longctx._native.bias import biased_tokens
 from longctx._native.buffers import Buffer, captured_buffers
-from longctx._native.context import CacheFullError, Context, Part
+from longctx._native.context import CacheFullError, Context
 from longctx._native.context_params import KV_TYPES, ContextParams
 from longctx._native.devices import list_devices, lock_obstacle, spread_over_nodes
 from longctx._native.guidance import guidance_tokenizer

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longctx._native.adapter import LoraAdapter
+from longctx._native.batch import Batch, Part
 from longctx._native.context_params import ContextParams
 from longctx._native.handle import Borrowed, NativeHandle
 from longctx._native.library import last_errors, lib
@@ -19,19 +19,6 @@ from longctx._native.model import Model
 from longctx.errors import BackendError
 
 _PARTIAL = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a batch has of one sequence: tokens at ``first_position`` and the positions after.
-
-    The logits that follow the last ``n_outputs`` of them are kept.
-    """
-
-    tokens: Sequence[int] | NDArray[np.int32]
-    first_position: int
-    seq_id: int
-    n_outputs: int = 1
 
 
 class CacheFullError(BackendError):
@@ -71,15 +58,9 @@ class Context:
         self._apply(adapters)
         self.n_ctx = int(lib.llama_n_ctx_seq(self._handle))
         self.n_batch = int(lib.llama_n_batch(self._handle))
-        self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
-        self._batch_handle = NativeHandle(self._batch, lib.llama_batch_free)
-        # Views on the batch's own arrays, so that filling it is numpy and not a loop.
-        self._tokens = np.ctypeslib.as_array(self._batch.token, (self.n_batch,))
-        self._positions = np.ctypeslib.as_array(self._batch.pos, (self.n_batch,))
-        self._outputs = np.ctypeslib.as_array(self._batch.logits, (self.n_batch,))
-        np.ctypeslib.as_array(self._batch.n_seq_id, (self.n_batch,))[:] = 1
-        self._seq_id = -1
+        self._batch = Batch(self.n_batch)
         self._likeliest: dict[int, int | None] = {}
+        self._last_view: tuple[int, int, NDArray[np.float32]] | None = None
 
     def _apply(self, adapters: Sequence[LoraAdapter]) -> None:
         if not adapters:
@@ -96,7 +77,6 @@ class Context:
         if handle is not None:
             lib.llama_synchronize(handle)  # a GPU may still write where it is freed
             handle.close()
-            self._batch_handle.close()
 
     @property
     def n_sequences(self) -> int:
@@ -149,26 +129,8 @@ class Context:
             CacheFullError: there are too few free cells; nothing was decoded.
             BackendError: the batch is too long, or a token id is wrong.
         """
-        n = len(tokens)
-        if not 0 < n <= self.n_batch:
-            raise BackendError(f"a batch takes 1 to {self.n_batch} tokens, not {n}")
-        if first_position < 0:
-            raise BackendError(f"first_position is {first_position}; positions begin at 0")
-        ids = np.asarray(tokens, dtype=np.int32)
-        self._check_ids(int(ids.min()), int(ids.max()))
-        if outputs == "all":
-            self._check_outputs(n)
-        batch = self._batch
-        batch.n_tokens = n
-        self._tokens[:n] = ids
-        self._positions[:n] = np.arange(first_position, first_position + n, dtype=np.int32)
-        self._outputs[:n] = outputs == "all"
-        self._outputs[n - 1] = outputs != "none"
-        if seq_id != self._seq_id:
-            for i in range(self.n_batch):
-                batch.seq_id[i][0] = seq_id
-            self._seq_id = seq_id
-        self._run(first_position)
+        n_outputs = {"none": 0, "last": 1, "all": len(tokens)}[outputs]
+        self.decode_parts([Part(tokens, first_position, seq_id, n_outputs)])
 
     def decode_parts(self, parts: Sequence[Part]) -> list[int]:
         """Run one batch with some tokens of each of several sequences.
@@ -179,31 +141,22 @@ class Context:
 
         Raises:
             CacheFullError: there are too few free cells; nothing was decoded.
-            BackendError: there are more tokens or outputs than a batch takes, or a token id is
-                wrong.
+            BackendError: there are more tokens or outputs than a batch takes, or a token id or a
+                position is wrong.
         """
-        n = sum(len(part.tokens) for part in parts)
-        if not 0 < n <= self.n_batch or len(parts) > self.n_sequences:
+        lengths = [len(part.tokens) for part in parts]
+        n = sum(lengths)
+        if not 0 < n <= self.n_batch or len(parts) > self.n_sequences or not all(lengths):
             raise BackendError(
-                f"a batch takes 1 to {self.n_batch} tokens of 1 to {self.n_sequences} sequences, "
-                f"not {n} of {len(parts)}"
+                f"a batch takes 1 to {self.n_batch} tokens, some of each of 1 to "
+                f"{self.n_sequences} sequences, not {n} of {len(parts)}"
             )
         self._check_outputs(sum(part.n_outputs for part in parts))
-        self._batch.n_tokens = n
-        tokens = [token for part in parts for token in part.tokens]
-        self._check_ids(min(tokens), max(tokens))
-        self._tokens[:n] = tokens
-        self._outputs[:n] = False
-        rows, end = [], 0
         for part in parts:
-            begin, end = end, end + len(part.tokens)
-            first = part.first_position
-            self._positions[begin:end] = range(first, first + end - begin)
-            self._outputs[end - part.n_outputs : end] = True
-            for i in range(begin, end):
-                self._batch.seq_id[i][0] = part.seq_id
-            rows.append(end - 1)
-        self._seq_id = -1
+            self._check_ids(int(min(part.tokens)), int(max(part.tokens)))
+            if part.first_position < 0:
+                raise BackendError(f"first_position is {part.first_position}; positions begin at 0")
+        rows = self._batch.fill(parts)
         self._run(max(part.first_position for part in parts))
         return rows
 
@@ -221,10 +174,11 @@ class Context:
 
     def _run(self, position: int) -> None:
         self._likeliest = {}
-        status = lib.llama_decode(self.handle, self._batch)
+        batch = self._batch.native
+        status = lib.llama_decode(self.handle, batch)
         if status == 1:
             raise CacheFullError(
-                f"the KV cache of {self.n_ctx} tokens has no room for {self._batch.n_tokens} more "
+                f"the KV cache of {self.n_ctx} tokens has no room for {batch.n_tokens} more "
                 f"at position {position}"
             )
         if status != 0:
@@ -242,18 +196,22 @@ class Context:
         )
         if not pointer:
             raise BackendError("the last batch kept no logits")
-        n_vocab = self.model.n_vocab
-        # What as_array() of numpy does, which takes ten times as long, for every token.
-        rows = ctypes.c_float * n_vocab * n_rows
-        values = rows.from_address(ctypes.addressof(pointer.contents))
-        return np.frombuffer(memoryview(values), np.float32).reshape(n_rows, n_vocab)
+        address = ctypes.addressof(pointer.contents)
+        # They stay in one place for long, and a view takes longer to make than to read.
+        last = self._last_view
+        if last is not None and last[:2] == (address, n_rows):
+            return last[2]
+        rows = (ctypes.c_float * self.model.n_vocab * n_rows).from_address(address)
+        view = np.frombuffer(memoryview(rows), np.float32).reshape(n_rows, -1)
+        self._last_view = address, n_rows, view
+        return view
 
     def likeliest(self, row: int = -1) -> int | None:
         """The token whose logit is largest in a row of the last batch; None where one is NaN."""
         if not self._likeliest:
             # Of all rows at once: with a call for each, whoever waits for Python's lock would get
             # it in between.
-            rows = self._outputs[: self._batch.n_tokens].nonzero()[0].tolist()
+            rows = self._batch.output_rows
             logits = self.logits(len(rows))
             for i, token in enumerate(logits.argmax(axis=1).tolist()):  # NaN counts as the largest
                 is_number = not math.isnan(logits.item(i, token))

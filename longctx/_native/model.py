@@ -173,11 +173,10 @@ class Model:
 
     def is_end(self, token: int) -> bool:
         """Whether the token ends a message (EOT) or the text (EOS)."""
-        self._check_token(token)
-        vocab = self._vocab
         # Kept, for it is asked of every token that is drawn.
         if (found := self._ends.get(token)) is None:
-            found = self._ends[token] = bool(lib.llama_vocab_is_eog(vocab, token))
+            self._check_token(token)
+            found = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
         return found
 
     @property
@@ -226,10 +225,13 @@ class Model:
         """Return the tokens' bytes; control tokens are empty unless ``special``."""
         vocab, known = self._vocab, self._pieces[special]
         # Kept, for a call into the library for each of a long prompt's tokens costs milliseconds.
-        for token in set(ids) - known.keys():
-            self._check_token(token)
-            known[token] = _piece(vocab, token, special)
-        return b"".join(map(known.__getitem__, ids))
+        try:
+            return b"".join([known[token] for token in ids])
+        except KeyError:
+            for token in set(ids) - known.keys():
+                self._check_token(token)
+                known[token] = _piece(vocab, token, special)
+            return b"".join([known[token] for token in ids])
 
     def _check_token(self, token: int) -> None:
         if not 0 <= token < self.n_vocab:

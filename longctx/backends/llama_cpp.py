@@ -68,6 +68,9 @@ class LlamaCppBackend:
         self.info = info
         self.plan = plan
         self.checkpoint = checkpoint
+        # Asked with every batch, and both walk over all layers.
+        self._holds_sequences = holds_sequences(info)
+        self._attends_on_cpu = plan.placement.attends_on_cpu
         self.host_threads = n_threads or default_threads()
         self.n_threads = self.host_threads
         if n_threads is None and plan.placement.is_whole:
@@ -90,12 +93,12 @@ class LlamaCppBackend:
 
         Sliding caches and recurrent states take their full size once for each.
         """
-        return holds_sequences(self.info)
+        return self._holds_sequences
 
     @property
     def attends_on_cpu(self) -> bool:
         """Whether attention is the processor's work, for some layers at least."""
-        return self.plan.placement.attends_on_cpu
+        return self._attends_on_cpu
 
     @property
     def buffers(self) -> tuple[Buffer, ...]:

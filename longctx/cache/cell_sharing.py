@@ -66,10 +66,12 @@ class CellSharing:
     def n_shared(self, sequence: int) -> int:
         """Cells at a sequence's front in which another stands, too."""
         own = self._of.get(sequence)
-        if own is None:
+        if own is None or not own.runs:
             return 0
-        others = (cells for other, cells in self._of.items() if other != sequence)
-        return max(map(own.n_common, others), default=0)
+        # Most begin with cells of their own, which is soon seen.
+        first = own.runs[0].id
+        others = [cells for cells in self._of.values() if cells.runs and cells.runs[0].id == first]
+        return max([own.n_common(cells) for cells in others if cells is not own], default=0)
 
     def n_of_others(self, sequence: int) -> int:
         """Cells in which others than this sequence stand."""
@@ -79,7 +81,9 @@ class CellSharing:
         """Note that a sequence stands in ``n`` cells more, behind those that it has."""
         if not n:
             return
-        own = self._of.setdefault(sequence, _Cells())
+        own = self._of.get(sequence)
+        if own is None:
+            own = self._of[sequence] = _Cells()
         end = len(own) + n
         if own.goes_on:
             own.runs[-1].end = end

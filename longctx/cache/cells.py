@@ -235,6 +235,11 @@ class Cells:
 
     def _note(self, ids: Ids, first: int) -> None:
         """Remember tokens that llama.cpp has decoded."""
+        if len(ids) == 1:  # each of an answer's tokens
+            self.tokens.append(int(ids[0]))
+            self._positions.append(first)
+            self._lease.fill_cells(1)
+            return
         added = np.arange(first, first + len(ids), dtype=np.int32)
         self._add([int(token) for token in ids], added)
 

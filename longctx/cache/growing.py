@@ -37,12 +37,22 @@ class GrowingArray(Generic[T]):
         """Add values, T[m], behind the others."""
         begin, end = self._n, self._n + len(values)
         if end > len(self._room):
-            # By a quarter, so that on the whole a value is copied four times, however many come.
-            room = np.empty(end + max(64, end // 4), self._room.dtype)
-            room[:begin] = self.values
-            self._room = room
+            self._make_room(end)
         self._room[begin:end] = values
         self._n = end
+
+    def _make_room(self, n: int) -> None:
+        # By a quarter, so that on the whole a value is copied four times, however many come.
+        room = np.empty(n + max(64, n // 4), self._room.dtype)
+        room[: self._n] = self.values
+        self._room = room
+
+    def append(self, value: T | int) -> None:
+        """Add a value: of what comes token by token, an array for each would take longer."""
+        if self._n == len(self._room):
+            self._make_room(self._n + 1)
+        self._room[self._n] = value
+        self._n += 1
 
     def keep(self, n: int) -> None:
         """Drop all but the first ``n``."""

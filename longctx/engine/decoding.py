@@ -30,6 +30,8 @@ class Decoder:
         self._backend = backend
         self._drafting = Drafting()
         self._slices = Slices()
+        # With a batch that a GPU computes on; a processor has done its work by then.
+        self._comes_back_early = bool(backend.plan.placement.shares)
 
     def batches(self, here: Sequence[Writing]) -> list[list[Writing]]:
         """Who shares a batch, of the answers in one context.
@@ -38,7 +40,7 @@ class Decoder:
         them would look at the cells of all.
         """
         decoding = [writing for writing in here if not writing.n_pending]
-        if not decoding or not self._backend.attends_on_cpu:
+        if len(decoding) in (0, len(here)) or not self._backend.attends_on_cpu:
             return [list(here)]
         n_rows, apart = len(decoding), list[Writing]()
         for writing in sorted(here, key=lambda w: w.n_pending):
@@ -95,7 +97,8 @@ class Decoder:
         started = time.monotonic()
         try:
             _decode(pieces)
-            context.wait()
+            if self._comes_back_early:
+                context.wait()
         finally:
             seconds = time.monotonic() - started
             if threads is not None:

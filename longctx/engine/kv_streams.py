@@ -63,6 +63,11 @@ class KVStreams:
             return None
         return self._shared.context.n_sequences, self._shared.context.n_ctx
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether anything stands in a stream."""
+        return self._shared is not None and self._shared.is_taken
+
     def holds(self, session: Session) -> bool:
         """Whether a session stands in one."""
         return session.is_open and session.shared_context is self._shared
@@ -72,8 +77,7 @@ class KVStreams:
         one; soon said, for it is asked with every batch."""
         if not self._backend.attends_on_cpu:
             return False
-        is_taken = self._shared is not None and self._shared.is_taken
-        return is_taken or any(map(self.frees, sessions))
+        return self.are_taken or any(map(self.frees, sessions))
 
     def takes(self, session: Session) -> bool:
         """Whether a session in shared cells may leave them for a stream."""
@@ -86,8 +90,9 @@ class KVStreams:
 
     def frees(self, session: Session) -> bool:
         """Whether there are so many cells of others beside a session that leaving pays."""
-        cells = session.shared_context.cells
-        return cells.n_of_others(session.sequence) > self._worth_cells
+        cells, worth = session.shared_context.cells, self._worth_cells
+        # Whose they are takes longer to say than how many there are.
+        return cells.n_used > worth and cells.n_of_others(session.sequence) > worth
 
     def bear(self, n_texts: int, n_cells: int) -> bool:
         """Whether so many texts of so many cells may stand in streams, all at once."""
@@ -106,7 +111,7 @@ class KVStreams:
             BackendError: llama.cpp cannot allocate the context.
         """
         shape = self._shape_for(n_texts, n_cells)
-        if shape is None or (self._shared is not None and self._shared.is_taken):
+        if shape is None or self.are_taken:
             return False
         self.close()
         n_streams, n_cells = shape
@@ -170,7 +175,7 @@ class KVStreams:
 
     def close_empty(self) -> None:
         """Free the context if nothing stands in it."""
-        if self._shared is not None and not self._shared.is_taken:
+        if not self.are_taken:
             self.close()
 
     def close(self) -> None:

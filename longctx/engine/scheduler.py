@@ -15,7 +15,7 @@ from longctx._native import CacheFullError, Model
 from longctx.backends import Backend
 from longctx.cache import Session, common_prefix
 from longctx.cache.shared import SharedContext
-from longctx.channel import waking_together
+from longctx.channel import WakingTogether
 from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import MemoryTakenError, SessionPool
@@ -229,7 +229,7 @@ class Scheduler:
             return
         ended = []
         # Readers have the time of the next batch for what they are told.
-        with waking_together():
+        with WakingTogether():
             for writing, ids in pieces:
                 try:
                     writing.took(len(ids))

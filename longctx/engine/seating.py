@@ -83,6 +83,8 @@ class Seating:
     def clear(self, active: Sequence[Writing]) -> None:
         """Bring the texts whose answers have ended to where texts are kept: there others can share
         their cells, and passages be attached to them."""
+        if not self._streams.are_taken:
+            return
         under_way = {writing.session for writing in active}
         for session in self._pool.sessions:
             if session in under_way or not self.is_apart(session):

@@ -25,6 +25,8 @@ class Shown:
         """The next piece, with the tokens that begin in it or before."""
         self.pieces.append(text)
         self.n_characters += len(text)
+        if not self.held:
+            return Chunk(text=text)
         n = sum(token.offset < self.n_characters for token in self.held)
         return self._with_tokens(text, n)
 

@@ -16,6 +16,8 @@ class StopWatcher:
 
     def push(self, text: str) -> tuple[str, bool]:
         """Take new text; return what may be shown now, and whether a stop string was reached."""
+        if not self.stops:
+            return text, False
         self._held += text
         found = [(self._held.index(stop), stop) for stop in self.stops if stop in self._held]
         if found:

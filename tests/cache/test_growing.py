@@ -15,6 +15,7 @@ numbers = st.lists(st.integers(0, 99), max_size=40)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("extend"), numbers),
+        st.tuples(st.just("append"), st.integers(0, 99)),
         st.tuples(st.just("keep"), st.integers(0, 120)),
         st.tuples(st.just("copy"), st.booleans()),
     ),
@@ -39,6 +40,9 @@ def test_it_holds_what_a_list_would_and_views_stay_as_they_were(
         if what == "extend":
             array.extend(np.array(how, np.int32))
             expected += how
+        elif what == "append":
+            array.append(how)
+            expected.append(how)
         elif what == "keep":
             array.keep(how)
             del expected[how:]
