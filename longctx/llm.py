@@ -116,6 +116,17 @@ class LongContextLLM(Opened, Closing):
 
     # Life
 
+    def warm_up(self) -> None:
+        """Open the cache that answers begin in and read all weights once, before an answer does.
+
+        It does not wait: the model is at it until then, or until the first answer is asked for,
+        which takes no longer for it. Whatever goes wrong, that answer tells.
+
+        Raises:
+            BackendError: the model was closed.
+        """
+        self._model.thread.post(self._model.engine.warm_up)
+
     def close(self) -> None:
         """Free the model and every cache, long ones saved first (``cache_dir``). Idempotent.
 

@@ -82,6 +82,7 @@ class Opening:
         from longctx.llm import LongContextLLM
 
         llm = LongContextLLM(model, verbose=self.verbose, **self.options)
+        llm.warm_up()
         show_plan(llm.plan)
         return llm
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from longctx.model_thread import ModelThread
 from longctx.planner import ContextPlan, compression_obstacle, estimate_memory
 from longctx.prompt import CompressedSpan
 from longctx.types import Composed, ProgressCallback
+
+logger = logging.getLogger("longctx")
 
 HAND_OUTPUTS = 16, 128
 """Rows of logits of a session by hand, at least (what forks need anyway) and at most: below 64
@@ -140,6 +143,18 @@ class Engine:
     def round(self) -> bool:
         """Do a batch of all answers; whether there is more to do."""
         return self._scheduler.round()
+
+    def warm_up(self) -> None:
+        """Open the cache that texts begin in, and decode a token: weights are read from the disk
+        as they are needed. What fails is logged."""
+        try:
+            session = self._open_beside()
+            try:
+                session.feed([self.model.bos or 0])
+            finally:
+                session.close()
+        except BackendError:
+            logger.warning("the model is not warm", exc_info=True)
 
     def end(self, error: Exception) -> None:
         """Tell all who wait that there is no more, and free everything; nothing is saved."""

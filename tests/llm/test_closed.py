@@ -64,6 +64,7 @@ def llm_calls(llm: LongContextLLM, folder: Path) -> dict[str, Call | None]:
         "stream_chat": lambda: next(llm.stream_chat(ASK)),
         "target_ctx": None,
         "tokenize": lambda: llm.tokenize("hello"),
+        "warm_up": lambda: llm.warm_up(),
     }
 
 

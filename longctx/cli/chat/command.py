@@ -79,6 +79,7 @@ def chat(
     with ExitStack() as servers, LongContextLLM(model, **opening) as llm:
         callable_ += [servers.enter_context(_opened(address)) for address in mcp or []]
         if is_interactive() and not as_json:
+            llm.warm_up()  # while the first message is typed
             show_plan(llm.plan)
             out.print("/help lists what can be typed besides.")
         options = conversation_options(llm.sampling_defaults, sampling)
