@@ -119,8 +119,8 @@ class LongContextLLM(Opened, Closing):
     def warm_up(self) -> None:
         """Open the cache that answers begin in and read all weights once, before an answer does.
 
-        It does not wait: the model is at it until then, or until the first answer is asked for,
-        which takes no longer for it. Whatever goes wrong, that answer tells.
+        Returns at once; an answer that is asked for meanwhile begins when it is done. What goes
+        wrong is logged, and raised by the first answer.
 
         Raises:
             BackendError: the model was closed.
