@@ -39,16 +39,18 @@ class Decoder:
         All; but on a CPU, no prompt that makes tiles of it with those who decode, for then each of
         them would look at the cells of all.
         """
-        decoding = [writing for writing in here if not writing.n_pending]
-        if len(decoding) in (0, len(here)) or not self._backend.attends_on_cpu:
+        prompts = [writing for writing in here if writing.n_pending]
+        n_rows = len(here) - len(prompts)
+        if not prompts or not n_rows or not self._backend.attends_on_cpu:
             return [list(here)]
-        n_rows, apart = len(decoding), list[Writing]()
-        for writing in sorted(here, key=lambda w: w.n_pending):
-            if not writing.n_pending:
-                continue
+        apart = set[Writing]()
+        for writing in sorted(prompts, key=lambda w: w.n_pending):
             n_rows += writing.n_pending
-            (decoding if n_rows < TILE_ROWS else apart).append(writing)
-        return [decoding, apart] if apart else [decoding]
+            if n_rows >= TILE_ROWS:
+                apart.add(writing)
+        # Each in the order in which they came: the oldest prompt has a right to its share.
+        together = [writing for writing in here if writing not in apart]
+        return [together, [w for w in here if w in apart]] if apart else [together]
 
     def slice_tokens(self, n_batch: int) -> int:
         """Tokens of prompts that a batch may have while others wait for their next token."""

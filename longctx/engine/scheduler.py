@@ -20,7 +20,7 @@ from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import MemoryTakenError, SessionPool
 from longctx.engine.seating import Seating
-from longctx.engine.slices import evened
+from longctx.engine.slices import shares
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.grammar import TokenTable
@@ -259,16 +259,10 @@ class Scheduler:
         draft = self._decoder.draft_length(shared.context, decoding) if is_free else 0
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
         room = shared.context.n_batch - sum(len(ids) for _, ids in pieces)
-        left = min(room, n_prefill)
-        # The shortest first, for they are soon done; the oldest always gets a half of it.
-        for writing in sorted(prefilling, key=lambda w: w.n_pending):
-            is_first = writing is prefilling[0]
-            share = left if is_first or len(prefilling) == 1 else left - left // 2
-            limit = min(evened(writing.n_pending, share), room) if share else 0
+        limits = shares([w.n_pending for w in prefilling], n_prefill, room)
+        for writing, limit in zip(prefilling, limits, strict=True):
             if limit and (piece := self._piece(writing, limit, shared)):
                 pieces.append(piece)
-                left = max(0, left - len(piece[1]))
-                room -= len(piece[1])
         # One whose window grew may have had others wait, for its memory.
         return [piece for piece in pieces if piece[0].session is not None]
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longctx.engine.slices import LARGE_BATCH, SLICE_S, SLICE_TOKENS, Slices, evened
+from longctx.engine.slices import (
+    LARGE_BATCH,
+    SLICE_S,
+    SLICE_TOKENS,
+    WHOLE_TOKENS,
+    Slices,
+    evened,
+    shares,
+)
 
 
 def test_a_fast_machine_gets_larger_slices() -> None:
@@ -39,3 +48,47 @@ def test_even_slices_leave_no_small_rest(n: int, share: int) -> None:
         pending -= slices[-1]
     assert max(slices) <= 1.5 * share + 1
     assert n < share or min(slices) >= share // 2
+
+
+@given(
+    pending=st.lists(st.integers(1, 3000), min_size=1, max_size=20),
+    n_slice=st.integers(1, 512),
+    room=st.integers(1, 512),
+)
+def test_a_batch_is_shared_out(pending: list[int], n_slice: int, room: int) -> None:
+    """Nobody gets more than is left of it, all get no more than goes in, and the oldest goes on."""
+    given_ = shares(pending, n_slice, room)
+    assert all(0 <= n <= left for n, left in zip(given_, pending, strict=True))
+    assert 0 < sum(given_) <= room
+    assert given_[0] >= min(pending[0], room // 2, n_slice // 3)
+    # A short one that comes whole, beside it the half of the oldest, and what evening adds.
+    assert sum(given_) <= WHOLE_TOKENS + 1.5 * n_slice + 1
+
+
+@pytest.mark.parametrize(
+    ("pending", "expected"),
+    [
+        ([300], [300]),  # short: whole
+        ([WHOLE_TOKENS + 16], [134]),  # longer: in even slices of about 128
+        ([10_000], [129]),
+        ([300, 200], [300, 0]),  # two short ones: whole, one after the other
+        ([10_000, 300], [65, 300]),  # beside a long one, that goes on
+        ([10_000, 300, 200], [65, 0, 200]),  # the shortest of them
+        ([10_000, 9_000], [65, 64]),
+        ([20, 30, 40], [20, 30, 40]),
+    ],
+)
+def test_who_comes_first(pending: list[int], expected: list[int]) -> None:
+    """Of prompts of these lengths, the oldest named first."""
+    assert shares(pending, SLICE_TOKENS, 512) == expected
+
+
+def test_no_long_prompt_starves() -> None:
+    """However many short ones come, it gets half a slice of each batch."""
+    long, n_batches = 4096, 0
+    while long:
+        given_ = shares([long, 300, 20], SLICE_TOKENS, 500)
+        assert given_[0] >= min(long, SLICE_TOKENS // 2 - 8)  # even slices
+        long -= given_[0]
+        n_batches += 1
+    assert n_batches <= 4096 / 60
