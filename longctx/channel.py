@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    # Who has an event loop has it loaded; others need none of its 3 MB.
+    import asyncio
 
 T = TypeVar("T")
 _Waiting: TypeAlias = "list[tuple[Channel[Any], asyncio.Future[None]]]"
-_Asleep: TypeAlias = dict[asyncio.AbstractEventLoop, _Waiting]
+_Asleep: TypeAlias = "dict[asyncio.AbstractEventLoop, _Waiting]"
 _local = threading.local()
 
 
@@ -108,7 +111,9 @@ class Channel(Generic[T]):
 
     async def areceive(self) -> T:
         """:meth:`receive`, in an event loop and without a thread."""
-        loop = asyncio.get_running_loop()
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
         while True:
             try:
                 return _opened(self._events.get_nowait())

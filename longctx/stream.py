@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -184,8 +183,10 @@ class AsyncStream(AsyncIterator[Chunk]):
             return None
         try:
             if self._stream is None:
+                from asyncio import to_thread  # readers without a loop do not load it
+
                 # Cancelled here, the thread's stream is dropped when it comes, and so given up.
-                self._stream = await asyncio.to_thread(self._start)
+                self._stream = await to_thread(self._start)
             event = await self._stream.receive()
             if isinstance(event, Progress) and self._on_progress is not None:
                 self._on_progress(event)

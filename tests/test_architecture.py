@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import longctx
+from tests.models import TINY
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +43,22 @@ def test_importing_longctx_loads_no_llama_cpp() -> None:
     """`longctx --help` and a bare import stay quick."""
     code = "import sys, longctx; sys.exit('llama_cpp' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_answer_loads_only_what_it_needs() -> None:
+    """What is for event loops, grammars, documents or servers is memory that others have."""
+    others = ("asyncio", "llguidance", "ssl", "httpx", "tiktoken", "fastapi", "longctx.documents")
+    code = f"""
+import sys
+from longctx import LongContextLLM
+with LongContextLLM({str(TINY)!r}, 512, n_threads=1) as llm:
+    llm.generate("Hello", max_tokens=2)
+    print([name for name in {others} if name in sys.modules])
+    llm.generate("Hello", max_tokens=40, response_schema={{"type": "boolean"}})
+    print("llguidance" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "True"]
 
 
 def test_openmp_spins_for_a_moment_and_then_sleeps() -> None:

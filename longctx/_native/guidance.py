@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import Any
-
-from llguidance import LLTokenizer
+from typing import TYPE_CHECKING, Any
 
 from longctx._native.handle import NativeHandle
 from longctx._native.library import lib
 from longctx._native.model import Model
 from longctx.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
 
 _SPECIAL = b"\xff"
 """What marks a token to llguidance as no text. It stands in no UTF-8."""
@@ -35,6 +36,8 @@ def guidance_tokenizer(model: Model) -> tuple[LLTokenizer, NativeHandle]:
     Source:
         ``llguidance.llamacpp``, which calls functions that llama-cpp-python is about to drop.
     """
+    from llguidance import LLTokenizer  # loaded when a grammar needs it, and not before
+
     handle = model.handle
     vocab = lib.llama_model_get_vocab(handle)
     ends = [t for t in range(model.n_vocab) if lib.llama_vocab_is_eog(vocab, t)]

@@ -57,8 +57,12 @@ def shares(pending: Sequence[int], n_slice: int, room: int) -> list[int]:
         if not share:
             continue
         # A crumb of the slice stays one.
-        is_whole = is_short[i] and share >= SLICE_TOKENS // 2
-        given[i] = min(pending[i] if is_whole else evened(pending[i], share), room - kept)
+        n = pending[i]
+        if not is_short[i] or share < SLICE_TOKENS // 2:
+            n = evened(n, share)
+        elif n > room - kept and any(given):
+            continue  # whole, in the next batch
+        given[i] = min(n, room - kept)
         left = max(left - given[i], kept)
         room -= given[i]
     return given

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from llguidance import LLMatcher, LLTokenizer
-
 from longctx.errors import BackendError, RequestError
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
     from longctx.grammar.grammar import Grammar
 
 MAX_LEVELS = 10_000
@@ -40,6 +40,9 @@ def check(grammar: Grammar) -> tuple[str, ...]:
     Raises:
         RequestError: it is malformed, or too large.
     """
+    # Loaded by the first grammar: most answers have none, and it takes 4 MB.
+    from llguidance import LLMatcher
+
     failed, said = _deep(
         grammar.levels, lambda: LLMatcher.validate_grammar_with_warnings(grammar.lark)
     )
@@ -54,6 +57,8 @@ def compiled(tokenizer: LLTokenizer, grammar: Grammar) -> LLMatcher:
     Raises:
         RequestError: it is malformed, too large, or names a token that is not there.
     """
+    from llguidance import LLMatcher
+
     matcher = _deep(grammar.levels, lambda: LLMatcher(tokenizer, grammar.lark, log_level=0))
     if matcher.is_error():
         raise RequestError(reason(matcher.get_error()))

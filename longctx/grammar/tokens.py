@@ -6,7 +6,6 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
 from numpy.typing import NDArray
 
 from longctx._native import Model, guidance_tokenizer
@@ -14,6 +13,8 @@ from longctx.errors import BackendError, RequestError
 from longctx.grammar.compile import compiled
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
     from longctx._native.handle import NativeHandle
     from longctx.grammar.grammar import Grammar
 

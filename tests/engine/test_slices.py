@@ -83,6 +83,13 @@ def test_who_comes_first(pending: list[int], expected: list[int]) -> None:
     assert shares(pending, SLICE_TOKENS, 512) == expected
 
 
+def test_a_short_prompt_is_not_cut() -> None:
+    """One that does not go in any more leaves no small rest: it comes with the next batch."""
+    assert shares([274, 271], 512, 512) == [274, 0]
+    assert shares([274, 200], 512, 512) == [274, 200]
+    assert shares([300], 512, 200) == [200]  # nobody else is there
+
+
 def test_no_long_prompt_starves() -> None:
     """However many short ones come, it gets half a slice of each batch."""
     long, n_batches = 4096, 0
