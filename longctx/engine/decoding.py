@@ -29,7 +29,7 @@ class Decoder:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._drafting = Drafting()
-        self._slices = Slices()
+        self._slices = Slices(backend.info)
         # With a batch that a GPU computes on; a processor has done its work by then.
         self._comes_back_early = bool(backend.plan.placement.shares)
 
@@ -55,6 +55,10 @@ class Decoder:
     def slice_tokens(self, n_batch: int) -> int:
         """Tokens of prompts that a batch may have while others wait for their next token."""
         return self._slices.length(n_batch)
+
+    def shares(self, pending: Sequence[int], n_slice: int, room: int) -> list[int]:
+        """Tokens that each prompt gets of a batch, as :meth:`Slices.shares`."""
+        return self._slices.shares(pending, n_slice, room)
 
     def draft_length(self, context: KVContext, writings: Sequence[Writing]) -> int:
         """Tokens that may be drafted for each answer of a batch."""

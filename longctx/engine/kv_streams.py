@@ -194,9 +194,7 @@ def worth_cells(info: ModelInfo) -> int:
     a token the arithmetic of all weights: of one layer, as much as a thousandth of its weights for
     each head takes (measured with the demo model, docs/engine.md).
     """
-    attention = 2 * info.n_embd * info.head_dim * (info.n_head + info.n_head_kv)
-    n_ff = info.n_ff_expert * info.n_expert_used or info.n_ff
-    return (attention + 3 * info.n_embd * n_ff) // (1000 * max(1, info.n_head))
+    return info.layer_weights // (1000 * max(1, info.n_head))
 
 
 def _power_of_2(n: int) -> int:

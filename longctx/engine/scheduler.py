@@ -20,7 +20,6 @@ from longctx.engine.decoding import Decoder, Piece
 from longctx.engine.kv_streams import KVStreams
 from longctx.engine.pool import MemoryTakenError, SessionPool
 from longctx.engine.seating import Seating
-from longctx.engine.slices import shares
 from longctx.engine.writing import Writing
 from longctx.errors import BackendError
 from longctx.grammar import TokenTable
@@ -259,7 +258,8 @@ class Scheduler:
         draft = self._decoder.draft_length(shared.context, decoding) if is_free else 0
         pieces = [piece for w in decoding if (piece := self._piece(w, 1 + draft, shared))]
         room = shared.context.n_batch - sum(len(ids) for _, ids in pieces)
-        limits = shares([w.n_pending for w in prefilling], n_prefill, room)
+        pending = [writing.n_pending for writing in prefilling]
+        limits = self._decoder.shares(pending, n_prefill, room)
         for writing, limit in zip(prefilling, limits, strict=True):
             if limit and (piece := self._piece(writing, limit, shared)):
                 pieces.append(piece)

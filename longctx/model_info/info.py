@@ -131,6 +131,13 @@ class ModelInfo(Frozen):
         return tuple(layer.kind for layer in self.layers)
 
     @property
+    def layer_weights(self) -> int:
+        """Weights of a layer that each token meets, about: of a mixture, of the experts chosen."""
+        attention = 2 * self.n_embd * self.head_dim * (self.n_head + self.n_head_kv)
+        n_ff = self.n_ff_expert * self.n_expert_used or self.n_ff
+        return attention + 3 * self.n_embd * n_ff
+
+    @property
     def forgets(self) -> bool:
         """Whether some layers keep less than the whole text: a sliding window, or a state."""
         return any(layer.kind == "sliding" or layer.state_elements for layer in self.layers)

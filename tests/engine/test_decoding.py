@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from longctx.engine.decoding import Decoder
+from longctx.model_info import ModelInfo
+from tests.models import TINY
 
 
 class Waiting:
@@ -34,7 +36,9 @@ def test_prompts_that_make_tiles_have_a_batch_of_their_own(
 ) -> None:
     """And who comes first in one has come first."""
     backend: Any = SimpleNamespace(
-        attends_on_cpu=on_cpu, plan=SimpleNamespace(placement=SimpleNamespace(shares=()))
+        attends_on_cpu=on_cpu,
+        info=ModelInfo.from_gguf(TINY),
+        plan=SimpleNamespace(placement=SimpleNamespace(shares=())),
     )
     answers: Any = [Waiting(n) for n in pending]
     found = Decoder(backend).batches(answers)
