@@ -4,6 +4,7 @@ Each run is a process of its own, and the two sides alternate, so that a machine
 drifts slows both. Ratios are ours / theirs of medians.
 
     python benchmarks/overhead.py [--runs 5] [--prompt-tokens 2048] [--new-tokens 64]
+        [--billion --save-as overhead_billion]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -82,6 +84,10 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", help="a GGUF; default: the demo model")
+    parser.add_argument(
+        "--billion", action="store_true", help="a generated model, of batch.py: Q8_0, 1 GB"
+    )
+    parser.add_argument("--save-as", default="overhead", help="name of the results' file")
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -89,11 +95,23 @@ def main() -> None:
         threads, model = options.threads, options.model
         print(json.dumps(run(options.prompt_tokens, options.new_tokens, threads, model)))
         return
-    from machine import save
+    with tempfile.TemporaryDirectory() as folder:
+        compare(options, options.model or str(generated_or_demo(options.billion, Path(folder))))
+
+
+def generated_or_demo(is_generated: bool, folder: Path) -> Path:
+    # Here, for the other side imports nothing of longctx.
+    from batch import billion
 
     from longctx.packaged_model import demo_model, fast_copy
 
-    model = options.model or str(fast_copy(demo_model()))
+    return billion(folder) if is_generated else fast_copy(demo_model())
+
+
+def compare(options: argparse.Namespace, model: str) -> None:
+    """Run both sides by turns, and tell."""
+    from machine import save
+
     runs: dict[str, list[dict[str, float]]] = {"ours": [], "theirs": []}
     for number in range(options.runs):
         for side in runs:
@@ -118,7 +136,9 @@ def main() -> None:
         print(f"| {name} | {row} | {aim} |")
     print(
         "raw figures:",
-        save("overhead", {"options": {**vars(options), "model": Path(model).name}, "runs": runs}),
+        save(
+            options.save_as, {"options": {**vars(options), "model": Path(model).name}, "runs": runs}
+        ),
     )
 
 

@@ -13,10 +13,10 @@ SLICE_TOKENS = 128
 each token, less would prefill more slowly (docs/benchmarks.md)."""
 WHOLE_TOKENS = 384
 """Of a small model, a prompt of so many, or with no more left, comes at once: one batch takes a
-tenth less time than three, and who waits for a next token waits once."""
-SMALL_WEIGHTS = 400_000_000
-"""What a batch takes besides its rows hardly grows with a model. With more weights than that in its
-layers, three batches take no longer than one, and a whole prompt seconds (docs/engine.md)."""
+little less time than three, and who waits for a next token waits once."""
+SMALL_WEIGHTS = 200_000_000
+"""In the layers of a small model. What a batch takes besides its rows hardly grows with them: of a
+larger one, three batches take no longer than one, and a whole prompt seconds (docs/engine.md)."""
 SLICE_S = 0.05
 """A machine gets more than that where it reads them in so little time."""
 LARGE_BATCH = 64
