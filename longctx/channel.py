@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -40,6 +41,7 @@ class Channel(Generic[T]):
     def __init__(self) -> None:
         self._events: SimpleQueue[T | _Failure] = SimpleQueue()
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+        self._running_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
         self._cancelled = False
 
     # The worker's end
@@ -111,9 +113,11 @@ class Channel(Generic[T]):
 
     async def areceive(self) -> T:
         """:meth:`receive`, in an event loop and without a thread."""
-        from asyncio import get_running_loop
+        if self._running_loop is None:  # an import takes longer than all else here
+            from asyncio import get_running_loop
 
-        loop = get_running_loop()
+            self._running_loop = get_running_loop
+        loop = self._running_loop()
         while True:
             try:
                 return _opened(self._events.get_nowait())

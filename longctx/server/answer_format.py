@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from pydantic_core import to_json
 
 from longctx.server.errors import ApiError
 from longctx.types import Chunk, Completion, Progress
 
 Document = Mapping[str, Any]
-# Made once: dumps() with options makes one for each token of each answer.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class AnswerFormat(Protocol):
@@ -104,4 +103,4 @@ def comment(progress: Progress) -> str:
 def frame(document: Document, name: str | None = None) -> str:
     """A server-sent event (WHATWG HTML, section 9.2), perhaps with a name."""
     head = f"event: {name}\n" if name else ""
-    return f"{head}data: {_encode(document)}\n\n"
+    return f"{head}data: {to_json(document).decode()}\n\n"
