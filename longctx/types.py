@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from longctx.errors import TemplateError
+from longctx.surrogates import without_surrogates
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 """``developer`` is OpenAI's newer word for ``system``, as which it is taken where a model's chat
@@ -54,13 +55,24 @@ class ToolCall(Frozen):
     """One call of a tool that the model asked for.
 
     ``malformed`` is the text of arguments that are no JSON object, as a history may have them of
-    a model that wrote them freely, or was cut; ``arguments`` are then empty.
+    a model that wrote them freely, or was cut; ``arguments`` are then empty. Half a surrogate pair,
+    which a model can write as an escape of JSON and no text can hold, is U+FFFD in them.
     """
 
     id: str
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     malformed: str | None = None
+
+    @field_validator("arguments")
+    @classmethod
+    def _hold_text(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            text = json.dumps(arguments, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            return arguments  # of Python's objects, not of a text
+        whole = without_surrogates(text)
+        return arguments if whole is text else json.loads(whole)
 
     @classmethod
     def parsed(cls, call_id: str, name: str, arguments: str) -> ToolCall:

@@ -18,6 +18,7 @@ from longctx.chat.calls.answer_reader import ReadAnswer, read_answer
 from longctx.chat.calls.probe import PROBE_TOOLS
 from longctx.grammar import TokenTable
 from longctx.tokens.special_tokens import SpecialTokens
+from longctx.types import ToolCall
 from tests.chat.call_shapes import CALL_SHAPES, SOME, THINKS
 from tests.chat.families import Family, called, read
 from tests.models import TINY
@@ -77,6 +78,18 @@ def test_what_is_rendered_is_read(name: str, text: str, n: int, deep: list[str])
     arguments = {"text": text, "n": n, "deep": deep}
     answer = read(rendered(name, arguments), STYLES[name], TOOLS)
     assert called(answer) == [("look", arguments)]
+
+
+@pytest.mark.parametrize("name", quick(CALL_SHAPES, *SOME))
+def test_half_a_surrogate_pair_ends_no_conversation(name: str) -> None:
+    """An escape of JSON that no text can hold: such a call can be sent, and stand in a prompt."""
+    text = rendered(name, {"text": "x", "n": 3, "deep": ["HALF x"]}).replace("HALF", "\\ud800")
+    (call,) = read(text, STYLES[name], TOOLS).calls
+    call.arguments.encode()
+    known = ToolCall.parsed("1", call.name, call.arguments)
+    assert known.arguments["deep"] in (["\N{REPLACEMENT CHARACTER} x"], ["\\ud800 x"])
+    known.model_dump_json()
+    rendered(name, known.arguments).encode()
 
 
 @pytest.mark.parametrize("name", [name for name in CALL_SHAPES if "bare" not in name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from longctx.chat.calls.scan import NotJson
+from longctx.surrogates import without_surrogates
 
 
 def json_text(text: str) -> str:
@@ -19,7 +20,7 @@ def json_text(text: str) -> str:
         raise NotJson from error
     if not isinstance(value, str):
         raise NotJson
-    return value
+    return without_surrogates(value)
 
 
 def object_text(text: str) -> str:

@@ -24,6 +24,7 @@ from longctx.chat.calls.json_parts import json_text, object_text
 from longctx.chat.calls.nested import nested_value
 from longctx.chat.calls.scan import NotJson, scan_braces, scan_python, scan_text, scan_value
 from longctx.chat.calls.values import braces_value, python_value, schema_of, value_of
+from longctx.surrogates import without_surrogates
 
 Tools = Mapping[str, Any]
 """Name to parameters, a JSON schema, of the tools that were offered."""
@@ -341,7 +342,8 @@ class CallReader:
         self._tell(CallBegun(name, call_id))
 
     def _write(self, text: str) -> None:
-        self._tell(CallWritten(text))
+        # Of values that were read, and are written again as text.
+        self._tell(CallWritten(without_surrogates(text)))
 
 
 _SAME = ("arguments", "parameters")
