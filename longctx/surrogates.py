@@ -17,3 +17,23 @@ def without_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+class Pieces:
+    """A text that comes in pieces, which may part a pair: servers in JavaScript send its halves.
+
+    >>> pieces = Pieces()
+    >>> [pieces.whole("a \\ud83d"), pieces.whole("\\ude00 b")] == ["a ", "😀 b"]
+    True
+    """
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def whole(self, piece: str, *, is_last: bool = False) -> str:
+        """The next piece, with the half that the one before ended with, and without one at its end
+        as long as others may come."""
+        text, self._half = self._half + piece, ""
+        if not is_last and "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return without_surrogates(text)

@@ -14,6 +14,7 @@ from longctx import arguments
 from longctx.errors import ToolError
 from longctx.remote.discovery import is_count
 from longctx.remote.logprobs import sampled_tokens
+from longctx.surrogates import Pieces
 from longctx.types import (
     Chunk,
     Completion,
@@ -109,6 +110,7 @@ class StreamedAnswer:
         self.has_begun = self.is_whole = False
         self._started = time.monotonic()
         self._first_at: float | None = None
+        self._text_pieces, self._thought_pieces = Pieces(), Pieces()
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._logprobs: tuple[SampledToken, ...] = ()
@@ -131,7 +133,10 @@ class StreamedAnswer:
             self.is_whole = True
             self._finish = "length" if reason == "length" else "stop"
         delta = choice.get("delta") or {}  # a text completion has none
-        text, thought = delta.get("content") or choice.get("text") or "", _reasoning_in(delta)
+        text = self._text_pieces.whole(
+            delta.get("content") or choice.get("text") or "", is_last=self.is_whole
+        )
+        thought = self._thought_pieces.whole(_reasoning_in(delta), is_last=self.is_whole)
         calls = tuple(self._take_call(piece) for piece in delta.get("tool_calls") or ())
         logprobs = sampled_tokens(choice.get("logprobs"), self._n_characters)
         self._logprobs += logprobs

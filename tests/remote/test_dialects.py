@@ -41,6 +41,34 @@ def test_vllm_counts_by_its_own_route(served: Callable[..., RemoteLLM]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["a \ud83d", "\ude00 b"], "a 😀 b"),
+        (["\ud83d", "", "\ude00"], "😀"),
+        (["\ud83d\ude00"], "😀"),
+        (["a \ud83d", "b"], "a \N{REPLACEMENT CHARACTER}b"),
+        (["\ude00 b"], "\N{REPLACEMENT CHARACTER} b"),
+        (["a \ud83d"], "a \N{REPLACEMENT CHARACTER}"),
+    ],
+)
+@pytest.mark.parametrize("name", ["content", "reasoning_content"])
+def test_servers_that_part_surrogate_pairs(
+    served: Callable[..., RemoteLLM], pieces: list[str], expected: str, name: str
+) -> None:
+    """Each half in a chunk of its own: every piece is a text, and so is the whole, asked again."""
+    chunks = [*(delta(**{name: piece}) for piece in pieces), delta("stop")]
+    routes = {"/v1/models": models("vllm", max_model_len=4096), "/tokenize": {"count": 20}}
+    llm = served({**routes, "/v1/chat/completions": stream(*chunks)})
+    told = [chunk for chunk in llm.stream_chat(HI) if chunk.text or chunk.reasoning]
+    assert "".join(chunk.text + chunk.reasoning for chunk in told) == expected
+    for chunk in told:
+        chunk.model_dump_json()
+    answer = llm.chat(HI)
+    assert answer.text + answer.reasoning == expected
+    llm.chat([*HI, answer.message, *HI])
+
+
 def test_vllm_streams_calls_in_pieces(served: Callable[..., RemoteLLM]) -> None:
     """Arguments come letter by letter, in two calls; cached tokens where it tells them."""
     pieces = [
