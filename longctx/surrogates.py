@@ -19,18 +19,18 @@ def without_surrogates(text: str) -> str:
     return text
 
 
-class Pieces:
-    """A text that comes in pieces, which may part a pair: servers in JavaScript send its halves.
+class PairJoiner:
+    """Joins pairs in a text whose pieces part them, as servers in JavaScript may send it.
 
-    >>> pieces = Pieces()
-    >>> [pieces.whole("a \\ud83d"), pieces.whole("\\ude00 b")] == ["a ", "😀 b"]
+    >>> joiner = PairJoiner()
+    >>> [joiner.joined("a \\ud83d"), joiner.joined("\\ude00 b")] == ["a ", "😀 b"]
     True
     """
 
     def __init__(self) -> None:
         self._half = ""
 
-    def whole(self, piece: str, *, is_last: bool = False) -> str:
+    def joined(self, piece: str, *, is_last: bool = False) -> str:
         """The next piece, with the half that the one before ended with, and without one at its end
         as long as others may come."""
         text, self._half = self._half + piece, ""

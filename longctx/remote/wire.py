@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from longctx import arguments
 from longctx.errors import ToolError
 from longctx.remote.discovery import is_count
 from longctx.remote.logprobs import sampled_tokens
-from longctx.surrogates import Pieces
+from longctx.surrogates import PairJoiner
 from longctx.types import (
     Chunk,
     Completion,
@@ -110,7 +111,8 @@ class StreamedAnswer:
         self.has_begun = self.is_whole = False
         self._started = time.monotonic()
         self._first_at: float | None = None
-        self._text_pieces, self._thought_pieces = Pieces(), Pieces()
+        self._text_joiner, self._thought_joiner = PairJoiner(), PairJoiner()
+        self._argument_joiners = defaultdict[int, PairJoiner](PairJoiner)
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._logprobs: tuple[SampledToken, ...] = ()
@@ -133,10 +135,10 @@ class StreamedAnswer:
             self.is_whole = True
             self._finish = "length" if reason == "length" else "stop"
         delta = choice.get("delta") or {}  # a text completion has none
-        text = self._text_pieces.whole(
+        text = self._text_joiner.joined(
             delta.get("content") or choice.get("text") or "", is_last=self.is_whole
         )
-        thought = self._thought_pieces.whole(_reasoning_in(delta), is_last=self.is_whole)
+        thought = self._thought_joiner.joined(_reasoning_in(delta), is_last=self.is_whole)
         calls = tuple(self._take_call(piece) for piece in delta.get("tool_calls") or ())
         logprobs = sampled_tokens(choice.get("logprobs"), self._n_characters)
         self._logprobs += logprobs
@@ -211,7 +213,8 @@ class StreamedAnswer:
             index=index,
             id="" if call["id"] else found["id"],
             name="" if call["name"] else found["name"],
-            arguments=found["arguments"],
+            # None is the last: an object's text ends with its brace.
+            arguments=self._argument_joiners[index].joined(found["arguments"]),
         )
         call["id"] = found["id"] or call["id"]
         call["name"] = found["name"] or call["name"]

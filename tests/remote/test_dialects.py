@@ -69,6 +69,22 @@ def test_servers_that_part_surrogate_pairs(
     llm.chat([*HI, answer.message, *HI])
 
 
+def test_a_pair_parted_in_a_call(served: Callable[..., RemoteLLM]) -> None:
+    """Its pieces are texts, and its arguments what the model wrote."""
+    function = {"name": "f", "arguments": '{"x": "\ud83d'}
+    chunks = [
+        delta(tool_calls=[{"index": 0, "id": "a", "function": function}]),
+        delta(tool_calls=[{"index": 0, "function": {"arguments": '\ude00"}'}}]),
+        delta("tool_calls"),
+    ]
+    routes = {"/v1/models": models("vllm", max_model_len=4096), "/tokenize": {"count": 20}}
+    llm = served({**routes, "/v1/chat/completions": stream(*chunks)})
+    told = list(llm.stream_chat(HI))
+    for chunk in told:
+        chunk.model_dump_json()
+    assert [call.arguments for call in told[-1].result.tool_calls] == [{"x": "😀"}]
+
+
 def test_vllm_streams_calls_in_pieces(served: Callable[..., RemoteLLM]) -> None:
     """Arguments come letter by letter, in two calls; cached tokens where it tells them."""
     pieces = [
